@@ -1,0 +1,66 @@
+# rft3d: `make demo` and `make test` build their own environment in .venv on a fresh machine.
+# Another Python: `make demo PYTHON=python3.12`. Another place for results: `make demo OUT=runs/mine`.
+
+PYTHON ?= python3
+OUT ?= runs/demo
+QUICK_OUT ?= runs/quick
+PYTEST_ARGS ?= -n 2 --dist loadfile
+BIN := .venv/bin
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+# One thread a process: the tests run in parallel processes, and two thread pools on two cores only fight.
+TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: help demo demo-quick test lint format nightly bench pin clean distclean python-check
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: .venv/.stamp  ## rooms -> SFT -> RFT -> table -> report, about 15 minutes on two cores
+	$(BIN)/rft3d demo --out $(OUT)
+
+demo-quick: .venv/.stamp  ## the same story in at most 3 minutes
+	$(BIN)/rft3d demo --quick --out $(QUICK_OUT)
+
+test: lint  ## style, floors, types, then the default test suite
+	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
+
+lint: .venv/.stamp  ## ruff, import-linter, pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+format: .venv/.stamp  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+nightly: lint  ## every test that needs no accelerator, more random cases, run-time type checks, then the benchmarks
+	RFT3D_TYPECHECK=1 HYPOTHESIS_PROFILE=nightly $(TEST_ENV) $(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
+	$(MAKE) bench
+
+bench: .venv/.stamp  ## every benchmark, one after another (minutes; leave the machine alone meanwhile)
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(TEST_ENV) $(BIN)/python $$file; done
+
+pin: .venv/.stamp  ## write constraints.txt from this environment, after a deliberate upgrade
+	$(BIN)/python .ci/pin.py
+
+# torch goes first and alone: a plain `torch>=2.6` pulled in by another package could resolve to another build.
+.venv/.stamp: pyproject.toml constraints.txt | python-check
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,fast,viz,dev]'
+	touch $@
+
+python-check:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "rft3d needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)." \
+	       "Install one and say which: make PYTHON=python3.12 ..." >&2; exit 1; }
+
+clean:  ## remove caches and build leftovers; results in runs/ stay
+	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests examples benchmarks recipes .ci -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the environment too
+	rm -rf .venv src/rft3d.egg-info

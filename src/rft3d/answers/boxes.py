@@ -1,0 +1,224 @@
+"""Boxes in text: detection lists and frame + box, read in three modes and written in the gold layout.
+
+Layouts are those of VG-LLM's data files, which 3D-RFT trains on: one object a line, ``label``
+before ``bbox_3d``, a ``json`` fence around it::
+
+    ```json
+    [
+    \t{"label": "chair", "bbox_3d": [0.1, -0.2, 2.3, 0.5, 0.9, 0.5, 0.0, 0.1, 0.2]}
+    ]```
+
+``strict`` takes a JSON list (or object) alone, fenced or not, on one line or many, with exactly the
+keys that were asked for. ``lenient`` also finds it in the middle of prose, ignores extra keys and
+needs no closing fence. Both refuse the whole list when one entry is wrong or the list never closes:
+a truncated answer is not a shorter answer. ``upstream`` reads as VG-LLM's evaluation does, line by
+line, dropping the lines it can't read, with two differences: lines are decoded as JSON instead of run
+through Python's evaluator (so single quotes, tuples and expressions are dropped), and a line whose
+numbers are not finite is dropped instead of counting as a false positive.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+
+from rft3d.answers._reading import (
+    Unreadable,
+    excerpt,
+    load_json,
+    nine_numbers,
+    require_keys,
+    value_end,
+)
+from rft3d.answers.tags import TAGS, answer_text
+from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure, ParseMode
+
+MAX_BOXES = 1000
+MAX_LABEL_CHARS = 100
+MAX_FRAME = 1_000_000
+
+_DETECTION_KEYS = ("label", "bbox_3d")
+_FRAME_KEYS = ("frame", "bbox_3d")
+_LIST_START = re.compile(r"\[\s*+(?:[{\]]|\Z)")
+_FENCE = "```"
+
+
+def parse_detections(text: str, mode: ParseMode = "lenient") -> tuple[LabelledBox, ...] | ParseFailure:
+    """The detections in ``text``, in output order; ``[]`` is the valid answer "nothing here".
+
+    Each entry needs a printable string ``label`` (1-100 characters, no tag or fence) and nine finite
+    numbers in ``bbox_3d``; a list has at most 1000 entries. Never raises on text.
+    """
+    try:
+        answer = answer_text(text, mode)
+        if mode == "upstream":
+            return _upstream_detections(answer)
+        entries = load_json(_list_source(answer, mode))
+        if len(entries) > MAX_BOXES:
+            raise Unreadable(f"{len(entries)} boxes, the limit is {MAX_BOXES}")
+        return tuple(_entry(entry, index, mode) for index, entry in enumerate(entries))
+    except Unreadable as problem:
+        return ParseFailure(str(problem), excerpt(text))
+
+
+def parse_frame_box(text: str, mode: ParseMode = "lenient") -> FrameBox | ParseFailure:
+    """The frame index and box in ``text``.
+
+    ``frame`` must be a whole number from 0 (``strict``: written as an integer); whether the video has
+    that frame is the caller's to check. ``lenient`` reads the first JSON object, ``upstream`` the
+    first line that contains ``"bbox_3d"``. Never raises on text.
+    """
+    try:
+        answer = answer_text(text, mode)
+        if mode == "upstream":
+            line = next((line for line in answer.split("\n") if '"bbox_3d"' in line), None)
+            if line is None:
+                raise Unreadable('no line with "bbox_3d"')
+            return _frame_box(_line_value(line), exact=False)
+        return _frame_box(load_json(_object_source(answer, mode)), exact=mode == "strict")
+    except Unreadable as problem:
+        return ParseFailure(str(problem), excerpt(text))
+
+
+def _list_source(answer: str, mode: ParseMode) -> str:
+    """The characters of the JSON list in ``answer``."""
+    if mode == "strict":
+        return _only_value(answer, "[", "list")
+    start = _LIST_START.search(answer, _after_fence(answer))
+    if start is None:
+        raise Unreadable("no JSON list")
+    return answer[start.start() : value_end(answer, start.start())]
+
+
+def _object_source(answer: str, mode: ParseMode) -> str:
+    """The characters of the JSON object in ``answer``."""
+    if mode == "strict":
+        return _only_value(answer, "{", "object")
+    start = answer.find("{", _after_fence(answer))
+    if start < 0:
+        raise Unreadable("no JSON object")
+    return answer[start : value_end(answer, start)]
+
+
+def _only_value(answer: str, opening: str, kind: str) -> str:
+    """``answer`` without its fence, when it is one JSON value opening with ``opening`` and nothing else."""
+    body, fenced = answer, answer.startswith(_FENCE)
+    if fenced:
+        body = body[len(_FENCE) :].removeprefix("json").lstrip()
+    if not body.startswith(opening):
+        raise Unreadable(f"not a JSON {kind} alone")
+    end = value_end(body, 0)
+    after = body[end:].strip()
+    if fenced and after != _FENCE:
+        raise Unreadable(f"no closing {_FENCE}" if not after else f"text after the JSON {kind}")
+    if not fenced and after:
+        raise Unreadable(f"text after the JSON {kind}")
+    return body[:end]
+
+
+def _after_fence(answer: str) -> int:
+    """Where to start searching: behind a ``json`` fence if there is one, as prose may use brackets."""
+    fence = answer.find("```json")
+    return 0 if fence < 0 else fence + len("```json")
+
+
+def _entry(entry: object, index: int, mode: ParseMode) -> LabelledBox:
+    try:
+        return _labelled_box(entry, exact=mode == "strict")
+    except Unreadable as problem:
+        raise Unreadable(f"entry {index} {problem}") from None
+
+
+def _labelled_box(entry: object, exact: bool) -> LabelledBox:
+    fields = require_keys(entry, _DETECTION_KEYS, exact)
+    label = fields["label"]
+    if not isinstance(label, str):
+        raise Unreadable('"label" must be a string')
+    if not exact:
+        label = label.strip()
+    fault = _label_fault(label)
+    if fault is not None:
+        raise Unreadable(fault)
+    return LabelledBox(label, nine_numbers(fields["bbox_3d"]))
+
+
+def _label_fault(label: str) -> str | None:
+    # Control characters and lone surrogates would break logs and reports far from here.
+    if not 1 <= len(label) <= MAX_LABEL_CHARS:
+        return f'"label" must have 1 to {MAX_LABEL_CHARS} characters, got {len(label)}'
+    if not label.isprintable():
+        return '"label" has unprintable characters'
+    mark = next((mark for mark in (*TAGS, _FENCE) if mark in label), None)
+    return None if mark is None else f'"label" contains {mark}'
+
+
+def _frame_box(value: object, exact: bool) -> FrameBox:
+    fields = require_keys(value, _FRAME_KEYS, exact)
+    frame = fields["frame"]
+    whole = isinstance(frame, int) and not isinstance(frame, bool)
+    if not exact and isinstance(frame, float) and frame.is_integer():
+        whole = True
+    if not whole:
+        raise Unreadable('"frame" must be a whole number')
+    if not 0 <= frame <= MAX_FRAME:
+        raise Unreadable(f'"frame" must be from 0 to {MAX_FRAME}')
+    return FrameBox(int(frame), nine_numbers(fields["bbox_3d"]))
+
+
+def _upstream_detections(answer: str) -> tuple[LabelledBox, ...]:
+    boxes: list[LabelledBox] = []
+    for line in answer.split("\n"):
+        if "bbox_3d" not in line and "label" not in line:
+            continue
+        try:
+            boxes.append(_labelled_box(_line_value(line), exact=False))
+        except Unreadable:
+            continue
+        if len(boxes) > MAX_BOXES:
+            raise Unreadable(f"more than {MAX_BOXES} boxes")
+    # Upstream doesn't tell "nothing here" from garbage; both are no predictions. We can, for the log.
+    if not boxes and "".join(answer.split()).strip("`json") != "[]":
+        raise Unreadable("no line holds a readable box")
+    return tuple(boxes)
+
+
+def _line_value(line: str) -> object:
+    line = line.strip(" \t\r,")
+    if not line.startswith("{"):
+        raise Unreadable("the line is not a JSON object")
+    value_end(line, 0)  # bounds the depth
+    return load_json(line)
+
+
+def render_detections(detections: Sequence[LabelledBox], decimals: int = 2) -> str:
+    """The gold text of a detection answer, in upstream's layout; ``[`` and ``]`` on two lines when empty.
+
+    Numbers are Python's ``round(x, decimals)`` with ``-0.0`` written as ``0.0``. ValueError when a
+    label or box could not be read back.
+    """
+    lines = []
+    for index, detection in enumerate(detections):
+        fault = _label_fault(detection.label)
+        if fault is not None:
+            raise ValueError(f"render_detections: entry {index}: {fault}, got {detection.label!r}")
+        box = _rounded(detection.box, decimals, f"render_detections: entry {index}")
+        lines.append("\t" + json.dumps({"label": detection.label, "bbox_3d": box}))
+    body = ",\n".join(lines) + "\n" if lines else ""
+    return f"```json\n[\n{body}]```"
+
+
+def render_frame_box(answer: FrameBox, decimals: int = 2) -> str:
+    """The gold text of a grounding answer, in upstream's layout; rounding as :func:`render_detections`."""
+    if not 0 <= answer.frame <= MAX_FRAME:
+        raise ValueError(f"render_frame_box: frame must be from 0 to {MAX_FRAME}, got {answer.frame}")
+    box = _rounded(answer.box, decimals, "render_frame_box")
+    return f"```json\n\t{json.dumps({'frame': int(answer.frame), 'bbox_3d': box})}\n```"
+
+
+def _rounded(box: Sequence[float], decimals: int, where: str) -> list[float]:
+    numbers = [float(number) for number in box]
+    if len(numbers) != 9 or not all(math.isfinite(number) for number in numbers):
+        raise ValueError(f"{where}: box must be nine finite numbers, got {numbers}")
+    return [round(number, decimals) + 0.0 for number in numbers]  # -0.0 + 0.0 is 0.0

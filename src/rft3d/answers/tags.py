@@ -1,0 +1,102 @@
+"""``<think>…</think><answer>…</answer>``: find the answer inside a text, and write such texts.
+
+Tags are searched with plain ``str.find`` (lower case, as the prompts spell them); no regular
+expression ever runs over a whole thought.
+"""
+
+from __future__ import annotations
+
+from rft3d.answers._reading import MAX_ANSWER_CHARS, MAX_TEXT_CHARS, Unreadable
+from rft3d.answers.types import ParseMode, Sections
+
+THINK, END_THINK, ANSWER, END_ANSWER = "<think>", "</think>", "<answer>", "</answer>"
+TAGS = (THINK, END_THINK, ANSWER, END_ANSWER)
+
+
+def split_sections(text: str) -> Sections:
+    """Split ``text`` at its tags; total, never raises on text.
+
+    The thought ends at the first ``</think>``; the answer is the first ``<answer>`` after it, up to
+    its ``</answer>`` (or to the end when that is missing). A later second answer is never read, so
+    naming several earns nothing. Text that only thinks has the answer ``""``. A text of more than
+    a million characters is returned whole and untagged (the parsers refuse it as too long).
+    """
+    return _split(text)[0]
+
+
+def answer_text(text: object, mode: ParseMode) -> str:
+    """The stripped inside of the answer section, or Unreadable.
+
+    An unclosed tag is a truncated text: refused unless ``mode`` is ``upstream``. ``strict`` takes an
+    untagged text, ``<answer>…</answer>`` alone, or a well-formed pair of sections; nothing else.
+    """
+    if not isinstance(text, str):
+        raise Unreadable(f"the answer must be text, got {type(text).__name__}")
+    if len(text) > MAX_TEXT_CHARS:
+        raise Unreadable(f"too long: {len(text)} characters, the limit is {MAX_TEXT_CHARS}")
+    sections, unclosed, alone = _split(text)
+    if mode != "upstream" and unclosed is not None:
+        raise Unreadable(f"no closing {unclosed}")
+    if mode == "strict" and not (sections.well_formed or alone) and any(tag in text for tag in TAGS):
+        raise Unreadable("tags are not exactly <think>…</think><answer>…</answer>")
+    if len(sections.answer) > MAX_ANSWER_CHARS:
+        raise Unreadable(
+            f"too long: an answer of {len(sections.answer)} characters, the limit is {MAX_ANSWER_CHARS}"
+        )
+    answer = sections.answer.strip()
+    if not answer:
+        raise Unreadable("the answer is empty")
+    return answer
+
+
+def _split(text: str) -> tuple[Sections, str | None, bool]:
+    """Sections, the closing tag that is missing (or None), and whether an answer section is all there is."""
+    if len(text) > MAX_TEXT_CHARS:
+        return Sections(answer=text), None, False
+    think, rest, unclosed = _split_thought(text)
+    start = rest.find(ANSWER)
+    if start < 0:
+        return Sections(answer=rest, think=think), unclosed, False
+    start += len(ANSWER)
+    end = rest.find(END_ANSWER, start)
+    if end < 0:
+        return Sections(answer=rest[start:], think=think, tagged=True), END_ANSWER, False
+    counts = [text.count(tag) for tag in TAGS]
+    stripped = text.strip()
+    ends_well = stripped.endswith(END_ANSWER)
+    well_formed = (
+        counts == [1, 1, 1, 1]
+        and stripped.startswith(THINK)
+        and ends_well
+        and not rest[: start - len(ANSWER)].strip()
+    )
+    alone = counts == [0, 0, 1, 1] and stripped.startswith(ANSWER) and ends_well
+    return Sections(rest[start:end], think, tagged=True, well_formed=well_formed), unclosed, alone
+
+
+def _split_thought(text: str) -> tuple[str | None, str, str | None]:
+    """Thought, what follows it, and the missing closing tag.
+
+    Templates that put ``<think>`` into the prompt give texts with only the closing tag.
+    """
+    end = text.find(END_THINK)
+    start = text.find(THINK)
+    if end >= 0:
+        opened = 0 <= start < end
+        return text[start + len(THINK) if opened else 0 : end], text[end + len(END_THINK) :], None
+    if start < 0:
+        return None, text, None
+    # No </think>: either the text was cut inside the thought, or the model went on to its answer.
+    answer = text.find(ANSWER, start)
+    if answer < 0:
+        return text[start + len(THINK) :], "", END_THINK
+    return text[start + len(THINK) : answer], text[answer:], None
+
+
+def render_thought(think: str, answer: str) -> str:
+    """``<think>…</think><answer>…</answer>``; ValueError when either text holds one of the tags."""
+    for field, value in (("think", think), ("answer", answer)):
+        for tag in TAGS:
+            if tag in value:
+                raise ValueError(f"render_thought: {field} contains the tag {tag}; remove it first")
+    return f"{THINK}{think}{END_THINK}{ANSWER}{answer}{END_ANSWER}"

@@ -1,0 +1,58 @@
+"""Typed values that text is parsed into, and the typed failure when it can't be.
+
+Nothing in :mod:`rft3d.answers` raises on wild text: every parser returns its value or a
+:class:`ParseFailure` with a reason and an excerpt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ParseMode = Literal["strict", "lenient", "upstream"]
+"""``strict``: only the format that the prompt asks for. ``lenient``: whatever a reader would accept, but complete.
+``upstream``: as VG-LLM's evaluation reads (line by line, a damaged line is dropped); for comparing published numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParseFailure:
+    """Why a text holds no answer. ``excerpt`` is at most 120 printable characters of the text."""
+
+    reason: str
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledBox:
+    """One detection: a class name and a 9-DoF box.
+
+    ``box`` is ``(x, y, z, dx, dy, dz, yaw, roll, pitch)``: metres and radians, angles intrinsic
+    ZXY (``R = Rz(yaw) @ Rx(roll) @ Ry(pitch)``; the prompt's names for the three angles, in order).
+    All nine numbers are finite; sizes may still be non-positive (the IoU of such a box is 0).
+    """
+
+    label: str
+    box: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBox:
+    """A grounding answer: a frame index (0-based) and a box in that frame's camera."""
+
+    frame: int
+    box: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """A text split at its ``<think>``/``<answer>`` tags.
+
+    ``answer`` is the inside of ``<answer>`` (or the whole text when there are no tags);
+    ``well_formed`` is True only for exactly ``<think>…</think><answer>…</answer>`` with
+    whitespace allowed around the sections.
+    """
+
+    answer: str
+    think: str | None = None
+    tagged: bool = False
+    well_formed: bool = False

@@ -1,0 +1,122 @@
+"""The roof: ``rft3d VERB``. A verb is a file of this folder with ``Args`` and ``main``; no logic lives here.
+
+Only the chosen verb is imported, so that ``rft3d --help`` costs nothing. Errors that a user can
+mend (bad arguments, bad files, a missing extra) end in one line on standard error and exit code
+2; ``--debug`` or ``RFT3D_DEBUG=1`` shows the traceback instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+VERBS = {
+    "demo": "the whole story on two cores: rooms, SFT, RFT, scores, report",
+    "rooms": "make procedural rooms and samples files of every task",
+    "train": "run a recipe (a Python file that returns a frozen config)",
+    "predict": "let a model answer a samples file (resumable)",
+    "score": "score a predictions file, with intervals; needs no torch",
+    "report": "turn a run folder into HTML pages",
+}
+
+_OVERRIDABLE = {"train"}  # what tyro doesn't know there is passed on as overrides of the recipe
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0 done, 2 bad input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments or os.environ.get("RFT3D_DEBUG", "0") not in ("", "0")
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage(), file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from rft3d import __version__
+
+        print(f"rft3d {__version__}")
+        return 0
+    verb, *rest = arguments
+    if verb not in VERBS:
+        return _fail(f"unknown command {verb!r}; choose one of {', '.join(VERBS)} (see rft3d --help)")
+    try:
+        return _run(verb, rest)
+    except KeyboardInterrupt:
+        return _fail(f"{verb}: interrupted", code=130)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        # a missing module of our own is a broken installation or a bug, not something to install
+        own = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "rft3d"
+        if debug or own:
+            raise
+        return _fail(f"{verb}: {_one_line(error)}")
+
+
+def _run(verb: str, arguments: list[str]) -> int:
+    import tyro
+
+    module = importlib.import_module(f"rft3d.cli.{verb}")
+    overridable = verb in _OVERRIDABLE
+    complaint = io.StringIO()  # tyro frames its complaints in a box; a script wants one line
+    try:
+        with contextlib.redirect_stderr(complaint):
+            parsed = tyro.cli(
+                module.Args,
+                args=arguments,
+                prog=f"rft3d {verb}",
+                return_unknown_args=overridable,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            return 0
+        return _fail(f"{verb}: {_unboxed(complaint.getvalue())} (see rft3d {verb} --help)")
+    if overridable:
+        args, overrides = parsed
+        module.main(args, overrides)
+    else:
+        module.main(parsed)
+    return 0
+
+
+def _usage() -> str:
+    lines = [f"  {verb:8} {summary}" for verb, summary in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: rft3d COMMAND [options]     (rft3d COMMAND --help explains one)",
+            "",
+            "Reinforcement fine-tuning for video-based 3D scene understanding.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "options:",
+            "  --help, --version",
+            "  --debug  show the traceback of an error (as RFT3D_DEBUG=1 does)",
+        ]
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"this needs the package {error.name!r}, which is not installed; try pip install 'rft3d[train]'"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        named = f": {error.filename}" if error.filename is not None else ""
+        return f"{error.strerror}{named}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _unboxed(text: str) -> str:
+    """tyro's framed message as one line, without the frame and the pointer to the help text."""
+    lines = [line.strip("│╭╮╰╯─ \t") for line in text.splitlines()]
+    message = " ".join(line for line in lines if line)
+    return re.sub(r"\s*(Argument helptext:|For full helptext,).*$", "", message) or "bad arguments"
+
+
+def _fail(message: str, code: int = 2) -> int:
+    print(f"rft3d {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,43 @@
+"""``rft3d predict``: a model's answers to a samples file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Args:
+    """Let a model answer every sample of a file.
+
+    Writes JSON lines {"id", "text", "truncated", "tokens"}. An interrupted run goes on where it
+    stopped when started again with the same arguments; OUT appears when it is complete.
+    """
+
+    model: Path
+    """model folder (a checkpoint written by rft3d train or rft3d demo)"""
+    samples: Path
+    """samples file; its frame paths are relative to its folder"""
+    out: Path
+    """predictions file to write"""
+    batch_size: int = 16
+    """prompts answered at once"""
+    max_new_tokens: int = 512
+    """longest answer; a longer one is cut and marked as truncated"""
+    temperature: float = 0.0
+    """0 is greedy"""
+    seed: int = 0
+    """seed of sampling (no effect when greedy)"""
+
+
+def main(args: Args) -> None:
+    from rft3d.evaluation.predict import PredictConfig, model_fingerprint, predict
+    from rft3d.tasks.samples import read_samples
+
+    config = PredictConfig(args.batch_size, args.max_new_tokens, args.temperature, args.seed)
+    fingerprint = model_fingerprint(args.model)
+    next(iter(read_samples(args.samples)), None)  # a bad samples file is reported before torch is loaded
+    from rft3d.models import load_policy
+
+    policy = load_policy(args.model)
+    print(predict(policy, args.samples, args.out, model=fingerprint, config=config))

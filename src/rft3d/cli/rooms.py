@@ -1,0 +1,36 @@
+"""``rft3d rooms``: procedural rooms and questions about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Args:
+    """Make furnished rooms and questions about them, all from a seed.
+
+    Writes every room as a folder (pictures, depth, cameras, objects) and one samples file a task:
+    samples.detection.jsonl, samples.grounding.jsonl, samples.spatial.jsonl.
+    """
+
+    seed: int
+    """seed of the first room; the others follow it"""
+    count: int
+    """how many rooms"""
+    out: Path
+    """folder to write; must not exist yet or be empty"""
+
+
+def main(args: Args) -> None:
+    if args.count < 1:
+        raise ValueError(f"--count must be at least 1, got {args.count}")
+    if args.seed < 0:
+        raise ValueError(f"--seed must be at least 0, got {args.seed}")
+    from rft3d.evaluation.dataset import write_dataset
+    from rft3d.scenes import iter_rooms
+
+    counts = write_dataset(iter_rooms(range(args.seed, args.seed + args.count)), args.out, seed=args.seed)
+    print(
+        f"{args.out}: {args.count} rooms, " + ", ".join(f"{n} {task} samples" for task, n in counts.items())
+    )

@@ -1,0 +1,84 @@
+"""Scenes to a folder of questions: pictures, scene folders and one samples file a task.
+
+    OUT/scenes/<scene>/scene.json, rgb/*.png ...    scene folders; samples name their pictures relative to OUT
+    OUT/samples.<task>.jsonl                        one line a question (docs/data.md)
+
+The samples carry their cameras in ``meta``, so that a report can draw boxes from the files alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rft3d.evaluation.records import with_cameras
+from rft3d.scenes.folder import read_scene, write_scene
+from rft3d.scenes.types import Scene
+from rft3d.tasks import TASKS
+from rft3d.tasks.samples import write_samples
+from rft3d.tasks.types import Sample, Task
+
+
+def write_dataset(
+    scenes: Iterable[Scene],
+    out: str | Path,
+    *,
+    tasks: Mapping[str, Task] | None = None,
+    seed: int = 0,
+    with_depth: bool = True,
+    file_name: str = "samples.{task}.jsonl",
+) -> dict[str, int]:
+    """Write every task's questions about ``scenes`` and their pictures into the new folder ``out``.
+
+    Args:
+        scenes: read once, one in memory at a time.
+        out: must not exist yet, or be empty; it appears complete or not at all.
+        tasks: by name; every task of ``TASKS`` with its defaults when None.
+        seed: which questions are drawn.
+        with_depth: write depth and instance pictures too.
+        file_name: of the samples files.
+
+    Returns:
+        How many samples of each task were written.
+
+    Raises:
+        FileExistsError: ``out`` has something in it.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} exists and is not an empty folder; choose another one")
+    chosen: Mapping[str, Task] = {name: make() for name, make in TASKS.items()} if tasks is None else tasks
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        samples: dict[str, list[Sample]] = {name: [] for name in chosen}
+        for scene in scenes:
+            refs = _write_scene(scene, staging, with_depth)
+            for name, task in chosen.items():
+                samples[name] += [with_cameras(s, scene, refs) for s in task.samples(scene, refs, seed)]
+        staging.mkdir(exist_ok=True)
+        for name, made in samples.items():
+            write_samples(staging / file_name.format(task=name), made)
+        if out.exists():
+            out.rmdir()
+        os.replace(staging, out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return {name: len(made) for name, made in samples.items()}
+
+
+def _write_scene(scene: Scene, root: Path, with_depth: bool) -> tuple[str, ...]:
+    """Write the scene folder and return the references to its frames."""
+    if not with_depth:
+        frames = tuple(replace(frame, depth=None, instances=None) for frame in scene.frames)
+        scene = replace(scene, frames=frames)
+    folder = write_scene(scene, root / "scenes" / scene.id)
+    # as a scene that is read from its folder, so that the frames are named by their files
+    return tuple(
+        Path(frame.rgb).relative_to(root).as_posix()
+        for frame in read_scene(folder).frames
+        if isinstance(frame.rgb, Path)
+    )

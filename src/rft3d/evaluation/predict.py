@@ -1,0 +1,241 @@
+"""Run a policy over a samples file and save its texts: ``predictions.jsonl``.
+
+Scoring happens elsewhere, from the saved file, so it never needs the model again. The run is
+resumable: each batch is appended to ``OUT.partial``; a second call with the same model, samples
+and settings (checked against ``OUT.partial.meta.json``) goes on after the last whole batch and
+writes what an uninterrupted run would have written. At the end the file is renamed to ``OUT``
+and its provenance to ``OUT.meta.json``.
+
+Torch is needed only by the policy itself, which the caller loads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.evaluation.records import (
+    Policy,
+    Prediction,
+    file_digest,
+    json_line,
+    prediction_record,
+    read_predictions,
+    source_commit,
+    write_json,
+    write_predictions,
+)
+from rft3d.scenes.sources import load_frame_ref
+from rft3d.tasks.samples import read_samples
+from rft3d.tasks.types import Sample
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictConfig:
+    """Settings of generation; all of them are part of the identity of a predictions file."""
+
+    batch_size: int = 16
+    """prompts given to the policy at once"""
+    max_new_tokens: int = 512
+    """longest answer; longer ones are cut and marked as truncated"""
+    temperature: float = 0.0
+    """0 is greedy"""
+    seed: int = 0
+    """seed of sampling; without effect when greedy"""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+        if not 0.0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature must be a finite number >= 0, got {self.temperature}")
+
+
+def predict(
+    policy: Policy,
+    samples_path: str | Path,
+    out: str | Path,
+    *,
+    model: str,
+    config: PredictConfig | None = None,
+    progress: bool = True,
+) -> Path:
+    """Write one prediction a sample to ``out`` and return it.
+
+    Args:
+        policy: what answers.
+        samples_path: samples file; frame paths in it are relative to its folder.
+        out: predictions file to write. A complete one of the same run is kept as it is.
+        model: identity of the weights, e.g. :func:`model_fingerprint`; a resumed run must match it.
+        config: generation settings.
+        progress: show a progress bar with ETA on standard error.
+
+    Raises:
+        ValueError: a picture is missing, or the partial or finished file at ``out`` has another model,
+            samples file or settings.
+        FileNotFoundError: the samples file is missing.
+    """
+    samples_path, out, config = Path(samples_path), Path(out), config or PredictConfig()
+    samples = list(read_samples(samples_path))
+    if not samples:
+        raise ValueError(f"{samples_path} holds no samples; one JSON object a line is needed")
+    meta = _run_meta(samples_path, model, config)
+    if out.exists():
+        _check_same_run(out, _meta_path(out), meta)
+        return out
+    partial = out.with_name(out.name + ".partial")
+    done = _resume(partial, meta, samples, config.batch_size)
+    with _progress_bar(len(samples), len(done), progress) as advance, partial.open("ab") as stream:
+        for start in range(len(done), len(samples), config.batch_size):
+            batch = samples[start : start + config.batch_size]
+            for prediction in _answer(policy, batch, samples_path.parent, config, start):
+                stream.write(json_line(prediction_record(prediction)).encode("ascii"))
+            stream.flush()
+            advance(len(batch))
+        os.fsync(stream.fileno())
+    write_json(_meta_path(out), meta)
+    os.replace(partial, out)
+    _meta_path(partial).unlink()
+    return out
+
+
+def model_fingerprint(model_dir: str | Path) -> str:
+    """A short identity of the weights in a folder: its name and a digest of its files.
+
+    Of each file the name, the size and the first and last MiB are read, so that it stays cheap for
+    large checkpoints. Hidden files are left out.
+    """
+    import hashlib
+
+    folder = Path(model_dir)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no model folder: {folder}")
+    digest = hashlib.sha256()
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise FileNotFoundError(f"model folder {folder} is empty")
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
+        with path.open("rb") as stream:
+            digest.update(stream.read(1 << 20))
+            if size > 2 << 20:
+                stream.seek(-(1 << 20), os.SEEK_END)
+            digest.update(stream.read(1 << 20))
+    return f"{folder.resolve().name}@{digest.hexdigest()[:16]}"
+
+
+def load_frames(sample: Sample, folder: Path) -> list[NDArray[np.uint8]]:
+    """The sample's pictures, ``(H, W, 3)`` uint8, in prompt order; paths are relative to ``folder``.
+
+    References ``rooms:<seed>/<index>`` are drawn again. ValueError names the sample of a missing picture.
+    """
+    try:
+        return [load_frame_ref(reference, folder) for reference in sample.frames]
+    except ValueError as error:
+        raise ValueError(f"sample {sample.id!r}: {error}") from error
+
+
+def _answer(
+    policy: Policy, batch: Sequence[Sample], folder: Path, config: PredictConfig, start: int
+) -> list[Prediction]:
+    generations = policy.generate_texts(
+        [sample.turns() for sample in batch],
+        [load_frames(sample, folder) for sample in batch],
+        max_new_tokens=config.max_new_tokens,
+        # a batch's draws depend on its place alone, so that a resumed run samples the same texts
+        seed=config.seed * 1_000_003 + start,
+        temperature=config.temperature,
+    )
+    if len(generations) != len(batch):
+        raise ValueError(f"the policy returned {len(generations)} texts for {len(batch)} prompts")
+    return [
+        Prediction(sample.id, generation.text, generation.truncated, generation.tokens)
+        for sample, generation in zip(batch, generations, strict=True)
+    ]
+
+
+def _run_meta(samples_path: Path, model: str, config: PredictConfig) -> dict[str, Any]:
+    return {
+        "model": model,
+        "samples": samples_path.name,
+        "samples_sha256": file_digest(samples_path),
+        "batch_size": config.batch_size,
+        "max_new_tokens": config.max_new_tokens,
+        "temperature": config.temperature,
+        "seed": config.seed,
+        "commit": source_commit(),
+    }
+
+
+def _meta_path(path: Path) -> Path:
+    return path.with_name(path.name + ".meta.json")
+
+
+def _check_same_run(path: Path, meta_path: Path, meta: dict[str, Any]) -> None:
+    if not meta_path.is_file():
+        raise ValueError(
+            f"{path} exists without {meta_path.name}, so its origin is unknown; move it away first"
+        )
+    found = json.loads(meta_path.read_text(encoding="utf-8"))
+    # another commit may well write other texts, but it is recorded rather than refused
+    fields = [name for name in meta if name != "commit"]
+    differing = [name for name in fields if found.get(name) != meta[name]]
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"{path} belongs to another run: {name} was {found.get(name)!r}, now it is {meta[name]!r}; "
+            "move it away or choose another --out"
+        )
+
+
+def _resume(
+    partial: Path, meta: dict[str, Any], samples: Sequence[Sample], batch_size: int
+) -> list[Prediction]:
+    """Predictions of whole batches already in ``partial``, which is cut back to exactly those."""
+    if not partial.exists():
+        write_json(_meta_path(partial), meta)
+        return []
+    _check_same_run(partial, _meta_path(partial), meta)
+    with partial.open("rb+") as stream:  # a killed run may leave half a line
+        stream.truncate(stream.read().rfind(b"\n") + 1)
+    done = read_predictions(partial)
+    for prediction, sample in zip(done, samples, strict=False):
+        if prediction.id != sample.id:
+            raise ValueError(f"{partial} has {prediction.id!r} where {sample.id!r} is expected; remove it")
+    if len(done) < len(samples):
+        done = done[: len(done) - len(done) % batch_size]
+    elif len(done) > len(samples):
+        raise ValueError(f"{partial} has {len(done)} predictions for {len(samples)} samples; remove it")
+    write_predictions(partial, done)
+    return done
+
+
+@contextlib.contextmanager
+def _progress_bar(total: int, done: int, show: bool) -> Iterator[Advance]:
+    if not show:
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("predict", total=total, completed=done)
+        yield lambda count: bar.advance(task, count)

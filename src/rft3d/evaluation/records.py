@@ -1,0 +1,184 @@
+"""What evaluation reads and writes: predictions, generations, and JSON lines on disk.
+
+Everything here works without torch. A predictions file is JSON lines, one object a sample:
+
+    {"id": "rooms-7:detection:0", "text": "```json\\n[...]\\n```", "truncated": false, "tokens": 87}
+
+``id`` and ``text`` are required, the rest is optional; other fields are ignored. Samples files are
+read by :mod:`rft3d.tasks.samples`; frame paths in them are relative to the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.prompts import Prompt
+from rft3d.scenes.types import Scene
+from rft3d.tasks.samples import read_jsonl
+from rft3d.tasks.types import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a policy wrote for one prompt.
+
+    Attributes:
+        text: the decoded completion, without special tokens.
+        truncated: True when ``max_new_tokens`` cut it off before an end token.
+        tokens: how many tokens were generated, the end token included.
+    """
+
+    text: str
+    truncated: bool
+    tokens: int
+
+
+class GeneratedText(Protocol):
+    """What a policy returns for one prompt: :class:`Generation` or any record with its three fields."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def truncated(self) -> bool: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+
+class Policy(Protocol):
+    """All that evaluation asks of a model; ``rft3d.models.load_policy`` returns one."""
+
+    def generate_texts(
+        self,
+        prompts: Sequence[Prompt],
+        frames: Sequence[Sequence[NDArray[np.uint8]]],
+        *,
+        max_new_tokens: int,
+        seed: int,
+        temperature: float = 0.0,
+    ) -> Sequence[GeneratedText]:
+        """One completion a prompt, in order.
+
+        ``frames[i]`` are the ``(H, W, 3)`` uint8 RGB pictures of ``prompts[i]``, one per ``<image>``.
+        ``temperature`` 0 is greedy (``seed`` then has no effect).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One line of a predictions file; ``tokens`` is None when the writer did not count them."""
+
+    id: str
+    text: str
+    truncated: bool = False
+    tokens: int | None = None
+
+
+def with_cameras(sample: Sample, scene: Scene, frame_refs: Sequence[str]) -> Sample:
+    """``sample`` with the cameras of its frames in ``meta``, so that reports can draw its boxes.
+
+    Adds ``meta["intrinsics"]`` (one 3x3 a frame, pixels) and ``meta["T_world_camera"]`` (one 4x4 a frame).
+    ``frame_refs[i]`` names ``scene.frames[i]``, as for the task's ``samples``.
+    """
+    by_ref = dict(zip(frame_refs, scene.frames, strict=True))
+    frames = [by_ref[reference] for reference in sample.frames]
+    cameras = {
+        "intrinsics": [np.asarray(frame.intrinsics, dtype=np.float64).tolist() for frame in frames],
+        "T_world_camera": [np.asarray(frame.T_world_camera, dtype=np.float64).tolist() for frame in frames],
+    }
+    return replace(sample, meta={**sample.meta, **cameras})
+
+
+def read_predictions(path: str | Path) -> list[Prediction]:
+    """The predictions in ``path``, in file order; ValueError names file, line and field of a bad record."""
+    try:
+        return [_prediction_from(record, f"{path}:{number}") for number, record in read_jsonl(path)]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error}); predictions are JSON lines") from error
+
+
+def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:
+    """Write ``predictions`` as JSON lines, atomically."""
+    write_text(path, "".join(json_line(prediction_record(prediction)) for prediction in predictions))
+
+
+def prediction_record(prediction: Prediction) -> dict[str, Any]:
+    """The JSON object of one line of a predictions file."""
+    record: dict[str, Any] = {
+        "id": prediction.id,
+        "text": prediction.text,
+        "truncated": prediction.truncated,
+    }
+    if prediction.tokens is not None:
+        record["tokens"] = prediction.tokens
+    return record
+
+
+def json_line(value: Any) -> str:
+    """``value`` as one ASCII line of JSON; lone surrogates stay escaped, NaN and infinities are refused."""
+    return json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` (UTF-8) to ``path`` through a temporary file and a rename: all of it or nothing."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
+
+
+def file_digest(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def source_commit() -> str | None:
+    """The git commit this package runs from (``+dirty`` with local changes); None outside a checkout."""
+    root = Path(__file__).resolve().parent
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+dirty" if dirty else "")
+
+
+def _git(cwd: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=cwd, capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()
+
+
+def _prediction_from(record: dict[str, Any], where: str) -> Prediction:
+    for name in ("id", "text"):
+        if not isinstance(record.get(name), str):
+            raise ValueError(f"{where}: field {name!r} must be a string, got {record.get(name)!r}")
+    tokens, truncated = record.get("tokens"), record.get("truncated", False)
+    if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int)):
+        raise ValueError(f"{where}: field 'tokens' must be a whole number or absent, got {tokens!r}")
+    if not isinstance(truncated, bool):
+        raise ValueError(f"{where}: field 'truncated' must be true or false, got {truncated!r}")
+    return Prediction(record["id"], record["text"], truncated, tokens)

@@ -1,0 +1,230 @@
+"""Score a predictions file: the task's official numbers with intervals, from text alone, without torch.
+
+The *same* task object that gives rewards in training reads the texts here, so training and
+evaluation can't read an answer differently. Every sample counts: a missing prediction is an error
+unless it is allowed, and then it is scored as an empty answer and stated as such.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rft3d import __version__
+from rft3d.answers.types import ParseMode
+from rft3d.evaluation.records import Prediction, file_digest, read_predictions, source_commit
+from rft3d.evaluation.stats import Resampled, differences, intervals, resample
+from rft3d.rewards.types import Score
+from rft3d.tasks import TASKS
+from rft3d.tasks.samples import read_samples
+from rft3d.tasks.types import Sample, Task
+
+HEADLINE: dict[str, tuple[str, ...]] = {
+    "detection": ("f1@0.25", "precision@0.25", "recall@0.25", "mean_iou"),
+    "grounding": ("acc@0.25", "acc@0.5", "mean_iou"),
+    "spatial": ("macro8", "micro"),
+}
+"""Metrics that get an interval; a task that isn't listed gets one for each metric without a ``/``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreConfig:
+    """How a predictions file is scored; all of it is stated in the result."""
+
+    mode: ParseMode | None = None
+    """how answers are read; None: as the task does by default"""
+    allow_missing: bool = False
+    """score a sample without prediction as an empty answer, instead of refusing the file"""
+    resamples: int = 1000
+    """bootstrap resamples of the scenes; 0: no intervals"""
+    seed: int = 0
+    """seed of the resampling"""
+    level: float = 0.95
+    """coverage of the intervals"""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """fields of the task that differ from its defaults, e.g. {"classes": [...]}; JSON values"""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRun:
+    """One predictions file, scored: ``scores[i]`` belongs to ``samples[i]``."""
+
+    task: Task
+    samples: tuple[Sample, ...]
+    scores: tuple[Score, ...]
+    missing: tuple[str, ...]
+
+
+def make_task(name: str, mode: ParseMode | None = None, options: Mapping[str, Any] | None = None) -> Task:
+    """The task called ``name`` with its defaults but for ``options``, reading answers in ``mode``.
+
+    ``options`` may come from JSON: lists become the tuples that frozen configs hold.
+    """
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
+    fields = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()
+    }
+    unknown = sorted(set(fields) - {known.name for known in dataclasses.fields(TASKS[name])})
+    if unknown:
+        raise ValueError(f"task {name!r} has no options {unknown}")
+    task: Any = TASKS[name](**fields)
+    if mode is None:
+        return task
+    if not hasattr(task, "mode"):
+        raise ValueError(f"task {name!r} has only one way to read answers; leave the mode out")
+    return dataclasses.replace(task, mode=mode)
+
+
+def score_predictions(
+    task: Task, samples: Sequence[Sample], predictions: Sequence[Prediction], allow_missing: bool = False
+) -> ScoredRun:
+    """Score every sample once. ValueError names ids that are unknown, repeated, missing or another task's."""
+    for sample in samples:
+        if sample.task != task.name:
+            raise ValueError(f"sample {sample.id!r} is of task {sample.task!r}, not {task.name!r}")
+    if not samples:
+        raise ValueError("the samples file is empty; there is nothing to score")
+    counts = Counter(prediction.id for prediction in predictions)
+    known = {sample.id for sample in samples}
+    repeated = [identity for identity, count in counts.items() if count > 1]
+    unknown = [identity for identity in counts if identity not in known]
+    missing = [sample.id for sample in samples if sample.id not in counts]
+    for problem, ids, fix in (
+        ("repeated", repeated, "keep one prediction a sample"),
+        ("unknown", unknown, "score against the samples file that the predictions were made from"),
+        ("missing", [] if allow_missing else missing, "predict them, or allow missing ones as empty answers"),
+    ):
+        if ids:
+            raise ValueError(f"{len(ids)} prediction ids are {problem}: {_some(ids)}; {fix}")
+    by_id = {prediction.id: prediction for prediction in predictions}
+    nothing = Prediction("", "")
+    scores = []
+    for sample in samples:
+        prediction = by_id.get(sample.id, nothing)
+        scores.append(task.score(prediction.text, sample, truncated=prediction.truncated))
+    return ScoredRun(task, tuple(samples), tuple(scores), tuple(missing))
+
+
+def headline_names(task: Task, metrics: dict[str, float | None]) -> list[str]:
+    """The metrics of ``task`` that get an interval."""
+    return list(HEADLINE.get(task.name) or [name for name in metrics if "/" not in name])
+
+
+def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> dict[str, Any]:
+    """A scored run as JSON values: counts, rates, official metrics and headline intervals."""
+    config = config or ScoreConfig()
+    metrics = dict(run.task.metric(run.samples, run.scores))
+    names = headline_names(run.task, metrics)
+    if config.resamples:
+        drawn = resample_run(run, config.resamples, config.seed)
+        headline = {name: asdict(interval) for name, interval in intervals(drawn, config.level).items()}
+    else:
+        headline = {name: {"value": metrics[name], "low": None, "high": None} for name in names}
+    count = len(run.samples)
+    failures = Counter(score.failure.reason for score in run.scores if score.failure is not None)
+    truncated = sum(score.truncated for score in run.scores)
+    return {
+        "task": run.task.name,
+        "protocol": _protocol(run.task),
+        "options": json.loads(json.dumps(dict(config.options))),
+        "samples": count,
+        "scenes": len({sample.scene for sample in run.samples}),
+        "missing": {"count": len(run.missing), "scored_as": "an empty answer", "ids": list(run.missing)},
+        "parse_failures": {
+            "count": failures.total(),
+            "rate": failures.total() / count,
+            "reasons": dict(failures.most_common(10)),
+        },
+        "truncated": {"count": truncated, "rate": truncated / count},
+        "reward": {
+            "total": sum(score.total for score in run.scores) / count,
+            "parts": _mean_parts(run.scores),
+        },
+        "headline": headline,
+        "metrics": metrics,
+    }
+
+
+def score_files(
+    task_name: str, samples_path: str | Path, predictions_path: str | Path, config: ScoreConfig | None = None
+) -> dict[str, Any]:
+    """Score ``predictions_path`` against ``samples_path``; :func:`summarise` plus where it comes from."""
+    config = config or ScoreConfig()
+    samples_path, predictions_path = Path(samples_path), Path(predictions_path)
+    task = make_task(task_name, config.mode, config.options)
+    samples, predictions = list(read_samples(samples_path)), read_predictions(predictions_path)
+    run = score_predictions(task, samples, predictions, config.allow_missing)
+    tokens = [prediction.tokens for prediction in predictions if prediction.tokens is not None]
+    return {
+        **summarise(run, config),
+        "mean_tokens": sum(tokens) / len(tokens) if tokens else None,
+        "generation": _generation(predictions_path),
+        "samples_file": samples_path.name,
+        "samples_sha256": file_digest(samples_path),
+        "predictions_sha256": file_digest(predictions_path),
+        "commit": source_commit(),
+        "version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0) -> Resampled:
+    """The headline metrics of a run on resampled scenes; two runs of the same samples can be compared."""
+    names = headline_names(run.task, dict(run.task.metric(run.samples, run.scores)))
+    return resample(run.task.metric, run.samples, run.scores, names, resamples=resamples, seed=seed)
+
+
+def compare_files(
+    task_name: str,
+    samples_path: str | Path,
+    predictions_a: str | Path,
+    predictions_b: str | Path,
+    config: ScoreConfig | None = None,
+) -> dict[str, Any]:
+    """Paired comparison of two predictions files, B minus A for every headline metric, as JSON values."""
+    config = config or ScoreConfig()
+    task = make_task(task_name, config.mode, config.options)
+    samples = list(read_samples(samples_path))
+    run_a, run_b = (
+        score_predictions(task, samples, read_predictions(path), config.allow_missing)
+        for path in (predictions_a, predictions_b)
+    )
+    found = differences(
+        resample_run(run_a, config.resamples, config.seed),
+        resample_run(run_b, config.resamples, config.seed),
+        config.level,
+    )
+    return {name: asdict(difference) for name, difference in found.items()}
+
+
+def _protocol(task: Task) -> dict[str, Any]:
+    """The task's config fields: how answers were read and matched, as far as JSON can hold them."""
+    fields = asdict(task) if dataclasses.is_dataclass(task) and not isinstance(task, type) else {}
+    return json.loads(json.dumps(fields, default=str))
+
+
+def _generation(predictions_path: Path) -> dict[str, Any] | None:
+    meta_path = predictions_path.with_name(predictions_path.name + ".meta.json")
+    if not meta_path.is_file():
+        return None
+    return json.loads(meta_path.read_text(encoding="utf-8"))
+
+
+def _mean_parts(scores: Sequence[Score]) -> dict[str, float]:
+    totals: dict[str, list[float]] = {}
+    for score in scores:
+        for part in score.parts:
+            totals.setdefault(part.name, []).append(part.value)
+    return {name: sum(values) / len(values) for name, values in totals.items()}
+
+
+def _some(ids: Sequence[str], most: int = 5) -> str:
+    shown = ", ".join(repr(identity) for identity in ids[:most])
+    return shown + (f" and {len(ids) - most} more" if len(ids) > most else "")

@@ -1,0 +1,195 @@
+"""9-DoF oriented boxes: a checked record, plain ``(N, 9)`` arrays, and what can be done to them.
+
+A box is ``[x y z dx dy dz yaw roll pitch]``: centre and full side lengths in metres, intrinsic ZXY angles in
+radians. A point p of the box frame (|p| <= size / 2) lies at ``R @ p + centre`` in the parent frame.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rft3d.geometry.rotations import euler_zxy_from_matrix, matrix_from_euler_zxy, trailing_shape
+
+Array = NDArray[np.float64]
+Triple = tuple[float, float, float]
+
+SIZE_RANGE_M = (1e-50, 1e50)
+"""Side lengths that count as valid: wide enough for any unit, narrow enough that volumes can't overflow."""
+
+_LARGEST = np.finfo(np.float64).max
+_LOWEST: Array = np.repeat([-SIZE_RANGE_M[1], SIZE_RANGE_M[0], -_LARGEST], 3)
+_HIGHEST: Array = np.repeat([SIZE_RANGE_M[1], SIZE_RANGE_M[1], _LARGEST], 3)
+
+CORNER_SIGNS: Array = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+"""``(8, 3)``: corner k sits at ``CORNER_SIGNS[k] * size / 2`` in the box frame (x slowest, z fastest)."""
+
+BOX_EDGES: NDArray[np.intp] = np.array(
+    [(i, j) for i, j in itertools.combinations(range(8), 2) if (i ^ j) in (1, 2, 4)], dtype=np.intp
+)
+"""``(12, 2)`` corner indices of the edges."""
+
+BOX_FACES: NDArray[np.intp] = np.array(
+    [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)], dtype=np.intp
+)
+"""``(6, 4)`` corner indices of the faces -x +x -y +y -z +z, counter-clockwise seen from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box9:
+    """One valid oriented box; ``np.asarray(box)`` is its ``(9,)`` array.
+
+    Attributes:
+        center: metres in the parent frame.
+        size: full side lengths along the box's own axes, positive metres.
+        angles: intrinsic ZXY (yaw, roll, pitch), radians.
+
+    Raises:
+        ValueError: a number is not finite or a side length not positive.
+    """
+
+    center: Triple
+    size: Triple
+    angles: Triple = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for name in ("center", "size", "angles"):
+            value = getattr(self, name)
+            if len(value) != 3 or not np.isfinite(value).all():
+                raise ValueError(f"Box9.{name} must be three finite numbers, got {list(value)}")
+            object.__setattr__(self, name, tuple(float(v) for v in value))
+        if min(self.size) <= 0:
+            raise ValueError(f"Box9.size must be positive metres, got {list(self.size)}")
+
+    @classmethod
+    def from_array(cls, box: ArrayLike) -> Box9:
+        """From the nine numbers ``[x y z dx dy dz yaw roll pitch]``."""
+        x, y, z, dx, dy, dz, yaw, roll, pitch = one_box("box", box).tolist()
+        return cls((x, y, z), (dx, dy, dz), (yaw, roll, pitch))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array((*self.center, *self.size, *self.angles), dtype=dtype or np.float64)
+
+    @property
+    def volume(self) -> float:
+        """Cubic metres."""
+        return self.size[0] * self.size[1] * self.size[2]
+
+
+def one_box(name: str, box: ArrayLike) -> Array:
+    """``box`` as a float64 ``(9,)`` array; ValueError naming the argument ``name`` for any other shape."""
+    array = np.asarray(box, dtype=np.float64)
+    if array.shape != (9,):
+        raise ValueError(f"{name} must have shape (9,), got {array.shape}")
+    return array
+
+
+def many_boxes(name: str, boxes: ArrayLike) -> Array:
+    """``boxes`` as a float64 ``(N, 9)`` array; an empty list is ``(0, 9)``; ValueError for other shapes."""
+    array = np.asarray(boxes, dtype=np.float64)
+    if array.shape == (0,):
+        return array.reshape(0, 9)
+    if array.ndim != 2 or array.shape[1] != 9:
+        raise ValueError(f"{name} must have shape (N, 9), got {array.shape}")
+    return array
+
+
+def boxes_valid(boxes: ArrayLike) -> NDArray[np.bool_]:
+    """``(N, 9)`` -> ``(N,)``: finite numbers, |centre| <= 1e50 m, side lengths in [1e-50, 1e50] m."""
+    boxes = many_boxes("boxes", boxes)
+    within = (boxes >= _LOWEST) & (boxes <= _HIGHEST)  # NaN fails every comparison
+    return np.logical_and.reduce(within, axis=1)
+
+
+def box_corners(boxes: ArrayLike) -> Array:
+    """``(N, 9)`` boxes -> ``(N, 8, 3)`` corners in the parent frame, in the order of ``CORNER_SIGNS``."""
+    boxes = many_boxes("boxes", boxes)
+    local = CORNER_SIGNS * (0.5 * boxes[:, None, 3:6])
+    return local @ np.swapaxes(matrix_from_euler_zxy(boxes[:, 6:9]), -1, -2) + boxes[:, None, :3]
+
+
+def box_from_axis_aligned(minimum: ArrayLike, maximum: ArrayLike) -> Array:
+    """``(..., 3)`` smallest and largest coordinates in metres -> ``(..., 9)`` unrotated boxes."""
+    minimum, maximum = trailing_shape("minimum", minimum, (3,)), trailing_shape("maximum", maximum, (3,))
+    if not np.all(maximum > minimum):
+        raise ValueError(f"maximum must exceed minimum on every axis, got {minimum} and {maximum}")
+    centre, size = 0.5 * (minimum + maximum), maximum - minimum
+    return np.concatenate([centre, size, np.zeros_like(size)], axis=-1)
+
+
+def transform_boxes(pose: ArrayLike, boxes: ArrayLike) -> Array:
+    """Boxes in another frame: ``boxes_a = transform_boxes(T_a_b, boxes_b)``.
+
+    Args:
+        pose: ``(4, 4)`` rigid and right-handed, orthonormal to 1e-3 (measured poses are noisy).
+        boxes: ``(N, 9)``.
+
+    Raises:
+        ValueError: a wrong shape, or a pose that scales, shears or mirrors.
+    """
+    pose = np.asarray(pose, dtype=np.float64)
+    if pose.shape != (4, 4):
+        raise ValueError(f"pose must have shape (4, 4), got {pose.shape}")
+    boxes = many_boxes("boxes", boxes)
+    rotation = pose[:3, :3]
+    if not (np.abs(rotation @ rotation.T - np.eye(3)).max() < 1e-3 and np.linalg.det(rotation) > 0):
+        raise ValueError(f"pose must be rigid and right-handed, got rotation {rotation.tolist()}")
+    out = boxes.copy()
+    out[:, :3] = boxes[:, :3] @ rotation.T + pose[:3, 3]
+    out[:, 6:9] = euler_zxy_from_matrix(rotation @ matrix_from_euler_zxy(boxes[:, 6:9]))
+    return out
+
+
+def _axis_relabellings() -> tuple[NDArray[np.intp], Array]:
+    """The 24 rotations that map the coordinate axes onto themselves, identity first.
+
+    Returns ``sources`` ``(24, 3)`` (new axis j is old axis sources[j], up to sign) and the matrices
+    ``(24, 3, 3)`` with ``R_new = R_old @ matrix``.
+    """
+    sources, matrices = [], []
+    for permutation in itertools.permutations(range(3)):
+        for signs in itertools.product((1.0, -1.0), repeat=3):
+            matrix = np.zeros((3, 3))
+            matrix[list(permutation), range(3)] = signs
+            if np.linalg.det(matrix) > 0:
+                sources.append(permutation)
+                matrices.append(matrix)
+    return np.array(sources, dtype=np.intp), np.array(matrices)
+
+
+_SOURCES, _RELABELLINGS = _axis_relabellings()
+
+
+def box_reparametrisations(box: ArrayLike) -> Array:
+    """The 24 ways ``(24, 9)`` to write the solid of one ``(9,)`` box; the first keeps the box's own axes."""
+    box = one_box("box", box)
+    out = np.empty((24, 9))
+    out[:, :3] = box[:3]
+    out[:, 3:6] = box[3:6][_SOURCES]
+    out[:, 6:9] = euler_zxy_from_matrix(matrix_from_euler_zxy(box[6:9]) @ _RELABELLINGS)
+    return out
+
+
+# Score of relabelling k: <Q, R @ S_k> = <Q @ S_k^T, R>. With Q = 1 this is trace(R @ S_k), largest for the
+# smallest rotation angle; the 1e-9 rad tilt of Q decides exact ties (45 degrees) the same way for all 24.
+_TIE_BREAK: Array = matrix_from_euler_zxy(np.array([1.0e-9, 0.31e-9, 0.17e-9]))
+_SCORES: Array = np.stack([(_TIE_BREAK @ S.T).ravel() for S in _RELABELLINGS], axis=1)
+
+
+def canonical_boxes(boxes: ArrayLike) -> Array:
+    """Of the 24 ways to write each solid, the one whose rotation is nearest the identity: ``(N, 9)`` -> same.
+
+    Equal solids get equal numbers (to rounding), so box regression has one target; yaw lies in
+    [-45, 45] degrees for upright boxes. Exact ties prefer positive yaw, then roll, then pitch.
+    """
+    boxes = many_boxes("boxes", boxes)
+    rotation = matrix_from_euler_zxy(boxes[:, 6:9])
+    best = np.argmax(rotation.reshape(-1, 9) @ _SCORES, axis=1)
+    out = boxes.copy()
+    out[:, 3:6] = np.take_along_axis(boxes[:, 3:6], _SOURCES[best], axis=1)
+    out[:, 6:9] = euler_zxy_from_matrix(rotation @ _RELABELLINGS[best])
+    return out

@@ -1,0 +1,56 @@
+"""Pinhole projection in the OpenCV camera frame (x right, y down, z forward).
+
+Pixel coordinates are continuous: the picture spans [0, width] x [0, height] and the centre of the pixel in
+column j, row i is (j + 0.5, i + 0.5). K is ``[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]`` in the same pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rft3d.geometry.rotations import trailing_shape
+
+Array = NDArray[np.float64]
+
+
+def _focal_and_centre(K: ArrayLike) -> tuple[float, float, float, float]:
+    K = np.asarray(K, dtype=np.float64)
+    if K.shape != (3, 3):
+        raise ValueError(f"K must have shape (3, 3), got {K.shape}")
+    if not (K[0, 0] > 0 and K[1, 1] > 0):
+        raise ValueError(f"K needs positive focal lengths in pixels, got fx={K[0, 0]}, fy={K[1, 1]}")
+    return float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])
+
+
+def project(points_camera: ArrayLike, K: ArrayLike) -> tuple[Array, Array]:
+    """``(..., 3)`` camera points in metres -> ``uv`` ``(..., 2)`` pixels and depth ``z`` ``(...)`` in metres.
+
+    Points with z <= 0 have no image: their uv is NaN. Skew is not supported.
+    """
+    points = trailing_shape("points_camera", points_camera, (3,))
+    fx, fy, cx, cy = _focal_and_centre(K)
+    z = points[..., 2]
+    z_in_front = np.where(z > 0, z, np.nan)
+    uv = np.stack([fx * points[..., 0] / z_in_front + cx, fy * points[..., 1] / z_in_front + cy], axis=-1)
+    return uv, z
+
+
+def camera_rays(K: ArrayLike, width: int, height: int) -> Array:
+    """Camera-frame directions through the pixel centres, scaled to z = 1: ``(height, width, 3)``."""
+    fx, fy, cx, cy = _focal_and_centre(K)
+    rays = np.ones((height, width, 3))
+    rays[..., 0] = (np.arange(width) + 0.5 - cx) / fx
+    rays[..., 1] = ((np.arange(height) + 0.5 - cy) / fy)[:, None]
+    return rays
+
+
+def backproject(depth: ArrayLike, K: ArrayLike) -> Array:
+    """``(H, W)`` depth along z in metres -> ``(H, W, 3)`` camera points of the pixel centres.
+
+    A pixel of unknown depth (0) gives the camera centre (0, 0, 0): mask with ``depth > 0``.
+    """
+    depth = np.asarray(depth, dtype=np.float64)
+    if depth.ndim != 2:
+        raise ValueError(f"depth must have shape (H, W), got {depth.shape}")
+    return camera_rays(K, depth.shape[1], depth.shape[0]) * depth[..., None]

@@ -1,0 +1,170 @@
+"""Read a run folder for the report: what is there, and notes on what is not.
+
+    run/ config.json  env.json  stages.json          facts and cost
+         stages/<name>/metrics.jsonl                 learning curves
+         eval/<task>.samples.jsonl  eval/frames/...  questions and their pictures
+         eval/<model>/<task>.predictions.jsonl       answers
+         eval/<model>/<task>.scores.json             numbers (made here when missing)
+
+Every part may be missing; only a folder without any of them is an error.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rft3d.evaluation.records import Prediction, read_predictions
+from rft3d.evaluation.score import ScoreConfig, ScoredRun, make_task, score_files, score_predictions
+from rft3d.report.curves import StageMetrics, read_metrics
+from rft3d.tasks import TASKS
+from rft3d.tasks.samples import read_samples
+from rft3d.tasks.types import Sample
+
+TITLES = {
+    "sft": "SFT",
+    "sft_sft": "SFT → SFT",
+    "rft_paper": "SFT → RFT (paper reward)",
+    "sft_rft_paper": "SFT → RFT (paper reward)",
+    "rft_matched": "SFT → RFT (matched reward)",
+    "sft_rft_matched": "SFT → RFT (matched reward)",
+}
+"""Display names of known models, in the order of the table; others follow under their own names."""
+
+BASELINE = "sft_sft"
+"""The model that others are compared with: the same compute, without reinforcement."""
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """One model's answers to one task. ``summary`` is the content of ``scores.json``."""
+
+    name: str
+    title: str
+    predictions: dict[str, Prediction]
+    scored: ScoredRun
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TaskRuns:
+    """One task's questions and every model's answers, models in table order."""
+
+    name: str
+    folder: Path
+    samples: tuple[Sample, ...]
+    runs: tuple[ModelRun, ...]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """All that the report shows; ``notes`` says what was missing or unreadable."""
+
+    root: Path
+    config: Any
+    env: Any
+    stages: tuple[dict[str, Any], ...]
+    metrics: tuple[StageMetrics, ...]
+    tasks: tuple[TaskRuns, ...]
+    notes: tuple[str, ...]
+
+
+def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
+    """Read ``root``. ValueError when there is nothing at all to report on."""
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"no run folder at {root}")
+    notes: list[str] = []
+    config, env = _json(root / "config.json", notes), _json(root / "env.json", notes)
+    stages = _json(root / "stages.json", notes)
+    if stages is not None and not (isinstance(stages, list) and all(isinstance(row, dict) for row in stages)):
+        notes.append("stages.json is not a list of objects; the cost table is left out")
+        stages = None
+    metrics = []
+    for path in sorted((root / "stages").glob("*/metrics.jsonl"), key=lambda path: path.stat().st_mtime):
+        stage = read_metrics(path, path.parent.name)
+        metrics.append(stage)
+        if stage.skipped:
+            notes.append(f"stages/{stage.stage}/metrics.jsonl: {stage.skipped} unreadable lines were skipped")
+    if not metrics:
+        notes.append("no stages/*/metrics.jsonl, so no learning curves")
+    tasks = [_task_runs(name, root / "eval", resamples, notes) for name in TASKS]
+    present = tuple(task for task in tasks if task is not None)
+    if not present:
+        notes.append("no eval/<task>.samples.jsonl, so no results and no samples")
+    if not present and not metrics and not stages:
+        raise ValueError(
+            f"{root} is not a run folder: it has neither eval/<task>.samples.jsonl "
+            "nor stages/*/metrics.jsonl nor stages.json"
+        )
+    return RunFolder(root, config, env, tuple(stages or ()), tuple(metrics), present, tuple(notes))
+
+
+def title_of(model: str) -> str:
+    """The display name of a model folder."""
+    return TITLES.get(_key(model), model)
+
+
+def table_order(model: str) -> tuple[int, str]:
+    """Sort key: known models in the order of :data:`TITLES`, then the others by name."""
+    known = list(TITLES)
+    return (known.index(_key(model)) if _key(model) in known else len(known), model)
+
+
+def is_baseline(model: str) -> bool:
+    return _key(model) == BASELINE
+
+
+def _key(model: str) -> str:
+    return model.lower().replace("-", "_").replace("→", "_")
+
+
+def _task_runs(name: str, folder: Path, resamples: int, notes: list[str]) -> TaskRuns | None:
+    samples_path = folder / f"{name}.samples.jsonl"
+    if not samples_path.is_file():
+        return None
+    samples = tuple(read_samples(samples_path))
+    if not samples:
+        notes.append(f"eval/{samples_path.name} is empty")
+        return None
+    found = sorted(folder.glob(f"*/{name}.predictions.jsonl"), key=lambda path: table_order(path.parent.name))
+    if not found:
+        notes.append(f"no eval/<model>/{name}.predictions.jsonl, so no results for {name}")
+    runs = [_model_run(name, samples_path, samples, path, resamples, notes) for path in found]
+    return TaskRuns(name, folder, samples, tuple(runs))
+
+
+def _model_run(
+    task_name: str,
+    samples_path: Path,
+    samples: tuple[Sample, ...],
+    path: Path,
+    resamples: int,
+    notes: list[str],
+) -> ModelRun:
+    model = path.parent.name
+    summary = _json(path.with_name(f"{task_name}.scores.json"), notes, optional=True)
+    if summary is None or not {"headline", "metrics", "protocol"} <= summary.keys():
+        notes.append(f"eval/{model}/{task_name}.scores.json was missing; scored for this page")
+        config = ScoreConfig(allow_missing=True, resamples=resamples)
+        summary = score_files(task_name, samples_path, path, config)
+    mode = summary["protocol"].get("mode")
+    predictions = read_predictions(path)
+    scored = score_predictions(
+        make_task(task_name, mode, summary.get("options")), samples, predictions, allow_missing=True
+    )
+    return ModelRun(model, title_of(model), {p.id: p for p in predictions}, scored, summary)
+
+
+def _json(path: Path, notes: list[str], optional: bool = False) -> Any:
+    if not path.is_file():
+        if not optional:
+            notes.append(f"no {path.name}")
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        notes.append(f"{path.name} is not JSON ({error})")
+        return None

@@ -1,0 +1,39 @@
+"""Floor 2: pure functions (answer, truth) → named parts, each with a value in [0, 1] and a reason.
+
+:mod:`rft3d.rewards.callables` has the same rewards with TRL's signature.
+"""
+
+from __future__ import annotations
+
+from rft3d.rewards.detection import (
+    DetectionMatch,
+    LabelCounts,
+    detection_credit,
+    detection_f1,
+    detection_matched_iou,
+    detection_mean_iou,
+    match_detections,
+)
+from rft3d.rewards.format import format_part, think_format_part, zero_parts
+from rft3d.rewards.grounding import grounding_frame, grounding_iou
+from rft3d.rewards.scalars import exact_match, mean_relative_accuracy
+from rft3d.rewards.types import Part, Score
+
+__all__ = [
+    "DetectionMatch",
+    "LabelCounts",
+    "Part",
+    "Score",
+    "detection_credit",
+    "detection_f1",
+    "detection_matched_iou",
+    "detection_mean_iou",
+    "exact_match",
+    "format_part",
+    "grounding_frame",
+    "grounding_iou",
+    "match_detections",
+    "mean_relative_accuracy",
+    "think_format_part",
+    "zero_parts",
+]

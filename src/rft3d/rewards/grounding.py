@@ -1,0 +1,52 @@
+"""Rewards for "which frame, and where in it": the paper's R_frame and the IoU of the box moved to the world.
+
+    R_frame = max(0, 1 - |f - f*| / tau),  tau = 5
+    R_IoU   = IoU(T_world_camera[f] applied to the answer's box, the true box in the world)
+
+The box is moved by the camera of the frame that the *answer* names, so a wrong frame with the right box
+for it still scores, and the right box for another frame does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rft3d.answers import FrameBox
+from rft3d.geometry import box_iou, transform_boxes
+from rft3d.rewards.types import Part
+
+
+def grounding_frame(predicted_frame: int, true_frame: int, tau: int | float = 5.0) -> Part:
+    """The paper's R_frame: 1 at the true frame, falling linearly to 0 at ``tau`` frames away."""
+    if not tau > 0:
+        raise ValueError(f"grounding_frame: tau must be positive, got {tau}")
+    away = abs(int(predicted_frame) - int(true_frame))
+    value = max(0.0, 1.0 - away / tau)
+    return Part("frame", value, f"frame {predicted_frame}, {away} from the true frame {true_frame}")
+
+
+def grounding_iou(
+    answer: FrameBox, truth_box_world: Sequence[float] | np.ndarray, T_world_camera: np.ndarray
+) -> Part:
+    """The paper's R_IoU.
+
+    Args:
+        answer: frame index and (9,) box in that frame's camera.
+        truth_box_world: (9,) true box in the world frame.
+        T_world_camera: (F, 4, 4) camera poses, one per frame of the prompt.
+
+    A frame that the video doesn't have earns 0. ValueError when truth or poses have the wrong shape.
+    """
+    truth = np.asarray(truth_box_world, dtype=np.float64)
+    poses = np.asarray(T_world_camera, dtype=np.float64)
+    if truth.shape != (9,):
+        raise ValueError(f"grounding_iou: truth_box_world must have shape (9,), got {truth.shape}")
+    if poses.ndim != 3 or poses.shape[1:] != (4, 4):
+        raise ValueError(f"grounding_iou: T_world_camera must have shape (F, 4, 4), got {poses.shape}")
+    if not 0 <= answer.frame < len(poses):
+        return Part("iou", 0.0, f"frame {answer.frame} of a video with frames 0 to {len(poses) - 1}")
+    box_world = transform_boxes(poses[answer.frame], np.array([answer.box], dtype=np.float64))
+    value = float(box_iou(box_world, truth[None])[0, 0])
+    return Part("iou", value, f"IoU {value:.3f} in the world, by the camera of frame {answer.frame}")

@@ -1,0 +1,17 @@
+"""Floor 3: a task owns prompt, gold text, parse, score and metric.
+
+To add one: copy ``forkme.py`` and add a line to ``TASKS``. A literal dict: greppable, ordered,
+nothing registers itself at import.
+"""
+
+from __future__ import annotations
+
+from rft3d.tasks.detection import Detection
+from rft3d.tasks.grounding import Grounding
+from rft3d.tasks.samples import read_samples, write_samples
+from rft3d.tasks.spatial import Spatial
+from rft3d.tasks.types import Sample, Task
+
+TASKS = {"detection": Detection, "grounding": Grounding, "spatial": Spatial}
+
+__all__ = ["TASKS", "Detection", "Grounding", "Sample", "Spatial", "Task", "read_samples", "write_samples"]

@@ -1,0 +1,177 @@
+"""Video 3D grounding: the frame that shows the described object, and its box in that frame's camera.
+
+Prompt and target are those of ScanRefer in VG-LLM, which 3D-RFT trains and reports on
+(``docs/papers.md``). One real sample, room 1 with two frames::
+
+    prompt   Frame-0: <image>Frame-1: <image>
+             Localize the first clear frame in the video showing the object described in the text.
+             Text: The couch
+             Output a JSON dictionary with the frame index in "frame" and its 3D bounding box in "bbox_3d" ...
+    truth    {"frame": 0, "bbox_3d": [-0.3806, 0.1509, ...], "box_world": [-1.3831, -0.4563, ...],
+              "T_world_camera": [[4 x 4], [4 x 4]]}
+    gold     ```json
+                 {"frame": 0, "bbox_3d": [-0.38, 0.15, 2.2, 1.94, 0.82, 0.95, 0.0, 0.45, -0.26]}
+             ```
+
+The answer's box is moved to the world by the camera of the frame that the answer names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rft3d.answers import FrameBox, ParseFailure, ParseMode, parse_frame_box, render_frame_box
+from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
+from rft3d.prompts import IMAGE
+from rft3d.rewards import Score, format_part, grounding_frame, grounding_iou, zero_parts
+from rft3d.scenes.types import Expression, Scene
+from rft3d.tasks._shared import TRUNCATED, checked_refs, mean, never_flat
+from rft3d.tasks.types import Sample
+
+PROMPT = (
+    "{frames}\n"
+    "Localize the first clear frame in the video showing the object described in the text.\n"
+    "Text: {description}\n"
+    'Output a JSON dictionary with the frame index in "frame" and its 3D bounding box in "bbox_3d" in the '
+    "frame's coordinates.\n"
+)
+_PARTS = ("format", "frame", "iou")
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """The grounding task.
+
+    Attributes:
+        decimals: of the numbers in gold texts; 2 is official.
+        tau: frames at which the frame reward has fallen to 0 (3D-RFT: 5).
+        canonical: write each box in that one of its 24 equivalent forms whose rotation is nearest to none.
+        max_per_scene: at most so many descriptions of a scene, drawn by ``seed``; None: all.
+        mode: how the answer is read; the format part always needs ``strict``.
+    """
+
+    decimals: int = 2
+    tau: float = 5.0
+    canonical: bool = True
+    max_per_scene: int | None = None
+    mode: ParseMode = "lenient"
+
+    name: ClassVar[str] = "grounding"
+
+    def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
+        """One sample for each description whose object some frame shows."""
+        refs = checked_refs(scene, frame_refs)
+        made = []
+        for index, expression in enumerate(scene.expressions):
+            frame = _best_frame(scene, expression)
+            if frame is not None:
+                made.append(self._sample(scene, refs, index, expression, frame))
+        if self.max_per_scene is not None and len(made) > self.max_per_scene:
+            rng = np.random.default_rng(seed)
+            kept = rng.choice(len(made), self.max_per_scene, replace=False)
+            made = [made[index] for index in sorted(kept.tolist())]
+        return made
+
+    def _sample(
+        self, scene: Scene, refs: tuple[str, ...], index: int, expression: Expression, frame: int
+    ) -> Sample:
+        target = next((thing for thing in scene.objects if thing.id == expression.target), None)
+        if target is None:
+            raise ValueError(
+                f"scene {scene.id!r}, expression {index}: target {expression.target} "
+                "is not an object of the scene"
+            )
+        box = transform_boxes(invert_pose(scene.frames[frame].T_world_camera), target.box[None])
+        if self.canonical:
+            box = canonical_boxes(box)
+        frames = "".join(f"Frame-{i}: {IMAGE}" for i in range(len(refs)))
+        return Sample(
+            id=f"{scene.id}:grounding:{index}",
+            task=self.name,
+            scene=scene.id,
+            frames=refs,
+            prompt=PROMPT.format(frames=frames, description=expression.text.capitalize()),
+            truth={
+                "frame": frame,
+                "bbox_3d": box[0].tolist(),
+                "box_world": np.asarray(target.box, dtype=np.float64).tolist(),
+                "T_world_camera": [f.T_world_camera.tolist() for f in scene.frames],
+            },
+            meta={
+                "label": target.label,
+                "unique": sum(thing.label == target.label for thing in scene.objects) == 1,
+            },
+        )
+
+    def gold(self, sample: Sample) -> str:
+        """The best frame and the box in it, in upstream's layout; rounded, so its IoU is not quite 1."""
+        truth = sample.truth
+        box = never_flat(truth["bbox_3d"], self.decimals)
+        return render_frame_box(FrameBox(truth["frame"], box), self.decimals)
+
+    def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> FrameBox | ParseFailure:
+        """Frame and box in ``text``; a frame beyond the sample's is a failure. ``mode`` None: the task's."""
+        answer = parse_frame_box(text, mode or self.mode)
+        frames = len(sample.truth["T_world_camera"])
+        if isinstance(answer, FrameBox) and answer.frame >= frames:
+            reason = f"frame {answer.frame} of a video with frames 0 to {frames - 1}"
+            return ParseFailure(reason, f'"frame": {answer.frame}')
+        return answer
+
+    def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
+        """Parts ``format``, ``frame`` and ``iou``, weight 1 each; truncated text earns 0."""
+        truth: dict[str, Any] = sample.truth
+        nothing: dict[str, object] = {"iou": 0.0, "frame": None, "true_frame": truth["frame"]}
+        if truncated:
+            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True, details=nothing)
+        answer = self.parse(text, sample)
+        if isinstance(answer, ParseFailure):
+            return Score(zero_parts(_PARTS, answer.reason), answer, details=nothing)
+        strict = self.parse(text, sample, "strict")
+        iou = grounding_iou(answer, truth["box_world"], np.array(truth["T_world_camera"]))
+        parts = (
+            format_part(strict if isinstance(strict, ParseFailure) else None),
+            grounding_frame(answer.frame, truth["frame"], self.tau),
+            iou,
+        )
+        return Score(parts, details={"iou": iou.value, "frame": answer.frame, "true_frame": truth["frame"]})
+
+    def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
+        """Acc@0.25 and Acc@0.5 (IoU >= threshold, no proposal refinement), mean IoU, frame accuracy.
+
+        A failed or truncated answer has IoU 0. ``.../unique``: descriptions of the only object of its label
+        in the scene, ``.../multiple``: the others. The frame is not scored by the official number.
+        None where there is no sample.
+        """
+        details: list[dict[str, Any]] = [dict(score.details) for score in scores]
+        groups = {
+            "": details,
+            "/unique": [d for s, d in zip(samples, details, strict=True) if s.meta.get("unique") is True],
+            "/multiple": [d for s, d in zip(samples, details, strict=True) if s.meta.get("unique") is False],
+        }
+        result: dict[str, float | None] = {}
+        for suffix, group in groups.items():
+            for threshold in (0.25, 0.5):
+                result[f"acc@{threshold:g}{suffix}"] = mean(float(d["iou"] >= threshold) for d in group)
+            result[f"mean_iou{suffix}"] = mean(d["iou"] for d in group)
+            result[f"frame_accuracy{suffix}"] = mean(float(d["frame"] == d["true_frame"]) for d in group)
+            result[f"count/samples{suffix}"] = float(len(group))
+        return result
+
+
+def _best_frame(scene: Scene, expression: Expression) -> int | None:
+    """The expression's best frame, or the frame that shows most of the target; None when none shows it."""
+    if expression.best_frame is not None:
+        if not 0 <= expression.best_frame < len(scene.frames):
+            raise ValueError(
+                f"scene {scene.id!r}: expression {expression.text!r} has best_frame={expression.best_frame}, "
+                f"but the scene has frames 0 to {len(scene.frames) - 1}"
+            )
+        return expression.best_frame
+    shares = [frame.visible.get(expression.target, 0.0) for frame in scene.frames]
+    best = max(range(len(shares)), key=lambda index: shares[index], default=None)
+    return best if best is not None and shares[best] > 0 else None

@@ -1,0 +1,143 @@
+"""Samples as JSON lines: streaming, typed, written atomically (schema: ``docs/data.md``).
+
+``write_samples("val.jsonl", samples)`` and ``for sample in read_samples("val.jsonl")``. One object a line,
+so that a file can be read, counted and cut with ordinary tools. ``read_jsonl`` and ``write_jsonl`` are
+the untyped halves, for other records of the same kind (predictions).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rft3d.prompts import IMAGE
+from rft3d.tasks.types import Sample
+
+_FIELDS = {f.name for f in fields(Sample)}
+_REQUIRED = _FIELDS - {"meta"}
+
+
+def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
+    """Write ``samples`` to ``path`` (replaced only when all of them are written); returns how many.
+
+    Raises ``ValueError`` when two samples share an id or a truth holds something that is not JSON
+    (numpy values, NaN), naming the sample.
+    """
+
+    def lines() -> Iterator[dict[str, Any]]:
+        seen: set[str] = set()
+        for sample in samples:
+            if sample.id in seen:
+                raise ValueError(f"two samples have id={sample.id!r}; ids must be unique in a samples file")
+            seen.add(sample.id)
+            yield asdict(sample)
+
+    return write_jsonl(path, lines())
+
+
+def read_samples(path: str | Path) -> Iterator[Sample]:
+    """Samples of ``path`` in order, one line in memory at a time (ids are remembered to find repeats).
+
+    Raises ``ValueError`` naming file, line, field, value and fix for the first line that isn't a sample.
+    """
+    seen: dict[str, int] = {}
+    for number, record in read_jsonl(path):
+        where = f"{path}:{number}"
+        sample = sample_from_record(record, where)
+        if sample.id in seen:
+            raise ValueError(
+                f"{where}: field 'id' is {sample.id!r}, already used on line {seen[sample.id]}; "
+                "rename one of them"
+            )
+        seen[sample.id] = number
+        yield sample
+
+
+def sample_from_record(record: Mapping[str, Any], where: str = "sample") -> Sample:
+    """The :class:`Sample` of one decoded JSON object; ``where`` opens every error message."""
+
+    def fail(field: str, value: object, fix: str) -> NoReturn:
+        raise ValueError(f"{where}: field {field!r} is {_short(value)}; {fix}")
+
+    for name in sorted(_REQUIRED - record.keys()):
+        raise ValueError(f"{where}: field {name!r} is missing; a sample needs {sorted(_REQUIRED)}")
+    for name in sorted(record.keys() - _FIELDS):
+        fail(
+            name, record[name], f"unknown field: remove it, or put it into 'meta' (known: {sorted(_FIELDS)})"
+        )
+    for name in ("id", "task", "scene", "prompt"):
+        value = record[name]
+        if not isinstance(value, str) or not value:
+            fail(name, value, "it must be a non-empty string")
+    frames = record["frames"]
+    if not isinstance(frames, list) or not all(isinstance(frame, str) and frame for frame in frames):
+        fail("frames", frames, "it must be a list of paths or frame references (strings)")
+    for name in ("truth", "meta"):
+        if not isinstance(record.get(name, {}), dict):
+            fail(name, record[name], "it must be an object")
+    found = record["prompt"].count(IMAGE)
+    if found != len(frames):
+        fail(
+            "prompt",
+            record["prompt"],
+            f"it has {found} {IMAGE} but there are {len(frames)} frames; one per frame is needed",
+        )
+    return Sample(**{**record, "frames": tuple(frames)})
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """``(line number from 1, object)`` for every non-blank line of a UTF-8 file."""
+    with Path(path).open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(
+                    f"{path}:{number}: not JSON ({error}): {_short(line.strip())}; "
+                    "one complete JSON object a line is needed"
+                ) from None
+            if not isinstance(record, dict):
+                raise ValueError(
+                    f"{path}:{number}: {_short(record)} is not an object; one JSON object a line is needed"
+                )
+            yield number, record
+
+
+def write_jsonl(path: str | Path, records: Iterable[Mapping[str, Any]]) -> int:
+    """Write one JSON object a line to a temporary neighbour, then rename it over ``path``."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    count = 0
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            for record in records:
+                try:
+                    file.write(json.dumps(record, allow_nan=False) + "\n")
+                except (TypeError, ValueError) as error:
+                    raise ValueError(
+                        f"{path}: record {record.get('id', count)!r} can't be written as JSON ({error}); "
+                        "use plain str, int, finite float, list and dict"
+                    ) from None
+                count += 1
+        # mkstemp makes private files; a data file is as readable as any other new file
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:  # also on Ctrl-C: no half file may stay behind
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return count
+
+
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

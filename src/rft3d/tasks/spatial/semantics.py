@@ -1,0 +1,155 @@
+"""What the words of a VSI-Bench question mean, as geometry: pure functions of boxes, floor and frames.
+
+World: metres, z up. *Floor frame*: the world turned and shifted so that the first camera stands at the
+origin, looks along +y and has its right hand on +x; z stays up and keeps the floor's height. Every position
+that a person or a model can name ("1.2 m to the right, 2.5 m ahead") is in this frame. The meanings are those
+that reproduce the official answer key from boxes (VSI-Bench, appendix B.1, arXiv 2412.14171).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.geometry import box_corners, box_distance, invert_pose
+from rft3d.scenes.types import Frame, SceneObject
+
+Array = NDArray[np.float64]
+Point = Sequence[float] | NDArray[Any]
+
+
+def longest_edge_cm(box: Array) -> int:
+    """Longest edge of a ``(9,)`` box in whole centimetres."""
+    return round(100.0 * float(np.max(box[3:6])))
+
+
+def polygon_area_m2(polygon: Array) -> float:
+    """Area of a simple ``(V, 2)`` polygon in square metres (shoelace formula, either orientation)."""
+    x, y = polygon[:, 0], polygon[:, 1]
+    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2.0
+
+
+def closest_distance_m(ones: Sequence[SceneObject], others: Sequence[SceneObject]) -> float:
+    """Smallest surface distance between any box of ``ones`` and any of ``others`` (0 when they overlap)."""
+    return min(box_distance(a.box, b.box) for a in ones for b in others)
+
+
+def turn_rad(origin: Point, facing: Point, target: Point) -> float:
+    """Signed turn in the floor plane at ``origin`` from looking at ``facing`` to looking at ``target``.
+
+    In (-pi, pi], positive = to the left: ``atan2(fx dy - fy dx, f . d)`` with ``f = facing - origin`` and
+    ``d = target - origin``. Only x and y are read.
+    """
+    fx, fy = facing[0] - origin[0], facing[1] - origin[1]
+    dx, dy = target[0] - origin[0], target[1] - origin[1]
+    return math.atan2(fx * dy - fy * dx, fx * dx + fy * dy)
+
+
+def direction_easy(turn: float) -> str:
+    """``left`` or ``right``."""
+    return "left" if turn > 0 else "right"
+
+
+def direction_medium(turn: float) -> str:
+    """``back`` beyond 135 degrees, else ``left`` or ``right``."""
+    return "back" if abs(turn) > math.radians(135) else direction_easy(turn)
+
+
+def direction_hard(turn: float) -> str:
+    """The quadrant: ``front-left``, ``front-right``, ``back-left`` or ``back-right``."""
+    return f"{'front' if abs(turn) < math.pi / 2 else 'back'}-{direction_easy(turn)}"
+
+
+DIRECTIONS = {
+    "easy": (direction_easy, ("left", "right"), (0.0, 180.0)),
+    "medium": (direction_medium, ("left", "right", "back"), (0.0, 135.0)),
+    "hard": (direction_hard, ("front-left", "front-right", "back-left", "back-right"), (0.0, 90.0, 180.0)),
+}
+"""level -> (meaning, its answers, boundaries of abs(turn) in degrees where the answer changes)."""
+
+
+def turn_word(turn: float) -> str | None:
+    """A robot's action for a turn: left/right from 45 to 135 degrees, back beyond, None when it walks on."""
+    degrees = abs(math.degrees(turn))
+    if degrees < 45:
+        return None
+    if degrees > 135:
+        return "Turn Back"
+    return "Turn Left" if turn > 0 else "Turn Right"
+
+
+def margin_deg(turn: float, boundaries: Sequence[float]) -> float:
+    """Degrees from ``abs(turn)`` to the nearest of ``boundaries`` (degrees in [0, 180])."""
+    return min(abs(abs(math.degrees(turn)) - boundary) for boundary in boundaries)
+
+
+def first_frame(frames: Sequence[Frame], ids: Sequence[int], share: float) -> int | None:
+    """Index of the first frame that shows at least ``share`` of any object of ``ids``; None if none does."""
+    for index, frame in enumerate(frames):
+        if any(frame.visible.get(i, 0.0) >= share for i in ids):
+            return index
+    return None
+
+
+def floor_frame(T_world_camera: Array) -> Array:
+    """``(4, 4)`` ``T_floor_world`` of the floor frame of a camera (see the module's docstring).
+
+    A camera that looks straight up or down has no heading on the floor; the direction of its picture's upper
+    edge (looking down) or lower edge (looking up) stands in.
+    """
+    forward = T_world_camera[:2, 2]
+    if np.linalg.norm(forward) < 1e-6:
+        # -y of the camera is "up" in the picture: ahead when looking down, behind when looking up
+        forward = T_world_camera[:2, 1] * (1.0 if T_world_camera[2, 2] > 0 else -1.0)
+    fx, fy = forward / np.linalg.norm(forward)
+    T_world_floor = np.eye(4)
+    T_world_floor[:3, 0] = (fy, -fx, 0.0)
+    T_world_floor[:3, 1] = (fx, fy, 0.0)
+    T_world_floor[:2, 3] = T_world_camera[:2, 3]
+    return invert_pose(T_world_floor)
+
+
+def path_is_free(
+    start: Point,
+    end: Point,
+    obstacles: Sequence[SceneObject],
+    floor_polygon: Array | None,
+    clearance_m: float = 0.15,
+    robot_height_m: float = 1.0,
+) -> bool:
+    """Whether a robot can roughly walk straight from ``start`` to ``end`` (world xy, metres).
+
+    Rough on purpose: points every 5 cm along the segment must lie inside the floor polygon (the outer 5 % at
+    both ends excepted, where furniture stands against the wall) and outside every obstacle's upright
+    bounding rectangle grown by ``clearance_m``. Obstacles whose underside hangs above ``robot_height_m``
+    or that end below 5 cm (rugs) don't block; the floor is at z = 0.
+    """
+    a, b = np.asarray(start[:2], float), np.asarray(end[:2], float)
+    steps = max(2, math.ceil(float(np.linalg.norm(b - a)) / 0.05))
+    along = np.linspace(0.05, 0.95, steps)[:, None]
+    points = a + along * (b - a)
+    if floor_polygon is not None and not all(inside_polygon(point, floor_polygon) for point in points):
+        return False
+    for obstacle in obstacles:
+        corners = box_corners(obstacle.box[None])[0]
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        if low[2] > robot_height_m or high[2] < 0.05:
+            continue
+        hit = (points > low[:2] - clearance_m) & (points < high[:2] + clearance_m)
+        if bool(hit.all(axis=1).any()):
+            return False
+    return True
+
+
+def inside_polygon(point: Point, polygon: Array) -> bool:
+    """Whether an xy ``point`` lies in a simple ``(V, 2)`` polygon (even-odd rule)."""
+    x, y = float(point[0]), float(point[1])
+    inside = False
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
+            inside = not inside
+    return inside

@@ -1,0 +1,229 @@
+"""Spatial reasoning: questions about a room as in VSI-Bench, answered directly or after a thought.
+
+Prompt layout is that of VSI-Bench in lmms-eval and VG-LLM (``docs/papers.md``). One real sample, room 1::
+
+    prompt   <image><image><image><image>These are frames of a video.
+             If I am standing by the chair and facing the pillow, is the table to my left, right, or back?
+             An object is to my back if I would have to turn at least 135 degrees in order to face it.
+             Options:
+             A. right
+             B. back
+             C. left
+             Answer with the option's letter from the given choices directly.
+    truth    {"question_type": "object_rel_direction_medium", "answer": "A",
+              "options": ["A. right", "B. back", "C. left"]}
+    gold     A
+
+and with ``answers="think"``: ``<think>From the first camera (x right, y ahead, z up, in metres): chair (1.61,
+1.00), pillow (-0.14, 2.00), table (1.45, 1.70). Standing by the chair and facing the pillow, I turn 47
+degrees to the right to face the table. So it is right, option A.</think><answer>A</answer>``.
+
+The prompt for thoughts is **not given in the paper** (nor is its thought data public): ``THINK`` replaces the
+line that asks for a direct answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, ClassVar, Literal
+
+from rft3d.answers import (
+    ParseFailure,
+    ParseMode,
+    parse_number,
+    parse_option,
+    render_number,
+    render_thought,
+    split_sections,
+)
+from rft3d.prompts import IMAGE
+from rft3d.rewards import (
+    Part,
+    Score,
+    exact_match,
+    format_part,
+    mean_relative_accuracy,
+    think_format_part,
+    zero_parts,
+)
+from rft3d.scenes.types import Scene
+from rft3d.tasks._shared import TRUNCATED, checked_refs, mean
+from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
+from rft3d.tasks.spatial.thoughts import think
+from rft3d.tasks.spatial.view import Limits, Question, View
+from rft3d.tasks.types import Sample
+
+BEFORE = "These are frames of a video."
+AFTER_OPTIONS = "Answer with the option's letter from the given choices directly."
+AFTER_NUMBER = "Please answer the question using a single word or phrase."
+THINK = (
+    "Work it out step by step inside <think> and </think>, "
+    "then give only {what} inside <answer> and </answer>."
+)
+_PARTS = ("format", "accuracy")
+_DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
+
+
+@dataclass(frozen=True)
+class Spatial:
+    """The spatial reasoning task.
+
+    Attributes:
+        answers: ``direct``: the letter or number alone; ``think``: a thought worked out from the
+            scene's geometry before it, ``<think>…</think><answer>…</answer>``.
+        types: question types to ask (``QUESTION_TYPES``).
+        max_per_type: at most so many questions of a type and scene.
+        limits: when a question is unambiguous enough to be asked.
+        mode: how the answer is read. ``lenient``: the first letter or number in the sentence; ``strict``:
+            the text up to the first space (VSI-Bench's harness). Both are counted; this one scores.
+    """
+
+    answers: Literal["direct", "think"] = "direct"
+    types: tuple[str, ...] = QUESTION_TYPES
+    max_per_type: int = 2
+    limits: Limits = field(default_factory=Limits)
+    mode: ParseMode = "lenient"
+
+    name: ClassVar[str] = "spatial"
+
+    def __post_init__(self) -> None:
+        if self.answers not in ("direct", "think"):
+            raise ValueError(f"Spatial.answers must be 'direct' or 'think', got {self.answers!r}")
+        unknown = [kind for kind in self.types if kind not in QUESTION_TYPES]
+        if unknown:
+            raise ValueError(f"Spatial.types has unknown {unknown}; use some of {QUESTION_TYPES}")
+
+    def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
+        """Up to ``max_per_type`` unambiguous questions of each type, drawn by ``seed``."""
+        refs = checked_refs(scene, frame_refs)
+        view = View(scene, self.limits)
+        made = []
+        for kind in self.types:
+            # a generator of its own per type: leaving a type out doesn't change the others' questions
+            rng = Random(f"{seed}:{scene.id}:{kind}")
+            for index, question in enumerate(ask(view, kind, rng, self.max_per_type)):
+                made.append(self._sample(view, refs, question, index))
+        return made
+
+    def _sample(self, view: View, refs: tuple[str, ...], question: Question, index: int) -> Sample:
+        options = [f"{letter}. {text}" for letter, text in zip("ABCD", question.options, strict=False)]
+        truth: dict[str, Any] = {"question_type": question.type, "answer": question.answer}
+        if options:
+            truth["answer"] = "ABCD"[question.options.index(str(question.answer))]
+            truth["options"] = options
+        thinks = self.answers == "think"
+        if thinks:
+            truth["thought"] = think(question, view)
+            what = "the option's letter" if options else "the number"
+            after = THINK.format(what=what)
+        else:
+            after = AFTER_OPTIONS if options else AFTER_NUMBER
+        lines = [BEFORE, question.text, *(["Options:", *options] if options else []), after]
+        return Sample(
+            id=f"{view.scene.id}:spatial{'-think' if thinks else ''}:{question.type}:{index}",
+            task=self.name,
+            scene=view.scene.id,
+            frames=refs,
+            prompt=IMAGE * len(refs) + "\n".join(lines),
+            truth=truth,
+            meta={"question_type": question.type, "labels": list(question.names)},
+        )
+
+    def gold(self, sample: Sample) -> str:
+        """The letter or number; behind a thought when the sample has one."""
+        answer = sample.truth["answer"]
+        text = answer if isinstance(answer, str) else render_number(answer)
+        thought = sample.truth.get("thought")
+        return text if thought is None else render_thought(thought, text)
+
+    def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> str | float | ParseFailure:
+        """Letter or number in ``text`` (inside ``<answer>``, if any). ``mode`` None: the task's."""
+        mode = mode or self.mode
+        if sample.truth["question_type"] in NUMERIC_TYPES:
+            return parse_number(text, mode)
+        return parse_option(text, "ABCD"[: len(sample.truth["options"])], mode)
+
+    def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
+        """Parts ``format`` and ``accuracy`` (exact match of the letter, or MRA), weight 1 each.
+
+        Format: the strict reading succeeds and the text is laid out as this sample's prompt asks: tagged
+        when the sample has a thought, bare when not. Truncated or unreadable text earns 0.
+        """
+        readings = {mode: self.parse(text, sample, mode) for mode in ("strict", "lenient")}
+        readings.setdefault(self.mode, self.parse(text, sample))
+        if truncated:
+            details = _details(sample, {"strict": None, "lenient": None}, 0.0)
+            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True, details=details)
+        parts = {mode: _accuracy(reading, sample) for mode, reading in readings.items()}
+        values = {mode: part.value if part is not None else None for mode, part in parts.items()}
+        reading, accuracy = readings[self.mode], parts[self.mode]
+        if isinstance(reading, ParseFailure) or accuracy is None:
+            assert isinstance(reading, ParseFailure), "no accuracy only where nothing was read"
+            return Score(zero_parts(_PARTS, reading.reason), reading, details=_details(sample, values, 0.0))
+        form = _format(text, sample, readings["strict"])
+        return Score((form, accuracy), details=_details(sample, values, accuracy.value))
+
+    def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
+        """VSI-Bench's averages of accuracy and MRA.
+
+        ``macro8``: the mean of eight tasks' means, the levels of relative direction averaged first (over
+        what is present: ``macro8/tasks`` says how many of the eight). ``micro``: mean over questions.
+        ``accuracy/<type>``, ``count/<type>``. ``macro8/strict`` etc.: the same answers by each reading;
+        ``count/strict_read``: how many that reading could read. None where there is no sample.
+        """
+        kinds = [sample.truth["question_type"] for sample in samples]
+        details: list[dict[str, Any]] = [dict(score.details) for score in scores]
+        result: dict[str, float | None] = {}
+        for suffix, key in (("", "accuracy"), ("/strict", "strict"), ("/lenient", "lenient")):
+            groups: dict[str, list[float]] = {}
+            for kind, detail in zip(kinds, details, strict=True):
+                groups.setdefault(kind, []).append(detail[key] or 0.0)
+            means = {kind: mean(groups.get(kind, ())) for kind in QUESTION_TYPES}
+            result[f"macro8{suffix}"], tasks = _macro(means)
+            result[f"micro{suffix}"] = mean(value for group in groups.values() for value in group)
+            if key == "accuracy":
+                result["macro8/tasks"] = float(tasks)
+                result.update({f"accuracy/{kind}": value for kind, value in means.items()})
+        result.update({f"count/{kind}": float(kinds.count(kind)) for kind in QUESTION_TYPES})
+        for key in ("strict", "lenient"):
+            result[f"count/{key}_read"] = float(sum(detail[key] is not None for detail in details))
+        return {**result, "count/samples": float(len(samples))}
+
+
+def _accuracy(reading: str | float | ParseFailure, sample: Sample) -> Part | None:
+    if isinstance(reading, ParseFailure):
+        return None
+    answer = sample.truth["answer"]
+    if isinstance(reading, str):
+        return replace(exact_match(reading, answer), name="accuracy")
+    return replace(mean_relative_accuracy(reading, answer), name="accuracy")
+
+
+def _format(text: str, sample: Sample, strict: str | float | ParseFailure) -> Part:
+    sections = split_sections(text)
+    if "thought" in sample.truth:
+        part = think_format_part(sections)
+        if part.value == 0:
+            return replace(part, name="format")
+    elif sections.tagged or sections.think is not None:
+        return Part("format", 0.0, "tags around an answer that should be given directly")
+    return format_part(strict if isinstance(strict, ParseFailure) else None)
+
+
+def _details(sample: Sample, readings: dict[str, float | None], accuracy: float) -> dict[str, object]:
+    return {
+        "question_type": sample.truth["question_type"],
+        "accuracy": accuracy,
+        "strict": readings["strict"],
+        "lenient": readings["lenient"],
+    }
+
+
+def _macro(means: dict[str, float | None]) -> tuple[float | None, int]:
+    """Mean over the eight tasks that are present, and how many are."""
+    direction = mean(value for kind in _DIRECTIONS if (value := means[kind]) is not None)
+    tasks = [direction, *(value for kind, value in means.items() if kind not in _DIRECTIONS)]
+    present = [value for value in tasks if value is not None]
+    return mean(present), len(present)

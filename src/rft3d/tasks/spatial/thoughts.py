@@ -1,0 +1,142 @@
+"""Thoughts for thought-augmented answers, worked out from the scene's geometry instead of by a larger model.
+
+``think(question, view)`` writes what a person with a tape measure would note: where the named objects are
+(floor frame of the first camera: x right, y ahead, z up, metres), the computation, the conclusion.
+3D-RFT's own thoughts (CoT-10K) came from a language model and are not public;
+the wording here is ours. Positions are printed to centimetres, while angles and distances come from the
+exact boxes and the result is printed as in the answer: a thought never contradicts its answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from rft3d.geometry import transform_points
+from rft3d.scenes.types import SceneObject
+from rft3d.tasks.spatial.semantics import closest_distance_m, longest_edge_cm, polygon_area_m2, turn_rad
+from rft3d.tasks.spatial.view import Question, View
+
+FRAME_NOTE = "From the first camera (x right, y ahead, z up, in metres):"
+
+
+def think(question: Question, view: View) -> str:
+    """The thought for ``question``; ends with the answer in words (and its letter when there are options)."""
+    thought = _WRITERS[question.type](question, view)
+    if question.options:
+        letter = "ABCD"[question.options.index(str(question.answer))]
+        return f"{thought} So it is {question.answer}, option {letter}."
+    return f"{thought} So it is {_number(question)}."
+
+
+def _number(question: Question) -> str:
+    return f"{question.answer:g}"
+
+
+def _at(view: View, thing: SceneObject) -> str:
+    x, y, _ = view.position(thing)
+    return f"({x:.2f}, {y:.2f})"
+
+
+def _counting(question: Question, view: View) -> str:
+    (label,) = question.names
+    places = "; ".join(_at(view, thing) for thing in view.by_label[label])
+    return f"{FRAME_NOTE} {label} at {places}."
+
+
+def _abs_distance(question: Question, view: View) -> str:
+    notes = []
+    for label in question.names:
+        thing = view.one(label)
+        x, y, z = view.position(thing)
+        a, b, c = thing.box[3:6]
+        notes.append(f"{label} centre ({x:.2f}, {y:.2f}, {z:.2f}), size {a:.2f} x {b:.2f} x {c:.2f}")
+    first, second = (view.one(label) for label in question.names)
+    centres = float(np.linalg.norm(first.box[:3] - second.box[:3]))
+    return (
+        f"{FRAME_NOTE} {'; '.join(notes)}. The centres are {centres:.2f} apart; between the closest points "
+        f"of the two boxes {_number(question)} remain."
+    )
+
+
+def _object_size(question: Question, view: View) -> str:
+    (label,) = question.names
+    box = view.one(label).box
+    a, b, c = box[3:6]
+    longest = longest_edge_cm(box)
+    return (
+        f"The {label} measures {a:.2f} x {b:.2f} x {c:.2f} metres. "
+        f"Its longest edge is {longest / 100:.2f} metres, {longest} centimeters."
+    )
+
+
+def _room_size(question: Question, view: View) -> str:
+    polygon = view.scene.floor_polygon
+    assert polygon is not None, "a room size question needs a floor polygon"
+    corners = transform_points(view.T_floor_world, np.c_[polygon, np.zeros(len(polygon))])[:, :2]
+    places = "; ".join(f"({x:.2f}, {y:.2f})" for x, y in corners.round(2) + 0.0)
+    note = f"{FRAME_NOTE} the floor's corners are {places}."
+    edges = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
+    area = polygon_area_m2(polygon)
+    if len(corners) == 4 and abs(edges[0] * edges[1] - area) < 1e-6:
+        return (
+            f"{note} Its sides are {edges[0]:.2f} and {edges[1]:.2f}, their product is {_number(question)}."
+        )
+    return f"{note} The polygon's area is {_number(question)}."
+
+
+def _rel_distance(question: Question, view: View) -> str:
+    primary, *options = question.names
+    note = "; ".join(
+        f"{label} {closest_distance_m(view.by_label[label], view.by_label[primary]):.2f}" for label in options
+    )
+    return f"Metres from the {primary}, closest points: {note}. The {question.answer} has the smallest."
+
+
+def _turn(origin: SceneObject, facing: np.ndarray, target: SceneObject) -> str:
+    degrees = math.degrees(turn_rad(origin.box, facing, target.box))
+    return f"{abs(degrees):.0f} degrees to the {'left' if degrees > 0 else 'right'}"
+
+
+def _rel_direction(question: Question, view: View) -> str:
+    a, b, c = (view.one(label) for label in question.names)
+    places = ", ".join(f"{thing.label} {_at(view, thing)}" for thing in (a, b, c))
+    return (
+        f"{FRAME_NOTE} {places}. Standing by the {a.label} and facing the {b.label}, "
+        f"I turn {_turn(a, b.box, c)} to face the {c.label}."
+    )
+
+
+def _route(question: Question, view: View) -> str:
+    a, b, c = (view.one(label) for label in question.names)
+    places = ", ".join(f"{thing.label} {_at(view, thing)}" for thing in (a, b, c))
+    ahead = 2 * b.box - a.box
+    return (
+        f"{FRAME_NOTE} {places}. Arriving at the {b.label} from the {a.label}, "
+        f"the {c.label} is {_turn(b, ahead, c)}."
+    )
+
+
+def _appearance_order(question: Question, view: View) -> str:
+    seen = []
+    for label in question.names:
+        frame = view.appearance(label)
+        assert frame is not None, f"{label} was chosen because it appears"
+        seen.append(f"{label} in frame {frame + 1}")
+    return f"First seen: {', '.join(seen)}."
+
+
+_WRITERS: dict[str, Callable[[Question, View], str]] = {
+    "object_counting": _counting,
+    "object_abs_distance": _abs_distance,
+    "object_size_estimation": _object_size,
+    "room_size_estimation": _room_size,
+    "object_rel_distance": _rel_distance,
+    "object_rel_direction_easy": _rel_direction,
+    "object_rel_direction_medium": _rel_direction,
+    "object_rel_direction_hard": _rel_direction,
+    "route_planning": _route,
+    "obj_appearance_order": _appearance_order,
+}

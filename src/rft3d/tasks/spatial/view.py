@@ -1,0 +1,131 @@
+"""What questions may use of a scene (:class:`View`), and when one is unambiguous (:class:`Limits`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+from typing import TypeVar
+
+import numpy as np
+
+from rft3d.geometry import transform_points
+from rft3d.scenes.types import Scene, SceneObject
+from rft3d.tasks.spatial.semantics import Array, first_frame, floor_frame
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What makes a question unambiguous. Values: ours unless a source is named.
+
+    Attributes:
+        min_visible: an object counts as seen in a frame that shows at least this share of it.
+        glimpse: below this share an object counts as unseen; between the two a first appearance is ambiguous.
+        min_count: smallest instance count that is asked for (VSI-Bench asks from 2).
+        min_distance_m: absolute distances below this are not asked (the relative error explodes).
+        option_gap_m: any two options of a relative distance differ by this (VSI-Bench: 0.15, and
+            ``option_gap_large_m`` in rooms above ``large_room_m2``).
+        angle_margin_deg: a direction keeps this distance from every boundary between two answers.
+        min_apart_m: smallest centre distance in the floor plane between objects of a direction or route.
+    """
+
+    min_visible: float = 0.1
+    glimpse: float = 0.02
+    min_count: int = 2
+    min_distance_m: float = 0.3
+    option_gap_m: float = 0.15
+    option_gap_large_m: float = 0.30
+    large_room_m2: float = 40.0
+    angle_margin_deg: float = 10.0
+    min_apart_m: float = 0.5
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question with its answer, before it becomes a prompt.
+
+    Attributes:
+        type: one of ``QUESTION_TYPES``.
+        text: the question without preamble and options.
+        answer: a number, or the text of the right option.
+        names: the labels in the order of their roles (standing by, facing, asked for).
+        options: texts of the options in the order shown; empty for numbers.
+    """
+
+    type: str
+    text: str
+    answer: float | str
+    names: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """What questions may use of a scene: objects by label, first sights, floor positions."""
+
+    scene: Scene
+    limits: Limits
+
+    @cached_property
+    def by_label(self) -> dict[str, tuple[SceneObject, ...]]:
+        """All objects of the scene by label, seen or not, labels sorted."""
+        groups: dict[str, list[SceneObject]] = {}
+        for thing in self.scene.objects:
+            groups.setdefault(thing.label, []).append(thing)
+        return {label: tuple(groups[label]) for label in sorted(groups)}
+
+    @cached_property
+    def named(self) -> tuple[str, ...]:
+        """Labels whose every instance is seen in some frame: only these are named in a question."""
+        return tuple(
+            label for label, things in self.by_label.items() if all(self.is_seen(thing) for thing in things)
+        )
+
+    @cached_property
+    def unique(self) -> tuple[str, ...]:
+        """Labels of exactly one object, which is seen."""
+        return tuple(label for label in self.named if len(self.by_label[label]) == 1)
+
+    def one(self, label: str) -> SceneObject:
+        """The only object with this label."""
+        (thing,) = self.by_label[label]
+        return thing
+
+    def is_seen(self, thing: SceneObject) -> bool:
+        return first_frame(self.scene.frames, [thing.id], self.limits.min_visible) is not None
+
+    def appearance(self, label: str) -> int | None:
+        """Index of the frame that first shows the label; None when never, or when a glimpse came earlier."""
+        ids = [thing.id for thing in self.by_label[label]]
+        clear = first_frame(self.scene.frames, ids, self.limits.min_visible)
+        return clear if clear == first_frame(self.scene.frames, ids, self.limits.glimpse) else None
+
+    def position(self, thing: SceneObject) -> tuple[float, float, float]:
+        """Centre in the floor frame, rounded to centimetres: right, ahead and up, in metres."""
+        x, y, z = transform_points(self.T_floor_world, thing.box[None, :3])[0]
+        return round(float(x), 2) + 0.0, round(float(y), 2) + 0.0, round(float(z), 2) + 0.0  # no "-0.00"
+
+    @cached_property
+    def T_floor_world(self) -> Array:
+        return floor_frame(self.scene.frames[0].T_world_camera) if self.scene.frames else np.eye(4)
+
+    def apart_m(self, one: str, other: str) -> float:
+        """Distance of two unique objects' centres in the floor plane."""
+        a, b = self.one(one).box, self.one(other).box
+        return float(np.hypot(*(a[:2] - b[:2])))
+
+
+def shuffled(items: Iterable[T], rng: Random) -> list[T]:
+    """A new list in random order."""
+    items = list(items)
+    rng.shuffle(items)
+    return items
+
+
+def ordered_triples(labels: Sequence[str], rng: Random) -> Iterator[tuple[str, str, str]]:
+    """All ordered triples of distinct labels, in random order."""
+    triples = [(a, b, c) for a in labels for b in labels for c in labels if len({a, b, c}) == 3]
+    yield from shuffled(triples, rng)

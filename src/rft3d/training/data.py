@@ -1,0 +1,111 @@
+"""What training reads: scenes with frozen features and tokenized samples, drawn without state.
+
+A draw is a function of (seed, step) only, so a resumed run sees what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rft3d.models.fusion import FrozenFeatures
+from rft3d.models.policy import Policy
+from rft3d.models.prefix import Row
+from rft3d.prompts import IMAGE
+from rft3d.tasks.types import Sample, Task
+
+
+@dataclass(frozen=True)
+class Item:
+    """One tokenized sample: where it belongs, its prompt and its gold answer.
+
+    ``split`` is the length of the part of the prompt that all samples of the same layout share in a
+    scene: everything up to the last frame.
+    """
+
+    scene: int
+    sample: Sample
+    prompt: Row
+    answer: tuple[int, ...]
+    split: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Scenes with features, and the items of each task.
+
+    ``by_scene[task][scene]`` lists items; ``features[scene]`` belongs to all of them.
+    """
+
+    features: Sequence[FrozenFeatures]
+    by_scene: Mapping[str, Sequence[Sequence[Item]]]
+
+    def items(self, task: str) -> list[Item]:
+        return [item for items in self.by_scene[task] for item in items]
+
+
+def tokenize(
+    policy: Policy,
+    tasks: Mapping[str, Task],
+    samples: Mapping[str, Sequence[Sequence[Sample]]],
+    features: Sequence[FrozenFeatures],
+) -> Corpus:
+    """Tokenize ``samples[task][scene]``; every gold answer is checked to earn its format mark first."""
+    end = policy.tokenizer.convert_tokens_to_ids("<|vision_end|>")
+    by_scene: dict[str, list[list[Item]]] = {}
+    for name, task in tasks.items():
+        rows: list[list[Item]] = []
+        for scene, group in enumerate(samples[name]):
+            items = []
+            for sample in group:
+                prompt = policy.row(sample.turns(), features[scene])
+                ids = list(prompt.prefix)
+                split = len(ids) - ids[::-1].index(end) if IMAGE in sample.prompt else 0  # pyright: ignore[reportArgumentType]
+                gold = task.gold(sample)
+                items.append(Item(scene, sample, prompt, tuple(policy.answer_ids(gold)), split))
+            rows.append(items)
+        by_scene[name] = rows
+    return Corpus(features, by_scene)
+
+
+def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
+    """A fixed shuffle of ``range(count)`` for this seed and epoch."""
+    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(count)
+
+
+def draw(seed: int, step: int, per_step: int, count: int) -> list[tuple[int, int]]:
+    """``(epoch, index)`` pairs of step ``step`` (0-based): consecutive cuts of the epochs' permutations."""
+    if count < 1:
+        raise ValueError("there is nothing to draw from (0 items)")
+    pairs = []
+    for position in range(step * per_step, (step + 1) * per_step):
+        epoch, at = divmod(position, count)
+        pairs.append((epoch, int(permutation(seed, epoch, count)[at])))
+    return pairs
+
+
+def choose(seed: int, epoch: int, scene: int, items: Sequence[Item], count: int) -> list[Item]:
+    """At most ``count`` of a scene's items, fixed by (seed, epoch, scene)."""
+    if len(items) <= count:
+        return list(items)
+    generator = np.random.Generator(np.random.Philox(key=[seed * 1_000_003 + epoch, scene]))
+    return [items[i] for i in sorted(generator.choice(len(items), size=count, replace=False))]
+
+
+def shared_rows(items: Sequence[Item]) -> list[tuple[int, Row]]:
+    """Pack items of the same scene and layout into rows ``[frames | rest of prompt + answer | ...]``.
+
+    Returns ``(scene, row)`` pairs; only answer tokens are scored.
+    """
+    groups: dict[tuple[int, tuple[int, ...]], list[Item]] = {}
+    for item in items:
+        groups.setdefault((item.scene, tuple(item.prompt.prefix[: item.split])), []).append(item)
+    rows = []
+    for (scene, prefix), members in groups.items():
+        split = len(prefix)
+        suffixes = [[*item.prompt.prefix[split:], *item.answer] for item in members]
+        positions = members[0].prompt.positions[:, :split]
+        rows.append((scene, Row(prefix, positions, suffixes, [len(item.answer) for item in members])))
+    return rows

@@ -1,0 +1,143 @@
+"""Stage 0, for the tiny model only: pre-train the vision tower and the geometry encoder, then freeze.
+
+The real model starts from public weights of both; the demo makes its own in a minute. The heads used
+here are thrown away.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from torch import Tensor, nn
+
+from rft3d.models.fusion import SpatialQwen, cells_of, qwen_patches
+from rft3d.models.policy import Policy
+from rft3d.training.config import OptimConfig
+from rft3d.training.data import draw
+from rft3d.training.dense import DenseClip
+from rft3d.training.engine import lr_scale
+from rft3d.training.runs import MetricsLog, progress
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Pre-training of the tiny encoders."""
+
+    steps: int = 400
+    clips_per_step: int = 16
+    optim: OptimConfig = OptimConfig(name="muon", lr=2e-3, muon_lr=0.02, warmup=0.05)
+    box_weight: float = 1.0
+    """Weight of regressing the box of the object under each patch."""
+    seed: int = 0
+
+
+class DenseHeads(nn.Module):
+    """Linear read-outs: classes from vision tokens, points and boxes from geometry features."""
+
+    def __init__(self, vision_dim: int, geometry_dim: int, classes: int) -> None:
+        super().__init__()
+        self.classes = nn.Linear(vision_dim, classes)
+        self.norm = nn.LayerNorm(geometry_dim)
+        self.points = nn.Linear(geometry_dim, 3)
+        self.boxes = nn.Linear(geometry_dim, 9)
+        self.patch_classes = nn.Linear(geometry_dim, classes)
+
+
+def dense_losses(
+    model: SpatialQwen, heads: DenseHeads, images: Tensor, points: Tensor, boxes: Tensor, classes: Tensor
+) -> dict[str, Tensor]:
+    """Losses of one batch; shapes as :class:`DenseClip` with a leading batch dimension."""
+    rows, grid = qwen_patches(images.flatten(0, 1))
+    vision = model.model.visual(rows, grid_thw=grid).pooler_output
+    geometry = cells_of(model.geometry_encoder["vggt"](images)).flatten(0, 2)
+    geometry = heads.norm(geometry)
+    points, boxes = (cells_of(t).flatten(0, 2) for t in (points, boxes))
+    classes = classes.flatten(0, -2)
+    point_error = (heads.points(geometry) - points)[points.isfinite().all(-1)]
+    on_object = boxes.isfinite().all(-1)
+    box_error = (heads.boxes(geometry) - boxes)[on_object]
+    return {
+        "class": -(classes * heads.classes(vision).log_softmax(-1)).sum(-1).mean(),
+        "point": F.smooth_l1_loss(point_error, torch.zeros_like(point_error), beta=0.3),
+        "box": F.smooth_l1_loss(box_error, torch.zeros_like(box_error), beta=0.2),
+        "patch_class": -(classes[:, None] * heads.patch_classes(geometry).log_softmax(-1)).sum(-1).mean(),
+        "point_m": point_error.detach().norm(dim=-1).median(),
+        "centre_m": box_error.detach()[:, :3].norm(dim=-1).median(),
+    }
+
+
+def _optimizers(modules: Sequence[nn.Module], config: OptimConfig) -> list[torch.optim.Optimizer]:
+    """Muon on the transformer blocks' matrices, AdamW on the rest."""
+    named = [(n, p) for module in modules for n, p in module.named_parameters() if p.requires_grad]
+    matrices = [p for n, p in named if p.ndim == 2 and "blocks." in n and config.name == "muon"]
+    chosen = {id(p) for p in matrices}
+    rest = [p for _, p in named if id(p) not in chosen]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=config.lr, weight_decay=0.0)]
+    if matrices:
+        optimizers.append(
+            torch.optim.Muon(
+                matrices, lr=config.muon_lr, momentum=config.momentum, weight_decay=0.0, adjust_lr_fn="original"
+            )
+        )
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return optimizers
+
+
+def pretrain_encoders(
+    policy: Policy,
+    clips: Sequence[DenseClip],
+    config: EncoderConfig,
+    folder: Path,
+    console: Console,
+) -> dict[str, float]:
+    """Train both encoders in place on ``clips`` and freeze them; returns the last losses (mean of 20 steps)."""
+    model = policy.model
+    modules: list[nn.Module] = [model.model.visual, model.geometry_encoder]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        heads = DenseHeads(
+            model.config.text_config.hidden_size,
+            2 * model.geometry_encoder["vggt"].config.embed_dim,
+            clips[0].classes.shape[-1],
+        )
+    for module in modules:
+        module.requires_grad_(True)
+    model.geometry_encoder["vggt"].aggregator.patch_embed.mask_token.requires_grad_(False)
+    optimizers = _optimizers([*modules, heads], config.optim)
+    parameters = [p for o in optimizers for g in o.param_groups for p in g["params"]]
+    log = MetricsLog(folder / "metrics.jsonl")
+    recent: list[dict[str, float]] = []
+    with progress(console, "encoders", config.steps) as update:
+        for step in range(config.steps):
+            began = time.perf_counter()
+            batch = [clips[i] for _, i in draw(config.seed, step, config.clips_per_step, len(clips))]
+            losses = dense_losses(model, heads, *_collate(policy, batch))
+            loss = losses["class"] + losses["point"] + config.box_weight * losses["box"] + 0.5 * losses["patch_class"]
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, config.optim.max_grad_norm)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak_lr"] * lr_scale(config.optim, step, config.steps)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            values = {k: float(v) for k, v in losses.items()}
+            recent = [*recent[-19:], values]
+            log.write(step + 1, {"loss": float(loss), **values, "seconds": time.perf_counter() - began})
+            update(step + 1, f"point {values['point_m']:.2f} m, box centre {values['centre_m']:.2f} m, class {values['class']:.2f}")
+    model.freeze_encoders()
+    return {k: float(np.mean([r[k] for r in recent])) for k in recent[-1]}
+
+
+def _collate(policy: Policy, clips: Sequence[DenseClip]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    images = torch.stack([policy.prepare(list(c.rgb)) for c in clips])
+    stacked = [torch.from_numpy(np.stack([getattr(c, k) for c in clips])).float() for k in ("points", "boxes", "classes")]
+    return images, stacked[0], stacked[1], stacked[2]

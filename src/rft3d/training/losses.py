@@ -1,0 +1,96 @@
+"""Policy-gradient losses as pure functions of log-probabilities.
+
+Every variant is the same clipped surrogate, summed with different weights per sequence
+(:func:`sequence_weights`). The weights are known before the forward pass, from the completion
+lengths alone, so that any split into micro-batches or ranks gives the same gradient.
+
+* ``token``: one over the group's total tokens, averaged over groups (3D-RFT's loss, arXiv 2603.04976).
+* ``grpo``: mean over a sequence's tokens, then over sequences (arXiv 2402.03300).
+* ``dapo``: one over all tokens of the batch (arXiv 2503.14476).
+* ``dr_grpo``: one over sequences times the maximal length (arXiv 2503.20783).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+LossKind = Literal["token", "grpo", "dapo", "dr_grpo"]
+
+
+def sequence_weights(lengths: Sequence[Sequence[int]], kind: LossKind, max_length: int) -> list[list[float]]:
+    """The factor of every token of each sequence; ``lengths[group][i]`` tokens, over *all* ranks.
+
+    Empty sequences get weight 0. The weights of ``token``, ``grpo`` and ``dapo`` sum to 1 over tokens.
+    """
+    groups = [list(group) for group in lengths]
+    total = sum(map(sum, groups))
+    sequences = sum(map(len, groups))
+    if kind == "token":
+        filled = sum(1 for group in groups if sum(group))
+        return [[1.0 / (filled * sum(group)) if n else 0.0 for n in group] for group in groups]
+    if kind == "grpo":
+        return [[1.0 / (sequences * n) if n else 0.0 for n in group] for group in groups]
+    if kind == "dapo":
+        return [[1.0 / total if n else 0.0 for n in group] for group in groups]
+    if kind == "dr_grpo":
+        return [[1.0 / (sequences * max_length) if n else 0.0 for n in group] for group in groups]
+    raise ValueError(f"loss kind {kind!r} is none of 'token', 'grpo', 'dapo', 'dr_grpo'")
+
+
+@dataclass(frozen=True)
+class PolicyLoss:
+    """``loss`` to differentiate; the rest is detached, weighted as the loss is."""
+
+    loss: Tensor
+    kl: Tensor
+    clip_share: Tensor
+
+
+def kl_k3(logps: Tensor, ref_logps: Tensor) -> Tensor:
+    """Schulman's low-variance estimate of KL(policy ‖ reference) per token, always >= 0."""
+    delta = ref_logps - logps
+    return delta.exp() - delta - 1
+
+
+def policy_loss(
+    logps: Tensor,
+    old_logps: Tensor,
+    advantages: Tensor,
+    weights: Tensor,
+    ref_logps: Tensor | None = None,
+    beta: float = 0.0,
+    epsilon: float = 0.2,
+    epsilon_high: float | None = None,
+) -> PolicyLoss:
+    """Clipped surrogate (PPO) with an optional KL term; all inputs ``(N,)``, one entry per token.
+
+    Args:
+        logps: of the current policy, with gradient.
+        old_logps: of the policy that sampled; ``logps.detach()`` when on-policy.
+        advantages: per token.
+        weights: per token, from :func:`sequence_weights`.
+        ref_logps: of the reference policy; needed when ``beta > 0``.
+        beta: weight of the KL term.
+        epsilon, epsilon_high: clip range ``[1 - epsilon, 1 + epsilon_high]`` (equal by default).
+    """
+    ratio = (logps - old_logps).exp()
+    high = epsilon if epsilon_high is None else epsilon_high
+    clipped = ratio.clamp(1 - epsilon, 1 + high)
+    surrogate = torch.minimum(ratio * advantages, clipped * advantages)
+    per_token = -surrogate
+    kl = torch.zeros_like(logps)
+    if ref_logps is not None:
+        kl = kl_k3(logps, ref_logps)
+        per_token = per_token + beta * kl
+    elif beta > 0:
+        raise ValueError(f"beta={beta} needs ref_logps")
+    acting = ((ratio < 1 - epsilon) & (advantages < 0)) | ((ratio > 1 + high) & (advantages > 0))
+    share = weights / weights.sum().clamp_min(1e-12)
+    return PolicyLoss(
+        (per_token * weights).sum(), (kl.detach() * share).sum(), (acting.float() * share).sum()
+    )

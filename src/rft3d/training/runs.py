@@ -1,0 +1,182 @@
+"""The run folder: resolved config, environment, metrics, stages, and atomic files.
+
+::
+
+    run/config.json  env.json  stages.json
+    run/stages/<stage>/metrics.jsonl  samples.jsonl  checkpoints/step-000100/  state.json
+    run/models/<name>/
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: a reader sees the old file or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=1, default=_plain) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"cannot write {type(value).__name__} to JSON")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and machine facts that a number depends on."""
+    from importlib.metadata import version
+
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = None
+    packages = ("torch", "transformers", "accelerate", "numpy")
+    return {
+        "commit": commit,
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def peak_memory_mb() -> float:
+    """Highest resident memory of this process so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@dataclass
+class Run:
+    """A run folder. ``fresh`` creation writes config and environment; an existing folder must match.
+
+    Raises:
+        ValueError: the folder holds a run with another config.
+    """
+
+    root: Path
+    config: Any
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+
+    def __post_init__(self) -> None:
+        self.root = Path(self.root)
+        file = self.root / "config.json"
+        wanted = json.loads(json.dumps(self.config, default=_plain))
+        if file.is_file():
+            found = json.loads(file.read_text(encoding="utf-8"))
+            if found != wanted:
+                keys = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+                raise ValueError(
+                    f"{file} was written with another config (differs in {', '.join(keys)}); "
+                    "give another folder, or delete this one to start again"
+                )
+        else:
+            write_json(file, wanted)
+        write_json(self.root / "env.json", environment())
+
+    def stage(self, name: str) -> Path:
+        path = self.root / "stages" / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def done(self, name: str) -> bool:
+        return (self.stage(name) / "done.json").is_file()
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a stage; what the body puts into the dictionary goes to ``stages.json`` with it."""
+        self.console.rule(f"[bold]{name}")
+        facts: dict[str, Any] = {}
+        started = time.perf_counter()
+        yield facts
+        entry = {"stage": name, "seconds": round(time.perf_counter() - started, 2)}
+        entry["peak_memory_mb"] = round(peak_memory_mb())
+        entry.update(facts)
+        if entry.get("tokens") and entry["seconds"]:
+            entry["tokens_per_s"] = round(entry["tokens"] / entry["seconds"])
+        file = self.root / "stages.json"
+        stages = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        stages = [s for s in stages if s["stage"] != name] + [entry]
+        write_json(file, stages)
+        write_json(self.stage(name) / "done.json", entry)
+
+
+class MetricsLog:
+    """``metrics.jsonl``, one object a step; on resume, lines past the checkpoint are dropped."""
+
+    def __init__(self, path: Path, resume_step: int = 0) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept: list[str] = []
+        if path.is_file() and resume_step:
+            kept = [
+                line
+                for line in path.read_text(encoding="utf-8").splitlines()
+                if line and json.loads(line)["step"] <= resume_step
+            ]
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        os.replace(temporary, path)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        record = {"step": step, "time": round(time.time(), 3)}
+        record.update({k: round(float(v), 6) for k, v in values.items()})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+@contextmanager
+def progress(console: Console, title: str, total: int, start: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """A progress bar with ETA; plain lines every tenth when the output is not a terminal."""
+    if console.is_terminal:
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+        with bar:
+            task = bar.add_task(title, total=total, completed=start, note="")
+            yield lambda done, note="": bar.update(task, completed=done, note=note)
+        return
+    began, every = time.perf_counter(), max(1, total // 10)
+
+    def plain(done: int, note: str = "") -> None:
+        if done % every == 0 or done == total:
+            spent = time.perf_counter() - began
+            left = spent / max(1, done - start) * (total - done)
+            console.print(f"{title} {done}/{total}  {spent:.0f}s, {left:.0f}s left  {note}", highlight=False)
+
+    yield plain
+
+
+def track(console: Console, title: str, items: Iterable[Any], total: int) -> Iterator[Any]:
+    """Iterate with a progress bar."""
+    with progress(console, title, total) as update:
+        for done, item in enumerate(items, 1):
+            yield item
+            update(done, "")

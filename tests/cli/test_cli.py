@@ -1,0 +1,236 @@
+"""The command line: help for every verb, one clear line on bad input, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from tests.evaluation.fakes import TablePolicy, gold_answers, spatial_sample, write_frames
+
+import rft3d
+from rft3d.cli import VERBS, main
+from rft3d.evaluation import Prediction, write_predictions
+from rft3d.tasks.samples import read_samples, write_samples
+
+SAMPLES = [spatial_sample(number) for number in range(4)]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    write_frames(tmp_path, SAMPLES)
+    write_samples(tmp_path / "s.jsonl", SAMPLES)
+    answers = gold_answers(SAMPLES)
+    write_predictions(tmp_path / "p.jsonl", [Prediction(s.id, answers[s.prompt]) for s in SAMPLES])
+    return tmp_path
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:
+    """The one line that a failing command leaves on standard error."""
+    assert main([str(argument) for argument in arguments]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1 and captured.err.startswith("rft3d ")
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"usage: rft3d {verb}" in text
+    assert len(text.splitlines()) > 8
+
+
+def test_help_names_every_verb_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {verb} " in text for verb in VERBS)
+    script = (
+        "import sys; from rft3d.cli import main; main(['--help'])\n"
+        "heavy = {'numpy', 'torch', 'tyro', 'rich', 'matplotlib', 'jinja2'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    source = str(Path(rft3d.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": source},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"rft3d {rft3d.__version__}"
+
+
+def test_bad_arguments_are_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "unknown command 'cook'" in failure(capsys, "cook")
+    assert "--samples" in failure(capsys, "score", "--task", "spatial")
+    assert "'cooking'" in failure(
+        capsys, "score", "--task", "cooking", "--samples", "s", "--predictions", "p"
+    )
+    assert "--colour" in failure(capsys, "report", files, "--colour", "red")
+    line = failure(capsys, "rooms", "--seed", "x", "--count", "1", "--out", files / "o")
+    assert "--seed" in line and "'x'" in line and "helptext" not in line
+    assert main([]) == 2
+
+
+def test_score_prints_a_table_and_writes_json(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["score", "--task", "spatial", "--samples", str(files / "s.jsonl"), "--resamples", "20"]
+    out = files / "scores" / "spatial.json"
+    against = ["--against", str(files / "p.jsonl")]
+    assert main([*arguments, "--predictions", str(files / "p.jsonl"), "--out", str(out), *against]) == 0
+    printed = capsys.readouterr().out
+    assert "macro8" in printed and "100.0" in printed and "unreadable 0.0 %" in printed
+    result = json.loads(out.read_text())
+    assert result["headline"]["micro"]["value"] == 1.0
+    assert result["against"]["differences"]["micro"]["difference"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("missing", "'q3'"),
+        ("unknown", "'stranger'"),
+        ("broken", "p.jsonl:5"),
+        ("absent", "p.jsonl"),
+        ("binary", "p.jsonl"),
+    ],
+)
+def test_bad_predictions_leave_one_line_and_no_file(
+    files: Path, capsys: pytest.CaptureFixture[str], damage: str, message: str
+) -> None:
+    path, out = files / "p.jsonl", files / "out.json"
+    if damage == "missing":
+        path.write_text("\n".join(path.read_text().splitlines()[:-1]))
+    elif damage == "unknown":
+        path.write_text(path.read_text() + '{"id": "stranger", "text": ""}\n')
+    elif damage == "broken":
+        path.write_text(path.read_text() + "{\n")
+    elif damage == "absent":
+        path.unlink()
+    else:
+        path.write_bytes(b"\xff\xfe\x00\x01")
+    line = failure(
+        capsys,
+        "score",
+        "--task",
+        "spatial",
+        "--samples",
+        files / "s.jsonl",
+        "--predictions",
+        path,
+        "--out",
+        out,
+    )
+    assert message in line
+    assert not out.exists()
+
+
+def test_debug_shows_the_traceback(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [
+        "score",
+        "--task",
+        "spatial",
+        "--samples",
+        str(files / "no"),
+        "--predictions",
+        str(files / "no"),
+    ]
+    with pytest.raises(FileNotFoundError):
+        main([*arguments, "--debug"])
+    monkeypatch.setenv("RFT3D_DEBUG", "1")
+    with pytest.raises(FileNotFoundError):
+        main(arguments)
+
+
+def test_predict_runs_the_model_it_is_given(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = types.ModuleType("rft3d.models")
+    seen: list[Path] = []
+
+    def load_policy(path: Path) -> TablePolicy:
+        seen.append(path)
+        return TablePolicy(gold_answers(SAMPLES))
+
+    fake.load_policy = load_policy  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "rft3d.models", fake)
+    model = files / "model"
+    model.mkdir()
+    (model / "weights").write_bytes(b"1")
+    out = files / "new.jsonl"
+    assert (
+        main(["predict", "--model", str(model), "--samples", str(files / "s.jsonl"), "--out", str(out)]) == 0
+    )
+    assert seen == [model]
+    assert out.read_text() == "".join(
+        json.dumps({"id": s.id, "text": t, "truncated": False, "tokens": len(t)}) + "\n"
+        for s in SAMPLES
+        for t in [gold_answers(SAMPLES)[s.prompt]]
+    )
+
+
+def test_predict_names_what_is_missing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ("--out", files / "o.jsonl")
+    assert "no model folder" in failure(
+        capsys, "predict", "--model", files / "no", "--samples", files / "s.jsonl", *common
+    )
+    model = files / "model"
+    model.mkdir()
+    (model / "weights").write_bytes(b"1")
+    assert "no.jsonl" in failure(
+        capsys, "predict", "--model", model, "--samples", files / "no.jsonl", *common
+    )
+    assert "batch_size" in failure(
+        capsys, "predict", "--model", model, "--samples", files / "s.jsonl", *common, "--batch-size", "0"
+    )
+    assert not (files / "o.jsonl").exists()
+
+
+def test_report_of_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not a run folder" in failure(capsys, "report", tmp_path)
+    assert "no run folder" in failure(capsys, "report", tmp_path / "no")
+    assert not list(tmp_path.iterdir())
+
+
+def test_train_needs_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no recipe at" in failure(capsys, "train", tmp_path / "no.py", "--steps", "3")
+
+
+def test_train_passes_overrides_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = types.ModuleType("rft3d.training.recipes")
+    calls: list[tuple[Path, list[str]]] = []
+    fake.run_recipe = lambda path, overrides: calls.append((path, overrides))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "rft3d.training", types.ModuleType("rft3d.training"))
+    monkeypatch.setitem(sys.modules, "rft3d.training.recipes", fake)
+    recipe = tmp_path / "r.py"
+    recipe.write_text("")
+    assert main(["train", str(recipe), "--grpo.steps", "3"]) == 0
+    assert calls == [(recipe, ["--grpo.steps", "3"])]
+
+
+def test_rooms_writes_scenes_and_samples_of_every_task(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "rooms"
+    assert main(["rooms", "--seed", "5", "--count", "2", "--out", str(out)]) == 0
+    for name in ("detection", "grounding", "spatial"):
+        samples = list(read_samples(out / f"samples.{name}.jsonl"))
+        assert {sample.task for sample in samples} == {name}
+        for sample in samples:
+            assert all((out / frame).is_file() for frame in sample.frames)
+            assert len(sample.meta["T_world_camera"]) == len(sample.frames)
+    capsys.readouterr()
+    assert "exists" in failure(capsys, "rooms", "--seed", "5", "--count", "2", "--out", out)
+    assert "count" in failure(capsys, "rooms", "--seed", "5", "--count", "0", "--out", tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,106 @@
+"""Grounding: the frame that is asked for, the camera that moves the box, and the accuracies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rft3d.answers import FrameBox, render_frame_box
+from rft3d.geometry import box_iou, canonical_boxes, invert_pose, transform_boxes
+from rft3d.scenes.types import Expression, Scene
+from rft3d.tasks import Grounding
+
+
+def test_prompt_is_the_official_one(scene: Scene, frame_refs: list[str]) -> None:
+    sample = Grounding().samples(scene, frame_refs, 0)[0]
+    assert sample.prompt.startswith(
+        "Frame-0: <image>Frame-1: <image>Frame-2: <image>Frame-3: <image>\nLocalize"
+    )
+    assert (
+        "\nText: The bed by the wall\n" in sample.prompt
+    )  # str.capitalize lower-cases the rest, as upstream
+    assert sample.prompt.endswith("in the frame's coordinates.\n")
+
+
+def test_best_frame_is_the_given_one_or_the_clearest(scene: Scene, frame_refs: list[str]) -> None:
+    frames = [sample.truth["frame"] for sample in Grounding().samples(scene, frame_refs, 0)]
+    assert frames == [0, 3, 1]  # the chair has none given: frame 3 shows most of it
+    hidden = replace(scene, expressions=(Expression("the lamp", 2),))
+    hidden = replace(hidden, frames=tuple(replace(f, visible={}) for f in scene.frames))
+    assert Grounding().samples(hidden, frame_refs, 0) == []
+    with pytest.raises(ValueError, match="best_frame=9"):
+        Grounding().samples(replace(scene, expressions=(Expression("x", 2, 9),)), frame_refs, 0)
+    with pytest.raises(ValueError, match="target 77"):
+        Grounding().samples(replace(scene, expressions=(Expression("x", 77, 0),)), frame_refs, 0)
+
+
+def test_truth_box_is_the_object_in_the_best_frame(scene: Scene, frame_refs: list[str]) -> None:
+    for sample in Grounding().samples(scene, frame_refs, 0):
+        pose = np.array(sample.truth["T_world_camera"][sample.truth["frame"]])
+        world = transform_boxes(pose, np.array([sample.truth["bbox_3d"]]))
+        assert box_iou(world, np.array([sample.truth["box_world"]]))[0, 0] == pytest.approx(1, abs=1e-9)
+
+
+def test_right_box_in_another_frame_keeps_its_iou(scene: Scene, frame_refs: list[str]) -> None:
+    task = Grounding(decimals=6)
+    sample = task.samples(scene, frame_refs, 0)[1]
+    world = np.array([sample.truth["box_world"]])
+    poses = np.array(sample.truth["T_world_camera"])
+    box = canonical_boxes(transform_boxes(invert_pose(poses[1]), world))[0]
+    score = task.score(render_frame_box(FrameBox(1, tuple(box)), 6), sample)
+    assert score.value("iou") == pytest.approx(1, abs=1e-4)
+    assert score.value("frame") == pytest.approx(1 - 2 / 5)
+    wrong = task.score(task.gold(sample).replace('"frame": 3', '"frame": 1'), sample)
+    assert wrong.value("iou") < 0.5
+    assert Grounding(tau=2).score(task.gold(sample), replace_frame(sample, 1)).value("frame") == 0
+
+
+def replace_frame(sample, frame: int):
+    return replace(sample, truth={**sample.truth, "frame": frame})
+
+
+def test_a_frame_that_is_not_there_is_a_failure(scene: Scene, frame_refs: list[str]) -> None:
+    task = Grounding()
+    sample = task.samples(scene, frame_refs, 0)[0]
+    score = task.score(task.gold(sample).replace('"frame": 0', '"frame": 4'), sample)
+    assert score.total == 0 and score.failure is not None
+    assert "frame 4 of a video with frames 0 to 3" in score.failure.reason
+
+
+def test_metric_counts_by_threshold_and_uniqueness(scene: Scene, frame_refs: list[str]) -> None:
+    task = Grounding(decimals=6)
+    samples = task.samples(scene, frame_refs, 0)
+    assert [sample.meta["unique"] for sample in samples] == [True, False, True]
+    # the bed's box moved along its own width by a third: IoU = (2/3) / (4/3) = 0.5
+    truth = samples[0].truth
+    world = np.array([truth["box_world"]])
+    world[0, 0] += world[0, 3] / 3
+    pose = np.array(truth["T_world_camera"][0])
+    half = canonical_boxes(transform_boxes(invert_pose(pose), world))[0]
+    texts = [render_frame_box(FrameBox(0, tuple(half)), 9), "nothing", task.gold(samples[2])]
+    scores = [task.score(text, sample) for text, sample in zip(texts, samples, strict=True)]
+    assert scores[0].value("iou") == pytest.approx(0.5, abs=1e-6)
+    metric = task.metric(samples, scores)
+    assert metric["acc@0.25"] == pytest.approx(2 / 3)
+    assert metric["acc@0.25/unique"] == 1.0
+    assert metric["acc@0.25/multiple"] == 0.0
+    assert metric["mean_iou"] == pytest.approx(0.5, abs=1e-4)
+    assert metric["frame_accuracy"] == pytest.approx(2 / 3)
+    assert metric["count/samples/multiple"] == 1.0
+
+
+def test_thresholds_are_inclusive(scene: Scene, frame_refs: list[str]) -> None:
+    task = Grounding()
+    sample = task.samples(scene, frame_refs, 0)[0]
+    score = task.score(task.gold(sample), sample)
+    edge = replace(score, details={**score.details, "iou": 0.25})
+    assert task.metric([sample], [edge])["acc@0.25"] == 1.0
+
+
+def test_max_per_scene_draws_by_seed(scene: Scene, frame_refs: list[str]) -> None:
+    task = Grounding(max_per_scene=1)
+    drawn = {seed: task.samples(scene, frame_refs, seed)[0].id for seed in range(8)}
+    assert len(set(drawn.values())) > 1
+    assert task.samples(scene, frame_refs, 3)[0].id == drawn[3]

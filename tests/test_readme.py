@@ -1,0 +1,183 @@
+"""What the README and the docs promise is there: commands, links, code blocks, examples, pins."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
+PAGES = ("README.md", "CONTRIBUTING.md", *DOCS)
+VERBS = {"demo", "rooms", "train", "predict", "score", "report"}
+EXAMPLES = {"00_box_iou", "01_make_room", "02_parse_and_score", "03_add_a_task", "04_tiny_rft"}
+HANG_S = 300  # not a bar: a command that takes this long hangs
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text_of(page), flags=re.MULTILINE | re.DOTALL)
+    return [block for name, block in fenced if name == language]
+
+
+def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    source = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
+    return subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": source},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+    )
+
+
+def rft3d(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the console script of pyproject.toml runs."""
+    module, function = tomllib.loads(text_of("pyproject.toml"))["project"]["scripts"]["rft3d"].split(":")
+    code = f"import sys; from {module} import {function}; sys.exit({function}())"
+    return run(sys.executable, "-c", code, *arguments)
+
+
+# ------------------------------------------------------------------------------------- commands
+
+
+def make_targets() -> list[str]:
+    named = (re.findall(r"\bmake ([a-z][a-z-]*)", code_of(page)) for page in PAGES)
+    return sorted(set(chain.from_iterable(named)))
+
+
+def code_of(page: str) -> str:
+    """Only what stands in backticks: "make sure" in a sentence is no command."""
+    text = text_of(page)
+    return "\n".join(re.findall(r"^```.*?^```|`[^`\n]+`", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def test_pages_name_the_two_commands() -> None:
+    assert {"demo", "test"} <= set(make_targets())
+
+
+@pytest.mark.parametrize("target", make_targets())
+def test_every_make_command_of_the_pages_is_a_target(target: str) -> None:
+    result = run("make", "--dry-run", target)
+    assert result.returncode == 0, result.stderr
+
+
+def test_make_refuses_an_old_python_with_a_clear_line(tmp_path: Path) -> None:
+    old = tmp_path / "old-python"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && { echo "Python 3.9.2"; exit 0; }\nexit 1\n')
+    old.chmod(0o755)
+    result = run("make", "python-check", f"PYTHON={old}")
+    assert result.returncode != 0
+    assert "3.11" in result.stderr
+    assert "Python 3.9.2" in result.stderr
+
+
+def test_readme_names_every_verb_and_no_other() -> None:
+    assert set(re.findall(r"\brft3d ([a-z]+)", code_of("README.md"))) == VERBS
+
+
+def test_help_lists_every_verb() -> None:
+    result = rft3d("--help")
+    assert result.returncode == 0, result.stderr
+    missing = {verb for verb in VERBS if verb not in result.stdout}
+    assert not missing
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_explains_itself(verb: str) -> None:
+    result = rft3d(verb, "--help")
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) > 5
+    assert "Traceback" not in result.stderr
+
+
+# ------------------------------------------------------------------------- pages and code blocks
+
+
+def links() -> list[tuple[str, str]]:
+    found = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)#\s]+)", text_of(page))]
+    return [(page, link) for page, link in found if "://" not in link]
+
+
+@pytest.mark.parametrize(("page", "link"), links())
+def test_every_relative_link_leads_somewhere(page: str, link: str) -> None:
+    assert ((ROOT / page).parent / link).exists()
+
+
+def code_blocks() -> list[tuple[str, int]]:
+    return [(page, number) for page in PAGES for number in range(len(blocks(page, "python")))]
+
+
+@pytest.mark.parametrize(("page", "number"), code_blocks())
+def test_every_python_block_runs(page: str, number: int) -> None:
+    exec(compile(blocks(page, "python")[number], f"{page} block {number}", "exec"), {"__name__": "block"})
+
+
+def test_readme_tree_is_the_tree() -> None:
+    tree = next(block for block in blocks("README.md", "") if block.startswith("src/rft3d/"))
+    named = {entry.rstrip("/") for entry in re.findall(r"^  ([a-z_]+(?:/|\.py))", tree, flags=re.MULTILINE)}
+    package = ROOT / "src" / "rft3d"
+    real = {path.name for path in package.iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert named == {name for name in real if not name.startswith("__")}
+    for folder in re.findall(r"^([a-z]+/) ", tree, flags=re.MULTILINE):
+        assert (ROOT / folder).is_dir(), folder
+
+
+# ------------------------------------------------------------------------------------- examples
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES | {path.stem for path in (ROOT / "examples").glob("*.py")}))
+def test_example_is_short_and_runs(name: str, tmp_path: Path) -> None:
+    path = ROOT / "examples" / f"{name}.py"
+    assert path.exists()
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
+    result = run(sys.executable, str(path), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip(), "an example shows something"
+
+
+# ------------------------------------------------------------------------------------ packaging
+
+
+def pins() -> dict[str, str]:
+    lines = [line for line in text_of("constraints.txt").splitlines() if line and not line.startswith("#")]
+    for line in lines:
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line), f"not an exact public version: {line}"
+    return dict(line.split("==") for line in lines)
+
+
+def test_every_requirement_is_pinned_inside_its_range() -> None:
+    project = tomllib.loads(text_of("pyproject.toml"))["project"]
+    texts = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    pinned = pins()
+    for requirement in map(Requirement, texts):
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} has no pin: make pin"
+        assert requirement.specifier.contains(version), f"{requirement} does not allow the pinned {version}"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="pre-commit needs git")
+def test_pre_commit_config_is_valid_and_local() -> None:
+    result = run(sys.executable, "-m", "pre_commit", "validate-config", ".pre-commit-config.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert set(re.findall(r"repo: *(\S+)", text_of(".pre-commit-config.yaml"))) == {"local"}
+
+
+def test_ci_runs_the_readme_test_command() -> None:
+    script = text_of(".ci/run")
+    assert "make test" in script
+    assert "make demo-quick" in script
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
