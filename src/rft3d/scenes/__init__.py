@@ -1,0 +1,35 @@
+"""Floor 1: the world as records. Types, procedural rooms, readers; no prompts, no tensors."""
+
+from __future__ import annotations
+
+from rft3d.scenes.folder import read_scene, write_scene
+from rft3d.scenes.images import load_depth, load_instances, load_rgb
+from rft3d.scenes.labels import CATE8, CATE20, CATE31
+from rft3d.scenes.posed_clip import read_posed_clip
+from rft3d.scenes.rooms import RoomConfig, iter_rooms, make_room
+from rft3d.scenes.sources import SOURCES, frame_refs, load_frame_ref
+from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
+from rft3d.scenes.validate import validate_scene
+
+__all__ = [
+    "CATE8",
+    "CATE20",
+    "CATE31",
+    "SOURCES",
+    "Expression",
+    "Frame",
+    "RoomConfig",
+    "Scene",
+    "SceneObject",
+    "frame_refs",
+    "iter_rooms",
+    "load_depth",
+    "load_frame_ref",
+    "load_instances",
+    "load_rgb",
+    "make_room",
+    "read_posed_clip",
+    "read_scene",
+    "validate_scene",
+    "write_scene",
+]

@@ -1,0 +1,113 @@
+"""Typed access to untrusted JSON: every complaint names file, field, value and what would be right."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Fields:
+    """One JSON object of a file, with the way to it for messages (``scene.json: frames[3].depth``)."""
+
+    def __init__(self, file: Path, where: str, data: Any) -> None:
+        self.file, self.where = file, where
+        if not isinstance(data, dict):
+            raise self.error("", data, "an object with named fields")
+        self.data: dict[str, Any] = data
+
+    def error(self, field: str, value: Any, expected: str) -> ValueError:
+        """A complaint about a field; the caller raises it."""
+        name = ".".join(part for part in (self.where, field) if part) or "top level"
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        return ValueError(f"{self.file}: {name} must be {expected}, got {shown}")
+
+    def has(self, field: str) -> bool:
+        """Whether the field is there and not null."""
+        return self.data.get(field) is not None
+
+    def get(self, field: str, expected: str) -> Any:
+        """The raw value of a field that must exist."""
+        if field not in self.data:
+            raise self.error(field, "nothing", f"{expected} (the field is missing)")
+        return self.data[field]
+
+    def text(self, field: str) -> str:
+        """A string that isn't empty."""
+        value = self.get(field, "a non-empty string")
+        if not isinstance(value, str) or not value:
+            raise self.error(field, value, "a non-empty string")
+        return value
+
+    def integer(self, field: str, low: int = 0) -> int:
+        """A whole number not below ``low``."""
+        value = self.get(field, f"a whole number >= {low}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise self.error(field, value, f"a whole number >= {low}")
+        return value
+
+    def number(self, field: str) -> float:
+        """A finite number."""
+        value = self.get(field, "a finite number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self.error(field, value, "a finite number")
+        return float(value)
+
+    def array(self, field: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Nested lists of finite numbers with the given shape; -1 stands for any length."""
+        expected = f"finite numbers of shape {list(shape)} (-1: any)"
+        value = self.get(field, expected)
+        try:
+            out = np.array(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise self.error(field, value, expected) from None
+        fits = out.ndim == len(shape) and all(s in (-1, n) for s, n in zip(shape, out.shape, strict=True))
+        if not fits or not np.isfinite(out).all():
+            raise self.error(field, value, expected)
+        return out
+
+    def records(self, field: str) -> list[Fields]:
+        """A list of objects."""
+        value = self.get(field, "a list of objects")
+        if not isinstance(value, list):
+            raise self.error(field, value, "a list of objects")
+        name = f"{self.where}.{field}" if self.where else field
+        return [Fields(self.file, f"{name}[{k}]", item) for k, item in enumerate(value)]
+
+    def mapping(self, field: str) -> dict[str, Any]:
+        """An object used as a dictionary."""
+        value = self.get(field, "an object")
+        if not isinstance(value, dict):
+            raise self.error(field, value, "an object")
+        return value
+
+    def path(self, field: str) -> Path:
+        """An existing file, written relative to the folder of this file and inside it."""
+        name = self.text(field)
+        root = self.file.parent.resolve()
+        path = (root / name).resolve()
+        if not path.is_relative_to(root):
+            raise self.error(field, name, "a path inside the scene's folder")
+        if not path.is_file():
+            raise self.error(field, name, "an existing file relative to the scene's folder")
+        return path
+
+
+def read_fields(file: Path) -> Fields:
+    """The top-level object of a JSON file.
+
+    Raises:
+        ValueError: no such file, or not JSON.
+    """
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{file}: no such file; a scene folder needs one") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: not valid JSON ({error}); write the file again") from None
+    return Fields(file, "", data)

@@ -1,0 +1,259 @@
+"""Furniture made of parts: seats, beds, tables and storage (the appliances are next door).
+
+A builder takes a random generator and returns :class:`Furniture` in its own frame: x front, z up, metres.
+Sizes and colours are typical of the class, so that shape and colour together tell what a thing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from rft3d.scenes import appliances
+from rft3d.scenes.parts import (
+    DARK,
+    FABRIC,
+    METAL,
+    PANEL,
+    PLAID,
+    RGB,
+    STRIPES,
+    WOOD,
+    Furniture,
+    Part,
+    Top,
+    cuboid,
+    cylinder,
+    ellipsoid,
+    finish,
+    paint,
+    shade,
+    size_scale,
+)
+
+Builder = Callable[[Random], Furniture]
+
+
+def four_legs(dx: float, dy: float, height: float, thick: float, inset: float, rgb: RGB) -> list[Part]:
+    """Legs under the corners of a ``dx`` by ``dy`` metre top whose underside is at ``height``."""
+    x, y = dx / 2 - inset - thick / 2, dy / 2 - inset - thick / 2
+    size = (thick, thick, height)
+    return [cuboid((sx * x, sy * y, height / 2), size, rgb) for sx in (-1, 1) for sy in (-1, 1)]
+
+
+def chair(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "red", "orange", "yellow", "green", "blue", "brown", "black", "brown")
+    w, seat, back = 0.46 * s, 0.45 * rng.uniform(0.95, 1.08), 0.45 * s
+    top = (0.0, 0.0, seat - 0.025)
+    parts = [cuboid(top, (w, w, 0.05), rgb, FABRIC, 1.0)]
+    parts.append(cuboid((-w / 2 + 0.01, 0, seat + back / 2 + 0.03), (0.04, w * 0.94, back), rgb, tilt=-0.1))
+    if rng.random() < 0.35:  # an office chair: column and star foot
+        parts.append(cylinder((0, 0, seat / 2 - 0.01), (0.07, 0.07, seat - 0.1), METAL))
+        parts += [cuboid((0, 0, 0.04), (w, 0.06, 0.05), DARK), cuboid((0, 0, 0.04), (0.06, w, 0.05), DARK)]
+        for side in (-1, 1):
+            parts.append(cuboid((0, side * w * 0.48, seat + 0.17), (0.26 * s, 0.045, 0.035), DARK))
+            parts.append(cuboid((0, side * w * 0.48, seat + 0.08), (0.04, 0.035, 0.17), DARK))
+    else:
+        leg = shade(rgb, 0.55) if name != "black" else METAL
+        parts += four_legs(w, w, seat - 0.05, 0.042, 0.0, leg)
+    return finish("chair", parts, name, rgb, word)
+
+
+def ottoman(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "pink", "purple", "orange", "yellow", "green")
+    w, h = 0.55 * s, 0.42 * rng.uniform(0.92, 1.08)
+    d = w * rng.uniform(0.85, 1.1)
+    if rng.random() < 0.5:
+        parts = [cylinder((0, 0, h / 2 + 0.02), (w, w, h - 0.1), rgb, texture=STRIPES, a=9.0)]
+        parts.append(cylinder((0, 0, h - 0.04), (w * 1.03, w * 1.03, 0.08), shade(rgb, 1.12)))
+        parts.append(cylinder((0, 0, 0.035), (w * 0.8, w * 0.8, 0.07), DARK))
+    else:
+        parts = [cuboid((0, 0, h / 2 - 0.01), (d, w, h - 0.16), rgb, FABRIC, 1.0)]
+        parts.append(cuboid((0, 0, h - 0.05), (d * 1.03, w * 1.03, 0.1), shade(rgb, 1.12), FABRIC, 1.0))
+        parts += four_legs(d, w, 0.08, 0.05, 0.03, DARK)
+    return finish("ottoman", parts, name, rgb, word)
+
+
+def couch(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "grey", "blue", "green", "red", "beige", "grey")
+    w, d, h, seat = rng.uniform(1.65, 2.0) * s, 0.88 * s, 0.8 * rng.uniform(0.95, 1.08), 0.43
+    arm = 0.17 * s
+    light = shade(rgb, 1.12)
+    parts = [cuboid((0, 0, 0.06 + (seat - 0.2) / 2), (d, w, seat - 0.2), rgb, FABRIC, 1.0)]
+    parts.append(cuboid((-d / 2 + 0.11, 0, h / 2 + 0.03), (0.22, w, h - 0.06), rgb, FABRIC, 1.0))
+    for side in (-1, 1):
+        parts.append(
+            cuboid((0, side * (w - arm) / 2, 0.06 + 0.28), (d, arm, 0.56), shade(rgb, 0.94), FABRIC, 1.0)
+        )
+    inner, count = w - 2 * arm, 3 if w > 1.9 else 2
+    for k in range(count):
+        y = -inner / 2 + inner * (k + 0.5) / count
+        size = (d - 0.23, inner / count - 0.012, 0.15)
+        parts.append(cuboid((0.115, y, seat - 0.075), size, light, FABRIC, 1.0))
+    parts += four_legs(d, w, 0.07, 0.06, 0.04, DARK)
+    tops = (Top(-d / 2 + 0.23, d / 2, -inner / 2, inner / 2, seat),)
+    return finish("couch", parts, name, rgb, word, tops)
+
+
+def bed(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "blue", "red", "purple", "green", "pink", "grey")
+    _, wood = paint(rng, "brown", "beige")
+    length, w, mattress = 2.0 * min(s, 1.08), rng.uniform(1.0, 1.65) * s, 0.5 * rng.uniform(0.92, 1.08)
+    parts = [cuboid((0, 0, 0.17), (length, w, 0.2), wood, WOOD, 1.0)]
+    parts.append(cuboid((0, 0, mattress - 0.12), (length - 0.06, w - 0.06, 0.22), (0.93, 0.92, 0.89)))
+    cover, cloth = length * rng.uniform(0.58, 0.7), rng.choice((PLAID, STRIPES, FABRIC))
+    x = length / 2 - cover / 2 + 0.005
+    parts.append(cuboid((x, 0, mattress - 0.1), (cover, w + 0.02, 0.23), rgb, cloth, rng.uniform(4, 7), 5.0))
+    parts.append(
+        cuboid((-length / 2 - 0.03, 0, 0.48 * s), (0.06, w + 0.04, 0.96 * s), shade(wood, 0.9), WOOD, 2.0)
+    )
+    parts += four_legs(length, w, 0.08, 0.08, 0.02, shade(wood, 0.7))
+    tops = (Top(-length / 2 + 0.03, length / 2, -w / 2 + 0.05, w / 2 - 0.05, mattress + 0.016),)
+    return finish("bed", parts, name, rgb, word, tops)
+
+
+def pillow(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "white", "yellow", "red", "blue", "orange", "pink")
+    d, w, h = 0.42 * s, 0.6 * s * rng.uniform(0.9, 1.08), 0.19 * s
+    cloth = STRIPES if rng.random() < 0.4 else FABRIC
+    parts = [ellipsoid((0, 0, h / 2), (d, w, h), rgb, cloth, 9.0)]
+    parts.append(cuboid((0, 0, h / 2), (d * 0.94, w * 0.94, h * 0.1), shade(rgb, 0.92)))
+    parts.append(ellipsoid((0, 0, h / 2), (d * 0.98, w * 0.8, h * 0.92), rgb, cloth, 9.0))
+    parts.append(ellipsoid((0, 0, h / 2), (d * 0.8, w * 0.98, h * 0.92), rgb, cloth, 9.0))
+    return finish("pillow", parts, name, rgb, word, floor=False)
+
+
+def table(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "brown", "beige", "white", "brown")
+    h = 0.74 * rng.uniform(0.96, 1.03)
+    leg = shade(rgb, 0.72)
+    if rng.random() < 0.35:  # round, on one column
+        w = rng.uniform(0.85, 1.1) * s
+        parts = [cylinder((0, 0, h - 0.02), (w, w, 0.04), rgb, texture=WOOD, a=1.0)]
+        parts.append(cylinder((0, 0, h / 2), (0.1, 0.1, h - 0.05), leg))
+        parts.append(cylinder((0, 0, 0.02), (w * 0.55, w * 0.55, 0.04), leg))
+        reach = w * 0.34
+        tops = (Top(-reach, reach, -reach, reach, h),)
+    else:
+        d, w = rng.uniform(0.72, 0.9) * s, rng.uniform(1.1, 1.55) * s
+        parts = [cuboid((0, 0, h - 0.02), (d, w, 0.04), rgb, WOOD, 1.0)]
+        parts.append(cuboid((0, 0, h - 0.07), (d - 0.14, w - 0.14, 0.07), leg))
+        parts += four_legs(d, w, h - 0.04, 0.06, 0.03, leg)
+        tops = (Top(-d / 2, d / 2, -w / 2, w / 2, h),)
+    return finish("table", parts, name, rgb, word, tops)
+
+
+def desk(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "white", "grey", "beige", "black")
+    d, w, h = 0.66 * s, rng.uniform(1.15, 1.45) * s, 0.74 * rng.uniform(0.97, 1.03)
+    side = shade(rgb, 0.85)
+    parts = [cuboid((0, 0, h - 0.018), (d, w, 0.036), rgb, WOOD, 3.0)]
+    flip = rng.choice((-1, 1))
+    parts.append(
+        cuboid((0, flip * (w / 2 - 0.21), h / 2 - 0.018), (d - 0.06, 0.4, h - 0.037), side, PANEL, 3.0, 1.0)
+    )
+    parts.append(cuboid((0, -flip * (w / 2 - 0.025), h / 2 - 0.018), (d - 0.04, 0.04, h - 0.037), side))
+    parts.append(cuboid((-d / 2 + 0.04, 0, h * 0.62), (0.03, w - 0.1, h * 0.5), shade(rgb, 0.75)))
+    return finish("desk", parts, name, rgb, word, (Top(-d / 2, d / 2, -w / 2, w / 2, h),))
+
+
+def stand(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "brown", "white", "red", "black")
+    d, w, h = 0.4 * s, rng.uniform(0.42, 0.56) * s, 0.55 * s
+    side = shade(rgb, 0.88)
+    parts = [cuboid((0, 0, h - 0.015), (d, w, 0.03), rgb, WOOD, 1.0)]
+    for sign in (-1, 1):
+        parts.append(cuboid((0, sign * (w / 2 - 0.015), h / 2 - 0.015), (d, 0.03, h - 0.03), side))
+    parts.append(cuboid((0, 0, 0.1), (d - 0.01, w - 0.06, 0.03), side, WOOD, 1.0))
+    parts.append(cuboid((-d / 2 + 0.01, 0, h / 2), (0.02, w - 0.06, h - 0.1), shade(rgb, 0.6)))
+    parts.append(cuboid((0.0, 0, h - 0.11), (d - 0.01, w - 0.06, 0.15), shade(rgb, 1.05), PANEL, 1.9, 1.0))
+    return finish("stand", parts, name, rgb, word, (Top(-d / 2, d / 2, -w / 2, w / 2, h),))
+
+
+def dresser(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "brown", "beige", "white", "green")
+    d, w, h = 0.48 * s, rng.uniform(1.0, 1.4) * s, 0.85 * s
+    parts = [cuboid((0, 0, h / 2 + 0.02), (d - 0.02, w - 0.03, h - 0.1), rgb, PANEL, 3.0, 2.0)]
+    parts.append(cuboid((0, 0, h - 0.015), (d, w, 0.03), shade(rgb, 1.08), WOOD, 1.0))
+    parts += four_legs(d, w, 0.08, 0.06, 0.02, shade(rgb, 0.55))
+    return finish("dresser", parts, name, rgb, word, (Top(-d / 2, d / 2, -w / 2, w / 2, h),))
+
+
+def cabinet(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "brown", "white", "grey", "beige", "blue")
+    d, w, h = 0.44 * s, rng.uniform(0.75, 1.15) * s, rng.uniform(1.35, 1.85) * s
+    h = min(h, 2.1)
+    parts = [cuboid((0, 0, h / 2 + 0.02), (d - 0.03, w - 0.03, h - 0.12), rgb, PANEL, 1.0, 2.0)]
+    parts.append(cuboid((0, 0, h - 0.02), (d, w, 0.04), shade(rgb, 0.82), WOOD, 1.0))
+    parts.append(cuboid((-0.02, 0, 0.04), (d - 0.06, w - 0.05, 0.08), shade(rgb, 0.5)))
+    if rng.random() < 0.5:  # doors below, drawers in the middle
+        parts.append(
+            cuboid((0.01, 0, h * 0.45), (d - 0.03, w - 0.04, 0.22), shade(rgb, 0.9), PANEL, 1.9, 2.0)
+        )
+    return finish("cabinet", parts, name, rgb, word)
+
+
+def backpack(rng: Random) -> Furniture:
+    word, s = size_scale(rng)
+    name, rgb = paint(rng, "red", "orange", "blue", "green", "purple", "yellow")
+    d, w, h = 0.18 * s, 0.33 * s, 0.46 * s
+    parts = [cuboid((0, 0, h * 0.42), (d, w, h * 0.84), rgb, FABRIC, 1.0)]
+    parts.append(ellipsoid((0, 0, h * 0.8), (d, w, h * 0.4), rgb))
+    parts.append(
+        cuboid((d * 0.68, 0, h * 0.27), (d * 0.5, w * 0.78, h * 0.42), shade(rgb, 0.75), FABRIC, 1.0)
+    )
+    for side in (-1, 1):
+        parts.append(cuboid((-d * 0.6, side * w * 0.28, h * 0.5), (d * 0.22, w * 0.14, h * 0.72), DARK))
+    return finish("backpack", parts, name, rgb, word)
+
+
+BUILDERS: dict[str, Builder] = {
+    "chair": chair,
+    "pillow": pillow,
+    "cabinet": cabinet,
+    "table": table,
+    "lamp": appliances.lamp,
+    "couch": couch,
+    "desk": desk,
+    "stand": stand,
+    "bed": bed,
+    "backpack": backpack,
+    "bathtub": appliances.bathtub,
+    "ottoman": ottoman,
+    "dresser": dresser,
+    "bin": appliances.bin_,
+    "toilet": appliances.toilet,
+    "refrigerator": appliances.refrigerator,
+    "stove": appliances.stove,
+    "microwave": appliances.microwave,
+    "monitor": appliances.monitor,
+    "computer": appliances.computer,
+}
+"""One builder a class of :data:`rft3d.scenes.labels.CATE20`, in its order."""
+
+
+def build(label: str, rng: Random) -> Furniture:
+    """A new thing of class ``label``. Raises ``ValueError`` for a class that has no builder."""
+    if label not in BUILDERS:
+        raise ValueError(f"label must be one of {', '.join(BUILDERS)}, got {label!r}")
+    return BUILDERS[label](rng)
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """``labels`` as a tuple, or ``ValueError`` on unknown, repeated or no names."""
+    unknown = [name for name in labels if name not in BUILDERS]
+    if unknown:
+        raise ValueError(f"RoomConfig.labels holds unknown classes {unknown}; known: {', '.join(BUILDERS)}")
+    if not labels or len(set(labels)) != len(labels):
+        raise ValueError(f"RoomConfig.labels must be distinct and at least one, got {tuple(labels)}")
+    return tuple(labels)

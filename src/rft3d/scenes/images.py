@@ -1,0 +1,96 @@
+"""From an image source to an array: frames may hold arrays, files or functions, readers of frames don't care.
+
+Depth files are 16-bit PNG in millimetres (0 = unknown), instance files 16-bit PNG with object id + 1
+(0 = no object).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rft3d.scenes.types import Frame, ImageSource
+
+MILLIMETRES = 1000.0
+DEPTH_LIMIT_M = 65.535
+"""The farthest depth that fits a 16-bit millimetre file."""
+
+
+def read_image(path: Path) -> NDArray[np.generic]:
+    """The pixels of an image file as stored (colour images as RGB)."""
+    with Image.open(path) as image:
+        if image.mode in ("I;16", "I;16B", "I", "L"):
+            return np.asarray(image)
+        return np.asarray(image.convert("RGB"))
+
+
+def write_image(path: Path, pixels: NDArray[np.generic]) -> None:
+    """Write uint8 RGB or uint16 grey as PNG, atomically (a reader never sees half a file)."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            Image.fromarray(pixels).save(file, format="PNG", compress_level=3)
+        os.replace(temporary, path)
+    except BaseException:  # whatever went wrong, leave no temporary file behind
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _resolve(frame: Frame, field: str, source: ImageSource) -> NDArray[np.generic]:
+    if source is None:
+        raise ValueError(f"frame {frame.name!r} has no {field}; ask only scenes that carry it")
+    if isinstance(source, np.ndarray):
+        return source
+    if isinstance(source, Path):
+        return read_image(source)
+    return source()
+
+
+def _checked(frame: Frame, field: str, pixels: NDArray[np.generic], channels: tuple[int, ...]) -> None:
+    expected = (frame.height, frame.width, *channels)
+    if pixels.shape != expected:
+        raise ValueError(
+            f"frame {frame.name!r}: {field} must have shape {expected} (height, width), got {pixels.shape}"
+        )
+
+
+def load_rgb(frame: Frame) -> NDArray[np.uint8]:
+    """``(H, W, 3)`` uint8. Raises ``ValueError`` when the size isn't the frame's."""
+    pixels = _resolve(frame, "rgb", frame.rgb)
+    _checked(frame, "rgb", pixels, (3,))
+    return np.ascontiguousarray(pixels, dtype=np.uint8)
+
+
+def load_depth(frame: Frame) -> NDArray[np.float32]:
+    """``(H, W)`` float32 metres along the camera's z, 0 where unknown. Files hold millimetres."""
+    pixels = _resolve(frame, "depth", frame.depth)
+    _checked(frame, "depth", pixels, ())
+    if isinstance(frame.depth, Path):
+        return (pixels.astype(np.float32) / np.float32(MILLIMETRES)).astype(np.float32)
+    return pixels.astype(np.float32, copy=False)
+
+
+def load_instances(frame: Frame) -> NDArray[np.int32]:
+    """``(H, W)`` int32 object id + 1, 0 for no object."""
+    pixels = _resolve(frame, "instances", frame.instances)
+    _checked(frame, "instances", pixels, ())
+    return pixels.astype(np.int32, copy=False)
+
+
+def depth_to_millimetres(depth_m: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Rounded millimetres; unknown (0, negative, not finite) becomes 0.
+
+    Raises:
+        ValueError: a depth beyond :data:`DEPTH_LIMIT_M`.
+    """
+    known = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, 0.0)
+    if known.max(initial=0.0) > DEPTH_LIMIT_M:
+        raise ValueError(
+            f"depth must stay below {DEPTH_LIMIT_M} m to fit 16 bits, got {known.max():.2f}; clip it first"
+        )
+    return np.round(known * MILLIMETRES).astype(np.uint16)

@@ -1,0 +1,162 @@
+"""Referring expressions of a room: sentences that are true of exactly one of its objects.
+
+Every rule asks for a margin, so that neither an annotator nor a small modelling error could make a second
+object fit: colours must differ visibly, distances by 0.4 m, sizes by a quarter, and *left of* must hold from
+every frame of the clip for the target and fail clearly for its classmates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.scenes.layout import Layout, Placed
+from rft3d.scenes.plane import Rect, gap
+from rft3d.scenes.types import Expression
+
+COLOUR_MARGIN = 0.22
+DISTANCE_MARGIN_M = 0.4
+SIZE_RATIO = 1.25
+ANGLE_MARGIN_RAD = math.radians(4.0)
+WIDEST_RAD = math.radians(105.0)
+
+
+def refer(
+    layout: Layout, T_world_cameras: NDArray[np.float64], seen: Sequence[Sequence[int]], enough: int
+) -> tuple[Expression, ...]:
+    """All expressions about objects that some frame shows with at least ``enough`` pixels.
+
+    ``seen[f][k]``: visible pixels of object k in frame f. ``best_frame`` has the most of them.
+    """
+    placed = layout.placed
+    best = {}
+    for k in range(len(placed)):
+        pixels = [row[k] for row in seen]
+        if max(pixels) >= enough:
+            best[k] = pixels.index(max(pixels))
+    kinds: dict[str, list[int]] = {}
+    for k, p in enumerate(placed):
+        kinds.setdefault(p.thing.label, []).append(k)
+    spans = _azimuths(placed, T_world_cameras)
+    areas = [p.footprint() for p in placed]
+    out: dict[str, Expression] = {}
+    for k in best:
+        mates = [j for j in kinds[placed[k].thing.label] if j != k]
+        alone = [
+            j
+            for name, members in kinds.items()
+            if len(members) == 1 and name != placed[k].thing.label
+            for j in members
+        ]
+        texts = [*_by_looks(placed, k, mates), *_by_support(placed, k, mates)]
+        if mates:
+            texts += [
+                *_by_distance(placed, areas, k, mates, alone),
+                *_by_side(placed, spans, k, mates, alone),
+            ]
+        for text in texts:
+            out[text] = Expression(text, k, best[k])
+    return tuple(out.values())
+
+
+def _volume(p: Placed) -> float:
+    return 4 * p.thing.half[0] * p.thing.half[1] * p.thing.height
+
+
+def _by_looks(placed: Sequence[Placed], k: int, mates: list[int]) -> Iterator[str]:
+    thing = placed[k].thing
+    name = thing.label
+    if not mates:
+        yield f"the {name}"
+    others = [placed[j].thing for j in mates]
+    if all(o.colour != thing.colour and math.dist(o.rgb, thing.rgb) > COLOUR_MARGIN for o in others):
+        yield f"the {thing.colour} {name}"
+    if not mates:
+        return
+    size, rest = _volume(placed[k]), [_volume(placed[j]) for j in mates]
+    if size > SIZE_RATIO * max(rest):
+        yield f"the largest {name}" if len(mates) > 1 else f"the larger {name}"
+    if size * SIZE_RATIO < min(rest):
+        yield f"the smallest {name}" if len(mates) > 1 else f"the smaller {name}"
+    tall, heights = thing.height, [o.height for o in others]
+    if tall > SIZE_RATIO * max(heights):
+        yield f"the tallest {name}" if len(mates) > 1 else f"the taller {name}"
+
+
+def _by_support(placed: Sequence[Placed], k: int, mates: list[int]) -> Iterator[str]:
+    host = placed[k].support
+    if host is None:
+        return
+    name, under = placed[k].thing.label, placed[host].thing.label
+    hosts = [placed[j].support for j in mates]
+    if not any(h is not None and placed[h].thing.label == under for h in hosts):
+        yield f"the {name} on the {under}"
+
+
+def _by_distance(
+    placed: Sequence[Placed], areas: list[Rect], k: int, mates: list[int], anchors: list[int]
+) -> Iterator[str]:
+    """Closest to and farthest from, judged by the gap between footprints and by centres alike."""
+    name = placed[k].thing.label
+    closest, farthest = ("closest to", "farthest from") if len(mates) > 1 else ("closer to", "farther from")
+    for anchor in anchors:
+        here = placed[anchor]
+
+        def far(j: int, anchor: int = anchor, here: Placed = here) -> tuple[float, float]:
+            return gap(areas[j], areas[anchor]), math.hypot(placed[j].x - here.x, placed[j].y - here.y)
+
+        mine, theirs = far(k), [far(j) for j in mates]
+        if all(mine[i] + DISTANCE_MARGIN_M < min(t[i] for t in theirs) for i in (0, 1)):
+            yield f"the {name} {closest} the {here.thing.label}"
+        if all(mine[i] - DISTANCE_MARGIN_M > max(t[i] for t in theirs) for i in (0, 1)):
+            yield f"the {name} {farthest} the {here.thing.label}"
+
+
+def _azimuths(
+    placed: Sequence[Placed], T_world_cameras: NDArray[np.float64]
+) -> list[list[tuple[float, float]]]:
+    """``[frame][object]`` interval of angles to the right of the optical axis, radians; (nan, nan) when a
+    corner of the footprint is so far round that left and right lose their meaning."""
+    out = []
+    for T in T_world_cameras.tolist():
+        fx, fy = T[0][2], T[1][2]
+        norm = math.hypot(fx, fy)
+        fx, fy = fx / norm, fy / norm
+        row = []
+        for p in placed:
+            angles = []
+            for x, y in p.footprint().corners():
+                dx, dy = x - T[0][3], y - T[1][3]
+                ahead, right = fx * dx + fy * dy, fy * dx - fx * dy
+                angles.append(math.atan2(right, ahead))
+            bad = max(angles) > WIDEST_RAD or min(angles) < -WIDEST_RAD
+            row.append((math.nan, math.nan) if bad else (min(angles), max(angles)))
+        out.append(row)
+    return out
+
+
+def _by_side(
+    placed: Sequence[Placed],
+    spans: list[list[tuple[float, float]]],
+    k: int,
+    mates: list[int],
+    anchors: list[int],
+) -> Iterator[str]:
+    """Left and right of an anchor in every frame: intervals apart for the target, and for every classmate on
+    the other side. A comparison with nan is False, so a thing behind the camera fits neither side."""
+    name, m = placed[k].thing.label, ANGLE_MARGIN_RAD
+    for anchor in anchors:
+        left = all(row[k][1] + m < row[anchor][0] for row in spans)
+        right = all(row[k][0] - m > row[anchor][1] for row in spans)
+        if not left and not right:
+            continue
+
+        def beyond(j: int, row: list[tuple[float, float]], anchor: int = anchor, left: bool = left) -> bool:
+            return row[j][0] - m > row[anchor][1] if left else row[j][1] + m < row[anchor][0]
+
+        if all(beyond(j, row) for j in mates for row in spans):
+            side = "to the left of" if left else "to the right of"
+            yield f"the {name} {side} the {placed[anchor].thing.label}"
