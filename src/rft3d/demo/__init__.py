@@ -2,3 +2,7 @@
 
 Stands between the roof and everything else: it may use all floors, only ``cli`` uses it.
 """
+
+from rft3d.demo.story import run_demo
+
+__all__ = ["run_demo"]

@@ -125,12 +125,7 @@ def detection_credit(predicted: Detections, truth: Detections) -> tuple[float, .
 
     For advantages per object: a box's credit belongs to the tokens that wrote it.
     """
-    credit = [0.0] * len(predicted)
-    if predicted and truth:
-        iou = _masked_iou(tuple(predicted), tuple(truth), True)
-        for i, j in optimal_match(iou):
-            credit[i] = float(iou[i, j])
-    return tuple(credit)
+    return _matched_ious(tuple(predicted), tuple(truth))
 
 
 def _empty_part(name: str, predicted: Detections, truth: Detections) -> Part:
@@ -156,6 +151,17 @@ def _masked_iou(
         iou = np.where(named[:, None] == true[None, :], iou, 0.0)
     iou.setflags(write=False)
     return iou
+
+
+@lru_cache(maxsize=64)
+def _matched_ious(predicted: tuple[LabelledBox, ...], truth: tuple[LabelledBox, ...]) -> tuple[float, ...]:
+    """Each prediction's IoU in the best one-to-one assignment; a reward and the details both need it."""
+    credit = [0.0] * len(predicted)
+    if predicted and truth:
+        iou = _masked_iou(predicted, truth, True)
+        for i, j in optimal_match(iou):
+            credit[i] = float(iou[i, j])
+    return tuple(credit)
 
 
 def _require_threshold(threshold: float) -> None:

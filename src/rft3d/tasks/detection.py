@@ -200,13 +200,15 @@ def _truth(sample: Sample) -> tuple[LabelledBox, ...]:
 def _details(boxes: Sequence[LabelledBox], truth: Sequence[LabelledBox]) -> dict[str, object]:
     match = match_detections(boxes, truth)
     hits = [iou for _, _, iou in match.pairs]
+    credit = detection_credit(boxes, truth)
     return {
         "counts": {label: [c.tp, c.fp, c.fn] for label, c in match.counts.items()},
         "n_pred": len(boxes),
         "n_true": len(truth),
         "n_hits": len(hits),
         "hit_iou_sum": sum(hits),
-        "matched_iou_sum": sum(detection_credit(boxes, truth)),
+        "matched_iou_sum": sum(credit),
+        "credit": list(credit),  # one a predicted box, in output order: what per-object credit reads
         "mean_matched_iou": mean(hits),
     }
 

@@ -15,30 +15,28 @@ from rft3d.rewards.types import Score
 
 
 def object_credit(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], score: Score) -> list[float]:
-    """One credit per token; zeros where the score has no per-box values or the text no braces.
+    """One credit per token; zeros where the score has no per-box values or the text other braces than its boxes'.
 
     ``score.details["credit"]`` holds one value in [0, 1] per predicted box, in output order. A box owns
-    the tokens from its ``{`` up to and including its ``}``.
+    the tokens from its ``{`` up to and including its ``}``; a token that closes one box and opens the
+    next (``},\\n\\t{``) belongs to the one it closes.
     """
     values = score.details.get("credit")
     out = [0.0] * len(tokens)
     if not isinstance(values, (list, tuple)) or len(values) < 2:
         return out
     centre = sum(values) / len(values)
+    owners: list[int | None] = []
     box, inside = -1, False
-    for i, token in enumerate(tokens):
-        piece = str(tokenizer.decode([token], skip_special_tokens=True))
-        opens, closes = "{" in piece, "}" in piece
-        # A token may close one box and open the next ("},\n\t{"): it belongs to the one it closes.
-        if closes and inside:
-            if box < len(values):
-                out[i] = values[box] - centre
-            inside = False
-            if opens:
+    for token in tokens:
+        owner = box if inside else None
+        for character in str(tokenizer.decode([token], skip_special_tokens=True)):
+            if character == "{":
                 box, inside = box + 1, True
-            continue
-        if opens:
-            box, inside = box + 1, True
-        if inside and box < len(values):
-            out[i] = values[box] - centre
-    return out
+                owner = box if owner is None else owner
+            elif character == "}":
+                inside = False
+        owners.append(owner)
+    if box + 1 != len(values):  # braces in a thought or a label: whose tokens are whose is not known
+        return out
+    return [0.0 if owner is None else values[owner] - centre for owner in owners]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rft3d.answers.types import ParseFailure
 from rft3d.models.fusion import FrozenFeatures
 from rft3d.models.policy import Policy
 from rft3d.models.prefix import Row
@@ -52,7 +53,11 @@ def tokenize(
     samples: Mapping[str, Sequence[Sequence[Sample]]],
     features: Sequence[FrozenFeatures],
 ) -> Corpus:
-    """Tokenize ``samples[task][scene]``; every gold answer is checked to earn its format mark first."""
+    """Tokenize ``samples[task][scene]``; every gold answer is checked to earn its format mark first.
+
+    Raises:
+        ValueError: the task can't read its own gold answer of a sample (a damaged truth).
+    """
     end = policy.tokenizer.convert_tokens_to_ids("<|vision_end|>")
     by_scene: dict[str, list[list[Item]]] = {}
     for name, task in tasks.items():
@@ -64,6 +69,12 @@ def tokenize(
                 ids = list(prompt.prefix)
                 split = len(ids) - ids[::-1].index(end) if IMAGE in sample.prompt else 0  # pyright: ignore[reportArgumentType]
                 gold = task.gold(sample)
+                read = task.parse(gold, sample, "strict")
+                if isinstance(read, ParseFailure):
+                    raise ValueError(
+                        f"sample {sample.id!r}: its gold answer would earn no format mark ({read.reason}): "
+                        f"{read.excerpt!r}; mend its truth or leave it out"
+                    )
                 items.append(Item(scene, sample, prompt, tuple(policy.answer_ids(gold)), split))
             rows.append(items)
         by_scene[name] = rows

@@ -32,6 +32,8 @@ class EncoderConfig:
 
     steps: int = 400
     clips_per_step: int = 16
+    frames_per_clip: int = 2
+    """Frames of a clip seen in a step: the first and random others (VGGT trains on varying counts too)."""
     optim: OptimConfig = OptimConfig(name="muon", lr=2e-3, muon_lr=0.02, warmup=0.05)
     box_weight: float = 1.0
     """Weight of regressing the box of the object under each patch."""
@@ -120,7 +122,8 @@ def pretrain_encoders(
         for step in range(config.steps):
             began = time.perf_counter()
             batch = [clips[i] for _, i in draw(config.seed, step, config.clips_per_step, len(clips))]
-            losses = dense_losses(model, heads, *_collate(policy, batch))
+            frames = _frames_of_step(config, step, len(batch[0].rgb))
+            losses = dense_losses(model, heads, *_collate(policy, batch, frames))
             loss = losses["class"] + losses["point"] + config.box_weight * losses["box"] + 0.5 * losses["patch_class"]
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, config.optim.max_grad_norm)
@@ -129,15 +132,31 @@ def pretrain_encoders(
                     group["lr"] = group["peak_lr"] * lr_scale(config.optim, step, config.steps)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-            values = {k: float(v) for k, v in losses.items()}
+            values = {k: float(v.detach()) for k, v in losses.items()}
             recent = [*recent[-19:], values]
-            log.write(step + 1, {"loss": float(loss), **values, "seconds": time.perf_counter() - began})
-            update(step + 1, f"point {values['point_m']:.2f} m, box centre {values['centre_m']:.2f} m, class {values['class']:.2f}")
+            log.write(step + 1, {"loss": float(loss.detach()), **values, "seconds": time.perf_counter() - began})
+            note = "point {point_m:.2f} m, box centre {centre_m:.2f} m, class {class:.2f}"
+            update(step + 1, note.format(**values))
     model.freeze_encoders()
     return {k: float(np.mean([r[k] for r in recent])) for k in recent[-1]}
 
 
-def _collate(policy: Policy, clips: Sequence[DenseClip]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    images = torch.stack([policy.prepare(list(c.rgb)) for c in clips])
-    stacked = [torch.from_numpy(np.stack([getattr(c, k) for c in clips])).float() for k in ("points", "boxes", "classes")]
-    return images, stacked[0], stacked[1], stacked[2]
+def _collate(
+    policy: Policy, clips: Sequence[DenseClip], frames: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    device = policy.device
+    chosen = list(frames)
+    images = torch.stack([policy.prepare(list(c.rgb[chosen])) for c in clips]).to(device)
+    points, boxes, classes = (
+        torch.from_numpy(np.stack([getattr(c, name)[chosen] for c in clips])).float().to(device)
+        for name in ("points", "boxes", "classes")
+    )
+    return images, points, boxes, classes
+
+
+def _frames_of_step(config: EncoderConfig, step: int, available: int) -> list[int]:
+    """The first frame (it defines the coordinates) and some of the others, in order."""
+    count = min(config.frames_per_clip, available)
+    generator = np.random.Generator(np.random.Philox(key=[config.seed, step]))
+    others = generator.choice(np.arange(1, available), size=count - 1, replace=False) if count > 1 else []
+    return [0, *sorted(int(i) for i in others)]

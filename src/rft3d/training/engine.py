@@ -113,8 +113,9 @@ class Engine:
         (staging / "progress.json").write_text(json.dumps({"step": step, "steps": self.steps}))
         shutil.rmtree(final, ignore_errors=True)
         os.replace(staging, final)
-        for old in sorted(folder.glob("step-*"))[:-1]:
-            shutil.rmtree(old)
+        for other in folder.glob("step-*"):  # also what an interrupted save left behind
+            if other != final:
+                shutil.rmtree(other)
 
     def resume(self, folder: Path) -> int:
         """Load the newest complete checkpoint; returns its step, 0 when there is none."""

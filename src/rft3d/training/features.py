@@ -13,6 +13,8 @@ import torch
 
 from rft3d.models.fusion import FrozenFeatures
 
+FILES = ("grid.npy", "geometry.npy", "vision.npy")
+
 
 class FeatureStore(Sequence[FrozenFeatures]):
     """``store[i]`` are clip ``i``'s features; all clips have the same number of tokens."""
@@ -37,7 +39,12 @@ def write_features(
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, np.memmap] = {}
     done = 0
+    grid: torch.Tensor | None = None
+    for name in FILES:  # of an earlier store: a crash must not leave a mixture
+        (folder / name).unlink(missing_ok=True)
     for batch in batches:
+        if done + len(batch) > count:
+            raise ValueError(f"write_features was promised {count} clips but got more")
         for features in batch:
             parts = {"vision": features.vision, "geometry": features.geometry}
             for name, value in parts.items():
@@ -48,13 +55,17 @@ def write_features(
                         folder / f"{name}.npy.tmp", mode="w+", dtype=np.float16, shape=(count, *value.shape)
                     )
                 arrays[name][done] = value.half().numpy()
-            if done == 0:
-                np.save(folder / "grid.npy", features.grid.numpy())
+            grid = features.grid
             done += 1
         on_done(done)
-    if done != count:
-        raise ValueError(f"write_features was promised {count} clips but got {done}")
-    for name, array in arrays.items():
+    if done != count or grid is None:
+        raise ValueError(f"write_features was promised {count} clips but got {done}; one at least is needed")
+    for array in arrays.values():
         array.flush()
-        (folder / f"{name}.npy.tmp").rename(folder / f"{name}.npy")
+    with (folder / "grid.npy.tmp").open("wb") as file:
+        np.save(file, grid.numpy())
+    for name in FILES:  # vision.npy is the last to get its name: where it stands, all of them do
+        temporary = folder / f"{name}.tmp"
+        if temporary.is_file():
+            temporary.rename(folder / name)
     return FeatureStore(folder)

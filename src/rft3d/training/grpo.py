@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
 from rft3d.training.losses import policy_loss, sequence_weights
 from rft3d.training.rollout import Group, rollout, rollout_metrics, step_prompts
-from rft3d.training.runs import MetricsLog, progress
+from rft3d.training.runs import MetricsLog, drop_after, progress
 
 
 def reference_copy(model: SpatialQwen) -> SpatialQwen:
@@ -133,7 +134,7 @@ def update_policy(
             )
             engine.backward(result.loss)
             share = float(weights.sum()) / total_weight
-            sums["loss"] += float(result.loss)
+            sums["loss"] += float(result.loss.detach())
             sums["kl"] += float(result.kl) * share
             sums["clip_share"] += float(result.clip_share) * share
             sums["entropy"] += float((entropy * weights).sum()) / total_weight
@@ -182,6 +183,7 @@ def train_rft(
     engine = Engine(policy, config.optim, config.steps * config.updates_per_rollout)
     start = engine.resume(folder / "checkpoints")
     log = MetricsLog(folder / "metrics.jsonl", start)
+    drop_after(folder / "samples.jsonl", start)
     tokens = 0
     with progress(console, title, config.steps, start) as update:
         for step in range(start, config.steps):
@@ -191,6 +193,8 @@ def train_rft(
             sampled = time.perf_counter()
             engine.network.train()
             metrics, count = update_policy(engine, corpus, groups, config, reference, step)
+            if not math.isfinite(metrics["loss"]):
+                raise FloatingPointError(f"{title}: the loss became {metrics['loss']} at step {step}")
             tokens += count + sum(len(c.tokens) for g in groups for c in g.completions)
             metrics |= rollout_metrics(groups)
             metrics |= {"seconds": time.perf_counter() - began, "rollout_seconds": sampled - began}

@@ -39,8 +39,8 @@ def step_prompts(corpus: Corpus, config: RFTConfig, step: int) -> dict[str, list
     """The prompts of one step, per task; stateless in (seed, step)."""
     chosen: dict[str, list[Item]] = {}
     for index, (task, count) in enumerate(config.prompts_per_step.items()):
-        items = corpus.items(task)
         if count:
+            items = corpus.items(task)
             pairs = draw(config.seed * 97 + index, step, count, len(items))
             chosen[task] = [items[i] for _, i in pairs]
     return chosen

@@ -67,6 +67,20 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def differing(found: Any, wanted: Any, prefix: str = "") -> list[str]:
+    """Dotted names (``stages.0.steps``) of what differs between two JSON values."""
+    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        found, wanted = dict(enumerate(found)), dict(enumerate(wanted))
+    if not (isinstance(found, dict) and isinstance(wanted, dict)):
+        return [] if found == wanted else [prefix]
+    names: list[str] = []
+    for key in dict.fromkeys([*found, *wanted]):
+        name = f"{prefix}.{key}" if prefix else str(key)
+        both = key in found and key in wanted
+        names += differing(found[key], wanted[key], name) if both else [name]
+    return names
+
+
 @dataclass
 class Run:
     """A run folder. ``fresh`` creation writes config and environment; an existing folder must match.
@@ -86,7 +100,7 @@ class Run:
         if file.is_file():
             found = json.loads(file.read_text(encoding="utf-8"))
             if found != wanted:
-                keys = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+                keys = differing(found, wanted)
                 raise ValueError(
                     f"{file} was written with another config (differs in {', '.join(keys)}); "
                     "give another folder, or delete this one to start again"
@@ -122,22 +136,23 @@ class Run:
         write_json(self.stage(name) / "done.json", entry)
 
 
+def drop_after(path: Path, step: int) -> None:
+    """Keep the lines of a JSONL file up to ``step`` (0: none), so that a resumed run writes each step once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = path.read_text(encoding="utf-8") if path.is_file() and step else ""
+    whole = text[: text.rfind("\n") + 1]  # a killed run may leave half a line
+    kept = [line for line in whole.splitlines() if line and json.loads(line)["step"] <= step]
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    os.replace(temporary, path)
+
+
 class MetricsLog:
     """``metrics.jsonl``, one object a step; on resume, lines past the checkpoint are dropped."""
 
     def __init__(self, path: Path, resume_step: int = 0) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept: list[str] = []
-        if path.is_file() and resume_step:
-            kept = [
-                line
-                for line in path.read_text(encoding="utf-8").splitlines()
-                if line and json.loads(line)["step"] <= resume_step
-            ]
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        os.replace(temporary, path)
+        drop_after(path, resume_step)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         record = {"step": step, "time": round(time.time(), 3)}

@@ -32,6 +32,8 @@ def step_items(corpus: Corpus, config: SFTConfig, step: int) -> dict[str, list[I
     scenes = draw(config.seed, step, config.scenes_per_step, len(corpus.features))
     chosen: dict[str, list[Item]] = {}
     for task, count in config.per_scene.items():
+        if not count:
+            continue
         by_scene = corpus.by_scene[task]
         items = [i for epoch, s in scenes for i in choose(config.seed, epoch, s, by_scene[s], count)]
         if items:
@@ -63,8 +65,9 @@ def train_sft(
                 loss, count = task_loss(engine, corpus, items)
                 weight = config.task_weights.get(task, 1.0)
                 engine.backward(weight * loss)
-                metrics[f"loss/{task}"] = float(loss)
-                total += weight * float(loss)
+                value = float(loss.detach())
+                metrics[f"loss/{task}"] = value
+                total += weight * value
                 tokens += count
             norm = engine.step(step)
             if not torch.isfinite(torch.tensor(total)):

@@ -1,0 +1,89 @@
+"""The demo's settings: one frozen config for the full story, one for ``--quick``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rft3d.models.tiny import TinyConfig
+from rft3d.scenes import RoomConfig
+from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
+from rft3d.training.encoders import EncoderConfig
+
+HELD_OUT_FIRST_SEED = 0
+TRAIN_FIRST_SEED = 1_000_000
+"""Held-out rooms are the same for every demo seed; training rooms start at ``TRAIN_FIRST_SEED * (seed + 1)``."""
+
+
+def _task_options(reward: str) -> dict[str, dict[str, Any]]:
+    """One decimal and an order from left to right: what a tiny model can learn (``docs/log.md``)."""
+    return {
+        "detection": {"decimals": 1, "order": "azimuth", "reward": reward},
+        "grounding": {"decimals": 1, "max_per_scene": 6},
+        "spatial": {"max_per_type": 2},
+    }
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Everything the demo does, resolved; saved as ``config.json`` in the run folder."""
+
+    seed: int = 0
+    train_rooms: int = 3000
+    held_out_rooms: int = 320
+    rooms: RoomConfig = RoomConfig(
+        min_objects=3, max_objects=6, pan_deg=25.0, jitter=0.0, camera_variation=0.0
+    )
+    tiny: TinyConfig = TinyConfig(geometry_dim=96, geometry_rounds=2, geometry_heads=3, vision_hidden=64)
+    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: _task_options("matched"))
+    paper_tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: _task_options("paper"))
+    held_out_tasks: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: {
+            "detection": {"decimals": 1, "order": "azimuth", "reward": "matched"},
+            "grounding": {"decimals": 1, "max_per_scene": 4},
+            "spatial": {"max_per_type": 1},
+        }
+    )
+    encoder: EncoderConfig = EncoderConfig(steps=400, clips_per_step=16)
+    sft: SFTConfig = SFTConfig(steps=200, scenes_per_step=16)
+    more_sft: SFTConfig = SFTConfig(steps=80, scenes_per_step=16)
+    rft: RFTConfig = RFTConfig(steps=24)
+    max_new_tokens: Mapping[str, int] = field(
+        default_factory=lambda: {"detection": 160, "grounding": 32, "spatial": 8}
+    )
+    resamples: int = 1000
+    gallery: int = 12
+
+
+def demo_config(quick: bool, seed: int) -> DemoConfig:
+    """The demo's config; ``quick`` is the same story, smaller."""
+    full = DemoConfig(seed=seed)
+    full = replace(
+        full,
+        encoder=replace(full.encoder, seed=seed),
+        sft=replace(full.sft, seed=seed),
+        more_sft=replace(full.more_sft, seed=seed + 1000),
+        rft=replace(full.rft, seed=seed),
+    )
+    if not quick:
+        return full
+    return replace(
+        full,
+        train_rooms=160,
+        held_out_rooms=24,
+        encoder=replace(full.encoder, steps=30, clips_per_step=8),
+        sft=replace(full.sft, steps=24, scenes_per_step=8),
+        more_sft=replace(full.more_sft, steps=6, scenes_per_step=8),
+        rft=replace(
+            full.rft,
+            steps=4,
+            group_size=4,
+            prompts_per_step={"detection": 3, "grounding": 4, "spatial": 8},
+        ),
+        resamples=200,
+        gallery=3,
+    )
+
+
+__all__ = ["DemoConfig", "OptimConfig", "demo_config"]
