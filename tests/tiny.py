@@ -45,7 +45,7 @@ def make_policy(
 ) -> Policy:
     """``spread``: standard deviation of the language model's weights, large enough for answers to differ
     (None: as a model that is about to be trained starts)."""
-    tokenizer = train_tokenizer(texts, words)
+    tokenizer = train_tokenizer(texts, words, phrase_count=20, number_count=3)
     policy = build_tiny(TinyConfig(**{**SIZES, **sizes}), tokenizer, seed)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -91,7 +91,14 @@ def digits_corpus(policy: Policy, clips: Sequence[Sequence[Any]]) -> Corpus:
     task = Digits()
     samples = [
         [
-            Sample(f"{clip}:{i}", task.name, str(clip), names, "<image>" * len(names) + f"Digit {i}, please: ", {})
+            Sample(
+                f"{clip}:{i}",
+                task.name,
+                str(clip),
+                names,
+                "<image>" * len(names) + f"Digit {i}, please: ",
+                {},
+            )
             for i in range(2)
         ]
         for clip, names in enumerate(refs)

@@ -15,7 +15,7 @@ PROMPTS = [Prompt("<image>" * 4 + "Detect the boxes.", 4), Prompt("Frame <image>
 
 def rows_of(policy: Policy, clips) -> tuple[list[Row], list]:
     features = policy.encode(clips)
-    return [policy.row(p, f) for p, f in zip(PROMPTS, features, strict=True)], features
+    return [policy.row(p, f.grid) for p, f in zip(PROMPTS, features, strict=True)], features
 
 
 def with_completions(rows: list[Row], sampled: list[list[Completion]]) -> list[Row]:

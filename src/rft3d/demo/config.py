@@ -45,7 +45,7 @@ class DemoConfig:
             "spatial": {"max_per_type": 1},
         }
     )
-    encoder: EncoderConfig = EncoderConfig(steps=400, clips_per_step=16)
+    encoder: EncoderConfig = EncoderConfig(steps=500, clips_per_step=16)
     sft: SFTConfig = SFTConfig(steps=200, scenes_per_step=16)
     more_sft: SFTConfig = SFTConfig(steps=80, scenes_per_step=16)
     rft: RFTConfig = RFTConfig(steps=24)

@@ -130,11 +130,12 @@ class Policy:
             ids = self._pieces[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False))
         return ids
 
-    def row(self, prompt: Prompt, features: FrozenFeatures) -> Row:
-        """The prompt's token ids and positions, without continuations."""
-        ids = prompt_ids(self.tokenizer, self._encode_cached, prompt, features.tokens_per_frame())
+    def row(self, prompt: Prompt, grid: Tensor) -> Row:
+        """The prompt's token ids and positions, without continuations; ``grid`` of its frames' features."""
+        per_frame = [h * w // 4 for _, h, w in grid.tolist()]
+        ids = prompt_ids(self.tokenizer, self._encode_cached, prompt, per_frame)
         image = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
-        return Row(ids, mrope_positions(ids, image, features.grid.cpu()), [], [])  # pyright: ignore[reportArgumentType]
+        return Row(ids, mrope_positions(ids, image, grid), [], [])  # pyright: ignore[reportArgumentType]
 
     def answer_ids(self, text: str) -> list[int]:
         """Token ids of an answer with its stop token."""
@@ -167,7 +168,7 @@ class Policy:
     ) -> list[Generation]:
         """One text per prompt. Greedy at ``temperature=0``."""
         features = self.encode(frames)
-        rows = [self.row(p, f) for p, f in zip(prompts, features, strict=True)]
+        rows = [self.row(p, f.grid) for p, f in zip(prompts, features, strict=True)]
         keys = [str(i) for i in range(len(prompts))]
         sampled = self.sample(rows, features, keys, 1, Sampling(max_new_tokens, temperature, seed))
         return [self.text_of(completions[0]) for completions in sampled]

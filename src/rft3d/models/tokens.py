@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"(?:, )?-?\d+(?:\.\d+)?")
 
 
 def train_tokenizer(
-    texts: Iterable[str], words: Sequence[str], phrase_count: int = 20, number_count: int = 3
+    texts: Iterable[str], words: Sequence[str], phrase_count: int = 6, number_count: int = 3
 ) -> PreTrainedTokenizerFast:
     """A byte-level tokenizer whose extra tokens are the phrases and numbers that ``texts`` repeat.
 

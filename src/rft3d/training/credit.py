@@ -15,7 +15,7 @@ from rft3d.rewards.types import Score
 
 
 def object_credit(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], score: Score) -> list[float]:
-    """One credit per token; zeros where the score has no per-box values or the text other braces than its boxes'.
+    """One credit per token; zeros where values are missing or the text's braces are not its boxes'.
 
     ``score.details["credit"]`` holds one value in [0, 1] per predicted box, in output order. A box owns
     the tokens from its ``{`` up to and including its ``}``; a token that closes one box and opens the

@@ -64,21 +64,31 @@ def tokenize(
         rows: list[list[Item]] = []
         for scene, group in enumerate(samples[name]):
             items = []
+            grid = features[scene].grid.cpu()
             for sample in group:
-                prompt = policy.row(sample.turns(), features[scene])
+                prompt = policy.row(sample.turns(), grid)
                 ids = list(prompt.prefix)
                 split = len(ids) - ids[::-1].index(end) if IMAGE in sample.prompt else 0  # pyright: ignore[reportArgumentType]
-                gold = task.gold(sample)
-                read = task.parse(gold, sample, "strict")
-                if isinstance(read, ParseFailure):
-                    raise ValueError(
-                        f"sample {sample.id!r}: its gold answer would earn no format mark ({read.reason}): "
-                        f"{read.excerpt!r}; mend its truth or leave it out"
-                    )
+                gold = checked_gold(task, sample)
                 items.append(Item(scene, sample, prompt, tuple(policy.answer_ids(gold)), split))
             rows.append(items)
         by_scene[name] = rows
     return Corpus(features, by_scene)
+
+
+def checked_gold(task: Task, sample: Sample) -> str:
+    """The gold answer, once it is sure that it earns its format mark; ValueError naming the sample if not."""
+    try:
+        gold = task.gold(sample)
+    except ValueError as error:
+        raise ValueError(f"sample {sample.id!r} has no gold answer: {error}") from error
+    read = task.parse(gold, sample, "strict")
+    if isinstance(read, ParseFailure):
+        raise ValueError(
+            f"sample {sample.id!r}: its gold answer would earn no format mark ({read.reason}): "
+            f"{read.excerpt!r}; mend its truth or leave it out"
+        )
+    return gold
 
 
 def permutation(seed: int, epoch: int, count: int) -> np.ndarray:

@@ -34,7 +34,7 @@ class EncoderConfig:
     clips_per_step: int = 16
     frames_per_clip: int = 2
     """Frames of a clip seen in a step: the first and random others (VGGT trains on varying counts too)."""
-    optim: OptimConfig = OptimConfig(name="muon", lr=2e-3, muon_lr=0.02, warmup=0.05)
+    optim: OptimConfig = OptimConfig(name="muon", lr=5e-3, muon_lr=0.05, warmup=0.05)
     box_weight: float = 1.0
     """Weight of regressing the box of the object under each patch."""
     seed: int = 0

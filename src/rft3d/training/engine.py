@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -29,7 +30,9 @@ def build_optimizers(model: nn.Module, config: OptimConfig) -> list[torch.optim.
     """
     params = trainable_parameters(model)
     matrices = {
-        n: p for n, p in params.items() if p.ndim == 2 and (".layers." in n or n.startswith("geometry_merger."))
+        n: p
+        for n, p in params.items()
+        if p.ndim == 2 and (".layers." in n or n.startswith("geometry_merger."))
     }
     chosen = matrices if config.name == "muon" else {}
     rest = {n: p for n, p in params.items() if n not in chosen}
@@ -109,6 +112,8 @@ class Engine:
         staging = folder / f"step-{step:06d}.tmp"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
+        # it would warn of the tied embeddings at every save; that they come back is tested
+        logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
         self.accelerator.save_state(str(staging))
         (staging / "progress.json").write_text(json.dumps({"step": step, "steps": self.steps}))
         shutil.rmtree(final, ignore_errors=True)
@@ -119,7 +124,9 @@ class Engine:
 
     def resume(self, folder: Path) -> int:
         """Load the newest complete checkpoint; returns its step, 0 when there is none."""
-        found = sorted(p for p in folder.glob("step-*") if (p / "progress.json").is_file() and p.suffix != ".tmp")
+        found = sorted(
+            p for p in folder.glob("step-*") if (p / "progress.json").is_file() and p.suffix != ".tmp"
+        )
         if not found:
             return 0
         progress = json.loads((found[-1] / "progress.json").read_text())

@@ -21,7 +21,9 @@ class FeatureStore(Sequence[FrozenFeatures]):
 
     def __init__(self, folder: Path) -> None:
         self.vision = np.load(folder / "vision.npy", mmap_mode="r")
-        self.geometry = np.load(folder / "geometry.npy", mmap_mode="r") if (folder / "geometry.npy").is_file() else None
+        self.geometry = (
+            np.load(folder / "geometry.npy", mmap_mode="r") if (folder / "geometry.npy").is_file() else None
+        )
         self.grid = torch.from_numpy(np.load(folder / "grid.npy"))
 
     def __len__(self) -> int:

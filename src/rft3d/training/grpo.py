@@ -28,7 +28,7 @@ from rft3d.training.runs import MetricsLog, drop_after, progress
 
 def reference_copy(model: SpatialQwen) -> SpatialQwen:
     """A frozen copy of the language model and merger that *shares* the frozen encoders."""
-    shared = [model.model.visual]
+    shared: list[torch.nn.Module] = [model.model.visual]
     if model.config.use_geometry_encoder:
         shared.append(model.geometry_encoder)
     reference = copy.deepcopy(model, {id(module): module for module in shared})
@@ -68,12 +68,19 @@ def micro_batches(groups: Sequence[Group], config: RFTConfig) -> list[MicroBatch
         for at in range(0, len(kept), config.micro_groups):
             chunk = kept[at : at + config.micro_groups]
             token_weights = [
-                factor * w for g, ws in chunk for w, c in zip(ws, g.completions, strict=True) for _ in c.tokens
+                factor * w
+                for g, ws in chunk
+                for w, c in zip(ws, g.completions, strict=True)
+                for _ in c.tokens
             ]
             advantages = [a for g, _ in chunk for row in g.advantages for a in row.tolist()]
             batches.append(
                 MicroBatch(
-                    [g for g, _ in chunk], torch.tensor(token_weights), torch.tensor(advantages).float(), None, None
+                    [g for g, _ in chunk],
+                    torch.tensor(token_weights),
+                    torch.tensor(advantages).float(),
+                    None,
+                    None,
                 )
             )
     return batches
@@ -119,7 +126,9 @@ def update_policy(
     for update in range(config.updates_per_rollout):
         sums = dict.fromkeys(("kl", "clip_share", "loss", "entropy"), 0.0)
         for batch in batches:
-            logps, entropy, count = forward_logps(engine.network, policy, corpus, batch.groups, config.temperature)
+            logps, entropy, count = forward_logps(
+                engine.network, policy, corpus, batch.groups, config.temperature
+            )
             tokens += count
             weights = batch.weights.to(logps.device)
             result = policy_loss(
@@ -144,7 +153,11 @@ def update_policy(
 
 
 def _with_fixed_logps(
-    batches: list[MicroBatch], policy: Policy, corpus: Corpus, config: RFTConfig, reference: SpatialQwen | None
+    batches: list[MicroBatch],
+    policy: Policy,
+    corpus: Corpus,
+    config: RFTConfig,
+    reference: SpatialQwen | None,
 ) -> tuple[list[MicroBatch], int]:
     """Add what stays fixed during the updates: sampling and reference log-probabilities."""
     tokens = 0
@@ -216,7 +229,11 @@ def _log_samples(path: Path, step: int, groups: Sequence[Group]) -> None:
         for task in dict.fromkeys(g.task for g in groups):
             group = next(g for g in groups if g.task == task)
             texts = [
-                {"text": t, "reward": round(s.total, 4), "parts": {p.name: round(p.value, 4) for p in s.parts}}
+                {
+                    "text": t,
+                    "reward": round(s.total, 4),
+                    "parts": {p.name: round(p.value, 4) for p in s.parts},
+                }
                 for t, s in zip(group.texts, group.scores, strict=True)
             ]
             file.write(json.dumps({"step": step, "id": group.item.sample.id, "completions": texts}) + "\n")

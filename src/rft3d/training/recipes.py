@@ -1,4 +1,4 @@
-"""A run as one Python file: ``def config() -> Recipe``; ``rft3d train RECIPE`` loads it and does what it says.
+"""A run as one Python file: ``def config() -> Recipe``; ``rft3d train RECIPE`` does what it says.
 
 ::
 
@@ -18,6 +18,7 @@ import importlib.util
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from rft3d.models.fusion import FrozenFeatures
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS, Sample, Task, read_samples
 from rft3d.training.config import RFTConfig, SFTConfig
-from rft3d.training.data import Corpus, tokenize
+from rft3d.training.data import checked_gold, tokenize
 from rft3d.training.grpo import train_rft
 from rft3d.training.runs import Run, track
 from rft3d.training.sft import train_sft
@@ -67,14 +68,18 @@ def run_recipe(path: Path, overrides: list[str]) -> None:
     tasks_needed = check_recipe(recipe, path)
     if recipe.model is None:
         raise ValueError(
-            f"{path}: no policy to start from; give --model FOLDER (rft3d demo leaves some in its models/ folder)"
+            f"{path}: no policy to start from; give --model FOLDER (rft3d demo leaves some in models/)"
         )
+    clips = read_clips(recipe.samples, tasks_needed)
     policy = load_policy(recipe.model)
+    tasks = {name: _task(name, recipe, policy) for name in tasks_needed}
+    for name, rows in clips.samples.items():  # before anything expensive, and before there is a run folder
+        for sample in chain.from_iterable(rows):
+            checked_gold(tasks[name], sample)
     settings = dataclasses.asdict(recipe)
     del settings["out"]  # a moved folder is still the same run
     run = Run(recipe.out, settings)
-    tasks = {name: _task(name, recipe, policy) for name in tasks_needed}
-    corpus = read_corpus(policy, tasks, recipe.samples, run.console)
+    corpus = tokenize(policy, tasks, clips.samples, encode_clips(policy, clips, run.console))
     for index, stage in enumerate(recipe.stages):
         name = f"{index}-{'sft' if isinstance(stage, SFTConfig) else 'rft'}"
         saved = recipe.out / "models" / name
@@ -140,23 +145,35 @@ def check_recipe(recipe: Recipe, path: Path) -> tuple[str, ...]:
         counts = stage.per_scene if isinstance(stage, SFTConfig) else stage.prompts_per_step
         wanted = [name for name, count in counts.items() if count]
         if not wanted:
-            raise ValueError(f"{path}: stage {index} trains on nothing; give at least one task a count above 0")
+            raise ValueError(
+                f"{path}: stage {index} trains on nothing; give at least one task a count above 0"
+            )
         lacking = [name for name in wanted if name not in recipe.samples]
         if lacking:
             raise ValueError(
-                f"{path}: stage {index} trains on {', '.join(lacking)} but the recipe names no samples file for "
-                "it; add one to 'samples' or set its count to 0"
+                f"{path}: stage {index} trains on {', '.join(lacking)} but the recipe names no samples "
+                "file for it; add one to 'samples' or set its count to 0"
             )
         if isinstance(stage, RFTConfig) and (short := [n for n in wanted if n not in stage.max_new_tokens]):
             raise ValueError(f"{path}: stage {index} has no max_new_tokens for {', '.join(short)}")
     return tuple(name for name in TASKS if name in recipe.samples)
 
 
-def read_corpus(policy: Policy, tasks: Mapping[str, Task], files: Mapping[str, Path], console: Console) -> Corpus:
-    """Read the samples, encode the frames of every clip once, and tokenize.
+@dataclass(frozen=True)
+class Clips:
+    """Samples by the frames they show.
 
-    Samples with the same frames share a clip ("scene" of the corpus). All features stay in memory.
+    Attributes:
+        frames: for each clip the folder that its references are relative to, and the references.
+        samples: ``samples[task][clip]``.
     """
+
+    frames: Sequence[tuple[Path, tuple[str, ...]]]
+    samples: Mapping[str, Sequence[Sequence[Sample]]]
+
+
+def read_clips(files: Mapping[str, Path], tasks: Sequence[str]) -> Clips:
+    """The samples of ``tasks``; samples with the same frames share a clip, whatever their task."""
     clips: dict[tuple[Path, tuple[str, ...]], int] = {}
     placed: dict[str, list[tuple[int, Sample]]] = {}
     for name in tasks:
@@ -164,20 +181,26 @@ def read_corpus(policy: Policy, tasks: Mapping[str, Task], files: Mapping[str, P
         rows = placed[name] = []
         for sample in read_samples(files[name]):
             if sample.task != name:
-                raise ValueError(f"{files[name]}: sample {sample.id!r} is of task {sample.task!r}, not {name!r}")
+                raise ValueError(
+                    f"{files[name]}: sample {sample.id!r} is of task {sample.task!r}, not {name!r}"
+                )
             rows.append((clips.setdefault((folder, sample.frames), len(clips)), sample))
         if not rows:
             raise ValueError(f"{files[name]} holds no samples; one JSON object a line is needed")
-    features: list[FrozenFeatures] = []
-    keys = list(clips)
-    chunks = [keys[at : at + CLIPS_AT_ONCE] for at in range(0, len(keys), CLIPS_AT_ONCE)]
-    for chunk in track(console, "features", chunks, len(chunks)):
-        features += policy.encode([[load_frame_ref(ref, folder) for ref in refs] for folder, refs in chunk])
-    by_scene: dict[str, list[list[Sample]]] = {name: [[] for _ in clips] for name in tasks}
+    by_clip: dict[str, list[list[Sample]]] = {name: [[] for _ in clips] for name in tasks}
     for name, rows in placed.items():
         for clip, sample in rows:
-            by_scene[name][clip].append(sample)
-    return tokenize(policy, tasks, by_scene, features)
+            by_clip[name][clip].append(sample)
+    return Clips(list(clips), by_clip)
+
+
+def encode_clips(policy: Policy, clips: Clips, console: Console) -> list[FrozenFeatures]:
+    """The frozen features of every clip, each encoded once; all of them stay in memory."""
+    features: list[FrozenFeatures] = []
+    chunks = [clips.frames[at : at + CLIPS_AT_ONCE] for at in range(0, len(clips.frames), CLIPS_AT_ONCE)]
+    for chunk in track(console, "features", chunks, len(chunks)):
+        features += policy.encode([[load_frame_ref(ref, folder) for ref in refs] for folder, refs in chunk])
+    return features
 
 
 def _task(name: str, recipe: Recipe, policy: Policy) -> Task:

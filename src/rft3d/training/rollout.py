@@ -54,7 +54,7 @@ def rollout(
     config: RFTConfig,
     step: int,
 ) -> list[Group]:
-    """Sample ``group_size`` completions of every prompt, task by task (their lengths differ), and score them."""
+    """Sample ``group_size`` completions of every prompt, task by task (lengths differ), and score them."""
     groups: list[Group] = []
     for name, items in prompts.items():
         sampling = Sampling(config.max_new_tokens[name], config.temperature, config.seed * 1_000_003 + step)

@@ -23,7 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -48,7 +55,11 @@ def environment() -> dict[str, Any]:
 
     try:
         commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         commit = None
@@ -137,7 +148,7 @@ class Run:
 
 
 def drop_after(path: Path, step: int) -> None:
-    """Keep the lines of a JSONL file up to ``step`` (0: none), so that a resumed run writes each step once."""
+    """Keep the lines of a JSONL file up to ``step`` (0: none), so that a resumed run logs each step once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8") if path.is_file() and step else ""
     whole = text[: text.rfind("\n") + 1]  # a killed run may leave half a line
@@ -162,7 +173,9 @@ class MetricsLog:
 
 
 @contextmanager
-def progress(console: Console, title: str, total: int, start: int = 0) -> Iterator[Callable[[int, str], None]]:
+def progress(
+    console: Console, title: str, total: int, start: int = 0
+) -> Iterator[Callable[[int, str], None]]:
     """A progress bar with ETA; plain lines every tenth when the output is not a terminal."""
     if console.is_terminal:
         bar = Progress(

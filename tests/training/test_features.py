@@ -1,0 +1,66 @@
+"""The feature store: what is written is read back, and a crash leaves nothing that looks complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from rft3d.models.fusion import FrozenFeatures
+from rft3d.training.data import Corpus
+from rft3d.training.features import FILES, FeatureStore, write_features
+
+
+def fake(index: int, geometry: bool = True) -> FrozenFeatures:
+    generator = torch.Generator().manual_seed(index)
+    cells = torch.randn(12, 4, 6, generator=generator) if geometry else None
+    return FrozenFeatures(torch.randn(12, 8, generator=generator), cells, torch.tensor([[1, 4, 6]] * 2))
+
+
+@pytest.mark.parametrize("geometry", [True, False])
+def test_round_trip(tmp_path: Path, geometry: bool) -> None:
+    clips = [fake(i, geometry) for i in range(5)]
+    seen: list[int] = []
+    store = write_features(tmp_path, 5, iter([clips[:3], clips[3:]]), seen.append)
+    assert seen == [3, 5]
+    for again in (store, FeatureStore(tmp_path)):
+        assert len(again) == 5
+        for clip, read in zip(clips, again, strict=True):
+            assert torch.equal(read.vision, clip.vision.half())
+            assert torch.equal(read.grid, clip.grid)
+            assert (read.geometry is None) == (clip.geometry is None)
+            if read.geometry is not None and clip.geometry is not None:
+                assert torch.equal(read.geometry, clip.geometry.half())
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("leftover", [False, True])
+def test_a_crash_leaves_nothing_under_a_final_name(tmp_path: Path, leftover: bool) -> None:
+    if leftover:  # an older store in the same folder must not survive in parts
+        write_features(tmp_path, 1, iter([[fake(9)]]), lambda done: None)
+
+    def batches() -> Iterator[list[FrozenFeatures]]:
+        yield [fake(0), fake(1)]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_features(tmp_path, 4, batches(), lambda done: None)
+    assert not any((tmp_path / name).exists() for name in FILES)
+    store = write_features(tmp_path, 4, iter([[fake(i) for i in range(4)]]), lambda done: None)
+    assert torch.equal(store[3].vision, fake(3).vision.half())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_promised_number_is_checked(tmp_path: Path, count: int) -> None:
+    with pytest.raises(ValueError, match=f"promised {count} clips but got"):
+        write_features(tmp_path, count, iter([[fake(0), fake(1)]]), lambda done: None)
+    assert not any((tmp_path / name).exists() for name in FILES)
+
+
+def test_features_of_a_real_encoder_survive_half_precision(tmp_path: Path, corpus: Corpus) -> None:
+    store = write_features(tmp_path, len(corpus.features), iter([list(corpus.features)]), lambda done: None)
+    for kept, read in zip(corpus.features, store, strict=True):
+        assert read.tokens_per_frame() == kept.tokens_per_frame()
+        torch.testing.assert_close(read.vision.float(), kept.vision, atol=1e-3, rtol=1e-3)
