@@ -25,17 +25,26 @@ def _task_options(reward: str) -> dict[str, dict[str, Any]]:
     }
 
 
+_SFT: dict[str, Any] = {
+    "scenes_per_step": 16,
+    "per_scene": {"detection": 1, "grounding": 4, "spatial": 6},
+    "scene_share": {"grounding": 0.5, "spatial": 0.5},
+}
+
+
 @dataclass(frozen=True)
 class DemoConfig:
     """Everything the demo does, resolved; saved as ``config.json`` in the run folder."""
 
     seed: int = 0
-    train_rooms: int = 3000
+    train_rooms: int = 2600
     held_out_rooms: int = 320
     rooms: RoomConfig = RoomConfig(
         min_objects=3, max_objects=6, pan_deg=25.0, jitter=0.0, camera_variation=0.0
     )
-    tiny: TinyConfig = TinyConfig(geometry_dim=96, geometry_rounds=2, geometry_heads=3, vision_hidden=64)
+    tiny: TinyConfig = TinyConfig(
+        layers=3, geometry_dim=96, geometry_rounds=2, geometry_heads=3, vision_hidden=64
+    )
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: _task_options("matched"))
     paper_tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: _task_options("paper"))
     held_out_tasks: Mapping[str, Mapping[str, Any]] = field(
@@ -45,14 +54,23 @@ class DemoConfig:
             "spatial": {"max_per_type": 1},
         }
     )
-    encoder: EncoderConfig = EncoderConfig(steps=500, clips_per_step=16)
-    sft: SFTConfig = SFTConfig(steps=200, scenes_per_step=16)
-    more_sft: SFTConfig = SFTConfig(steps=80, scenes_per_step=16)
-    rft: RFTConfig = RFTConfig(steps=24)
+    encoder: EncoderConfig = EncoderConfig(steps=460, clips_per_step=16)
+    sft: SFTConfig = SFTConfig(steps=210, **_SFT, optim=OptimConfig(name="muon", lr=5e-3, muon_lr=0.05))
+    more_sft: SFTConfig = SFTConfig(steps=60, **_SFT, optim=OptimConfig(name="muon", lr=2.5e-3, muon_lr=0.025))
+    """SFT -> SFT: as long as an RFT stage takes, with a new shuffle and half the peak rate."""
+    rft: RFTConfig = RFTConfig(
+        steps=12,
+        prompts_per_step={"detection": 16, "grounding": 24, "spatial": 48},
+        group_size=8,
+        temperature=0.6,
+        optim=OptimConfig(name="adamw", lr=4e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.1),
+    )
+    """At temperature 1 a tiny policy samples far below its greedy answers, and learns only to be sure."""
     max_new_tokens: Mapping[str, int] = field(
         default_factory=lambda: {"detection": 160, "grounding": 32, "spatial": 8}
     )
     resamples: int = 1000
+    """Bootstrap resamples of the scores' intervals; the report's paired comparisons use a third."""
     gallery: int = 12
 
 

@@ -50,7 +50,7 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0, console: Console | N
         story.train(name)
     story.evaluate()
     with run.timed("report"):
-        page = write_report(run.root, gallery=config.gallery, resamples=config.resamples)
+        page = write_report(run.root, gallery=config.gallery, resamples=config.resamples // 3)
     print_results(run.root, console)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     return page

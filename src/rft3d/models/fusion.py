@@ -9,7 +9,7 @@ geometry merger are trained. Facts and names follow the released checkpoints (``
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -139,6 +139,11 @@ class SpatialQwen(Qwen2_5_VLForConditionalGeneration):
             if name.startswith(("model.visual.", "geometry_encoder.")):
                 parameter.requires_grad_(False)
 
+    @property
+    def vggt(self) -> VGGT:
+        """The geometry encoder; AttributeError when the config has none."""
+        return cast(VGGT, self.geometry_encoder["vggt"])
+
     def suppress(self, token_ids: list[int]) -> None:
         """Give these tokens probability 0 in sampling and in log-probabilities alike (one distribution)."""
         self.suppressed = torch.tensor(sorted(token_ids), dtype=torch.long, device=self.lm_head.weight.device)
@@ -152,7 +157,7 @@ class SpatialQwen(Qwen2_5_VLForConditionalGeneration):
         vision = vision.view(batch, -1, vision.shape[-1])
         geometry: Tensor | None = None
         if self.config.use_geometry_encoder:
-            patches = self.geometry_encoder["vggt"](images)
+            patches = self.vggt(images)
             geometry = cells_of(patches).flatten(1, 2)
             if geometry.shape[1] != vision.shape[1]:
                 raise ValueError(

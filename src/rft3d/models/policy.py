@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.utils import logging as hf_logging
 
 from rft3d.models.fusion import FrozenFeatures, SpatialQwen
 from rft3d.models.generate import Completion, Sampling, generate
@@ -180,7 +182,8 @@ class Policy:
         if staging.exists():
             shutil.rmtree(staging)
         staging.mkdir(parents=True)
-        self.model.save_pretrained(staging)
+        with _without_bars():
+            self.model.save_pretrained(staging)
         self.tokenizer.save_pretrained(staging)
         meta = {"backbone": "tiny", "frame_size": list(self.frame_size), "task_options": self.task_options}
         (staging / META).write_text(json.dumps(meta, indent=1))
@@ -189,10 +192,23 @@ class Policy:
         staging.rename(path)
 
 
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """transformers draws a progress bar for a file that takes milliseconds; not here."""
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()
+
+
 def load_spatial_qwen(path: Path, device: str = "cpu") -> Policy:
     """Load what :meth:`Policy.save` wrote; ValueError when tensors are missing."""
     meta = json.loads((path / META).read_text(encoding="utf-8"))
-    model, info = SpatialQwen.from_pretrained(path, output_loading_info=True)
+    with _without_bars():
+        model, info = SpatialQwen.from_pretrained(path, output_loading_info=True)
     missing = sorted(info["missing_keys"])
     if missing:
         raise ValueError(f"{path}: the checkpoint lacks {len(missing)} tensors, e.g. {missing[:3]}")

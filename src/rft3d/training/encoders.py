@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,9 @@ class EncoderConfig:
     clips_per_step: int = 16
     frames_per_clip: int = 2
     """Frames of a clip seen in a step: the first and random others (VGGT trains on varying counts too)."""
-    optim: OptimConfig = OptimConfig(name="muon", lr=5e-3, muon_lr=0.05, warmup=0.05)
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(name="muon", lr=5e-3, muon_lr=0.05, warmup=0.05)
+    )
     box_weight: float = 1.0
     """Weight of regressing the box of the object under each patch."""
     seed: int = 0
@@ -58,7 +60,7 @@ def dense_losses(
     """Losses of one batch; shapes as :class:`DenseClip` with a leading batch dimension."""
     rows, grid = qwen_patches(images.flatten(0, 1))
     vision = model.model.visual(rows, grid_thw=grid).pooler_output
-    geometry = cells_of(model.geometry_encoder["vggt"](images)).flatten(0, 2)
+    geometry = cells_of(model.vggt(images)).flatten(0, 2)
     geometry = heads.norm(geometry)
     points, boxes = (cells_of(t).flatten(0, 2) for t in (points, boxes))
     classes = classes.flatten(0, -2)
@@ -103,17 +105,17 @@ def pretrain_encoders(
 ) -> dict[str, float]:
     """Train both encoders in place on ``clips`` and freeze them; returns the last losses (mean of 20 steps)."""
     model = policy.model
-    modules: list[nn.Module] = [model.model.visual, model.geometry_encoder]
+    modules: list[nn.Module] = [model.model.visual, model.vggt]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         heads = DenseHeads(
             model.config.text_config.hidden_size,
-            2 * model.geometry_encoder["vggt"].config.embed_dim,
+            2 * model.vggt.config.embed_dim,
             clips[0].classes.shape[-1],
         )
     for module in modules:
         module.requires_grad_(True)
-    model.geometry_encoder["vggt"].aggregator.patch_embed.mask_token.requires_grad_(False)
+    model.vggt.aggregator.patch_embed.mask_token.requires_grad_(False)
     optimizers = _optimizers([*modules, heads], config.optim)
     parameters = [p for o in optimizers for g in o.param_groups for p in g["params"]]
     log = MetricsLog(folder / "metrics.jsonl")

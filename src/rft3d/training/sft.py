@@ -35,7 +35,8 @@ def step_items(corpus: Corpus, config: SFTConfig, step: int) -> dict[str, list[I
         if not count:
             continue
         by_scene = corpus.by_scene[task]
-        items = [i for epoch, s in scenes for i in choose(config.seed, epoch, s, by_scene[s], count)]
+        used = scenes[: max(1, round(config.scene_share.get(task, 1.0) * len(scenes)))]
+        items = [i for epoch, s in used for i in choose(config.seed, epoch, s, by_scene[s], count)]
         if items:
             chosen[task] = items
     return chosen
