@@ -30,7 +30,7 @@ class Prompt:
         found = self.text.count(IMAGE)
         if found != self.frames:
             raise ValueError(
-                f"Prompt.text has {found} {IMAGE} placeholders but frames={self.frames}; one per frame is needed"
+                f"Prompt.text has {found} {IMAGE} placeholders but frames={self.frames}; give one per frame"
             )
 
     def segments(self) -> list[str]:

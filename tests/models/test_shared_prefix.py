@@ -26,7 +26,7 @@ def with_completions(rows: list[Row], sampled: list[list[Completion]]) -> list[R
 
 
 def naive_logps(policy: Policy, row: Row, features, completion: Completion, shift: int = 0) -> torch.Tensor:
-    """One plain row [prompt | completion]; ``shift`` moves the completion's positions (a negative control)."""
+    """One plain row [prompt | completion]; ``shift`` moves the completion (a negative control)."""
     ids = [*row.prefix, *completion.tokens]
     start = int(row.positions.max()) + 1 + shift
     tail = torch.arange(start, start + len(completion.tokens)).expand(3, -1)
@@ -48,9 +48,7 @@ def test_packed_equals_separate_rows_and_sampling(setting) -> None:
     policy, rows, features, sampled = setting
     scored = policy.model(pack(with_completions(rows, sampled), policy.pad_id), features)
     naive = [
-        naive_logps(policy, r, f, c)
-        for r, f, cs in zip(rows, features, sampled, strict=True)
-        for c in cs
+        naive_logps(policy, r, f, c) for r, f, cs in zip(rows, features, sampled, strict=True) for c in cs
     ]
     torch.testing.assert_close(scored.logps, torch.cat(naive), atol=1e-5, rtol=0)
     drawn = torch.tensor([x for cs in sampled for c in cs for x in c.logps])
@@ -132,7 +130,9 @@ def test_answer_tokens_behind_a_question_in_the_suffix(policy: Policy, clips) ->
     row, answer = rows[0], policy.answer_ids("chair 1.2")
     split = len(row.prefix) - 3
     whole = Row(row.prefix, row.positions, [answer], [len(answer)])
-    moved = Row(row.prefix[:split], row.positions[:, :split], [[*row.prefix[split:], *answer]] * 2, [len(answer)] * 2)
+    moved = Row(
+        row.prefix[:split], row.positions[:, :split], [[*row.prefix[split:], *answer]] * 2, [len(answer)] * 2
+    )
     a = policy.model(pack([whole], policy.pad_id), features[:1]).logps
     b = policy.model(pack([moved], policy.pad_id), features[:1]).logps
     torch.testing.assert_close(torch.cat([a, a]), b, atol=1e-5, rtol=0)

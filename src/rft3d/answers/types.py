@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 ParseMode = Literal["strict", "lenient", "upstream"]
-"""``strict``: only the format that the prompt asks for. ``lenient``: whatever a reader would accept, but complete.
-``upstream``: as VG-LLM's evaluation reads (line by line, a damaged line is dropped); for comparing published numbers."""
+"""``strict``: only the format that the prompt asks for. ``lenient``: whatever a reader would accept, but
+complete. ``upstream``: as VG-LLM's evaluation reads (line by line, a damaged line is dropped); for
+comparing published numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from rft3d.training.encoders import EncoderConfig
 
 HELD_OUT_FIRST_SEED = 0
 TRAIN_FIRST_SEED = 1_000_000
-"""Held-out rooms are the same for every demo seed; training rooms start at ``TRAIN_FIRST_SEED * (seed + 1)``."""
+"""Held-out rooms are the same for every demo seed; training rooms start at
+``TRAIN_FIRST_SEED * (seed + 1)``."""
 
 
 def _task_options(reward: str) -> dict[str, dict[str, Any]]:
@@ -56,7 +57,9 @@ class DemoConfig:
     )
     encoder: EncoderConfig = EncoderConfig(steps=460, clips_per_step=16)
     sft: SFTConfig = SFTConfig(steps=210, **_SFT, optim=OptimConfig(name="muon", lr=5e-3, muon_lr=0.05))
-    more_sft: SFTConfig = SFTConfig(steps=60, **_SFT, optim=OptimConfig(name="muon", lr=2.5e-3, muon_lr=0.025))
+    more_sft: SFTConfig = SFTConfig(
+        steps=60, **_SFT, optim=OptimConfig(name="muon", lr=2.5e-3, muon_lr=0.025)
+    )
     """SFT -> SFT: as long as an RFT stage takes, with a new shuffle and half the peak rate."""
     rft: RFTConfig = RFTConfig(
         steps=12,

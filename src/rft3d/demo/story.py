@@ -13,7 +13,15 @@ from rich.console import Console
 from rft3d.demo.config import HELD_OUT_FIRST_SEED, TRAIN_FIRST_SEED, DemoConfig, demo_config
 from rft3d.demo.rooms_data import TrainingRoom, build_tasks, training_rooms
 from rft3d.demo.table import print_results
-from rft3d.evaluation import PredictConfig, ScoreConfig, model_fingerprint, predict, score_files, write_dataset, write_json
+from rft3d.evaluation import (
+    PredictConfig,
+    ScoreConfig,
+    model_fingerprint,
+    predict,
+    score_files,
+    write_dataset,
+    write_json,
+)
 from rft3d.models import Policy, build_tiny, load_policy
 from rft3d.models.tokens import train_tokenizer
 from rft3d.report import write_report
@@ -106,7 +114,10 @@ class Story:
             ]
             tokenizer = train_tokenizer(texts, [*CATE20, *PALETTE, "large", "small"])
             policy = build_tiny(
-                self.config.tiny, tokenizer, self.config.seed, {k: dict(v) for k, v in self.config.tasks.items()}
+                self.config.tiny,
+                tokenizer,
+                self.config.seed,
+                {k: dict(v) for k, v in self.config.tasks.items()},
             )
             clips: list[DenseClip] = [room.clip for room in rooms]
             facts["last"] = pretrain_encoders(
@@ -121,10 +132,15 @@ class Story:
         folder = self.run.root / "features"
         if self.run.done("features"):
             return FeatureStore(folder)
-        with self.run.timed("features") as facts, progress(self.run.console, "features", len(clips)) as update:
+        with (
+            self.run.timed("features") as facts,
+            progress(self.run.console, "features", len(clips)) as update,
+        ):
             batches = (
                 policy.model.encode(
-                    torch.stack([policy.prepare(list(c.rgb)) for c in clips[i : i + ENCODE_BATCH]]).to(policy.device)
+                    torch.stack([policy.prepare(list(c.rgb)) for c in clips[i : i + ENCODE_BATCH]]).to(
+                        policy.device
+                    )
                 )
                 for i in range(0, len(clips), ENCODE_BATCH)
             )
@@ -158,7 +174,9 @@ class Story:
         seeds = range(HELD_OUT_FIRST_SEED, HELD_OUT_FIRST_SEED + self.config.held_out_rooms)
         if not folder.exists():
             with self.run.timed("held-out rooms"):
-                scenes = track(self.run.console, "held-out rooms", iter_rooms(seeds, self.config.rooms), len(seeds))
+                scenes = track(
+                    self.run.console, "held-out rooms", iter_rooms(seeds, self.config.rooms), len(seeds)
+                )
                 write_dataset(
                     scenes, folder, tasks=tasks, seed=0, with_depth=False, file_name="{task}.samples.jsonl"
                 )
@@ -201,5 +219,3 @@ def _parameter_counts(policy: Policy) -> dict[str, int]:
         "language model": model.model.language_model,
     }
     return {name: sum(p.numel() for p in module.parameters()) for name, module in parts.items()}
-
-

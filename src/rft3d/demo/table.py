@@ -43,7 +43,9 @@ def print_results(root: Path, console: Console) -> None:
         table.add_column(f"{label}\n{task}", justify="right")
     for model in MODELS:
         if model in scores:
-            table.add_row(title_of(model), *(_cell(scores[model], task, metric) for task, metric, _ in COLUMNS))
+            table.add_row(
+                title_of(model), *(_cell(scores[model], task, metric) for task, metric, _ in COLUMNS)
+            )
     console.print(table)
     rooms = max(entry["scenes"] for entry in counts.values())
     asked = ", ".join(f"{entry['samples']} {task}" for task, entry in counts.items())

@@ -48,7 +48,9 @@ class GeometryMerger(nn.Module):
     def __init__(self, patch_dim: int, hidden_dim: int, out_dim: int) -> None:
         super().__init__()
         self.ln_q = nn.RMSNorm(patch_dim, eps=1e-6)
-        self.mlp = nn.Sequential(nn.Linear(4 * patch_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, out_dim))
+        self.mlp = nn.Sequential(
+            nn.Linear(4 * patch_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, out_dim)
+        )
 
     def forward(self, cells: Tensor) -> Tensor:
         """``(T, 4, patch_dim)`` -> ``(T, out_dim)``."""
@@ -56,7 +58,7 @@ class GeometryMerger(nn.Module):
 
 
 def cells_of(patches: Tensor) -> Tensor:
-    """Group ``(..., h, w, D)`` patches to 2×2 cells: ``(..., h//2 * w//2, 4, D)``; odd borders are dropped."""
+    """Patches ``(..., h, w, D)`` to 2×2 cells ``(..., h//2 * w//2, 4, D)``; odd borders are dropped."""
     *lead, h, w, dim = patches.shape
     even = patches[..., : h // 2 * 2, : w // 2 * 2, :]
     grouped = even.reshape(*lead, h // 2, 2, w // 2, 2, dim)
@@ -121,7 +123,7 @@ class SpatialQwen(Qwen2_5_VLForConditionalGeneration):
         if config.feature_fusion_method != "add" or config.reference_frame != "first":
             raise ValueError(
                 f"feature_fusion_method={config.feature_fusion_method!r}, reference_frame="
-                f"{config.reference_frame!r}: only 'add' and 'first' are supported (all published numbers use them)"
+                f"{config.reference_frame!r}: only 'add' and 'first' are supported"
             )
         if config.use_geometry_encoder:
             geometry = VGGTConfig(**(config.geometry_encoder or {}))

@@ -20,7 +20,7 @@ from rft3d.models.prefix import Packed, PrefixCache, Row, pack
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled continuation: token ids with the stop token (when it stopped) and their log-probabilities."""
+    """One sampled continuation: token ids, with the stop token if it stopped, and their log-probabilities."""
 
     tokens: tuple[int, ...]
     logps: tuple[float, ...]

@@ -155,9 +155,7 @@ class Policy:
         per: int,
         sampling: Sampling,
     ) -> list[list[Completion]]:
-        return generate(
-            self.model, rows, features, keys, per, sampling, self.stop_ids, self.pad_id
-        )
+        return generate(self.model, rows, features, keys, per, sampling, self.stop_ids, self.pad_id)
 
     def generate_texts(
         self,

@@ -98,7 +98,7 @@ def shared_prefix_attention(
     prefix_cache: PrefixCache | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attention function for transformers' ``AttentionInterface``; ``(B, H, L, D)`` in, ``(B, L, H, D)`` out."""
+    """For transformers' ``AttentionInterface``: ``(B, H, L, D)`` in, ``(B, L, H, D)`` out."""
     if layout is not None:
         out = _packed(query, key, value, layout, scaling)
     elif prefix_cache is not None and not prefix_cache.filling:
@@ -160,12 +160,16 @@ def _cached(
     grouped = q.permute(0, 2, 1, 3, 4).reshape(groups, kv_heads, per * ratio, dim)
     to_prefix = grouped @ prefix_key.transpose(-1, -2)
     to_prefix = to_prefix.masked_fill(~prefix_valid[:, None, None], float("-inf"))
-    to_prefix = to_prefix.view(groups, kv_heads, per, ratio, p).transpose(1, 2).reshape(rows, kv_heads, ratio, p)
+    to_prefix = (
+        to_prefix.view(groups, kv_heads, per, ratio, p).transpose(1, 2).reshape(rows, kv_heads, ratio, p)
+    )
     to_own = q.view(rows, kv_heads, ratio, dim) @ key.transpose(-1, -2)
     weights = torch.cat([to_prefix, to_own], dim=-1).softmax(dim=-1)
     of_prefix = weights[..., :p].view(groups, per, kv_heads, ratio, p).transpose(1, 2)
     of_prefix = of_prefix.reshape(groups, kv_heads, per * ratio, p) @ prefix_value
-    of_prefix = of_prefix.view(groups, kv_heads, per, ratio, dim).transpose(1, 2).reshape(rows, kv_heads, ratio, dim)
+    of_prefix = (
+        of_prefix.view(groups, kv_heads, per, ratio, dim).transpose(1, 2).reshape(rows, kv_heads, ratio, dim)
+    )
     out = of_prefix + weights[..., p:] @ value
     return out.reshape(rows, heads, 1, dim)
 

@@ -46,7 +46,7 @@ class VGGTConfig:
     def __post_init__(self) -> None:
         if self.embed_dim % (4 * self.heads):
             raise ValueError(
-                f"VGGTConfig.embed_dim={self.embed_dim} must be divisible by 4 * heads={4 * self.heads} (2-D RoPE)"
+                f"VGGTConfig.embed_dim={self.embed_dim} must be divisible by 4 * heads={4 * self.heads}"
             )
         if not 0 <= self.output_round < self.rounds:
             raise ValueError(
@@ -122,7 +122,7 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def rope_tables(h: int, w: int, specials: int, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
-    """cos and sin of ``(specials + h*w, head_dim)``; special tokens sit at (0, 0), patches at (row+1, col+1)."""
+    """cos and sin, ``(specials + h*w, head_dim)``; specials sit at (0, 0), patches at (row+1, col+1)."""
     quarter = head_dim // 4
     frequencies = base ** (-torch.arange(quarter, dtype=torch.float32) / quarter)
     rows, cols = torch.meshgrid(torch.arange(1, h + 1), torch.arange(1, w + 1), indexing="ij")
@@ -191,7 +191,7 @@ class Aggregator(nn.Module):
         )
 
     def specials(self, batch: int, frames: int) -> Tensor:
-        """Camera and register tokens ``(B, S, 1 + registers, C)``: index 0 for the first frame, 1 for the rest."""
+        """Camera and register tokens ``(B, S, 1 + registers, C)``; the first frame has its own."""
         pair = torch.cat([self.camera_token, self.register_token], dim=2)
         index = torch.zeros(frames, dtype=torch.long, device=pair.device)
         index[1:] = 1

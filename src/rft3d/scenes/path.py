@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from rft3d.scenes.layout import Layout
 from rft3d.scenes.plane import Rect
 
-
 EYE_M = 1.5
 PITCH_DEG = 17.0
 """Eye height and downward pitch that clips vary around."""

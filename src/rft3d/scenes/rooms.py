@@ -45,7 +45,7 @@ class RoomConfig:
         pan_deg: how far the camera turns over the clip, degrees.
         fov_deg: horizontal field of view, degrees.
         jitter: hand shake of the camera; 0 for a tripod on rails, 1 for a hand.
-        camera_variation: how far eye height and pitch differ between clips; 0 for 1.5 m and 17 degrees always.
+        camera_variation: how far eye height and pitch differ between clips; 0: always 1.5 m and 17 degrees.
         light_variation: how much light level and tint differ between rooms; 0 for always the same.
         min_visible: a frame *sees* an object when at least this share of its pixels shows it.
         backend: renderer, see :func:`rft3d.scenes.render.render`.
@@ -102,7 +102,15 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
         layout = furnish(rng, labels, count, grow=0.25 * attempt)
         if len(layout.placed) < config.min_objects:
             continue
-        poses = walk(camera, layout, config.frames, config.fov_deg, config.pan_deg, config.jitter, config.camera_variation)
+        poses = walk(
+            camera,
+            layout,
+            config.frames,
+            config.fov_deg,
+            config.pan_deg,
+            config.jitter,
+            config.camera_variation,
+        )
         if poses is None:
             continue
         shell = finish_room(finish, layout, config.light_variation)

@@ -28,7 +28,7 @@ class DenseClip:
     Attributes:
         rgb: ``(S, H, W, 3)`` uint8.
         points: ``(S, h, w, 3)`` metres, first camera; NaN where depth is unknown.
-        boxes: ``(S, h, w, 9)`` canonical box of the object at the patch centre, first camera; NaN on background.
+        boxes: ``(S, h, w, 9)`` canonical box of the object at the patch centre, first camera; NaN on none.
         classes: ``(S, h/2, w/2, K + 1)`` share of each label in a token's pixels; the last is background.
     """
 
@@ -53,7 +53,9 @@ def dense_clip(scene: Scene, labels: Sequence[str]) -> DenseClip:
     for frame in scene.frames:
         depth, instances = load_depth(frame), load_instances(frame)
         if depth is None or instances is None:
-            raise ValueError(f"scene {scene.id} frame {frame.name} has no depth or instances; dense labels need both")
+            raise ValueError(
+                f"scene {scene.id} frame {frame.name} has no depth or instances; dense labels need both"
+            )
         rgb.append(load_rgb(frame))
         points.append(_patch_points(depth, frame.intrinsics, first @ frame.T_world_camera))
         patch_boxes.append(box_of[instances[PATCH // 2 :: PATCH, PATCH // 2 :: PATCH]])

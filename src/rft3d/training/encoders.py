@@ -87,7 +87,11 @@ def _optimizers(modules: Sequence[nn.Module], config: OptimConfig) -> list[torch
     if matrices:
         optimizers.append(
             torch.optim.Muon(
-                matrices, lr=config.muon_lr, momentum=config.momentum, weight_decay=0.0, adjust_lr_fn="original"
+                matrices,
+                lr=config.muon_lr,
+                momentum=config.momentum,
+                weight_decay=0.0,
+                adjust_lr_fn="original",
             )
         )
     for optimizer in optimizers:
@@ -103,7 +107,7 @@ def pretrain_encoders(
     folder: Path,
     console: Console,
 ) -> dict[str, float]:
-    """Train both encoders in place on ``clips`` and freeze them; returns the last losses (mean of 20 steps)."""
+    """Train both encoders in place on ``clips``, then freeze them; returns the last 20 losses' means."""
     model = policy.model
     modules: list[nn.Module] = [model.model.visual, model.vggt]
     with torch.random.fork_rng(devices=[]):
@@ -126,7 +130,12 @@ def pretrain_encoders(
             batch = [clips[i] for _, i in draw(config.seed, step, config.clips_per_step, len(clips))]
             frames = _frames_of_step(config, step, len(batch[0].rgb))
             losses = dense_losses(model, heads, *_collate(policy, batch, frames))
-            loss = losses["class"] + losses["point"] + config.box_weight * losses["box"] + 0.5 * losses["patch_class"]
+            loss = (
+                losses["class"]
+                + losses["point"]
+                + config.box_weight * losses["box"]
+                + 0.5 * losses["patch_class"]
+            )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, config.optim.max_grad_norm)
             for optimizer in optimizers:
@@ -136,7 +145,9 @@ def pretrain_encoders(
                 optimizer.zero_grad(set_to_none=True)
             values = {k: float(v.detach()) for k, v in losses.items()}
             recent = [*recent[-19:], values]
-            log.write(step + 1, {"loss": float(loss.detach()), **values, "seconds": time.perf_counter() - began})
+            log.write(
+                step + 1, {"loss": float(loss.detach()), **values, "seconds": time.perf_counter() - began}
+            )
             note = "point {point_m:.2f} m, box centre {centre_m:.2f} m, class {class:.2f}"
             update(step + 1, note.format(**values))
     model.freeze_encoders()
