@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
 PAGES = ("README.md", "CONTRIBUTING.md", *DOCS)
-VERBS = {"demo", "rooms", "train", "predict", "score", "report"}
+VERBS = {"demo", "rooms", "samples", "train", "predict", "score", "report"}
 EXAMPLES = {"00_box_iou", "01_make_room", "02_parse_and_score", "03_add_a_task", "04_tiny_rft"}
 HANG_S = 300  # not a bar: a command that takes this long hangs
 

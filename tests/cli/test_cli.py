@@ -10,7 +10,8 @@ import types
 from pathlib import Path
 
 import pytest
-from tests.evaluation.fakes import TablePolicy, gold_answers, spatial_sample, write_frames
+from tests.evaluation.fakes import TablePolicy, detection_sample, gold_answers, spatial_sample, write_frames
+from tests.scenes.clips import write_clip
 
 import rft3d
 from rft3d.cli import VERBS, main
@@ -234,3 +235,43 @@ def test_rooms_writes_scenes_and_samples_of_every_task(
     assert "exists" in failure(capsys, "rooms", "--seed", "5", "--count", "2", "--out", out)
     assert "count" in failure(capsys, "rooms", "--seed", "5", "--count", "0", "--out", tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_samples_of_a_clip_and_of_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip, out, again = write_clip(tmp_path / "clip"), tmp_path / "out", tmp_path / "again"
+    common = ["samples", "--frames", "2"]
+    assert main([*common, "--source", "posed_clip", "--path", str(clip), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "gold answers, grounding: full marks" in printed and "2 decimals" in printed
+    labels = {row["label"] for s in read_samples(out / "samples.detection.jsonl") for row in s.truth["boxes"]}
+    assert all(label in printed.split("--classes")[1] for label in labels)
+    scenes = out / "scenes"
+    assert main([*common, "--source", "folder", "--path", str(scenes), "--out", str(again)]) == 0
+    for name in ("detection", "grounding", "spatial"):
+        assert (again / f"samples.{name}.jsonl").read_bytes() == (out / f"samples.{name}.jsonl").read_bytes()
+
+
+def test_samples_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_clip(tmp_path / "clip")
+    common = ("samples", "--source", "posed_clip", "--out", tmp_path / "out", "--path")
+    assert "has 3 frames" in failure(capsys, *common, clip)
+    assert "stride" in failure(capsys, *common, clip, "--frames", "2", "--stride", "0")
+    assert "--decimals" in failure(capsys, *common, clip, "--decimals", "-1")
+    assert "scene.json" in failure(capsys, *common, tmp_path)
+    assert "rooms" in failure(capsys, "samples", "--source", "rooms", "--path", clip, "--out", tmp_path / "o")
+    assert [path.name for path in tmp_path.iterdir()] == ["clip"]
+
+
+def test_score_over_labels_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A class that is named but not listed costs nothing; the published list is the default."""
+    sample = detection_sample(0)
+    write_samples(tmp_path / "s.jsonl", [sample])
+    gold = gold_answers([sample])[sample.prompt]
+    write_predictions(tmp_path / "p.jsonl", [Prediction(sample.id, gold.replace("chair", "plant"))])
+    command = ["score", "--samples", str(tmp_path / "s.jsonl"), "--predictions", str(tmp_path / "p.jsonl")]
+    command += ["--resamples", "0", "--out", str(tmp_path / "o.json"), "--task"]
+    for classes, f1 in (([], 0.05), (["--classes", "table"], 1.0), (["--classes", "table", "chair"], 0.5)):
+        assert main([*command, "detection", *classes]) == 0
+        assert json.loads((tmp_path / "o.json").read_text())["metrics"]["f1@0.25"] == pytest.approx(f1)
+    capsys.readouterr()
+    assert "classes" in failure(capsys, *command, "spatial", "--classes", "table")

@@ -41,6 +41,14 @@ def test_reading_streams(tmp_path: Path) -> None:
         next(reader)
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xfe\x00\x01", '{"id": "é"}'.encode("latin-1")])
+def test_what_is_not_utf8_is_named(damage: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(json.dumps(GOOD).encode() + b"\r\n" + damage)
+    with pytest.raises(ValueError, match=r"s\.jsonl:2: not UTF-8 text"):
+        list(read_samples(path))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -175,3 +175,19 @@ def test_clipping_bounds_the_step_and_reports_the_norm(
         assert engine.step(0) == pytest.approx(before, rel=1e-5)
         after = torch.cat([p.grad.flatten() for p in engine.parameters if p.grad is not None])
         assert float(after.norm()) == pytest.approx(0.01 if clipped else before, rel=1e-3)
+
+
+def test_a_tracker_gets_every_step_and_a_missing_one_is_named(
+    new_policy: Callable[[], Policy], tmp_path: Path
+) -> None:
+    """Trackers are accelerate's; one whose package is absent must not be dropped in silence."""
+    from rft3d.training.engine import Tracking
+
+    with pytest.raises(ValueError, match="tracker clearml is not installed"):
+        Engine(new_policy(), OptimConfig(), 1, Tracking(("clearml",), tmp_path, "run"))
+    engine = Engine(new_policy(), OptimConfig(), 1)
+    seen: list[tuple[dict[str, float], int]] = []
+    engine.tracking = Tracking(("tensorboard",), tmp_path, "run")
+    engine.accelerator.log = lambda values, step: seen.append((values, step))  # type: ignore[method-assign]
+    engine.track({"loss": 1.5}, 3)
+    assert seen == [({"loss": 1.5}, 3)]

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 VERBS = {
     "demo": "the whole story on two cores: rooms, SFT, RFT, scores, report",
     "rooms": "make procedural rooms and samples files of every task",
+    "samples": "ask every task about a real clip or a scene folder",
     "train": "run a recipe (a Python file that returns a frozen config)",
     "predict": "let a model answer a samples file (resumable)",
     "score": "score a predictions file, with intervals; needs no torch",

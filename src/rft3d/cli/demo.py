@@ -20,9 +20,11 @@ class Args:
     """run folder"""
     seed: int = 0
     """seed of rooms, weights and sampling"""
+    trackers: tuple[str, ...] = ()
+    """trackers beside metrics.jsonl, e.g. tensorboard, wandb, trackio (their packages must be installed)"""
 
 
 def main(args: Args) -> None:
     from rft3d.demo import run_demo
 
-    run_demo(out=args.out, quick=args.quick, seed=args.seed)
+    run_demo(out=args.out, quick=args.quick, seed=args.seed, trackers=args.trackers)

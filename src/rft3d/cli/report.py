@@ -15,6 +15,7 @@ class Args:
 
     Reads what is there: config.json, stages.json, env.json, stages/*/metrics.jsonl and
     eval/<task>.samples.jsonl with eval/<model>/<task>.predictions.jsonl; the page says what is missing.
+    A folder written by rft3d samples or rft3d rooms, with <model>/<task>.predictions.jsonl in it, will do.
     """
 
     run: Annotated[Path, tyro.conf.Positional]

@@ -27,6 +27,8 @@ class Args:
     """predictions of another run on the same samples: adds a paired comparison (this minus that)"""
     mode: Literal["strict", "lenient", "upstream"] | None = None
     """how answers are read; the task's own way when not given"""
+    classes: tuple[str, ...] | None = None
+    """detection: labels that the means go over instead of the published 20 (rft3d samples prints them)"""
     allow_missing: bool = False
     """score samples without prediction as empty answers (and say so) instead of refusing"""
     resamples: int = 1000
@@ -38,7 +40,8 @@ class Args:
 def main(args: Args) -> None:
     from rft3d.evaluation import ScoreConfig, compare_files, score_files, write_json
 
-    config = ScoreConfig(args.mode, args.allow_missing, args.resamples, args.seed)
+    options = {} if args.classes is None else {"classes": list(args.classes)}
+    config = ScoreConfig(args.mode, args.allow_missing, args.resamples, args.seed, options=options)
     result = score_files(args.task, args.samples, args.predictions, config)
     if args.against is not None:
         result["against"] = {

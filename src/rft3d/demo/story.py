@@ -40,7 +40,13 @@ from rft3d.training.sft import train_sft
 ENCODE_BATCH = 16
 
 
-def run_demo(out: Path, quick: bool = False, seed: int = 0, console: Console | None = None) -> Path:
+def run_demo(
+    out: Path,
+    quick: bool = False,
+    seed: int = 0,
+    trackers: Sequence[str] = (),
+    console: Console | None = None,
+) -> Path:
     """Run the whole story in ``out`` and return the report's index page.
 
     A finished or stopped demo in ``out`` is continued when its settings are the same.
@@ -52,7 +58,7 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0, console: Console | N
     console = console or Console(stderr=True)
     config = demo_config(quick, seed)
     run = Run(Path(out), config, console)
-    story = Story(run, config)
+    story = Story(run, config, trackers)
     story.prepare()
     for name in MODELS:
         story.train(name)
@@ -74,6 +80,7 @@ class Story:
 
     run: Run
     config: DemoConfig
+    trackers: Sequence[str] = ()
     corpus: Corpus | None = None
 
     def model_dir(self, name: str) -> Path:
@@ -159,11 +166,20 @@ class Story:
             settings: SFTConfig | RFTConfig
             if name in ("sft", "sft_sft"):
                 settings = self.config.sft if name == "sft" else self.config.more_sft
-                facts["tokens"] = train_sft(policy, self.corpus, settings, stage, console, name)
+                facts["tokens"] = train_sft(
+                    policy, self.corpus, settings, stage, console, name, trackers=self.trackers
+                )
             else:
                 options = self.config.paper_tasks if name == "rft_paper" else self.config.tasks
                 facts["tokens"] = train_rft(
-                    policy, build_tasks(options), self.corpus, self.config.rft, stage, console, name
+                    policy,
+                    build_tasks(options),
+                    self.corpus,
+                    self.config.rft,
+                    stage,
+                    console,
+                    name,
+                    trackers=self.trackers,
                 )
             policy.save(self.model_dir(name))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rft3d.evaluation.clips import BOX_QUESTIONS, ClipConfig, GoldCheck, OnCuts, check_gold, clip_questions
 from rft3d.evaluation.dataset import write_dataset
 from rft3d.evaluation.predict import PredictConfig, load_frames, model_fingerprint, predict
 from rft3d.evaluation.records import (
@@ -27,16 +28,22 @@ from rft3d.evaluation.score import (
 from rft3d.evaluation.stats import Difference, Interval, bootstrap, compare
 
 __all__ = [
+    "BOX_QUESTIONS",
     "HEADLINE",
+    "ClipConfig",
     "Difference",
     "Generation",
+    "GoldCheck",
     "Interval",
+    "OnCuts",
     "Policy",
     "PredictConfig",
     "Prediction",
     "ScoreConfig",
     "ScoredRun",
     "bootstrap",
+    "check_gold",
+    "clip_questions",
     "compare",
     "compare_files",
     "load_frames",

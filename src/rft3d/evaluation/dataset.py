@@ -9,24 +9,32 @@ The samples carry their cameras in ``meta``, so that a report can draw boxes fro
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from rft3d.evaluation.records import with_cameras
 from rft3d.scenes.folder import read_scene, write_scene
 from rft3d.scenes.types import Scene
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import write_samples
-from rft3d.tasks.types import Sample, Task
+from rft3d.tasks.types import Sample
+
+
+class Asks(Protocol):
+    """The part of a task that writes questions."""
+
+    def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]: ...
 
 
 def write_dataset(
     scenes: Iterable[Scene],
     out: str | Path,
     *,
-    tasks: Mapping[str, Task] | None = None,
+    tasks: Mapping[str, Asks] | None = None,
     seed: int = 0,
     with_depth: bool = True,
     file_name: str = "samples.{task}.jsonl",
@@ -46,11 +54,12 @@ def write_dataset(
 
     Raises:
         FileExistsError: ``out`` has something in it.
+        ValueError: a scene id that can't name a folder, or that two scenes share.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists and is not an empty folder; choose another one")
-    chosen: Mapping[str, Task] = {name: make() for name, make in TASKS.items()} if tasks is None else tasks
+    chosen: Mapping[str, Asks] = {name: make() for name, make in TASKS.items()} if tasks is None else tasks
     out.parent.mkdir(parents=True, exist_ok=True)
     staging = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
@@ -75,7 +84,12 @@ def _write_scene(scene: Scene, root: Path, with_depth: bool) -> tuple[str, ...]:
     if not with_depth:
         frames = tuple(replace(frame, depth=None, instances=None) for frame in scene.frames)
         scene = replace(scene, frames=frames)
-    folder = write_scene(scene, root / "scenes" / scene.id)
+    target = root / "scenes" / scene.id
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", scene.id):
+        raise ValueError(f"scene id {scene.id!r} can't name a folder; use letters, digits, _ . -")
+    if target.exists():
+        raise ValueError(f"two scenes have id {scene.id!r}; ids must be unique in a data set")
+    folder = write_scene(scene, target)
     # as a scene that is read from its folder, so that the frames are named by their files
     return tuple(
         Path(frame.rgb).relative_to(root).as_posix()

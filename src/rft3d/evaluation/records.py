@@ -103,10 +103,7 @@ def with_cameras(sample: Sample, scene: Scene, frame_refs: Sequence[str]) -> Sam
 
 def read_predictions(path: str | Path) -> list[Prediction]:
     """The predictions in ``path``, in file order; ValueError names file, line and field of a bad record."""
-    try:
-        return [_prediction_from(record, f"{path}:{number}") for number, record in read_jsonl(path)]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text ({error}); predictions are JSON lines") from error
+    return [_prediction_from(record, f"{path}:{number}") for number, record in read_jsonl(path)]
 
 
 def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:

@@ -6,7 +6,9 @@
          eval/<model>/<task>.predictions.jsonl       answers
          eval/<model>/<task>.scores.json             numbers (made here when missing)
 
-Every part may be missing; only a folder without any of them is an error.
+Every part may be missing; only a folder without any of them is an error. A folder that ``rft3d rooms`` or
+``rft3d samples`` wrote is one too: without ``eval/`` its content is looked for in ``run/`` itself, and
+samples files may be named ``samples.<task>.jsonl``.
 """
 
 from __future__ import annotations
@@ -90,13 +92,14 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
             notes.append(f"stages/{stage.stage}/metrics.jsonl: {stage.skipped} unreadable lines were skipped")
     if not metrics:
         notes.append("no stages/*/metrics.jsonl, so no learning curves")
-    tasks = [_task_runs(name, root / "eval", resamples, notes) for name in TASKS]
+    answers = root / "eval" if (root / "eval").is_dir() else root
+    tasks = [_task_runs(name, answers, root, resamples, notes) for name in TASKS]
     present = tuple(task for task in tasks if task is not None)
     if not present:
         notes.append("no eval/<task>.samples.jsonl, so no results and no samples")
     if not present and not metrics and not stages:
         raise ValueError(
-            f"{root} is not a run folder: it has neither eval/<task>.samples.jsonl "
+            f"{root} is not a run folder: it has neither eval/<task>.samples.jsonl nor samples.<task>.jsonl "
             "nor stages/*/metrics.jsonl nor stages.json"
         )
     return RunFolder(root, config, env, tuple(stages or ()), tuple(metrics), present, tuple(notes))
@@ -121,18 +124,20 @@ def _key(model: str) -> str:
     return model.lower().replace("-", "_").replace("→", "_")
 
 
-def _task_runs(name: str, folder: Path, resamples: int, notes: list[str]) -> TaskRuns | None:
-    samples_path = folder / f"{name}.samples.jsonl"
-    if not samples_path.is_file():
+def _task_runs(name: str, folder: Path, root: Path, resamples: int, notes: list[str]) -> TaskRuns | None:
+    names = (f"{name}.samples.jsonl", f"samples.{name}.jsonl")
+    samples_path = next((folder / file for file in names if (folder / file).is_file()), None)
+    if samples_path is None:
         return None
+    inside = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
     samples = tuple(read_samples(samples_path))
     if not samples:
-        notes.append(f"eval/{samples_path.name} is empty")
+        notes.append(f"{inside}{samples_path.name} is empty")
         return None
     found = sorted(folder.glob(f"*/{name}.predictions.jsonl"), key=lambda path: table_order(path.parent.name))
     if not found:
-        notes.append(f"no eval/<model>/{name}.predictions.jsonl, so no results for {name}")
-    runs = [_model_run(name, samples_path, samples, path, resamples, notes) for path in found]
+        notes.append(f"no {inside}<model>/{name}.predictions.jsonl, so no results for {name}")
+    runs = [_model_run(name, samples_path, samples, path, root, resamples, notes) for path in found]
     return TaskRuns(name, folder, samples, tuple(runs))
 
 
@@ -141,13 +146,15 @@ def _model_run(
     samples_path: Path,
     samples: tuple[Sample, ...],
     path: Path,
+    root: Path,
     resamples: int,
     notes: list[str],
 ) -> ModelRun:
     model = path.parent.name
-    summary = _json(path.with_name(f"{task_name}.scores.json"), notes, optional=True)
+    scores_path = path.with_name(f"{task_name}.scores.json")
+    summary = _json(scores_path, notes, optional=True)
     if summary is None or not {"headline", "metrics", "protocol"} <= summary.keys():
-        notes.append(f"eval/{model}/{task_name}.scores.json was missing; scored for this page")
+        notes.append(f"{scores_path.relative_to(root).as_posix()} was missing; scored for this page")
         config = ScoreConfig(allow_missing=True, resamples=resamples)
         summary = score_files(task_name, samples_path, path, config)
     mode = summary["protocol"].get("mode")

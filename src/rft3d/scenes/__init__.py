@@ -10,6 +10,7 @@ from rft3d.scenes.rooms import RoomConfig, iter_rooms, make_room
 from rft3d.scenes.sources import SOURCES, frame_refs, load_frame_ref
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
 from rft3d.scenes.validate import validate_scene
+from rft3d.scenes.windows import select_frames, sliding_windows, spread_frames
 
 __all__ = [
     "CATE8",
@@ -30,6 +31,9 @@ __all__ = [
     "make_room",
     "read_posed_clip",
     "read_scene",
+    "select_frames",
+    "sliding_windows",
+    "spread_frames",
     "validate_scene",
     "write_scene",
 ]

@@ -92,8 +92,14 @@ def sample_from_record(record: Mapping[str, Any], where: str = "sample") -> Samp
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """``(line number from 1, object)`` for every non-blank line of a UTF-8 file."""
-    with Path(path).open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
+    with Path(path).open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                line = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}:{number}: not UTF-8 text ({error.reason}); one JSON object a line is needed"
+                ) from None
             if not line.strip():
                 continue
             try:

@@ -46,9 +46,6 @@ class SFTConfig:
         default_factory=lambda: {"detection": 1, "grounding": 3, "spatial": 6}
     )
     """How many samples of each task a drawn scene contributes (drawn anew every epoch)."""
-    scene_share: Mapping[str, float] = field(default_factory=dict)
-    """Share of a step's scenes that a task uses (1 where absent): running the frames is what costs, so
-    a task with short answers asks more questions about fewer scenes."""
     task_weights: Mapping[str, float] = field(
         default_factory=lambda: {"detection": 1.0, "grounding": 0.5, "spatial": 0.5}
     )
@@ -57,6 +54,9 @@ class SFTConfig:
     seed: int = 0
     save_every: int = 100
     """Steps between checkpoints; the last step is always saved."""
+    scene_share: Mapping[str, float] = field(default_factory=dict)
+    """Share of a step's scenes that a task uses (1 where absent): running the frames is what costs, so
+    a task with short answers asks more questions about fewer scenes."""
 
 
 @dataclass(frozen=True)

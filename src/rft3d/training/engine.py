@@ -7,6 +7,8 @@ import logging
 import math
 import os
 import shutil
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +74,37 @@ def lr_scale(config: OptimConfig, step: int, steps: int) -> float:
     return config.final + (1 - config.final) * shape
 
 
+@dataclass(frozen=True)
+class Tracking:
+    """Trackers beside ``metrics.jsonl``, through accelerate: ``tensorboard``, ``wandb``, ``trackio`` ...
+
+    ``folder`` is where those that write files put them; ``run`` names the run.
+    """
+
+    trackers: tuple[str, ...]
+    folder: Path
+    run: str
+
+
+def tracking_in(folder: Path, trackers: Sequence[str], run: str) -> Tracking | None:
+    """Tracking for ``trackers``, or None when there are none."""
+    return Tracking(tuple(trackers), folder, run) if trackers else None
+
+
+def _accelerator(tracking: Tracking | None) -> Accelerator:
+    if tracking is None:
+        return Accelerator()
+    with warnings.catch_warnings():  # what it warns of is an error below
+        warnings.simplefilter("ignore", UserWarning)
+        made = Accelerator(log_with=list(tracking.trackers), project_dir=str(tracking.folder))
+    found = {str(getattr(t, "value", t)) for t in made.log_with}
+    missing = [name for name in tracking.trackers if name not in found]
+    if missing:  # accelerate would go on without them
+        raise ValueError(f"tracker {', '.join(missing)} is not installed (accelerate knows no such package here)")
+    made.init_trackers(tracking.run)
+    return made
+
+
 @dataclass
 class Engine:
     """A model with its optimizers under ``accelerate``.
@@ -82,14 +115,25 @@ class Engine:
     policy: Policy
     config: OptimConfig
     steps: int
+    tracking: Tracking | None = None
 
     def __post_init__(self) -> None:
-        self.accelerator = Accelerator()
+        self.accelerator = _accelerator(self.tracking)
         self.policy.model.freeze_encoders()
         optimizers = build_optimizers(self.policy.model, self.config)
         prepared = self.accelerator.prepare(self.policy.model, *optimizers)
         self.network, self.optimizers = prepared[0], list(prepared[1:])
         self.parameters = list(trainable_parameters(self.policy.model).values())
+
+    def track(self, values: dict[str, float], step: int) -> None:
+        """Send one step's metrics to the trackers, if there are any."""
+        if self.tracking is not None:
+            self.accelerator.log(values, step=step)
+
+    def finish(self) -> None:
+        """Flush and close the trackers."""
+        if self.tracking is not None:
+            self.accelerator.end_training()
 
     def backward(self, loss: Tensor) -> None:
         self.accelerator.backward(loss)

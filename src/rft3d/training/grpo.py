@@ -20,7 +20,7 @@ from rft3d.models.prefix import Row, pack
 from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
-from rft3d.training.engine import Engine
+from rft3d.training.engine import Engine, tracking_in
 from rft3d.training.losses import policy_loss, sequence_weights
 from rft3d.training.rollout import Group, rollout, rollout_metrics, step_prompts
 from rft3d.training.runs import MetricsLog, drop_after, progress
@@ -185,6 +185,7 @@ def train_rft(
     title: str = "RFT",
     reference: SpatialQwen | None = None,
     on_step: Callable[[int], None] | None = None,
+    trackers: Sequence[str] = (),
 ) -> int:
     """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model.
 
@@ -193,7 +194,8 @@ def train_rft(
     """
     if config.beta > 0 and reference is None:
         reference = reference_copy(policy.model)
-    engine = Engine(policy, config.optim, config.steps * config.updates_per_rollout)
+    tracking = tracking_in(folder, trackers, title)
+    engine = Engine(policy, config.optim, config.steps * config.updates_per_rollout, tracking)
     start = engine.resume(folder / "checkpoints")
     log = MetricsLog(folder / "metrics.jsonl", start)
     drop_after(folder / "samples.jsonl", start)
@@ -212,6 +214,7 @@ def train_rft(
             metrics |= rollout_metrics(groups)
             metrics |= {"seconds": time.perf_counter() - began, "rollout_seconds": sampled - began}
             log.write(step + 1, metrics)
+            engine.track(metrics, step + 1)
             if config.log_samples_every and step % config.log_samples_every == 0:
                 _log_samples(folder / "samples.jsonl", step + 1, groups)
             update(step + 1, f"reward {metrics['reward']:.3f}")
@@ -219,6 +222,7 @@ def train_rft(
                 engine.save(folder / "checkpoints", step + 1)
             if on_step is not None:
                 on_step(step + 1)
+    engine.finish()
     policy.model.eval()
     return tokens
 

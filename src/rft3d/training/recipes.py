@@ -53,6 +53,8 @@ class Recipe:
     """Options of a task; without an entry, those that the policy was trained with."""
     seed: int = 0
     """Added to the seed of every stage."""
+    trackers: tuple[str, ...] = ()
+    """Trackers beside metrics.jsonl: tensorboard, wandb, trackio ... (their packages must be installed)."""
 
 
 def run_recipe(path: Path, overrides: list[str]) -> None:
@@ -77,7 +79,7 @@ def run_recipe(path: Path, overrides: list[str]) -> None:
         for sample in chain.from_iterable(rows):
             checked_gold(tasks[name], sample)
     settings = dataclasses.asdict(recipe)
-    del settings["out"]  # a moved folder is still the same run
+    del settings["out"], settings["trackers"]  # a moved or otherwise watched run is still the same run
     run = Run(recipe.out, settings)
     corpus = tokenize(policy, tasks, clips.samples, encode_clips(policy, clips, run.console))
     for index, stage in enumerate(recipe.stages):
@@ -87,11 +89,14 @@ def run_recipe(path: Path, overrides: list[str]) -> None:
             policy = load_policy(saved)
             continue
         config = dataclasses.replace(stage, seed=stage.seed + recipe.seed)
+        where, watch = run.stage(name), recipe.trackers
         with run.timed(name) as facts:
             if isinstance(config, SFTConfig):
-                facts["tokens"] = train_sft(policy, corpus, config, run.stage(name), run.console, name)
+                facts["tokens"] = train_sft(policy, corpus, config, where, run.console, name, trackers=watch)
             else:
-                facts["tokens"] = train_rft(policy, tasks, corpus, config, run.stage(name), run.console, name)
+                facts["tokens"] = train_rft(
+                    policy, tasks, corpus, config, where, run.console, name, trackers=watch
+                )
             policy.save(saved)
         print(f"{name}: {saved}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from rft3d.models.policy import Policy
 from rft3d.models.prefix import pack
 from rft3d.training.config import SFTConfig
 from rft3d.training.data import Corpus, Item, choose, draw, shared_rows
-from rft3d.training.engine import Engine
+from rft3d.training.engine import Engine, tracking_in
 from rft3d.training.runs import MetricsLog, progress
 
 
@@ -50,9 +50,11 @@ def train_sft(
     console: Console,
     title: str = "SFT",
     on_step: Callable[[int], None] | None = None,
+    trackers: Sequence[str] = (),
 ) -> int:
     """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model."""
-    engine = Engine(policy, config.optim, config.steps)
+    tracking = tracking_in(folder, trackers, title)
+    engine = Engine(policy, config.optim, config.steps, tracking)
     start = engine.resume(folder / "checkpoints")
     log = MetricsLog(folder / "metrics.jsonl", start)
     tokens = 0
@@ -75,10 +77,12 @@ def train_sft(
                 raise FloatingPointError(f"{title}: the loss became {total} at step {step}")
             metrics |= {"loss": total, "grad_norm": norm, "seconds": time.perf_counter() - began}
             log.write(step + 1, metrics)
+            engine.track(metrics, step + 1)
             update(step + 1, f"loss {total:.3f}")
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
                 engine.save(folder / "checkpoints", step + 1)
             if on_step is not None:
                 on_step(step + 1)
+    engine.finish()
     policy.model.eval()
     return tokens

@@ -1,0 +1,58 @@
+"""``rft3d samples``: questions about real clips and scene folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Args:
+    """Ask every task about a real clip, or about scene folders that you wrote.
+
+    Writes the frames and samples.detection.jsonl, samples.grounding.jsonl, samples.spatial.jsonl;
+    checks that the gold answers earn full marks; prints the labels for rft3d score --classes.
+    Predictions in OUT/<model>/<task>.predictions.jsonl are shown by rft3d report OUT.
+    """
+
+    source: Literal["posed_clip", "folder"]
+    """format of PATH (docs/data.md)"""
+    path: Path
+    """folder of the clip, or a scene folder or a folder of them"""
+    out: Path
+    """folder to write; must not exist yet or be empty"""
+    frames: int = 4
+    """frames of every question (official: detection 4; grounding and spatial 32)"""
+    stride: int = 1
+    """clip frames from one frame of a detection window to the next"""
+    windows: int = 10
+    """at most so many detection windows of a scene, evenly spaced, each showing an object"""
+    decimals: int = 2
+    """of the gold answers that are checked; the samples themselves keep full precision"""
+    seed: int = 0
+    """which spatial questions are drawn"""
+
+
+def main(args: Args) -> None:
+    import shlex
+
+    from rft3d.evaluation import ClipConfig, check_gold, clip_questions, make_task, write_dataset
+    from rft3d.scenes import SOURCES
+    from rft3d.tasks import read_samples
+
+    if not 0 <= args.decimals <= 9:
+        raise ValueError(f"--decimals must be in 0..9, got {args.decimals}")
+    questions = clip_questions(ClipConfig(args.frames, args.stride, args.windows))
+    scenes = SOURCES[args.source](args.path)
+    counts = write_dataset(scenes, args.out, tasks=questions, seed=args.seed, with_depth=False)
+    print(f"{args.out}: " + ", ".join(f"{n} {task} samples" for task, n in counts.items()))
+    labels = set()
+    for task in counts:
+        options = {"decimals": args.decimals} if task != "spatial" else {}
+        samples = list(read_samples(args.out / f"samples.{task}.jsonl"))
+        gold = check_gold(make_task(task, options=options), samples)
+        iou = "" if gold.least_iou is None else f"; least IoU {gold.least_iou:.3f}, {args.decimals} decimals"
+        print(f"gold answers, {task}: full marks in {gold.full} of {gold.samples}{iou}")
+        labels |= {row["label"] for sample in samples for row in sample.truth.get("boxes", [])}
+    print(f"labels: --classes {' '.join(map(shlex.quote, sorted(labels)))}")
