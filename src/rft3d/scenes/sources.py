@@ -87,6 +87,17 @@ def _room(seed: int, config: RoomConfig) -> Scene:
     return make_room(seed, config)
 
 
+@lru_cache(maxsize=256)
+def _picture(path: Path, _mtime_ns: int, _size: int) -> NDArray[np.uint8]:
+    """A picture file, read-only: many questions in a row are about the same few frames."""
+    pixels = read_image(path)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    pixels = np.array(pixels, dtype=np.uint8, order="C")
+    pixels.flags.writeable = False
+    return pixels
+
+
 def load_frame_ref(
     ref: str, root: Path | str | None = None, config: RoomConfig | None = None
 ) -> NDArray[np.uint8]:
@@ -114,7 +125,5 @@ def load_frame_ref(
         raise ValueError(
             f"frame reference {ref!r}: no picture at {path}; give the folder it is relative to as root"
         )
-    pixels = read_image(path)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return np.ascontiguousarray(pixels, dtype=np.uint8)
+    status = path.stat()
+    return _picture(path, status.st_mtime_ns, status.st_size)
