@@ -129,7 +129,7 @@ class SpatialQwen(Qwen2_5_VLForConditionalGeneration):
             geometry = VGGTConfig(**(config.geometry_encoder or {}))
             self.geometry_encoder = nn.ModuleDict({"vggt": VGGT(geometry)})
             self.geometry_merger = GeometryMerger(
-                2 * geometry.embed_dim, config.geometry_merger_hidden_dim, config.text_config.hidden_size
+                2 * geometry.embed_dim, config.geometry_merger_hidden_dim, self.lm_head.in_features
             )
         self.register_buffer("suppressed", torch.zeros(0, dtype=torch.long), persistent=False)
         self.set_attn_implementation({"text_config": ATTENTION})

@@ -72,7 +72,7 @@ def generate(
     device = model.lm_head.weight.device
     packed = pack([Row(row.prefix, row.positions, [], []) for row in prefixes], pad_id).to(device)
     cache = PrefixCache(
-        model.config.text_config.num_hidden_layers, packed.layout.prefix_valid, sampling.max_new_tokens
+        len(model.model.language_model.layers), packed.layout.prefix_valid, sampling.max_new_tokens
     )
     logits = model.prefill(packed, list(features), cache).repeat_interleave(rows_per_prefix, 0)
     decoder = _Decoder(packed, keys, rows_per_prefix, sampling, stop_ids, pad_id, device)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from transformers.utils import logging as hf_logging
 from rft3d.models.fusion import FrozenFeatures, SpatialQwen
 from rft3d.models.generate import Completion, Sampling, generate
 from rft3d.models.prefix import Row
-from rft3d.models.tokens import VISUAL_SPECIALS, mrope_positions, prompt_ids
+from rft3d.models.tokens import VISUAL_SPECIALS, mrope_positions, prompt_ids, token_id
 from rft3d.prompts import Prompt
 
 META = "rft3d_policy.json"
@@ -72,8 +72,7 @@ class Policy:
         width, height = self.frame_size
         if width % 28 or height % 28:
             raise ValueError(f"frame_size={self.frame_size} must be multiples of 28 (patch 14, 2x2 merge)")
-        ids = self.tokenizer.convert_tokens_to_ids(list(VISUAL_SPECIALS))
-        self.model.suppress(list(ids))
+        self.model.suppress([token_id(self.tokenizer, token) for token in VISUAL_SPECIALS])
 
     @property
     def device(self) -> torch.device:
@@ -81,11 +80,11 @@ class Policy:
 
     @property
     def pad_id(self) -> int:
-        return self.tokenizer.convert_tokens_to_ids("<|endoftext|>")  # pyright: ignore[reportReturnType]
+        return token_id(self.tokenizer, "<|endoftext|>")
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        return frozenset(self.tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"]))
+        return frozenset(token_id(self.tokenizer, token) for token in ("<|im_end|>", "<|endoftext|>"))
 
     def prepare(self, frames: Sequence[NDArray[np.uint8]]) -> Tensor:
         """``(S, 3, H, W)`` float in [0, 1] at ``frame_size`` (bicubic); frames are ``(h, w, 3)`` uint8."""
@@ -136,8 +135,8 @@ class Policy:
         """The prompt's token ids and positions, without continuations; ``grid`` of its frames' features."""
         per_frame = [h * w // 4 for _, h, w in grid.tolist()]
         ids = prompt_ids(self.tokenizer, self._encode_cached, prompt, per_frame)
-        image = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
-        return Row(ids, mrope_positions(ids, image, grid), [], [])  # pyright: ignore[reportArgumentType]
+        image = token_id(self.tokenizer, "<|image_pad|>")
+        return Row(ids, mrope_positions(ids, image, grid), [], [])
 
     def answer_ids(self, text: str) -> list[int]:
         """Token ids of an answer with its stop token."""
@@ -206,10 +205,11 @@ def load_spatial_qwen(path: Path, device: str = "cpu") -> Policy:
     """Load what :meth:`Policy.save` wrote; ValueError when tensors are missing."""
     meta = json.loads((path / META).read_text(encoding="utf-8"))
     with _without_bars():
-        model, info = SpatialQwen.from_pretrained(path, output_loading_info=True)
+        loaded: Any = SpatialQwen.from_pretrained(path, output_loading_info=True)
+        model, info = cast("tuple[SpatialQwen, dict[str, Any]]", loaded)
     missing = sorted(info["missing_keys"])
     if missing:
         raise ValueError(f"{path}: the checkpoint lacks {len(missing)} tensors, e.g. {missing[:3]}")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
     width, height = meta["frame_size"]
-    return Policy(model.to(device).eval(), tokenizer, (width, height), meta["task_options"])  # pyright: ignore[reportArgumentType]
+    return Policy(model.to(torch.device(device)).eval(), tokenizer, (width, height), meta["task_options"])

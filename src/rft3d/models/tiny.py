@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
 from rft3d.models.policy import Policy
+from rft3d.models.tokens import token_id
 from rft3d.models.vggt import VGGTConfig
 
 
@@ -40,8 +41,8 @@ def build_tiny(
     task_options: dict[str, dict[str, Any]] | None = None,
 ) -> Policy:
     """A freshly initialised tiny policy; the same seed gives the same weights."""
-    ids: dict[str, int] = {
-        name: tokenizer.convert_tokens_to_ids(token)  # pyright: ignore[reportAssignmentType]
+    ids: dict[str, Any] = {
+        name: token_id(tokenizer, token)
         for name, token in (
             ("image_token_id", "<|image_pad|>"),
             ("video_token_id", "<|video_pad|>"),
@@ -49,7 +50,7 @@ def build_tiny(
             ("vision_end_token_id", "<|vision_end|>"),
         )
     }
-    pad, start, end = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    pad, start, end = (token_id(tokenizer, t) for t in ("<|endoftext|>", "<|im_start|>", "<|im_end|>"))
     half = config.hidden // config.heads // 2
     temporal = half // 4
     rest = half - temporal

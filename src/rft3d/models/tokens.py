@@ -83,6 +83,14 @@ def byte_tokenizer(tokens: Sequence[str] = ()) -> PreTrainedTokenizerFast:
 Encode = Callable[[str], Sequence[int]]
 
 
+def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    """The id of one special token; ValueError when the tokenizer lacks it."""
+    found = tokenizer.convert_tokens_to_ids(token)
+    if not isinstance(found, int) or found == tokenizer.unk_token_id:
+        raise ValueError(f"the tokenizer has no token {token!r}; a Qwen2.5-VL tokenizer is needed")
+    return found
+
+
 def prompt_ids(
     tokenizer: PreTrainedTokenizerBase, encode: Encode, prompt: Prompt, tokens_per_frame: Sequence[int]
 ) -> list[int]:
@@ -94,7 +102,7 @@ def prompt_ids(
     if len(tokens_per_frame) != prompt.frames:
         raise ValueError(f"the prompt has {prompt.frames} frames but features hold {len(tokens_per_frame)}")
     ids = [*encode(f"<|im_start|>system\n{prompt.system}<|im_end|>\n<|im_start|>user\n{segments[0]}")]
-    image = int(tokenizer.convert_tokens_to_ids("<|image_pad|>"))  # pyright: ignore[reportArgumentType]
+    image = token_id(tokenizer, "<|image_pad|>")
     start, end = encode("<|vision_start|>")[0], encode("<|vision_end|>")[0]
     for count, segment in zip(tokens_per_frame, segments[1:], strict=True):
         ids += [start, *[image] * count, end, *encode(segment)]

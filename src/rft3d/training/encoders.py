@@ -113,7 +113,7 @@ def pretrain_encoders(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         heads = DenseHeads(
-            model.config.text_config.hidden_size,
+            model.lm_head.in_features,
             2 * model.vggt.config.embed_dim,
             clips[0].classes.shape[-1],
         )

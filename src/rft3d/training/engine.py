@@ -100,9 +100,7 @@ def _accelerator(tracking: Tracking | None) -> Accelerator:
     found = {str(getattr(t, "value", t)) for t in made.log_with}
     missing = [name for name in tracking.trackers if name not in found]
     if missing:  # accelerate would go on without them
-        raise ValueError(
-            f"tracker {', '.join(missing)} is not installed (accelerate knows no such package here)"
-        )
+        raise ValueError(f"tracker {', '.join(missing)} is not installed, or accelerate does not know it")
     made.init_trackers(tracking.run)
     return made
 

@@ -1,0 +1,61 @@
+"""Tokenizer, chat layout and positions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rft3d.models.policy import Policy
+from rft3d.models.tokens import byte_tokenizer, train_tokenizer
+from rft3d.prompts import Prompt
+
+TEXT = 'Say it. ```json\n[\n\t{"label": "chair", "bbox_3d": [1.2, 3.4, -5.1]}\n]```'
+
+
+def test_phrases_and_numbers_become_single_tokens() -> None:
+    tokenizer = train_tokenizer([TEXT] * 30, ["chair", "table"])
+    ids = tokenizer.encode(TEXT, add_special_tokens=False)
+    pieces = [tokenizer.decode([i]) for i in ids]
+    assert "".join(pieces) == TEXT
+    assert ", 3.4" in pieces and "chair" in pieces and len(ids) < 15
+    assert len(byte_tokenizer().encode(TEXT, add_special_tokens=False)) == len(TEXT)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=60))
+def test_every_text_decodes_to_itself(text: str) -> None:
+    tokenizer = train_tokenizer([TEXT] * 30, ["chair"])
+    if "<|" not in text:
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_positions_equal_transformers(policy: Policy, clips, frames: int) -> None:
+    features = policy.encode([clips[0][:frames]])[0]
+    row = policy.row(Prompt("Frame <image>" * frames + "What?", frames), features.grid)
+    ids = torch.tensor([row.prefix])
+    image = policy.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    expected, _ = policy.model.model.get_rope_index(ids, (ids == image).int(), features.grid)
+    assert torch.equal(row.positions, expected[:, 0])
+
+
+def test_a_saved_policy_says_the_same(policy: Policy, clips, tmp_path) -> None:
+    from rft3d.models import load_policy
+
+    policy.save(tmp_path / "m")
+    prompts = [Prompt("<image>" * 4 + "Detect the boxes.", 4), Prompt("<image>" * 3 + "Where?", 3)]
+    first = policy.generate_texts(prompts, clips, max_new_tokens=9)
+    assert load_policy(tmp_path / "m").generate_texts(prompts, clips, max_new_tokens=9) == first
+    with pytest.raises(FileNotFoundError, match="holds no rft3d_policy"):
+        load_policy(tmp_path)
+
+
+def test_frames_are_encoded_once(policy: Policy, clips) -> None:
+    calls = []
+    policy.model.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))
+    prompts = [Prompt("<image>" * 4 + "One?", 4), Prompt("<image>" * 4 + "Two?", 4)]
+    policy.generate_texts(prompts, [clips[0], clips[0]], max_new_tokens=3)
+    policy.generate_texts(prompts[:1], [clips[0]], max_new_tokens=3)
+    assert len(calls) == 1
