@@ -212,4 +212,5 @@ def load_spatial_qwen(path: Path, device: str = "cpu") -> Policy:
         raise ValueError(f"{path}: the checkpoint lacks {len(missing)} tensors, e.g. {missing[:3]}")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
     width, height = meta["frame_size"]
-    return Policy(model.to(torch.device(device)).eval(), tokenizer, (width, height), meta["task_options"])
+    torch.nn.Module.to(model, torch.device(device))
+    return Policy(model.eval(), tokenizer, (width, height), meta["task_options"])
