@@ -1,4 +1,4 @@
-"""The demo's closing table: every model on every task, with intervals, and the paired verdict."""
+"""The demo's closing table: every model on every task, with intervals; the report has the paired one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-
-from rft3d.report.run_folder import title_of
 
 COLUMNS = (
     ("detection", "f1@0.25", "F1"),
@@ -22,6 +21,10 @@ COLUMNS = (
 )
 
 
+SHORT = {"sft": "SFT", "sft_sft": "SFT→SFT", "rft_paper": "RFT paper", "rft_matched": "RFT matched"}
+"""Models in the table's order, by names that fit a narrow terminal."""
+
+
 def read_scores(root: Path) -> dict[str, dict[str, Any]]:
     """``scores[model][task]`` of a run folder."""
     found: dict[str, dict[str, Any]] = {}
@@ -32,20 +35,21 @@ def read_scores(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def print_results(root: Path, console: Console) -> None:
-    """Print the table of run ``root``; percentages with 95 % bootstrap intervals over rooms."""
-    from rft3d.demo.story import MODELS
-
+    """Print the table of run ``root``: percentages and half the width of their 95 % intervals over rooms."""
     scores = read_scores(root)
     counts = next(iter(scores.values()))
-    table = Table(title="held-out rooms, % [95 % interval]")
-    table.add_column("model")
-    for task, _, label in COLUMNS:
-        table.add_column(f"{label}\n{task}", justify="right")
-    for model in MODELS:
+    table = Table(
+        title="held-out rooms, % ± half the 95 % interval",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("model", no_wrap=True)
+    for _, _, label in COLUMNS:
+        table.add_column(label, justify="right", no_wrap=True)
+    for model, short in SHORT.items():
         if model in scores:
-            table.add_row(
-                title_of(model), *(_cell(scores[model], task, metric) for task, metric, _ in COLUMNS)
-            )
+            table.add_row(short, *(_cell(scores[model], task, metric) for task, metric, _ in COLUMNS))
     console.print(table)
     rooms = max(entry["scenes"] for entry in counts.values())
     asked = ", ".join(f"{entry['samples']} {task}" for task, entry in counts.items())
@@ -62,4 +66,4 @@ def _cell(scores: dict[str, Any], task: str, metric: str) -> str:
         return "-"
     if interval is None or interval["low"] is None:
         return f"{100 * value:.1f}"
-    return f"{100 * value:.1f}\n[{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+    return f"{100 * value:.1f}±{50 * (interval['high'] - interval['low']):.1f}"
