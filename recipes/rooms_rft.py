@@ -6,7 +6,8 @@ Command::
     rft3d train recipes/rooms_rft.py --out runs/kl --stages.0.beta 0.02    # with a KL to stage 1
 
 Hardware: two CPU cores, 4 GiB.
-Time and expected number: not measured yet. The demo's own RFT (README) is the same stage on easier rooms.
+Time: not measured yet.
+Expected: not measured yet; the demo's own RFT (README) is the same stage on easier rooms.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ Command::
     rft3d train recipes/rooms_sft.py --model runs/demo/models/sft
 
 Hardware: two CPU cores, 4 GiB.
-Time and expected number: not measured yet. The demo's own SFT (README) is the same stage on easier rooms.
+Time: not measured yet.
+Expected: not measured yet; the demo's own SFT (README) is the same stage on easier rooms.
 """
 
 from __future__ import annotations
