@@ -22,7 +22,7 @@ from rft3d.models.policy import Policy
 from rft3d.training.config import OptimConfig
 from rft3d.training.data import draw
 from rft3d.training.dense import DenseClip
-from rft3d.training.engine import lr_scale
+from rft3d.training.engine import lr_scale, step_all, with_peaks
 from rft3d.training.runs import MetricsLog, progress
 
 
@@ -94,10 +94,7 @@ def _optimizers(modules: Sequence[nn.Module], config: OptimConfig) -> list[torch
                 adjust_lr_fn="original",
             )
         )
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
-    return optimizers
+    return with_peaks(optimizers)
 
 
 def pretrain_encoders(
@@ -138,11 +135,7 @@ def pretrain_encoders(
             )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, config.optim.max_grad_norm)
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = group["peak_lr"] * lr_scale(config.optim, step, config.steps)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+            step_all(optimizers, lr_scale(config.optim, step, config.steps))
             values = {k: float(v.detach()) for k, v in losses.items()}
             recent = [*recent[-19:], values]
             log.write(

@@ -56,10 +56,24 @@ def build_optimizers(model: nn.Module, config: OptimConfig) -> list[torch.optim.
                 adjust_lr_fn="original",
             )
         )
+    return with_peaks(optimizers)
+
+
+def with_peaks(optimizers: list[torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:
+    """Remember the learning rates as peaks, which :func:`step_all` scales."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
     return optimizers
+
+
+def step_all(optimizers: Sequence[torch.optim.Optimizer], scale: float) -> None:
+    """Update at ``scale`` times the peak learning rates and drop the gradients."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * scale
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
 def lr_scale(config: OptimConfig, step: int, steps: int) -> float:
@@ -142,12 +156,7 @@ class Engine:
         """Clip, update, reset; returns the gradient norm before clipping."""
         limit = self.config.max_grad_norm or math.inf
         norm = self.accelerator.clip_grad_norm_(self.parameters, limit)
-        scale = lr_scale(self.config, step, self.steps)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * scale
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        step_all(self.optimizers, lr_scale(self.config, step, self.steps))
         return float(norm) if norm is not None else 0.0
 
     def save(self, folder: Path, step: int) -> None:
