@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rft3d.models.policy import Policy
-from rft3d.models.tokens import byte_tokenizer, train_tokenizer
+from rft3d.models.tokens import byte_tokenizer, number_values, train_tokenizer
 from rft3d.prompts import Prompt
 
 TEXT = 'Say it. ```json\n[\n\t{"label": "chair", "bbox_3d": [1.2, 3.4, -5.1]}\n]```'
@@ -19,8 +19,24 @@ def test_phrases_and_numbers_become_single_tokens() -> None:
     ids = tokenizer.encode(TEXT, add_special_tokens=False)
     pieces = [tokenizer.decode([i]) for i in ids]
     assert "".join(pieces) == TEXT
-    assert ", 3.4" in pieces and "chair" in pieces and len(ids) < 15
+    assert ", 3.4" in pieces and len(ids) < 15
+    assert 'chair", "bbox_3d": [' in pieces  # a quoted word takes the skeleton along, its digit included
+    assert len(tokenizer.encode("The chair", add_special_tokens=False)) == 4  # T h e, and one for " chair"
     assert len(byte_tokenizer().encode(TEXT, add_special_tokens=False)) == len(TEXT)
+
+
+def test_number_tokens_have_values() -> None:
+    tokenizer = train_tokenizer([TEXT] * 30, ["chair"])
+    values = {str(tokenizer.decode([i])): v for i, v in number_values(tokenizer).items()}
+    assert values[", -5.1"] == -5.1 and values["1.2"] == 1.2 and values["7"] == 7.0
+    assert not any("bbox" in token or "chair" in token for token in values)
+
+
+def test_close_numbers_start_close(policy: Policy) -> None:
+    weight = policy.model.get_input_embeddings().weight.detach()
+    (a,), (b,), (c,) = (policy.tokenizer.encode(t, add_special_tokens=False) for t in "459")
+    cosine = torch.cosine_similarity
+    assert cosine(weight[a], weight[b], 0) > cosine(weight[a], weight[c], 0) + 0.1
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=60))

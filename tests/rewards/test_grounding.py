@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rft3d.answers import FrameBox
-from rft3d.rewards import grounding_frame, grounding_iou
+from rft3d.rewards import grounding_frame, grounding_hit, grounding_iou
 
 # Frame 0 is the world; frame 1 stands 2 m along x; frame 2 is turned a quarter about z (x -> y).
 POSES = np.stack([np.eye(4)] * 3)
@@ -67,3 +67,10 @@ def test_iou_reasons_and_errors() -> None:
 @given(st.lists(st.floats(-1e308, 1e308), min_size=9, max_size=9), st.integers(0, 2))
 def test_any_finite_box_scores(box: list[float], frame: int) -> None:
     assert 0 <= grounding_iou(FrameBox(frame, tuple(box)), WORLD, POSES).value <= 1
+
+
+@pytest.mark.parametrize(("iou", "hit"), [(0.25, 1.0), (0.2499, 0.0), (1.0, 1.0), (0.0, 0.0)])
+def test_a_hit_is_inclusive(iou: float, hit: float) -> None:
+    part = grounding_hit(iou)
+    assert (part.name, part.value) == ("acc@0.25", hit)
+    assert part.reason.startswith(f"IoU {iou:.3f} ")

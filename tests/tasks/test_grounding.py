@@ -104,3 +104,17 @@ def test_max_per_scene_draws_by_seed(scene: Scene, frame_refs: list[str]) -> Non
     drawn = {seed: task.samples(scene, frame_refs, seed)[0].id for seed in range(8)}
     assert len(set(drawn.values())) > 1
     assert task.samples(scene, frame_refs, 3)[0].id == drawn[3]
+
+
+def test_the_metric_reward_does_not_look_at_the_frame(scene: Scene, frame_refs: list[str]) -> None:
+    task = Grounding(reward="metric")
+    sample = task.samples(scene, frame_refs, 0)[0]
+    score = task.score(task.gold(sample), sample)
+    assert {p.name: p.value for p in score.parts} == pytest.approx(
+        {"format": 1.0, "acc@0.25": 1.0, "iou": score.details["iou"]}
+    )
+    far = FrameBox(sample.truth["frame"], (50.0, 50.0, 50.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0))
+    assert [p.value for p in task.score(render_frame_box(far), sample).parts] == [1.0, 0.0, 0.0]
+    assert Grounding(reward="paper").score(render_frame_box(far), sample).total == 2.0  # paid for the frame
+    with pytest.raises(ValueError, match=r"Grounding\.reward"):
+        Grounding(reward="both")  # type: ignore[arg-type]

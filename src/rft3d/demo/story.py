@@ -128,7 +128,7 @@ class Story:
             )
             clips: list[DenseClip] = [room.clip for room in rooms]
             facts["last"] = pretrain_encoders(
-                policy, clips, self.config.encoder, self.run.stage("encoders"), self.run.console
+                policy, clips, CATE20, self.config.encoder, self.run.stage("encoders"), self.run.console
             )
             facts["vocabulary"] = len(tokenizer)
             facts["parameters"] = _parameter_counts(policy)

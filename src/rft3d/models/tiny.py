@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
 from rft3d.models.policy import Policy
-from rft3d.models.tokens import token_id
+from rft3d.models.tokens import number_values, special_ids, token_id
 from rft3d.models.vggt import VGGTConfig
 
 
@@ -41,15 +43,6 @@ def build_tiny(
     task_options: dict[str, dict[str, Any]] | None = None,
 ) -> Policy:
     """A freshly initialised tiny policy; the same seed gives the same weights."""
-    ids: dict[str, Any] = {
-        name: token_id(tokenizer, token)
-        for name, token in (
-            ("image_token_id", "<|image_pad|>"),
-            ("video_token_id", "<|video_pad|>"),
-            ("vision_start_token_id", "<|vision_start|>"),
-            ("vision_end_token_id", "<|vision_end|>"),
-        )
-    }
     pad, start, end = (token_id(tokenizer, t) for t in ("<|endoftext|>", "<|im_start|>", "<|im_end|>"))
     half = config.hidden // config.heads // 2
     temporal = half // 4
@@ -100,9 +93,29 @@ def build_tiny(
         use_geometry_encoder=config.use_geometry,
         geometry_encoder=geometry.to_dict(),
         geometry_merger_hidden_dim=config.merger_hidden,
-        **ids,
+        **special_ids(tokenizer),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SpatialQwen(full)
+        _initialise_embeddings(model.lm_head.weight, tokenizer)  # tied: the same rows read and write
     return Policy(model, tokenizer, config.frame_size, task_options or {})
+
+
+def _initialise_embeddings(weight: Tensor, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Rows of norm one on average; numbers lie on a smooth curve, so that 1.4 starts out close to 1.5.
+
+    A stand-in for what a pretrained language model knows about numbers: Fourier features of the value
+    (wavelengths from 0.5 to 25), turned by a random rotation and mixed with the row's own random start,
+    so that `3`, `3.0` and `, 3.0` stay apart.
+    """
+    hidden = weight.shape[1]
+    values = number_values(tokenizer)
+    waves = torch.linspace(math.log(2 * math.pi / 25), math.log(2 * math.pi / 0.5), hidden // 2).exp()
+    with torch.no_grad():
+        weight.normal_(std=hidden**-0.5)
+        rotation = torch.linalg.qr(torch.randn(2 * len(waves), hidden)).Q
+        ids = torch.tensor(list(values), dtype=torch.long)
+        phases = torch.tensor(list(values.values()))[:, None] * waves
+        curve = torch.cat([phases.cos(), phases.sin()], -1) @ rotation / len(waves) ** 0.5
+        weight[ids] = curve + 0.3 * weight[ids]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +27,10 @@ SPECIALS = (
 VISUAL_SPECIALS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 
 # What varies from text to text: numbers (with the separator before them, so that a box is nine tokens)
-# and words. Everything between them that repeats often becomes one token of its own.
-_NUMBER = re.compile(r"(?:, )?-?\d+(?:\.\d+)?")
+# and words. Everything between them that repeats often becomes one token of its own. The 3 of
+# "bbox_3d" is no number: it stands beside a letter.
+_NUMBER = re.compile(r"(?:, )?(?<![\w.])-?\d+(?:\.\d+)?(?![A-Za-z\d])")
+_VALUE = re.compile(r"(?:, )?(-?\d+(?:\.\d+)?)")
 
 
 def train_tokenizer(
@@ -37,7 +40,9 @@ def train_tokenizer(
 
     Long constant passages (the wording of a prompt, the skeleton of a JSON answer) become single
     tokens, and so does every frequent number; anything else falls back to bytes, so every text has an
-    encoding and decodes to itself.
+    encoding and decodes to itself. A quoted word takes the skeleton after it along
+    (``chair", "bbox_3d": [``), as merges of a trained tokenizer would: the numbers that follow then
+    stand right behind the word that says where to look, and a tiny model finds that in half the time.
 
     Args:
         texts: prompts and answers of the training rooms.
@@ -51,17 +56,31 @@ def train_tokenizer(
     phrases: Counter[str] = Counter()
     numbers: Counter[str] = Counter()
     for text in texts:
-        position = 0
+        position, word_before = 0, ""
         for match in splitter.finditer(text):
-            phrases[text[position : match.start()]] += 1
-            if _NUMBER.fullmatch(match.group()):
-                numbers[match.group()] += 1
+            passage, found = text[position : match.start()], match.group()
+            quoted = bool(word_before) and passage.startswith('"') and not word_before.startswith(" ")
+            phrases[word_before + passage if quoted else passage] += 1
+            is_number = _VALUE.fullmatch(found) is not None
+            if is_number:
+                numbers[found] += 1
+            word_before = "" if is_number else found
             position = match.end()
         phrases[text[position:]] += 1
     kept = [p for p, n in sorted(phrases.items()) if n >= phrase_count and len(p) > 1]
     kept += [p for p, n in sorted(numbers.items()) if n >= number_count and len(p) > 1]
     kept += [form for w in sorted(set(words)) for form in (w, f" {w}", f" {w}s")]
     return byte_tokenizer(list(dict.fromkeys(kept)))
+
+
+def number_values(tokenizer: PreTrainedTokenizerBase) -> dict[int, float]:
+    """``{token id: value}`` of every token that is a whole number as texts write it."""
+    values: dict[int, float] = {}
+    for index in range(len(tokenizer)):
+        match = _VALUE.fullmatch(str(tokenizer.decode([index])).strip())
+        if match:
+            values[index] = float(match.group(1))
+    return values
 
 
 def byte_tokenizer(tokens: Sequence[str] = ()) -> PreTrainedTokenizerFast:
@@ -89,6 +108,17 @@ def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     if not isinstance(found, int) or found == tokenizer.unk_token_id:
         raise ValueError(f"the tokenizer has no token {token!r}; a Qwen2.5-VL tokenizer is needed")
     return found
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """The special tokens' ids under the names that a config has for them."""
+    names = {
+        "image_token_id": "<|image_pad|>",
+        "video_token_id": "<|video_pad|>",
+        "vision_start_token_id": "<|vision_start|>",
+        "vision_end_token_id": "<|vision_end|>",
+    }
+    return {name: token_id(tokenizer, token) for name, token in names.items()}
 
 
 def prompt_ids(

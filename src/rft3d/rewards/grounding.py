@@ -50,3 +50,12 @@ def grounding_iou(
     box_world = transform_boxes(poses[answer.frame], np.array([answer.box], dtype=np.float64))
     value = float(box_iou(box_world, truth[None])[0, 0])
     return Part("iou", value, f"IoU {value:.3f} in the world, by the camera of frame {answer.frame}")
+
+
+def grounding_hit(iou: float, threshold: float = 0.25) -> Part:
+    """1 where the answer counts for Acc@``threshold`` (IoU >= threshold, as ScanRefer counts), else 0.
+
+    Not in the paper: what its detection reward has in F1@0.25, for grounding.
+    """
+    hit = iou >= threshold
+    return Part(f"acc@{threshold:g}", float(hit), f"IoU {iou:.3f} {'>=' if hit else '<'} {threshold:g}")

@@ -18,18 +18,18 @@ The answer's box is moved to the world by the camera of the frame that the answe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from rft3d.answers import FrameBox, ParseFailure, ParseMode, parse_frame_box, render_frame_box
 from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
-from rft3d.rewards import Score, format_part, grounding_frame, grounding_iou, zero_parts
+from rft3d.rewards import Score, format_part, grounding_frame, grounding_hit, grounding_iou, zero_parts
 from rft3d.scenes.types import Expression, Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, mean, never_flat
+from rft3d.tasks._shared import TRUNCATED, checked_refs, never_flat, summed
 from rft3d.tasks.types import Sample
 
 PROMPT = (
@@ -39,7 +39,8 @@ PROMPT = (
     'Output a JSON dictionary with the frame index in "frame" and its 3D bounding box in "bbox_3d" in the '
     "frame's coordinates.\n"
 )
-_PARTS = ("format", "frame", "iou")
+_PARTS = {"paper": ("format", "frame", "iou"), "metric": ("format", "acc@0.25", "iou")}
+_GROUPS: dict[bool | None, str] = {None: "", True: "/unique", False: "/multiple"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class Grounding:
         canonical: write each box in that one of its 24 equivalent forms whose rotation is nearest to none.
         max_per_scene: at most so many descriptions of a scene, drawn by ``seed``; None: all.
         mode: how the answer is read; the format part always needs ``strict``.
+        reward: parts of the score. ``paper``: format + frame + IoU; ``metric``: format + Acc@0.25 + IoU.
+            The official number does not look at the frame by itself, and on short clips the frame part
+            pays for always naming a middle one (``docs/log.md``).
     """
 
     decimals: int = 2
@@ -59,8 +63,13 @@ class Grounding:
     canonical: bool = True
     max_per_scene: int | None = None
     mode: ParseMode = "lenient"
+    reward: Literal["paper", "metric"] = "paper"
 
     name: ClassVar[str] = "grounding"
+
+    def __post_init__(self) -> None:
+        if self.reward not in _PARTS:
+            raise ValueError(f"Grounding.reward must be one of {', '.join(_PARTS)}, got {self.reward!r}")
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample for each description whose object some frame shows."""
@@ -123,19 +132,21 @@ class Grounding:
         return answer
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
-        """Parts ``format``, ``frame`` and ``iou``, weight 1 each; truncated text earns 0."""
+        """Three parts as ``reward`` says, weight 1 each; truncated text earns 0."""
         truth: dict[str, Any] = sample.truth
         nothing: dict[str, object] = {"iou": 0.0, "frame": None, "true_frame": truth["frame"]}
         if truncated:
-            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True, details=nothing)
+            return Score(zero_parts(_PARTS[self.reward], TRUNCATED), truncated=True, details=nothing)
         answer = self.parse(text, sample)
         if isinstance(answer, ParseFailure):
-            return Score(zero_parts(_PARTS, answer.reason), answer, details=nothing)
+            return Score(zero_parts(_PARTS[self.reward], answer.reason), answer, details=nothing)
         strict = self.parse(text, sample, "strict")
         iou = grounding_iou(answer, truth["box_world"], np.array(truth["T_world_camera"]))
         parts = (
             format_part(strict if isinstance(strict, ParseFailure) else None),
-            grounding_frame(answer.frame, truth["frame"], self.tau),
+            grounding_frame(answer.frame, truth["frame"], self.tau)
+            if self.reward == "paper"
+            else grounding_hit(iou.value),
             iou,
         )
         return Score(parts, details={"iou": iou.value, "frame": answer.frame, "true_frame": truth["frame"]})
@@ -147,20 +158,35 @@ class Grounding:
         in the scene, ``.../multiple``: the others. The frame is not scored by the official number.
         None where there is no sample.
         """
-        details: list[dict[str, Any]] = [dict(score.details) for score in scores]
-        groups = {
-            "": details,
-            "/unique": [d for s, d in zip(samples, details, strict=True) if s.meta.get("unique") is True],
-            "/multiple": [d for s, d in zip(samples, details, strict=True) if s.meta.get("unique") is False],
-        }
+        return self.metric_from(summed(self.pool(*pair) for pair in zip(samples, scores, strict=True)))
+
+    def pool(self, sample: Sample, score: Score) -> dict[str, float]:
+        """What one answer adds to the sums of :meth:`metric_from`."""
+        details: dict[str, Any] = dict(score.details)
+        return pool_iou(sample, details["iou"], details["frame"] == details["true_frame"])
+
+    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
+        """:meth:`metric` of sums over samples of :meth:`pool`."""
         result: dict[str, float | None] = {}
-        for suffix, group in groups.items():
-            for threshold in (0.25, 0.5):
-                result[f"acc@{threshold:g}{suffix}"] = mean(float(d["iou"] >= threshold) for d in group)
-            result[f"mean_iou{suffix}"] = mean(d["iou"] for d in group)
-            result[f"frame_accuracy{suffix}"] = mean(float(d["frame"] == d["true_frame"]) for d in group)
-            result[f"count/samples{suffix}"] = float(len(group))
+        for suffix in _GROUPS.values():
+            count = totals.get(f"samples{suffix}", 0.0)
+            for name in ("acc@0.25", "acc@0.5", "mean_iou", "frame_accuracy"):
+                result[f"{name}{suffix}"] = totals[f"{name}{suffix}"] / count if count else None
+            result[f"count/samples{suffix}"] = count
         return result
+
+
+def pool_iou(sample: Sample, iou: float, frame_right: bool) -> dict[str, float]:
+    """Sums that one answer adds, by its IoU: overall, and in the group that ``meta.unique`` puts it in."""
+    kind = sample.meta.get("unique")
+    pooled: dict[str, float] = {}
+    for suffix in {_GROUPS[None], _GROUPS.get(kind if isinstance(kind, bool) else None, "")}:
+        pooled[f"samples{suffix}"] = 1.0
+        pooled[f"acc@0.25{suffix}"] = float(iou >= 0.25)
+        pooled[f"acc@0.5{suffix}"] = float(iou >= 0.5)
+        pooled[f"mean_iou{suffix}"] = iou
+        pooled[f"frame_accuracy{suffix}"] = float(frame_right)
+    return pooled
 
 
 def _best_frame(scene: Scene, expression: Expression) -> int | None:

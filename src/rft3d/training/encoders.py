@@ -7,8 +7,8 @@ here are thrown away.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,16 @@ import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor, nn
 
-from rft3d.models.fusion import SpatialQwen, cells_of, qwen_patches
+from rft3d.models.images import qwen_patches
 from rft3d.models.policy import Policy
+from rft3d.models.spatial import SpatialModel, cells_of
+from rft3d.training.alignment import match_scales, name_classes
 from rft3d.training.config import OptimConfig
 from rft3d.training.data import draw
 from rft3d.training.dense import DenseClip
-from rft3d.training.engine import lr_scale, step_all, with_peaks
+from rft3d.training.engine import lr_scale, optimizers_of, step_all
 from rft3d.training.runs import MetricsLog, progress
+from rft3d.training.stopping import require_finite
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class EncoderConfig:
     )
     box_weight: float = 1.0
     """Weight of regressing the box of the object under each patch."""
+    vision_norm: float = 1.0
+    geometry_norm: float = 2.0
+    """Mean norms of the two summands of a visual token after pre-training, in units of a text token's."""
     seed: int = 0
 
 
@@ -55,15 +61,15 @@ class DenseHeads(nn.Module):
 
 
 def dense_losses(
-    model: SpatialQwen, heads: DenseHeads, images: Tensor, points: Tensor, boxes: Tensor, classes: Tensor
+    model: SpatialModel, heads: DenseHeads, images: Tensor, labels: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Losses of one batch; shapes as :class:`DenseClip` with a leading batch dimension."""
+    """Losses of one batch; ``labels``: arrays of :class:`DenseClip` by name, with a batch dimension first."""
     rows, grid = qwen_patches(images.flatten(0, 1))
     vision = model.model.visual(rows, grid_thw=grid).pooler_output
     geometry = cells_of(model.vggt(images)).flatten(0, 2)
     geometry = heads.norm(geometry)
-    points, boxes = (cells_of(t).flatten(0, 2) for t in (points, boxes))
-    classes = classes.flatten(0, -2)
+    points, boxes = (cells_of(labels[name]).flatten(0, 2) for name in ("points", "boxes"))
+    classes = labels["classes"].flatten(0, -2)
     point_error = (heads.points(geometry) - points)[points.isfinite().all(-1)]
     on_object = boxes.isfinite().all(-1)
     box_error = (heads.boxes(geometry) - boxes)[on_object]
@@ -77,34 +83,18 @@ def dense_losses(
     }
 
 
-def _optimizers(modules: Sequence[nn.Module], config: OptimConfig) -> list[torch.optim.Optimizer]:
-    """Muon on the transformer blocks' matrices, AdamW on the rest."""
-    named = [(n, p) for module in modules for n, p in module.named_parameters() if p.requires_grad]
-    matrices = [p for n, p in named if p.ndim == 2 and "blocks." in n and config.name == "muon"]
-    chosen = {id(p) for p in matrices}
-    rest = [p for _, p in named if id(p) not in chosen]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=config.lr, weight_decay=0.0)]
-    if matrices:
-        optimizers.append(
-            torch.optim.Muon(
-                matrices,
-                lr=config.muon_lr,
-                momentum=config.momentum,
-                weight_decay=0.0,
-                adjust_lr_fn="original",
-            )
-        )
-    return with_peaks(optimizers)
-
-
 def pretrain_encoders(
     policy: Policy,
     clips: Sequence[DenseClip],
+    labels: Sequence[str],
     config: EncoderConfig,
     folder: Path,
     console: Console,
 ) -> dict[str, float]:
-    """Train both encoders in place on ``clips``, then freeze them; returns the last 20 losses' means."""
+    """Train both encoders in place on ``clips``, align them with the text embeddings, freeze them.
+
+    ``labels``: the class names that the clips' class shares go over. Returns the last 20 losses' means.
+    """
     model = policy.model
     modules: list[nn.Module] = [model.model.visual, model.vggt]
     with torch.random.fork_rng(devices=[]):
@@ -117,9 +107,18 @@ def pretrain_encoders(
     for module in modules:
         module.requires_grad_(True)
     model.vggt.aggregator.patch_embed.mask_token.requires_grad_(False)
-    optimizers = _optimizers([*modules, heads], config.optim)
-    parameters = [p for o in optimizers for g in o.param_groups for p in g["params"]]
-    log = MetricsLog(folder / "metrics.jsonl")
+    named = {
+        f"{i}.{name}": p
+        for i, module in enumerate([*modules, heads])
+        for name, p in module.named_parameters()
+        if p.requires_grad
+    }
+    optim = replace(config.optim, weight_decay=0.0)
+    optimizers = optimizers_of(named, optim, lambda name: "blocks." in name)
+    muon = {id(p) for o in optimizers[1:] for g in o.param_groups for p in g["params"]}
+    # the order in which norms are added up is part of a seed's numbers
+    parameters = sorted(named.values(), key=lambda p: id(p) in muon)
+    log = MetricsLog(folder / "metrics.jsonl", steps=config.steps)
     recent: list[dict[str, float]] = []
     with progress(console, "encoders", config.steps) as update:
         for step in range(config.steps):
@@ -134,7 +133,8 @@ def pretrain_encoders(
                 + 0.5 * losses["patch_class"]
             )
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, config.optim.max_grad_norm)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, config.optim.max_grad_norm)
+            require_finite(step, {"loss": float(loss.detach()), "grad_norm": float(norm)})
             step_all(optimizers, lr_scale(config.optim, step, config.steps))
             values = {k: float(v.detach()) for k, v in losses.items()}
             recent = [*recent[-19:], values]
@@ -144,20 +144,30 @@ def pretrain_encoders(
             note = "point {point_m:.2f} m, box centre {centre_m:.2f} m, class {class:.2f}"
             update(step + 1, note.format(**values))
     model.freeze_encoders()
+    with torch.no_grad():
+        match_scales(
+            policy,
+            policy.model.encode(
+                _collate(policy, clips[: config.clips_per_step], range(len(clips[0].rgb)))[0]
+            ),
+            config.vision_norm,
+            config.geometry_norm,
+        )
+        name_classes(policy, heads.classes.weight, labels)
     return {k: float(np.mean([r[k] for r in recent])) for k in recent[-1]}
 
 
 def _collate(
     policy: Policy, clips: Sequence[DenseClip], frames: Sequence[int]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     device = policy.device
     chosen = list(frames)
     images = torch.stack([policy.prepare(list(c.rgb[chosen])) for c in clips]).to(device)
-    points, boxes, classes = (
-        torch.from_numpy(np.stack([getattr(c, name)[chosen] for c in clips])).float().to(device)
+    labels = {
+        name: torch.from_numpy(np.stack([getattr(c, name)[chosen] for c in clips])).float().to(device)
         for name in ("points", "boxes", "classes")
-    )
-    return images, points, boxes, classes
+    }
+    return images, labels
 
 
 def _frames_of_step(config: EncoderConfig, step: int, available: int) -> list[int]:
