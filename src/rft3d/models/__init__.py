@@ -6,28 +6,57 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from rft3d.models.policy import META, Generation, Policy, load_spatial_qwen
+from rft3d.models.loading import load_spatial
+from rft3d.models.policy import META, Generation, Policy
 from rft3d.models.tiny import TinyConfig, build_tiny
 
-BACKBONES = {"tiny": load_spatial_qwen}
+BACKBONES = {
+    "tiny": partial(load_spatial, backbone="tiny"),
+    "qwen2.5-vl-3b-vggt": partial(load_spatial, backbone="qwen2.5-vl-3b-vggt"),
+    "qwen2.5-vl-7b-vggt": partial(load_spatial, backbone="qwen2.5-vl-7b-vggt"),
+    "qwen3-vl-4b-vggt": partial(load_spatial, backbone="qwen3-vl-4b-vggt"),
+}
+
+PUBLIC_WEIGHTS = {
+    "qwen2.5-vl-3b-vggt": ("Qwen/Qwen2.5-VL-3B-Instruct", "facebook/VGGT-1B"),
+    "qwen2.5-vl-7b-vggt": ("Qwen/Qwen2.5-VL-7B-Instruct", "facebook/VGGT-1B"),
+    "qwen3-vl-4b-vggt": ("Qwen/Qwen3-VL-4B-Instruct", "facebook/VGGT-1B"),
+}
+"""What a backbone is made of when only its name is given: language model with tower, geometry encoder."""
 
 
-def load_policy(path: str | Path, device: str = "cpu") -> Policy:
-    """Load the policy saved in folder ``path``.
+def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy:
+    """Load a policy; the one entry for every kind of weights.
+
+    Args:
+        path: a folder that a training stage saved; a folder or hub repository (``owner/name``) with VG-LLM
+            or Qwen weights; or a name in :data:`PUBLIC_WEIGHTS`, made of its public parts.
+        options: ``dtype``, ``geometry``, ``box_convention`` of :func:`rft3d.models.loading.load_spatial`.
 
     Raises:
-        FileNotFoundError: the folder holds no saved policy.
-        ValueError: the folder's backbone is unknown, or tensors are missing.
+        FileNotFoundError: nothing loadable there.
+        ValueError: the folder's backbone is unknown, or its tensors don't fit (they are named).
     """
-    path = Path(path)
-    if not (path / META).is_file():
-        raise FileNotFoundError(f"{path} holds no {META}; give a folder that a training stage saved")
-    name = json.loads((path / META).read_text(encoding="utf-8")).get("backbone")
-    if name not in BACKBONES:
-        raise ValueError(f"{path / META}: backbone {name!r} is none of {', '.join(BACKBONES)}")
-    return BACKBONES[name](path, device)
+    name = str(path)
+    folder = Path(path)
+    if not folder.exists() and name in PUBLIC_WEIGHTS:
+        base, geometry = PUBLIC_WEIGHTS[name]
+        return BACKBONES[name](base, device, **{"geometry": geometry, **options})
+    if (folder / META).is_file():
+        saved = json.loads((folder / META).read_text(encoding="utf-8")).get("backbone")
+        if saved not in BACKBONES:
+            raise ValueError(f"{folder / META}: backbone {saved!r} is none of {', '.join(BACKBONES)}")
+        return BACKBONES[saved](folder, device, **options)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no {META} and no config.json; give a folder that a training stage saved, or one "
+            "with VG-LLM or Qwen weights"
+        )
+    return load_spatial(path, device, **options)
 
 
-__all__ = ["BACKBONES", "Generation", "Policy", "TinyConfig", "build_tiny", "load_policy"]
+__all__ = ["BACKBONES", "PUBLIC_WEIGHTS", "Generation", "Policy", "TinyConfig", "build_tiny", "load_policy"]

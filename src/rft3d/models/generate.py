@@ -1,7 +1,8 @@
 """Sampling with a shared prefix: the prompt is run once, G rows continue from it.
 
-Every row has its own random numbers, drawn from (seed, row key), so a completion does not depend on
-what else stands in the batch or on which process sampled it.
+All prompts decode together, whatever their lengths and limits. Every row has its own random numbers,
+drawn from (seed, prompt's key, row), so a completion depends neither on what else stands in the batch nor on
+which process sampled it (beyond the rounding of a matrix product in another shape).
 """
 
 from __future__ import annotations
@@ -9,13 +10,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rft3d.models.fusion import FrozenFeatures, SpatialQwen
-from rft3d.models.prefix import Packed, PrefixCache, Row, pack
+from rft3d.models.graphs import GraphStep
+from rft3d.models.kv_cache import PrefixCache, StaticCache
+from rft3d.models.prefix import Packed, Row, pack
+from rft3d.models.spatial import FrozenFeatures, SpatialModel
+
+STAY = 0.75
+"""Ended rows leave the batch when at most this share of its rows is left (moving rows costs a copy)."""
+STAY_STATIC = 0.5
+"""The same with CUDA graphs, where a new shape is a new capture."""
+ALIKE = 0.75
+"""Prompts shorter than this share of another are not padded to its length when they are run."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +43,21 @@ class Sampling:
     """How to sample. ``temperature=0`` is greedy. The log-probabilities are at the same temperature.
 
     ``top_p``/``top_k`` are deliberately absent: they make rollouts off-policy.
+
+    Attributes:
+        max_new_tokens: limit of every completion.
+        limits: a limit for each prompt instead; ``max_new_tokens`` is then not used.
+        prefill: prompts that are run at once (0: all); bounds memory.
+        decode: ``static`` gives the cache fixed shapes, ``graphs`` also replays each step as a CUDA graph;
+            ``auto`` is ``graphs`` on a GPU and ``eager`` elsewhere.
     """
 
     max_new_tokens: int = 128
     temperature: float = 1.0
     seed: int = 0
+    limits: tuple[int, ...] | None = None
+    prefill: int = 0
+    decode: Literal["auto", "eager", "static", "graphs"] = "auto"
 
 
 def row_uniforms(seed: int, key: str, row: int, count: int) -> np.ndarray:
@@ -45,9 +66,20 @@ def row_uniforms(seed: int, key: str, row: int, count: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little"))).random(count)
 
 
+def decode_mode(sampling: Sampling, device: torch.device) -> Literal["eager", "static", "graphs"]:
+    """What ``auto`` means on ``device``; ValueError for graphs without a GPU."""
+    if sampling.decode == "auto":
+        return "graphs" if device.type == "cuda" else "eager"
+    if sampling.decode == "graphs" and device.type != "cuda":
+        raise ValueError(
+            f"Sampling.decode='graphs' needs a CUDA device, the model is on {device}; use 'auto'"
+        )
+    return sampling.decode
+
+
 @torch.no_grad()
 def generate(
-    model: SpatialQwen,
+    model: SpatialModel,
     prefixes: Sequence[Row],
     features: Sequence[FrozenFeatures],
     keys: Sequence[str],
@@ -61,37 +93,81 @@ def generate(
     Args:
         prefixes: rows to continue; their suffixes are ignored.
         features: frozen features of each prefix's frames.
-        keys: a stable name per prefix (the sample id); with the seed it fixes the random numbers.
+        keys: a stable name per prefix (the sample id); with the seed it fixes the random numbers. Two equal
+            keys give two equal groups.
         stop_ids: tokens that end a row; the stop token is part of the completion.
 
     Returns:
         ``len(prefixes)`` lists of ``rows_per_prefix`` completions.
+
+    Raises:
+        ValueError: no limit is at least 1, or there is not one for each prefix.
     """
+    limits = sampling.limits or (sampling.max_new_tokens,) * len(prefixes)
+    if len(limits) != len(prefixes) or min(limits, default=0) < 1:
+        raise ValueError(f"{len(prefixes)} prefixes need as many limits of at least 1, got {limits}")
     was_training = model.training
     model.eval()
     device = model.lm_head.weight.device
+    mode = decode_mode(sampling, device)
     packed = pack([Row(row.prefix, row.positions, [], []) for row in prefixes], pad_id).to(device)
-    cache = PrefixCache(
-        len(model.model.language_model.layers), packed.layout.prefix_valid, sampling.max_new_tokens
-    )
-    logits = model.prefill(packed, list(features), cache).repeat_interleave(rows_per_prefix, 0)
-    decoder = _Decoder(packed, keys, rows_per_prefix, sampling, stop_ids, pad_id, device)
+    kind = PrefixCache if mode == "eager" else StaticCache
+    layers = len(model.model.language_model.layers)
+    cache = kind(layers, packed.layout.prefix_valid, max(limits))
+    logits = _prefill(model, packed, features, cache, sampling.prefill or len(prefixes))
+    logits = logits.repeat_interleave(rows_per_prefix, 0)
+    decoder = _Decoder(packed, keys, rows_per_prefix, sampling, limits, stop_ids, pad_id, device)
+    share = STAY_STATIC if mode == "graphs" else STAY
+    step = GraphStep(model, cache) if mode == "graphs" else None
     while True:
         tokens = decoder.step(logits)
         if decoder.finished():
             break
-        keep_groups, keep_rows = decoder.compact()
-        if keep_rows is not None and keep_groups is not None:
-            cache.keep_rows(keep_rows)
-            cache.keep_groups(keep_groups)
-            tokens = tokens[keep_rows]
-        logits = model.next_logits(tokens, decoder.positions(), cache)
+        kept = decoder.compact(share)
+        if kept is not None:
+            cache.keep(*kept)
+            tokens = tokens[kept[0]]
+            step = GraphStep(model, cache) if mode == "graphs" else None  # other shapes, another graph
+        run = model.next_logits if step is None else step
+        logits = run(tokens, decoder.positions(), cache)
     model.train(was_training)
     return decoder.completions()
 
 
+def _prefill(
+    model: SpatialModel,
+    packed: Packed,
+    features: Sequence[FrozenFeatures],
+    cache: PrefixCache,
+    at_once: int,
+) -> Tensor:
+    """All prefixes into ``cache``, prompts of like length together; logits of their first new tokens."""
+    device = packed.input_ids.device
+    parts = prefill_parts(packed.layout.prefix_valid.sum(-1).tolist(), at_once)
+    logits: list[Tensor] = []
+    for part in parts:
+        rows = torch.tensor(part, device=device)
+        cache.part = rows if len(parts) > 1 else None
+        logits.append(model.prefill(packed.prefixes(rows), [features[i] for i in part], cache))
+    cache.filling = False
+    order = torch.tensor([i for part in parts for i in part], device=device)
+    return torch.cat(logits)[order.argsort()]
+
+
+def prefill_parts(lengths: Sequence[int], at_once: int) -> list[list[int]]:
+    """Which prompts run together: at most ``at_once``, none much shorter than its part's longest."""
+    if len(lengths) <= at_once and min(lengths) >= ALIKE * max(lengths):
+        return [list(range(len(lengths)))]
+    parts: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not parts or len(parts[-1]) >= at_once or lengths[i] < ALIKE * lengths[parts[-1][0]]:
+            parts.append([])
+        parts[-1].append(i)
+    return parts
+
+
 class _Decoder:
-    """Book-keeping of one batch of rows; groups whose rows have all stopped leave the batch."""
+    """Book-keeping of one batch of rows; rows that have ended leave it."""
 
     def __init__(
         self,
@@ -99,28 +175,31 @@ class _Decoder:
         keys: Sequence[str],
         per: int,
         sampling: Sampling,
+        limits: Sequence[int],
         stop_ids: frozenset[int],
         pad_id: int,
         device: torch.device,
     ) -> None:
         groups = len(keys)
-        self.per, self.sampling, self.pad_id = per, sampling, pad_id
+        self.per, self.temperature, self.pad_id = per, sampling.temperature, pad_id
         last = packed.position_ids.amax(0).masked_fill(
             torch.arange(packed.input_ids.shape[1], device=device) >= packed.layout.prefix_len, 0
         )[:, : packed.layout.prefix_len]
         start = torch.where(packed.layout.prefix_valid, last, 0).amax(-1) + 1
         self.start = start.repeat_interleave(per)
+        self.limits = torch.tensor(limits, device=device).repeat_interleave(per)
         self.rows = torch.arange(groups * per, device=device)
         self.stops = torch.tensor(sorted(stop_ids), device=device)
-        limit = sampling.max_new_tokens
-        self.tokens = torch.full((groups * per, limit), pad_id, device=device)
-        self.logps = torch.zeros((groups * per, limit), device=device)
-        self.done = torch.zeros(groups * per, dtype=torch.bool, device=device)
+        longest = max(limits)
+        self.tokens = torch.full((groups * per, longest), pad_id, device=device)
+        self.logps = torch.zeros((groups * per, longest), device=device)
+        self.stopped = torch.zeros(groups * per, dtype=torch.bool, device=device)
+        self.ended = torch.zeros_like(self.stopped)
         self.lengths = torch.zeros(groups * per, dtype=torch.long, device=device)
         self.time = 0
         self.uniforms: Tensor | None = None
         if sampling.temperature > 0:
-            draws = [row_uniforms(sampling.seed, key, i, limit) for key in keys for i in range(per)]
+            draws = [row_uniforms(sampling.seed, key, i, longest) for key in keys for i in range(per)]
             self.uniforms = torch.as_tensor(np.stack(draws), dtype=torch.float32, device=device)
 
     def step(self, logits: Tensor) -> Tensor:
@@ -129,41 +208,44 @@ class _Decoder:
             logps = logits.log_softmax(-1)
             chosen = logps.argmax(-1)
         else:
-            logps = (logits / self.sampling.temperature).log_softmax(-1)
+            logps = (logits / self.temperature).log_softmax(-1)
             cumulative = logps.exp().cumsum(-1)
             draw = self.uniforms[self.rows, self.time, None] * cumulative[:, -1:]
             # right=True: a token of probability 0 spans an empty interval and can never be chosen.
             chosen = torch.searchsorted(cumulative, draw, right=True)[:, 0].clamp_max(logits.shape[-1] - 1)
-        live = ~self.done[self.rows]
+        live = ~self.ended[self.rows]
         chosen = torch.where(live, chosen, self.pad_id)
         self.tokens[self.rows, self.time] = chosen
         self.logps[self.rows, self.time] = logps.gather(-1, chosen[:, None])[:, 0]
         self.lengths[self.rows] += live
-        self.done[self.rows] |= torch.isin(chosen, self.stops)
+        self.stopped[self.rows] |= torch.isin(chosen, self.stops) & live
         self.time += 1
+        self.ended[self.rows] |= self.stopped[self.rows] | (self.limits[self.rows] <= self.time)
         return chosen
 
     def finished(self) -> bool:
-        return self.time >= self.sampling.max_new_tokens or bool(self.done[self.rows].all())
+        return bool(self.ended[self.rows].all())
 
-    def compact(self) -> tuple[Tensor | None, Tensor | None]:
-        """Indices of groups and rows that go on, when at least a quarter of the groups has ended."""
-        alive = ~self.done[self.rows].view(-1, self.per).all(-1)
-        if int(alive.sum()) > 0.75 * len(alive):
-            return None, None
-        groups = alive.nonzero()[:, 0]
-        rows = (groups[:, None] * self.per + torch.arange(self.per, device=groups.device)).flatten()
+    def compact(self, share: float) -> tuple[Tensor, Tensor, Tensor] | None:
+        """What :meth:`PrefixCache.keep` needs, once at most ``share`` of the rows is left; else None."""
+        alive = ~self.ended[self.rows]
+        if int(alive.sum()) > share * len(alive):
+            return None
+        before = self.rows // self.per
+        present = before.unique()  # the groups of the batch as it was, in its order
+        rows = alive.nonzero()[:, 0]
         self.rows = self.rows[rows]
-        return groups, rows
+        left, group_of = (self.rows // self.per).unique(return_inverse=True)
+        return rows, torch.searchsorted(present, left), group_of
 
     def positions(self) -> Tensor:
         return self.start[self.rows] + (self.time - 1)
 
     def completions(self) -> list[list[Completion]]:
         tokens, logps = self.tokens.tolist(), self.logps.tolist()
-        lengths, done = self.lengths.tolist(), self.done.tolist()
+        lengths, stopped = self.lengths.tolist(), self.stopped.tolist()
         flat = [
-            Completion(tuple(tokens[r][: lengths[r]]), tuple(logps[r][: lengths[r]]), not done[r])
+            Completion(tuple(tokens[r][: lengths[r]]), tuple(logps[r][: lengths[r]]), not stopped[r])
             for r in range(len(tokens))
         ]
         return [flat[i : i + self.per] for i in range(0, len(flat), self.per)]

@@ -6,38 +6,37 @@ clip; everything else works on their features.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
-from rft3d.models.fusion import FrozenFeatures, SpatialQwen
+from rft3d.models.convention import house_text, weights_text
+from rft3d.models.feature_cache import FeatureCache, content_key, encoder_key
 from rft3d.models.generate import Completion, Sampling, generate
+from rft3d.models.images import GEOMETRY_PATCH, FrameSize, plan, prepare_frames
 from rft3d.models.prefix import Row
+from rft3d.models.spatial import FrozenFeatures, SpatialModel
 from rft3d.models.tokens import VISUAL_SPECIALS, mrope_positions, prompt_ids, token_id
 from rft3d.prompts import Prompt
 
 META = "rft3d_policy.json"
 FEATURES_KEPT = 512
-
-
-def _content_key(clip: Sequence[NDArray[np.uint8]]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for frame in clip:
-        digest.update(str(frame.shape).encode())
-        digest.update(np.ascontiguousarray(frame).data)
-    return digest.hexdigest()
+FEATURE_BYTES_KEPT = 4 << 30
+PATCHES_AT_ONCE = 16384
+"""Patches of the clips that are encoded together: 16 clips of the demo's, one of 32 frames of 518x392."""
+SHARD_SIZE = "5GB"
+FROZEN = ("model.visual.", "geometry_encoder.")
 
 
 @dataclass(frozen=True)
@@ -56,27 +55,43 @@ class Policy:
     Attributes:
         model: the network; its vision side is frozen.
         tokenizer: with Qwen's special tokens.
-        frame_size: ``(width, height)`` frames are resized to; both multiples of 28.
+        frame_size: ``(width, height)`` frames are resized to, both multiples of 28; or a width (a multiple of
+            14), to which the height follows, as VG-LLM's 518.
         task_options: options of the tasks that the model was trained with (decimals ...), saved with it.
-        features: the latest clips' frozen features by content, at most ``FEATURES_KEPT``.
+        features: the latest clips' frozen features by content, at most ``FEATURES_KEPT`` and
+            ``FEATURE_BYTES_KEPT`` (a clip of 32 frames of 518x392 takes 165 MB in bf16).
+        backbone: key of ``BACKBONES``; says how a saved folder is loaded.
+        cache: where they are kept on disk too, rounded to its number format; None: nowhere.
     """
 
-    model: SpatialQwen
+    model: SpatialModel
     tokenizer: PreTrainedTokenizerBase
-    frame_size: tuple[int, int]
+    frame_size: FrameSize
     task_options: dict[str, dict[str, Any]]
     features: dict[str, FrozenFeatures] = field(default_factory=dict)
+    cache: FeatureCache | None = None
+    backbone: str = "tiny"
+    _encoder_id: str = field(default="", repr=False)
     _pieces: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        width, height = self.frame_size
-        if width % 28 or height % 28:
+        if isinstance(self.frame_size, int):
+            if self.frame_size < 2 * GEOMETRY_PATCH or self.frame_size % GEOMETRY_PATCH:
+                raise ValueError(
+                    f"frame_size={self.frame_size} must be a multiple of {GEOMETRY_PATCH}, 28 or more"
+                )
+        elif self.frame_size[0] % 28 or self.frame_size[1] % 28:
             raise ValueError(f"frame_size={self.frame_size} must be multiples of 28 (patch 14, 2x2 merge)")
         self.model.suppress([token_id(self.tokenizer, token) for token in VISUAL_SPECIALS])
 
     @property
     def device(self) -> torch.device:
         return self.model.lm_head.weight.device
+
+    @property
+    def box_convention(self) -> str:
+        """How the *weights* write angles; texts in and out of the policy are always intrinsic ZXY."""
+        return str(self.model.config.box_convention)
 
     @property
     def pad_id(self) -> int:
@@ -88,39 +103,70 @@ class Policy:
 
     def prepare(self, frames: Sequence[NDArray[np.uint8]]) -> Tensor:
         """``(S, 3, H, W)`` float in [0, 1] at ``frame_size`` (bicubic); frames are ``(h, w, 3)`` uint8."""
-        from PIL import Image
-
-        resized = [
-            frame
-            if (frame.shape[1], frame.shape[0]) == self.frame_size
-            else np.asarray(Image.fromarray(frame).resize(self.frame_size, Image.Resampling.BICUBIC))
-            for frame in frames
-        ]
-        return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255
+        return prepare_frames(frames, self.frame_size)
 
     def encode(self, clips: Sequence[Sequence[NDArray[np.uint8]]], batch: int = 16) -> list[FrozenFeatures]:
         """Frozen features of each clip, in order; a clip that was seen lately is not encoded again.
 
-        Clips of equal frame count are encoded together. Give policies with the same frozen encoders one
-        ``features`` store and they share it.
+        Clips of equal frame count and size are encoded together, others one after the other; at most
+        ``batch`` clips and :data:`PATCHES_AT_ONCE` patches at once. Give policies with the same frozen
+        encoders one ``features`` store and they share it.
+
+        Raises:
+            ValueError: a clip without frames, or frames of a clip that differ in shape.
         """
         self.model.eval()
-        keys = [_content_key(clip) for clip in clips]
+        keys = [content_key(clip) for clip in clips]
         fresh = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in self.features}
-        by_length: dict[int, list[str]] = {}
+        alike: dict[tuple[int, int, int], list[str]] = {}
         for key, clip in fresh.items():
-            by_length.setdefault(len(clip), []).append(key)
+            if not clip:
+                raise ValueError("a clip needs at least one frame")
+            grid = plan(self.frame_size, *clip[0].shape[:2])
+            alike.setdefault((len(clip), grid.rows, grid.cols), []).append(key)
         found = {key: self.features[key] for key in set(keys) - set(fresh)}
-        for members in by_length.values():
-            for at in range(0, len(members), batch):
-                chunk = members[at : at + batch]
-                images = torch.stack([self.prepare(fresh[key]) for key in chunk]).to(self.device)
-                found.update(zip(chunk, self.model.encode(images), strict=True))
+        for (frames, rows, cols), members in alike.items():
+            together = max(1, min(batch, PATCHES_AT_ONCE // (frames * rows * cols)))
+            for at in range(0, len(members), together):
+                chunk = members[at : at + together]
+                found.update(
+                    zip(chunk, self._encode_chunk([fresh[key] for key in chunk], chunk), strict=True)
+                )
         for key in fresh:
             self.features[key] = found[key]
-        while len(self.features) > FEATURES_KEPT:
-            del self.features[next(iter(self.features))]
+        total = sum(f.nbytes() for f in self.features.values())
+        while self.features and (len(self.features) > FEATURES_KEPT or total > FEATURE_BYTES_KEPT):
+            total -= self.features.pop(next(iter(self.features))).nbytes()
         return [found[key] for key in keys]
+
+    def cache_key(self, content: str) -> str:
+        """The name of a clip's features in ``cache``: by its pixels, the frozen encoders, the preparation."""
+        if not self._encoder_id:
+            self._encoder_id = encoder_key(
+                self.model, ("bicubic", self.frame_size, self.model.config.reference_frame), FROZEN
+            )
+        return f"{content}/{self._encoder_id}"
+
+    def _encode_chunk(
+        self, clips: Sequence[Sequence[NDArray[np.uint8]]], content: Sequence[str]
+    ) -> list[FrozenFeatures]:
+        """Features of clips of equal length from the cache, or all of them together from the encoders.
+
+        All or none: what an encoder gives depends in its last bits on how many clips it gets.
+        """
+        stored = [self.cache.get(self.cache_key(key)) for key in content] if self.cache else []
+        known = [features for features in stored if features is not None]
+        if self.cache and len(known) == len(clips):
+            return known
+        images = torch.stack([self.prepare(clip) for clip in clips]).to(self.device)
+        tower_images = None
+        if self.model.patch != GEOMETRY_PATCH:
+            tower = [prepare_frames(clip, self.frame_size, self.model.patch) for clip in clips]
+            tower_images = torch.stack(tower).to(self.device)
+        encoded = self.model.encode(images, tower_images)
+        if self.cache is None:
+            return encoded
+        return [self.cache.put(self.cache_key(k), f) for k, f in zip(content, encoded, strict=True)]
 
     def _encode_cached(self, text: str) -> tuple[int, ...]:
         """Token ids of ``text``; prompts are made of few different pieces."""
@@ -139,12 +185,16 @@ class Policy:
         return Row(ids, mrope_positions(ids, image, grid), [], [])
 
     def answer_ids(self, text: str) -> list[int]:
-        """Token ids of an answer with its stop token."""
-        return [*self._encode_cached(text), *self._encode_cached("<|im_end|>")]
+        """Token ids of an answer with its stop token, in the weights' own box convention."""
+        return [
+            *self._encode_cached(weights_text(text, self.box_convention)),
+            *self._encode_cached("<|im_end|>"),
+        ]
 
     def text_of(self, completion: Completion) -> Generation:
-        text = self.tokenizer.decode(list(completion.tokens), skip_special_tokens=True)
-        return Generation(str(text), completion.truncated, len(completion.tokens))
+        """The text of a completion, in the house's box convention."""
+        text = str(self.tokenizer.decode(list(completion.tokens), skip_special_tokens=True))
+        return Generation(house_text(text, self.box_convention), completion.truncated, len(completion.tokens))
 
     def sample(
         self,
@@ -179,10 +229,11 @@ class Policy:
         if staging.exists():
             shutil.rmtree(staging)
         staging.mkdir(parents=True)
-        with _without_bars():
-            self.model.save_pretrained(staging)
+        with without_bars():
+            self.model.save_pretrained(staging, max_shard_size=SHARD_SIZE)
         self.tokenizer.save_pretrained(staging)
-        meta = {"backbone": "tiny", "frame_size": list(self.frame_size), "task_options": self.task_options}
+        size = self.frame_size if isinstance(self.frame_size, int) else list(self.frame_size)
+        meta = {"backbone": self.backbone, "frame_size": size, "task_options": self.task_options}
         (staging / META).write_text(json.dumps(meta, indent=1))
         if path.exists():
             shutil.rmtree(path)
@@ -190,7 +241,7 @@ class Policy:
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
     """transformers draws a progress bar for a file that takes milliseconds; not here."""
     shown = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()
@@ -199,18 +250,3 @@ def _without_bars() -> Iterator[None]:
     finally:
         if shown:
             hf_logging.enable_progress_bar()
-
-
-def load_spatial_qwen(path: Path, device: str = "cpu") -> Policy:
-    """Load what :meth:`Policy.save` wrote; ValueError when tensors are missing."""
-    meta = json.loads((path / META).read_text(encoding="utf-8"))
-    with _without_bars():
-        loaded: Any = SpatialQwen.from_pretrained(path, output_loading_info=True)
-        model, info = cast("tuple[SpatialQwen, dict[str, Any]]", loaded)
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ValueError(f"{path}: the checkpoint lacks {len(missing)} tensors, e.g. {missing[:3]}")
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
-    width, height = meta["frame_size"]
-    torch.nn.Module.to(model, torch.device(device))
-    return Policy(model.eval(), tokenizer, (width, height), meta["task_options"])

@@ -6,10 +6,11 @@ same log-probabilities and gradients as G separate rows ``[prefix | s_i]`` (test
 the tokens. Several groups stand in a batch: prefixes are right-padded to ``P``, suffixes to ``C``, so
 a row has ``P + G * C`` tokens.
 
-Two attention paths are registered with transformers under :data:`ATTENTION`:
+Three attention paths are registered with transformers under :data:`ATTENTION`:
 
 * packed (training): the prefix by itself, then the suffixes as a batch of queries against
   ``[prefix | own]``.
+* suffixes only (training in two phases): the same second half, with the prefix's keys and values given.
 * cached (sampling): one new token per row against the prefix keys, stored once per group, and the
   row's own keys.
 """
@@ -24,6 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface
+
+from rft3d.models.kv_cache import PrefixCache
 
 ATTENTION = "rft3d_shared_prefix"
 
@@ -41,49 +44,17 @@ class Layout:
     prefix_valid: Tensor
 
 
-class PrefixCache:
-    """Keys and values of sampling: the prefix once per group, the new tokens once per row.
+@dataclass(frozen=True)
+class SuffixLayout:
+    """Some suffixes of a packed batch, ``(B, groups * suffix_len)``, behind a prefix that ran before.
 
-    Duck-types the part of transformers' ``Cache`` that an attention layer uses (``update``). While
-    ``filling``, it stores what it is given as the prefix; afterwards it appends to the rows' own part.
+    ``prefix[layer]`` are its keys and values, ``(B, kv_heads, P, D)`` each.
     """
 
-    def __init__(self, layers: int, prefix_valid: Tensor, max_new_tokens: int) -> None:
-        self.prefix: list[tuple[Tensor, Tensor] | None] = [None] * layers
-        self.own: list[tuple[Tensor, Tensor] | None] = [None] * layers
-        self.prefix_valid = prefix_valid
-        self.max_new_tokens = max_new_tokens
-        self.length = 0
-        self.filling = True
-
-    def update(self, key: Tensor, value: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        if self.filling:
-            self.prefix[layer_idx] = (key, value)
-            return key, value
-        own = self.own[layer_idx]
-        if own is None:
-            shape = (key.shape[0], key.shape[1], self.max_new_tokens, key.shape[3])
-            own = self.own[layer_idx] = (key.new_empty(shape), value.new_empty(shape))
-        own[0][:, :, self.length] = key[:, :, 0]
-        own[1][:, :, self.length] = value[:, :, 0]
-        return own[0][:, :, : self.length + 1], own[1][:, :, : self.length + 1]
-
-    def prefix_of(self, layer_idx: int) -> tuple[Tensor, Tensor]:
-        stored = self.prefix[layer_idx]
-        assert stored is not None, "PrefixCache was read before the prefix was filled"
-        return stored
-
-    def keep_rows(self, rows: Tensor) -> None:
-        """Drop the rows' own keys that are not in ``rows`` (index tensor)."""
-        self.own = [None if pair is None else (pair[0][rows], pair[1][rows]) for pair in self.own]
-
-    def keep_groups(self, groups: Tensor) -> None:
-        """Drop the prefixes that are not in ``groups`` (index tensor)."""
-        self.prefix = [None if pair is None else (pair[0][groups], pair[1][groups]) for pair in self.prefix]
-        self.prefix_valid = self.prefix_valid[groups]
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        return self.length
+    prefix: Sequence[tuple[Tensor, Tensor]]
+    prefix_valid: Tensor
+    groups: int
+    suffix_len: int
 
 
 def shared_prefix_attention(
@@ -94,16 +65,18 @@ def shared_prefix_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    layout: Layout | None = None,
+    layout: Layout | SuffixLayout | None = None,
     prefix_cache: PrefixCache | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """For transformers' ``AttentionInterface``: ``(B, H, L, D)`` in, ``(B, L, H, D)`` out."""
-    if layout is not None:
+    layer = int(getattr(module, "layer_idx", -1))
+    if isinstance(layout, Layout):
         out = _packed(query, key, value, layout, scaling)
+    elif layout is not None:
+        out = _suffixes(query, key, value, layout, *layout.prefix[layer], scaling)
     elif prefix_cache is not None and not prefix_cache.filling:
-        layer = int(getattr(module, "layer_idx"))  # noqa: B009 - not declared on nn.Module
-        out = _cached(query, key, value, *prefix_cache.prefix_of(layer), prefix_cache.prefix_valid, scaling)
+        out = _cached(query, key, value, *prefix_cache.prefix_of(layer), prefix_cache, scaling)
     else:
         out = F.scaled_dot_product_attention(
             query,
@@ -118,29 +91,47 @@ def shared_prefix_attention(
 
 
 def _packed(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float | None) -> Tensor:
-    batch, heads, _, dim = query.shape
-    p, g, c = layout.prefix_len, layout.groups, layout.suffix_len
-    gqa = heads != key.shape[1]
+    p = layout.prefix_len
+    gqa = query.shape[1] != key.shape[1]
     # Right-padding is causal-safe: real prefix tokens never see the padding behind them.
     first = F.scaled_dot_product_attention(
         query[:, :, :p], key[:, :, :p], value[:, :, :p], is_causal=True, scale=scaling, enable_gqa=gqa
     )
+    own = (query[:, :, p:], key[:, :, p:], value[:, :, p:])
+    return torch.cat([first, _suffixes(*own, layout, key[:, :, :p], value[:, :, :p], scaling)], dim=2)
+
+
+def _suffixes(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: Layout | SuffixLayout,
+    prefix_key: Tensor,
+    prefix_value: Tensor,
+    scaling: float | None,
+) -> Tensor:
+    """``g`` suffixes of length ``c`` a row, each against ``[prefix | own]``."""
+    batch, heads, _, dim = query.shape
+    g, c = layout.groups, layout.suffix_len
 
     def suffixes(x: Tensor) -> Tensor:
-        return x[:, :, p:].reshape(batch, x.shape[1], g, c, dim).transpose(1, 2).flatten(0, 1)
+        return x.reshape(batch, x.shape[1], g, c, dim).transpose(1, 2).flatten(0, 1)
 
-    def with_prefix(x: Tensor) -> Tensor:
-        prefix = x[:, None, :, :p].expand(-1, g, -1, -1, -1).flatten(0, 1)
-        return torch.cat([prefix, suffixes(x)], dim=2)
+    def with_prefix(prefix: Tensor, x: Tensor) -> Tensor:
+        return torch.cat([prefix[:, None].expand(-1, g, -1, -1, -1).flatten(0, 1), suffixes(x)], dim=2)
 
     causal = torch.ones(c, c, dtype=torch.bool, device=query.device).tril()
     mask = torch.cat([layout.prefix_valid[:, None].expand(-1, c, -1), causal.expand(batch, -1, -1)], dim=-1)
     mask = mask[:, None, None].expand(-1, g, -1, -1, -1).flatten(0, 1)
     rest = F.scaled_dot_product_attention(
-        suffixes(query), with_prefix(key), with_prefix(value), attn_mask=mask, scale=scaling, enable_gqa=gqa
+        suffixes(query),
+        with_prefix(prefix_key, key),
+        with_prefix(prefix_value, value),
+        attn_mask=mask,
+        scale=scaling,
+        enable_gqa=heads != key.shape[1],
     )
-    rest = rest.view(batch, g, heads, c, dim).transpose(1, 2).reshape(batch, heads, g * c, dim)
-    return torch.cat([first, rest], dim=2)
+    return rest.view(batch, g, heads, c, dim).transpose(1, 2).reshape(batch, heads, g * c, dim)
 
 
 def _cached(
@@ -149,27 +140,34 @@ def _cached(
     value: Tensor,
     prefix_key: Tensor,
     prefix_value: Tensor,
-    prefix_valid: Tensor,
+    cache: PrefixCache,
     scaling: float | None,
 ) -> Tensor:
-    """One query per row; rows are ``groups × rows per group``, in that order."""
+    """One query per row; rows stand group by group, equally many each or as ``cache.slots`` says."""
     rows, heads, _, dim = query.shape
     groups, kv_heads, p, _ = prefix_key.shape
-    per, ratio = rows // groups, heads // kv_heads
-    q = query.view(groups, per, kv_heads, ratio, dim) * (dim**-0.5 if scaling is None else scaling)
-    grouped = q.permute(0, 2, 1, 3, 4).reshape(groups, kv_heads, per * ratio, dim)
-    to_prefix = grouped @ prefix_key.transpose(-1, -2)
-    to_prefix = to_prefix.masked_fill(~prefix_valid[:, None, None], float("-inf"))
-    to_prefix = (
-        to_prefix.view(groups, kv_heads, per, ratio, p).transpose(1, 2).reshape(rows, kv_heads, ratio, p)
-    )
-    to_own = q.view(rows, kv_heads, ratio, dim) @ key.transpose(-1, -2)
-    weights = torch.cat([to_prefix, to_own], dim=-1).softmax(dim=-1)
-    of_prefix = weights[..., :p].view(groups, per, kv_heads, ratio, p).transpose(1, 2)
-    of_prefix = of_prefix.reshape(groups, kv_heads, per * ratio, p) @ prefix_value
-    of_prefix = (
-        of_prefix.view(groups, kv_heads, per, ratio, dim).transpose(1, 2).reshape(rows, kv_heads, ratio, dim)
-    )
+    slots, place = cache.slots, cache.place
+    per = rows // groups if slots is None else slots.shape[1]
+    ratio = heads // kv_heads
+
+    def by_row(x: Tensor, last: int) -> Tensor:
+        x = x.view(groups, kv_heads, per, ratio, last).transpose(1, 2)
+        x = x.reshape(groups * per, kv_heads, ratio, last)
+        return x if place is None else x[place]
+
+    def by_group(x: Tensor, last: int) -> Tensor:
+        x = x.view(groups, per, kv_heads, ratio, last) if slots is None else x[slots]
+        return x.transpose(1, 2).reshape(groups, kv_heads, per * ratio, last)
+
+    q = query.view(rows, kv_heads, ratio, dim) * (dim**-0.5 if scaling is None else scaling)
+    to_prefix = by_group(q, dim) @ prefix_key.transpose(-1, -2)
+    to_prefix = to_prefix.masked_fill(~cache.prefix_valid[:, None, None], float("-inf"))
+    to_own = q @ key.transpose(-1, -2)
+    own_valid = cache.own_valid()
+    if own_valid is not None:
+        to_own = to_own.masked_fill(~own_valid, float("-inf"))
+    weights = torch.cat([by_row(to_prefix, p), to_own], dim=-1).softmax(dim=-1)
+    of_prefix = by_row(by_group(weights[..., :p].contiguous(), p) @ prefix_value, dim)
     out = of_prefix + weights[..., p:] @ value
     return out.reshape(rows, heads, 1, dim)
 
@@ -210,6 +208,14 @@ class Packed:
     predict_at: Tensor
     targets: Tensor
     owner: Tensor
+
+    def prefixes(self, rows: Tensor) -> Packed:
+        """Some of the rows without their suffixes, padded only to the longest of them."""
+        valid = self.layout.prefix_valid[rows]
+        length = int(valid.sum(-1).max())
+        cut = Layout(length, 1, 0, valid[:, :length])
+        ids, positions = self.input_ids[rows, :length], self.position_ids[:, rows, :length]
+        return Packed(ids, positions, cut, self.predict_at[:0], self.targets[:0], self.owner[:0])
 
     def to(self, device: torch.device) -> Packed:
         layout = self.layout

@@ -8,7 +8,10 @@ reference frame. Parameter names follow the public checkpoints, so that the real
 one of the demo are the same code.
 
 Shapes: ``B`` clips, ``S`` frames, ``h × w`` patches, ``C`` width. Output: ``(B, S, h, w, 2C)``, the
-frame-block and global-block outputs of one round side by side.
+frame-block and global-block outputs of one round side by side; only that round's output is kept.
+
+Precision: matrix products and attention run in the weights' type; norms, rotary positions and the
+residual stream in at least float32, which is what bf16 autocast makes of the public code.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from dataclasses import asdict, dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+TOKENS_AT_ONCE = 8192
+"""Without gradients: tokens whose hidden layer exists together, and that the patch encoder sees together."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -73,7 +79,26 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        x = x.to(self.fc1.weight.dtype)
+        if torch.is_grad_enabled() or x.numel() <= TOKENS_AT_ONCE * x.shape[-1]:
+            return self.fc2(F.gelu(self.fc1(x)))
+        # Without gradients nothing needs the four times wider hidden layer of all tokens at once.
+        parts = x.flatten(0, -2).split(TOKENS_AT_ONCE)
+        return torch.cat([self.fc2(F.gelu(self.fc1(part))) for part in parts]).view(x.shape)
+
+
+class WideNorm(nn.LayerNorm):
+    """LayerNorm that computes and answers in at least float32, whatever the weights' type."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        wide = wide_type(input.dtype)
+        return F.layer_norm(
+            input.to(wide), self.normalized_shape, self.weight.to(wide), self.bias.to(wide), self.eps
+        )
+
+
+def wide_type(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
 
 
 class Attention(nn.Module):
@@ -84,17 +109,21 @@ class Attention(nn.Module):
         self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
-        self.q_norm = nn.LayerNorm(dim // heads) if qk_norm else nn.Identity()
-        self.k_norm = nn.LayerNorm(dim // heads) if qk_norm else nn.Identity()
+        self.q_norm = WideNorm(dim // heads) if qk_norm else nn.Identity()
+        self.k_norm = WideNorm(dim // heads) if qk_norm else nn.Identity()
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor] | None = None) -> Tensor:
         batch, length, dim = x.shape
-        q, k, v = self.qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(x.to(self.qkv.weight.dtype))
+            .view(batch, length, 3, self.heads, -1)
+            .permute(2, 0, 3, 1, 4)
+        )
         q, k = self.q_norm(q), self.k_norm(k)
         if rope is not None:
             q, k = _rotate(q, *rope), _rotate(k, *rope)
-        out = F.scaled_dot_product_attention(q, k, v.to(q.dtype))
-        return self.proj(out.transpose(1, 2).reshape(batch, length, dim).to(x.dtype))
+        out = F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v)
+        return self.proj(out.transpose(1, 2).reshape(batch, length, dim))
 
 
 class Block(nn.Module):
@@ -103,10 +132,10 @@ class Block(nn.Module):
     def __init__(self, config: VGGTConfig, *, qk_norm: bool, eps: float, scale: float) -> None:
         super().__init__()
         dim = config.embed_dim
-        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.norm1 = WideNorm(dim, eps=eps)
         self.attn = Attention(dim, config.heads, qk_norm)
         self.ls1 = LayerScale(dim, scale)
-        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.norm2 = WideNorm(dim, eps=eps)
         self.mlp = Mlp(dim, int(dim * config.mlp_ratio))
         self.ls2 = LayerScale(dim, scale)
 
@@ -121,13 +150,15 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat((-b, a, -d, c), dim=-1) * sin
 
 
-def rope_tables(h: int, w: int, specials: int, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
+def rope_tables(
+    h: int, w: int, specials: int, head_dim: int, base: float, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
     """cos and sin, ``(specials + h*w, head_dim)``; specials sit at (0, 0), patches at (row+1, col+1)."""
     quarter = head_dim // 4
-    frequencies = base ** (-torch.arange(quarter, dtype=torch.float32) / quarter)
+    frequencies = base ** (-torch.arange(quarter, dtype=dtype) / quarter)
     rows, cols = torch.meshgrid(torch.arange(1, h + 1), torch.arange(1, w + 1), indexing="ij")
-    position = torch.cat([torch.zeros(specials, 2), torch.stack([rows, cols], -1).reshape(-1, 2).float()])
-    angles = [position[:, axis, None] * frequencies for axis in (0, 1)]
+    position = torch.cat([torch.zeros(specials, 2), torch.stack([rows, cols], -1).reshape(-1, 2)])
+    angles = [position[:, axis, None].to(dtype) * frequencies for axis in (0, 1)]
     table = torch.cat([angles[0], angles[0], angles[1], angles[1]], dim=-1)
     return table.cos(), table.sin()
 
@@ -148,22 +179,27 @@ class PatchEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             Block(config, qk_norm=False, eps=1e-6, scale=1.0) for _ in range(config.patch_depth)
         )
-        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.norm = WideNorm(dim, eps=1e-6)
         self.mask_token.requires_grad_(False)  # only masked-image pre-training uses it; kept for its key
 
     def positions(self, h: int, w: int) -> Tensor:
         """Learned positions resampled to ``h × w``: bicubic with anti-aliasing, fp32, as DINOv2."""
         patches = self.pos_embed[:, 1:]
         if (h, w) != (self.grid, self.grid):
-            grid = patches.float().reshape(1, self.grid, self.grid, -1).permute(0, 3, 1, 2)
+            grid = (
+                patches.to(wide_type(patches.dtype)).reshape(1, self.grid, self.grid, -1).permute(0, 3, 1, 2)
+            )
             grid = F.interpolate(grid, size=(h, w), mode="bicubic", antialias=True)
             patches = grid.flatten(2).transpose(1, 2).to(patches.dtype)
         return patches
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.patch_embed["proj"](images)
+        at_once = max(1, TOKENS_AT_ONCE * self.config.patch_size**2 // (images.shape[-2] * images.shape[-1]))
+        if not torch.is_grad_enabled() and len(images) > at_once:
+            return torch.cat([self(part) for part in images.split(at_once)])
+        x = self.patch_embed["proj"](images.to(self.cls_token.dtype))
         h, w = x.shape[-2:]
-        x = x.flatten(2).transpose(1, 2) + self.positions(h, w)
+        x = (x.flatten(2).transpose(1, 2) + self.positions(h, w)).to(wide_type(x.dtype))
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
         x = torch.cat([cls, self.register_tokens.expand(len(x), -1, -1), x], dim=1)
         for block in self.blocks:
@@ -206,19 +242,18 @@ class Aggregator(nn.Module):
         h, w = height // patch, width // patch
         # Built here, not as buffers: loaders that build models on the meta device lose unsaved buffers.
         mean, std = (images.new_tensor(v).view(1, 1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-        normalised = (images - mean) / std
-        x = self.patch_embed(normalised.flatten(0, 1).to(self.camera_token.dtype))
-        x = torch.cat([self.specials(batch, frames).flatten(0, 1), x], dim=1)
+        x = self.patch_embed(((images - mean) / std).flatten(0, 1))
+        x = torch.cat([self.specials(batch, frames).flatten(0, 1).to(x), x], dim=1)
         special, dim = 1 + self.config.registers, self.config.embed_dim
-        cos, sin = rope_tables(h, w, special, dim // self.config.heads, self.config.rope_base)
-        rope = (cos.to(x), sin.to(x))
+        cos, sin = rope_tables(h, w, special, dim // self.config.heads, self.config.rope_base, x.dtype)
+        rope = (cos.to(x.device), sin.to(x.device))
         rope_all = (rope[0].repeat(frames, 1), rope[1].repeat(frames, 1))
         of_frame = x
         for frame_block, global_block in zip(self.frame_blocks, self.global_blocks, strict=True):
             of_frame = frame_block(x, rope)
             x = global_block(of_frame.view(batch, -1, dim), rope_all).view(batch * frames, -1, dim)
-        both = torch.cat([of_frame, x], dim=-1)[:, special:]
-        return both.view(batch, frames, h, w, 2 * dim)
+        both = torch.cat([of_frame[:, special:], x[:, special:]], dim=-1)
+        return both.to(self.camera_token.dtype).view(batch, frames, h, w, 2 * dim)
 
 
 class VGGT(nn.Module):

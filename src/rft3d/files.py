@@ -1,0 +1,83 @@
+"""Files that appear whole or not at all, and the commit that wrote them. Imports nothing of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` through a temporary file and a rename: a reader sees all of it or nothing.
+
+    Raises:
+        OSError: naming ``path``, when it cannot be written (a full disk); what was there before stays.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # a failed write doesn't say where
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """:func:`write_bytes` of ``text`` in UTF-8."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | Path, value: Any, *, allow_nan: bool = False) -> None:
+    """Write ``value`` as indented JSON, atomically; dataclasses become objects, paths become strings.
+
+    Raises:
+        TypeError: something in it has no JSON form.
+        ValueError: a number is not finite (unless ``allow_nan``); other readers than Python's refuse it.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=True, allow_nan=allow_nan, default=plain)
+    write_text(path, text + "\n")
+
+
+def plain(value: Any) -> Any:
+    """For ``json.dumps(default=)``: dataclasses and paths."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"cannot write {type(value).__name__} to JSON")
+
+
+def source_commit() -> str | None:
+    """The git commit this package runs from (``+dirty`` with local changes); None outside a checkout."""
+    root = Path(__file__).resolve().parent
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+dirty" if dirty else "")
+
+
+def _git(cwd: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=cwd, capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk (a power cut, not only a kill)."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,223 @@
+"""Checkpoints in: what is in a folder, under which names, and what may be missing.
+
+Layouts, told apart by ``config.json``:
+
+========== ===================================== =================================================
+layout     config says                           tensors are called
+========== ===================================== =================================================
+own        ``model_type`` is one of ours         as V2 (Qwen3-VL: as on the hub)
+VG-LLM V2  ``use_geometry_encoder``              ``geometry_encoder.vggt.*``, ``geometry_merger.*``
+VG-LLM V1  ``use_vggt_feature``                  ``vggt.*``, ``merger.*``
+Qwen       plain ``qwen2_5_vl``, ``qwen3_vl``    ``visual.*``, ``model.layers.*`` ...
+========== ===================================== =================================================
+
+Sizes of the geometry branch are read from the tensors' shapes, so a config need not state them. Only
+safetensors are read (one file or shards with an index); nothing is unpickled. A tensor that is missing, or
+that nothing here knows, is an error; VGGT's heads and its rounds after the used one are left out knowingly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from rft3d.models.vggt import VGGT, VGGTConfig
+
+V1_NAMES = {r"^vggt\.": "geometry_encoder.vggt.", r"^merger\.": "geometry_merger."}
+"""Anchored: ``visual.merger`` is Qwen's own."""
+
+IGNORED = (
+    re.compile(r"(^|\.)(camera|point|depth|track)_head\."),
+    re.compile(r"(^|\.)_resnet_(mean|std)$"),
+)
+_AGGREGATOR = "aggregator."
+_LATER_BLOCK = re.compile(r"(^|\.)(?:frame|global)_blocks\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class TensorFiles:
+    """The safetensors of a folder: ``files[name]`` holds tensor ``name``."""
+
+    folder: Path
+    files: Mapping[str, Path]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {}
+        for path in dict.fromkeys(self.files.values()):
+            with safe_open(path, framework="pt") as handle:
+                for name in handle.keys():  # noqa: SIM118 - not a dict
+                    shapes[name] = tuple(handle.get_slice(name).get_shape())
+        return shapes
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        with ExitStack() as stack:
+            handles = {
+                path: stack.enter_context(safe_open(path, framework="pt"))
+                for path in dict.fromkeys(self.files.values())
+            }
+            return {name: handles[self.files[name]].get_tensor(name) for name in names}
+
+
+def tensor_files(folder: Path) -> TensorFiles:
+    """Find the weights of ``folder``.
+
+    Raises:
+        FileNotFoundError: there are none, a shard of the index is missing, or they are not safetensors.
+        ValueError: the index names a file outside the folder.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        weight_map: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        for name in set(weight_map.values()):
+            if Path(name).name != name:
+                raise ValueError(f"{index}: {name!r} is not a file name")
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{index} names {name}, which is not in {folder}; download it again")
+        return TensorFiles(folder, {key: folder / name for key, name in weight_map.items()})
+    single = folder / "model.safetensors"
+    if not single.is_file():
+        others = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth"))
+        hint = (
+            f"; {others[0]} is a pickle, which is not read here: convert it to safetensors" if others else ""
+        )
+        raise FileNotFoundError(f"{folder} holds no model.safetensors and no index{hint}")
+    with safe_open(single, framework="pt") as handle:
+        return TensorFiles(folder, dict.fromkeys(handle.keys(), single))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no config.json; give a folder in one of the layouts of docs/models.md"
+        )
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: a JSON object is needed, got {type(config).__name__}")
+    return config
+
+
+def layout_of(config: Mapping[str, Any]) -> str:
+    """``own``, ``v2``, ``v1`` or ``qwen``; ValueError for anything else."""
+    kind = str(config.get("model_type"))
+    if kind.startswith("rft3d_"):
+        return "own"
+    if kind not in ("qwen2_5_vl", "qwen3_vl"):
+        raise ValueError(
+            f"config.json: model_type={kind!r}; only Qwen2.5-VL, Qwen3-VL and models made of them are known"
+        )
+    if config.get("use_geometry_encoder"):
+        return "v2"
+    if config.get("use_vggt_feature"):
+        return "v1"
+    return "qwen"
+
+
+def renamed(name: str, layout: str) -> str:
+    """``name`` of a tensor as V2 calls it."""
+    if layout == "v1":
+        for pattern, target in V1_NAMES.items():
+            name = re.sub(pattern, target, name)
+    return name
+
+
+def geometry_sizes(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> VGGTConfig:
+    """The encoder's sizes from its tensors' shapes; the used round is the last but one, as in VG-LLM.
+
+    Raises:
+        ValueError: there is no encoder under ``prefix``.
+    """
+    inside = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+
+    def count(kind: str) -> int:
+        found = {int(m[1]) for name in inside if (m := re.match(rf"{re.escape(kind)}\.(\d+)\.", name))}
+        return len(found)
+
+    try:
+        dim = inside["aggregator.camera_token"][-1]
+        patch = inside["aggregator.patch_embed.patch_embed.proj.weight"][-1]
+        head_dim = inside["aggregator.frame_blocks.0.attn.q_norm.weight"][0]
+        positions = inside["aggregator.patch_embed.pos_embed"][1] - 1
+        hidden = inside["aggregator.frame_blocks.0.mlp.fc1.weight"][0]
+        registers = inside["aggregator.register_token"][2]
+    except KeyError as missing:
+        raise ValueError(f"no geometry encoder: the weights hold no {prefix}{missing.args[0]}") from None
+    rounds = count("aggregator.frame_blocks")
+    return VGGTConfig(
+        embed_dim=dim,
+        patch_size=patch,
+        img_size=patch * round(positions**0.5),
+        patch_depth=count("aggregator.patch_embed.blocks"),
+        rounds=rounds,
+        output_round=max(0, rounds - 2),
+        heads=dim // head_dim,
+        mlp_ratio=hidden / dim,
+        registers=registers,
+    )
+
+
+def left_out(name: str, output_round: int) -> bool:
+    """Whether tensor ``name`` is one that is knowingly not used: a head, or a round after the used one."""
+    later = _LATER_BLOCK.search(name)
+    return any(p.search(name) for p in IGNORED) or (later is not None and int(later[2]) > output_round)
+
+
+def check_keys(where: object, missing: Iterable[str], unexpected: Iterable[str]) -> None:
+    """ValueError that counts and names what does not fit; silent when nothing is left over."""
+    problems = []
+    for title, names in (("lacks", sorted(missing)), ("has unknown", sorted(unexpected))):
+        if names:
+            shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+            problems.append(f"{title} {len(names)} tensors: {shown}")
+    if problems:
+        raise ValueError(f"{where}: the checkpoint {'; '.join(problems)}")
+
+
+def load_vggt(vggt: VGGT, folder: Path) -> list[str]:
+    """Load a VGGT checkpoint (``facebook/VGGT-1B``: ``aggregator.*`` and heads) into ``vggt``, by name.
+
+    Returns:
+        The names that were left out: heads and unused rounds.
+
+    Raises:
+        ValueError: missing, unknown or misshapen tensors, all named.
+        FileNotFoundError: no weights in ``folder``.
+    """
+    stored = tensor_files(folder)
+    skipped = [name for name in stored.files if left_out(name, vggt.config.output_round)]
+    used = set(stored.files) - set(skipped)
+    own = vggt.state_dict()
+    check_keys(folder, own.keys() - used, used - own.keys())
+    shapes = stored.shapes()
+    wrong = [
+        f"{n} {shapes[n]} instead of {tuple(own[n].shape)}" for n in own if shapes[n] != tuple(own[n].shape)
+    ]
+    if wrong:
+        raise ValueError(f"{folder}: {len(wrong)} tensors have another shape, e.g. {wrong[0]}")
+    with torch.no_grad():
+        for name, value in stored.read(sorted(used)).items():
+            own[name].copy_(value)  # converts to the model's type
+    return sorted(skipped)
+
+
+def check_tied(stored: TensorFiles, tied: bool) -> None:
+    """ValueError when the config ties the head to the embeddings but the file holds two different ones."""
+    head = "lm_head.weight"
+    embeddings = [n for n in stored.files if n.endswith("embed_tokens.weight")]
+    if not tied or head not in stored.files or not embeddings:
+        return
+    values = stored.read([head, embeddings[0]])
+    if not torch.equal(values[head], values[embeddings[0]]):
+        raise ValueError(
+            f"{stored.folder}: config.json ties the embeddings, but {head} and {embeddings[0]} differ; "
+            'set "tie_word_embeddings": false if the head was trained by itself'
+        )

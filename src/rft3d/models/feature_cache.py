@@ -1,0 +1,236 @@
+"""Frozen features on disk, one safetensors file a clip, shared by stages, runs and processes.
+
+::
+
+    FOLDER/3f/3f9a...c1.safetensors   vision, geometry, grid; a digest of the three in the header
+    FOLDER/3f/.3f9a...c1.4711.tmp     being written by process 4711
+
+The name is a hash of the frames' pixels, the frozen encoders' weights, how frames are prepared and the number
+format, so a changed encoder never meets old features. Files appear by renaming: writers that race write the
+same bytes and the first stays; a kill leaves a temporary file, which is removed once its process is gone. A
+damaged file counts as absent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from rft3d.models.spatial import FrozenFeatures
+
+Format = Literal["bfloat16", "float16", "float32"]
+FORMATS: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ("bfloat16", "float16", "float32")}
+SUFFIX = ".safetensors"
+ABANDONED_S = 3600.0
+"""Age after which another machine's temporary file counts as left behind."""
+
+
+def content_key(clip: Sequence[NDArray[np.uint8]]) -> str:
+    """A hash of the pixels of a clip's frames."""
+    digest = hashlib.blake2b(digest_size=16)
+    for frame in clip:
+        digest.update(str(frame.shape).encode())
+        digest.update(np.ascontiguousarray(frame).data)
+    return digest.hexdigest()
+
+
+def encoder_key(model: torch.nn.Module, preparation: object, prefixes: Sequence[str]) -> str:
+    """A hash of the tensors of ``model`` named ``prefixes...``, and of how frames are prepared."""
+    digest = hashlib.blake2b(repr(preparation).encode(), digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        if name.startswith(tuple(prefixes)):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cached clip: its file, size and when it was last used (seconds since the epoch)."""
+
+    path: Path
+    size: int
+    used: float
+
+
+@dataclass
+class FeatureCache:
+    """See the module's docstring.
+
+    Attributes:
+        folder: where the files are; made when needed.
+        dtype: number format of the features.
+        limit_bytes: when more is stored, the least recently used go until nine tenths are left; 0: no limit.
+    """
+
+    folder: Path
+    dtype: Format = "bfloat16"
+    limit_bytes: int = 0
+    damaged: int = 0
+    """Files found damaged so far (and removed)."""
+    _since_count: int = field(default=0, repr=False)
+    _stored: int | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
+        if self.dtype not in FORMATS:
+            raise ValueError(f"feature cache: dtype {self.dtype!r} is none of {', '.join(FORMATS)}")
+        if self.limit_bytes < 0:
+            raise ValueError(
+                f"feature cache: the limit must be 0 (none) or more bytes, got {self.limit_bytes}"
+            )
+
+    def path_of(self, key: str) -> Path:
+        """The file of the clip ``key`` (frames and encoder; the number format is added here)."""
+        name = hashlib.blake2b(f"{key}/{self.dtype}".encode(), digest_size=16).hexdigest()
+        return self.folder / name[:2] / f"{name}{SUFFIX}"
+
+    def get(self, key: str) -> FrozenFeatures | None:
+        """The features stored under ``key``; None when there are none, or only damaged ones."""
+        path = self.path_of(key)
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+                expected = (file.metadata() or {}).get("digest")
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, OSError):
+            return self._drop(path)
+        if expected != _digest(found) or not {"vision", "grid"} <= set(found):
+            return self._drop(path)
+        with contextlib.suppress(OSError):  # evicted by another process meanwhile: we have it already
+            os.utime(path)
+        return FrozenFeatures(found["vision"], found.get("geometry"), found["grid"])
+
+    def _drop(self, path: Path) -> None:
+        self.damaged += 1
+        path.unlink(missing_ok=True)
+
+    def put(self, key: str, features: FrozenFeatures) -> FrozenFeatures:
+        """Store ``features``; returns what :meth:`get` will, so that a run with and without hits agrees.
+
+        Raises:
+            ValueError: a value is not finite, or not in the number format.
+            OSError: the disk is full; nothing half-written stays.
+        """
+        path = self.path_of(key)
+        if path.is_file() and (known := self.get(key)) is not None:
+            return known  # the first writer's stay
+        tensors = {"vision": self._converted("vision", features.vision), "grid": features.grid.cpu()}
+        if features.geometry is not None:
+            tensors["geometry"] = self._converted("geometry", features.geometry)
+        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
+        try:
+            save_file(tensors, str(temporary), {"digest": _digest(tensors), "dtype": self.dtype})
+            os.replace(temporary, path)
+        except SafetensorError as error:
+            raise OSError(f"feature cache {self.folder}: cannot write {path.name} ({error})") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._count(path.stat().st_size)
+        return FrozenFeatures(tensors["vision"], tensors.get("geometry"), tensors["grid"])
+
+    def _converted(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        value = value.detach().cpu()
+        stored = value.to(FORMATS[self.dtype])
+        if not stored.isfinite().all():
+            if not value.isfinite().all():
+                raise ValueError(
+                    f"feature cache: {name} features hold NaN or infinity; the encoder is broken"
+                )
+            raise ValueError(
+                f"feature cache: {name} features reach {float(value.abs().max()):.3g}, beyond {self.dtype}; "
+                "use bfloat16 or float32"
+            )
+        return stored
+
+    # ------------------------------------------------------------------------------- size and age
+
+    def entries(self) -> list[Entry]:
+        """All clips stored, least recently used first (whatever their encoder and number format)."""
+        return sorted(self._scan(f"*{SUFFIX}"), key=lambda entry: (entry.used, entry.path.name))
+
+    def _scan(self, pattern: str) -> Iterator[Entry]:
+        for path in self.folder.glob(f"??/{pattern}"):
+            with contextlib.suppress(FileNotFoundError):  # evicted by another process meanwhile
+                facts = path.stat()
+                yield Entry(path, facts.st_size, facts.st_mtime)
+
+    def _count(self, written: int) -> None:
+        """Evict when it may be needed: other processes write too, so what is stored is read anew at times."""
+        if not self.limit_bytes:
+            return
+        self._since_count += written
+        if self._stored is None or self._since_count > self.limit_bytes // 20:
+            self._stored, self._since_count = sum(entry.size for entry in self.entries()), 0
+        if self._stored + self._since_count > self.limit_bytes:
+            self.evict(int(0.9 * self.limit_bytes))
+
+    def evict(self, keep_bytes: int) -> int:
+        """Remove the least recently used clips until ``keep_bytes`` are left; returns how many went."""
+        self.remove_abandoned()
+        entries = self.entries()
+        total, removed = sum(entry.size for entry in entries), 0
+        for entry in entries:
+            if total <= keep_bytes:
+                break
+            entry.path.unlink(missing_ok=True)
+            total, removed = total - entry.size, removed + 1
+        self._stored, self._since_count = total, 0
+        return removed
+
+    def clear(self) -> int:
+        """Remove every clip; returns how many there were. Folders that are empty then go too."""
+        removed = self.evict(0)
+        for folder in self.folder.glob("??"):
+            with contextlib.suppress(OSError):  # not empty: somebody writes there
+                folder.rmdir()
+        return removed
+
+    def remove_abandoned(self) -> int:
+        """Remove temporary files whose process is gone (or that are old); returns how many."""
+        removed = 0
+        for entry in self._scan(".*.tmp"):
+            process = entry.path.name.split(".")[-2]
+            alive = process.isdecimal() and Path(f"/proc/{process}").exists()
+            if not alive or time.time() - entry.used > ABANDONED_S:
+                entry.path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def describe(cache: FeatureCache) -> str:
+    """How much is stored and how old it is, for a person."""
+    entries = cache.entries()
+    total = sum(entry.size for entry in entries)
+    lines = [f"{cache.folder}: {len(entries)} clips, {total / 1e9:.3f} GB"]
+    if entries:
+        ages = [(time.time() - entry.used) / 3600 for entry in (entries[0], entries[-1])]
+        mean = total / len(entries) / 1e6
+        lines.append(f"{mean:.3f} MB a clip; last used between {ages[0]:.1f} and {ages[1]:.1f} hours ago")
+    unfinished = sum(1 for _ in cache._scan(".*.tmp"))
+    if unfinished:
+        lines.append(f"{unfinished} files being written (or left behind by a kill)")
+    return "\n".join(lines)

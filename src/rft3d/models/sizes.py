@@ -1,0 +1,132 @@
+"""The full-size architectures as configs, and models of them with random weights (benchmarks, estimates).
+
+Loading weights never reads these numbers: a checkpoint's own config and shapes decide. Qwen2.5-VL's are its
+published configs; Qwen3-VL-4B's are from memory of its published config and were not compared with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from rft3d.models.fusion import SpatialConfig, SpatialQwen
+from rft3d.models.images import VGLLM_WIDTH
+from rft3d.models.policy import Policy
+from rft3d.models.qwen3 import SpatialConfig3, SpatialQwen3
+from rft3d.models.spatial import SpatialModel
+from rft3d.models.tokens import byte_tokenizer, special_ids
+from rft3d.models.vggt import VGGTConfig
+
+_VISION_25: dict[str, Any] = {
+    "depth": 32,
+    "hidden_size": 1280,
+    "intermediate_size": 3420,
+    "num_heads": 16,
+    "patch_size": 14,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+    "window_size": 112,
+    "fullatt_block_indexes": [7, 15, 23, 31],
+    "tokens_per_second": 2,
+}
+_IDS = {"bos_token_id": 151643, "eos_token_id": 151645, "pad_token_id": 151643}
+
+_QWEN25: dict[str, tuple[dict[str, Any], bool]] = {
+    "qwen2.5-vl-3b-vggt": (
+        {
+            "vocab_size": 151936,
+            "hidden_size": 2048,
+            "intermediate_size": 11008,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 2,
+        },
+        True,
+    ),
+    "qwen2.5-vl-7b-vggt": (
+        {
+            "vocab_size": 152064,
+            "hidden_size": 3584,
+            "intermediate_size": 18944,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+        },
+        False,
+    ),
+}
+
+_QWEN3_TEXT: dict[str, Any] = {
+    "vocab_size": 151936,
+    "hidden_size": 2560,
+    "intermediate_size": 9728,
+    "num_hidden_layers": 36,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 262144,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 5e6,
+        "mrope_section": [24, 20, 20],
+        "mrope_interleaved": True,
+    },
+}
+_QWEN3_VISION: dict[str, Any] = {
+    "depth": 24,
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_heads": 16,
+    "patch_size": 16,
+    "out_hidden_size": 2560,
+    "deepstack_visual_indexes": [5, 11, 17],
+}
+
+SIZES = (*_QWEN25, "qwen3-vl-4b-vggt")
+
+
+def full_config(backbone: str, geometry: bool = True) -> SpatialConfig | SpatialConfig3:
+    """The config of a full-size backbone with VGGT-1B; ValueError for another name than :data:`SIZES`."""
+    extra: dict[str, Any] = {"use_geometry_encoder": geometry, "geometry_encoder": VGGTConfig().to_dict()}
+    if backbone == "qwen3-vl-4b-vggt":
+        return SpatialConfig3(
+            text_config={**_QWEN3_TEXT, **_IDS},
+            vision_config=_QWEN3_VISION,
+            tie_word_embeddings=True,
+            **extra,
+        )
+    if backbone not in _QWEN25:
+        raise ValueError(f"no full-size config for backbone {backbone!r}, only {', '.join(SIZES)}")
+    sizes, tied = _QWEN25[backbone]
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
+    text = {"max_position_embeddings": 128000, "rope_parameters": rope, "rms_norm_eps": 1e-6, **_IDS, **sizes}
+    vision = {**_VISION_25, "out_hidden_size": sizes["hidden_size"]}
+    return SpatialConfig(text_config=text, vision_config=vision, tie_word_embeddings=tied, **extra)
+
+
+def random_policy(
+    config: SpatialConfig | SpatialConfig3,
+    backbone: str,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    frame_size: tuple[int, int] | int = VGLLM_WIDTH,
+) -> Policy:
+    """A policy with random weights, made on ``device``; without a tokenizer it gets one of bytes.
+
+    The config's special ids become the tokenizer's, so a byte tokenizer works with any vocabulary that is
+    large enough.
+    """
+    tokenizer = tokenizer or byte_tokenizer()
+    for name, value in special_ids(tokenizer).items():
+        setattr(config, name, value)
+    model_class: Any = SpatialQwen3 if isinstance(config, SpatialConfig3) else SpatialQwen
+    cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda), torch.device(device):
+        torch.manual_seed(seed)
+        model: SpatialModel = model_class._from_config(config, dtype=dtype)
+    return Policy(model.eval(), tokenizer, frame_size, {}, backbone=backbone)

@@ -1,0 +1,306 @@
+"""What every backbone with a geometry encoder shares: encode once, fuse, run the language model.
+
+A backbone is a transformers model of the Qwen-VL family. It gives the vision tower (``model.visual``) and the
+language model; :class:`SpatialModel` adds the geometry encoder, the merger, and the three ways in which the
+project runs a model: a packed batch, a prefill, a step of sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from rft3d.models.images import CLIP_MEAN, CLIP_STD, GEOMETRY_PATCH, crop_to_cells, qwen_patches
+from rft3d.models.kv_cache import PrefixCache
+from rft3d.models.logprobs import chunk_size, token_logps
+from rft3d.models.prefix import ATTENTION, Packed
+from rft3d.models.vggt import VGGT, VGGTConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel as _Base
+else:
+    _Base = nn.Module
+
+BOX_CONVENTIONS = ("intrinsic_zxy", "extrinsic_zxy")
+
+
+@dataclass
+class GeometryFields:
+    """What a backbone's config says about the geometry branch (names of VG-LLM V2 where they exist).
+
+    ``geometry_encoder``: sizes (:class:`VGGTConfig`); None: VGGT-1B's. ``reference_frame``: ``first``, or
+    ``last`` for weights trained with the frames reversed for the geometry encoder. ``box_convention``: how
+    the weights write a box's angles; the policy translates (:mod:`rft3d.models.convention`).
+    """
+
+    use_geometry_encoder: bool = True
+    geometry_encoder_type: str = "vggt"
+    geometry_encoder: dict[str, Any] | None = None
+    geometry_merger_type: str = "mlp"
+    geometry_merger_hidden_dim: int = 4096
+    feature_fusion_method: str = "add"
+    reference_frame: str = "first"
+    box_convention: str = "intrinsic_zxy"
+
+
+def check_geometry_fields(config: Any) -> None:
+    """ValueError naming the first field whose value has no implementation here."""
+    allowed = {
+        "geometry_encoder_type": ("vggt",),
+        "geometry_merger_type": ("mlp",),
+        "feature_fusion_method": ("add",),
+        "reference_frame": ("first", "last"),
+        "box_convention": BOX_CONVENTIONS,
+    }
+    for name, values in allowed.items():
+        if getattr(config, name) not in values:
+            raise ValueError(f"config: {name}={getattr(config, name)!r} is not supported, only {values}")
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """What the frozen encoders say of one clip; computed once, reused by every pass over it.
+
+    Attributes:
+        vision: ``(T, hidden)`` vision tokens of all frames, frame-major; of a backbone with deepstack
+            features ``(T, (1 + levels) * hidden)``, the levels behind the tokens.
+        geometry: ``(T, 4, 2C)`` the four patches under each vision token, row-major inside the cell;
+            None when the geometry prior is off.
+        grid: ``(frames, 3)`` Qwen's ``image_grid_thw`` (in patches, before the 2×2 merge).
+    """
+
+    vision: Tensor
+    geometry: Tensor | None
+    grid: Tensor
+
+    def tokens_per_frame(self) -> list[int]:
+        return (self.grid.prod(-1) // 4).tolist()
+
+    def nbytes(self) -> int:
+        return self.vision.nbytes + (0 if self.geometry is None else self.geometry.nbytes)
+
+
+class GeometryMerger(nn.Module):
+    """RMSNorm each patch, lay the 2×2 cell side by side, project with a two-layer MLP."""
+
+    def __init__(self, patch_dim: int, hidden_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.ln_q = nn.RMSNorm(patch_dim, eps=1e-6)
+        self.mlp = nn.Sequential(
+            nn.Linear(4 * patch_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, out_dim)
+        )
+
+    def reset(self, seed: int) -> None:
+        """A fresh merger as VG-LLM starts one: weights N(0, 0.02), biases 0, norm 1; not zero."""
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            nn.init.ones_(cast(Tensor, self.ln_q.weight))
+            for layer in (self.mlp[0], self.mlp[2]):
+                linear = cast(nn.Linear, layer)
+                linear.weight.copy_(torch.randn(linear.weight.shape, generator=generator) * 0.02)
+                nn.init.zeros_(linear.bias)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """``(T, 4, patch_dim)`` -> ``(T, out_dim)``."""
+        return self.mlp(self.ln_q(cells).flatten(-2))
+
+
+def cells_of(patches: Tensor) -> Tensor:
+    """Patches ``(..., h, w, D)`` to 2×2 cells ``(..., h//2 * w//2, 4, D)``; odd borders are dropped."""
+    *lead, h, w, dim = patches.shape
+    even = patches[..., : h // 2 * 2, : w // 2 * 2, :]
+    grouped = even.reshape(*lead, h // 2, 2, w // 2, 2, dim)
+    grouped = grouped.transpose(-4, -3)
+    return grouped.reshape(*lead, (h // 2) * (w // 2), 4, dim)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Log-probabilities and entropies of the scored tokens, both ``(N,)`` fp32, in ``Packed`` order."""
+
+    logps: Tensor
+    entropy: Tensor
+
+
+class SpatialModel(_Base):
+    """The policy network. ``forward`` takes a packed batch; ``next_logits`` serves sampling.
+
+    A backbone derives from this *and* from its transformers class, calls :meth:`add_geometry` at the end of
+    its constructor, and says how its tower wants pixels.
+    """
+
+    model: Any
+    lm_head: nn.Linear
+    config: Any
+    suppressed: Tensor
+
+    patch: ClassVar[int] = GEOMETRY_PATCH
+    """Pixels of the tower's patches; 2×2 of them become a token."""
+    pixel_mean: ClassVar[Sequence[float]] = CLIP_MEAN
+    pixel_std: ClassVar[Sequence[float]] = CLIP_STD
+
+    def add_geometry(self, config: Any) -> None:
+        """Build the geometry branch if the config asks for it, set attention, freeze the encoders."""
+        check_geometry_fields(config)
+        if config.use_geometry_encoder:
+            geometry = VGGTConfig(**(config.geometry_encoder or {}))
+            self.geometry_encoder = nn.ModuleDict({"vggt": VGGT(geometry)})
+            self.geometry_merger = GeometryMerger(
+                2 * geometry.embed_dim, config.geometry_merger_hidden_dim, self.lm_head.in_features
+            )
+        self.register_buffer("suppressed", torch.zeros(0, dtype=torch.long), persistent=False)
+        self.set_attn_implementation({"text_config": ATTENTION})
+        self.freeze_encoders()
+
+    def freeze_encoders(self) -> None:
+        """Vision tower, its merger and the geometry encoder never train (a test hashes them)."""
+        for name, parameter in self.named_parameters():
+            if name.startswith(("model.visual.", "geometry_encoder.")):
+                parameter.requires_grad_(False)
+
+    @property
+    def vggt(self) -> VGGT:
+        """The geometry encoder; AttributeError when the config has none."""
+        return cast(VGGT, self.geometry_encoder["vggt"])
+
+    def suppress(self, token_ids: list[int]) -> None:
+        """Give these tokens probability 0 in sampling and in log-probabilities alike (one distribution)."""
+        self.suppressed = torch.tensor(sorted(token_ids), dtype=torch.long, device=self.lm_head.weight.device)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, tower_images: Tensor | None = None) -> list[FrozenFeatures]:
+        """Frozen features of ``B`` clips.
+
+        Args:
+            images: ``(B, S, 3, H, W)`` in [0, 1], H and W multiples of 14; the geometry encoder sees them
+                whole, a tower with patches of 14 pixels without odd borders.
+            tower_images: the same frames for a tower with other patches, as many patches high and wide.
+
+        Raises:
+            ValueError: sizes that the encoders don't take, or vision tokens and geometry that do not match.
+        """
+        batch, frames = images.shape[:2]
+        if tower_images is None:
+            if self.patch != GEOMETRY_PATCH:
+                raise ValueError(f"this tower has patches of {self.patch} pixels; give tower_images too")
+            tower_images = images
+        vision, grid = self._see(crop_to_cells(tower_images.flatten(0, 1), 2 * self.patch))
+        vision = vision.view(batch, -1, vision.shape[-1])
+        geometry: Tensor | None = None
+        if self.config.use_geometry_encoder:
+            geometry = self._geometry(images, grid).to(vision.dtype)
+        return [
+            FrozenFeatures(
+                vision[i], None if geometry is None else geometry[i], grid[i * frames : (i + 1) * frames]
+            )
+            for i in range(batch)
+        ]
+
+    def _see(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """``(N, 3, H, W)`` -> the tower's merged tokens with deepstack levels behind, and its grid."""
+        rows, grid = qwen_patches(images, 2, self.patch, 2, self.pixel_mean, self.pixel_std)
+        tower = self.model.visual
+        seen = tower(rows.to(tower.dtype), grid_thw=grid)
+        levels = getattr(seen, "deepstack_features", None) or []
+        return torch.cat([seen.pooler_output, *levels], dim=-1) if levels else seen.pooler_output, grid
+
+    def _geometry(self, images: Tensor, grid: Tensor) -> Tensor:
+        """``(B, T, 4, 2C)`` cells, checked against the tower's grid."""
+        last = self.config.reference_frame == "last"
+        patches = self.vggt(images.flip(1) if last else images)
+        patches = patches.flip(1) if last else patches
+        h, w = patches.shape[-3] // 2, patches.shape[-2] // 2
+        tokens, cells = int(grid[0].prod()) // 4, h * w
+        if tokens != cells or (int(grid[0, 1]) // 2, int(grid[0, 2]) // 2) != (h, w):
+            raise ValueError(
+                f"an image has {tokens} vision tokens ({int(grid[0, 1]) // 2}x{int(grid[0, 2]) // 2}) but "
+                f"{cells} geometry cells ({h}x{w}) for frames of {tuple(images.shape[-2:])} pixels; they "
+                "must come from the same crop"
+            )
+        return cells_of(patches).flatten(1, 2)
+
+    def fuse(self, features: list[FrozenFeatures]) -> Tensor:
+        """Vision tokens of all clips, one after the other, with their projected geometry added.
+
+        Deepstack levels stay behind the tokens, ``(T, (1 + levels) * hidden)``; only ``_hidden`` reads them.
+        """
+        weight = self.lm_head.weight
+        vision = torch.cat([f.vision.to(weight) for f in features])
+        if not self.config.use_geometry_encoder:
+            return vision
+        if any(f.geometry is None for f in features):
+            raise ValueError("use_geometry_encoder is set but a clip's features hold no geometry")
+        cells = torch.cat([f.geometry.to(weight) for f in features if f.geometry is not None])
+        merged = self.geometry_merger(cells)
+        levels = vision.shape[-1] - merged.shape[-1]
+        return vision + (nn.functional.pad(merged, (0, levels)) if levels else merged)
+
+    def visual_output(self, fused: Tensor) -> Any:
+        """``fused`` as transformers hands the tower's output to the language model."""
+        raise NotImplementedError
+
+    def _hidden(self, input_ids: Tensor, position_ids: Tensor, fused: Tensor | None, **kwargs: Any) -> Tensor:
+        return self.model(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask={"full_attention": None},
+            mm_encoder_outputs=None if fused is None else {"image": self.visual_output(fused)},
+            use_cache=False,
+            **kwargs,
+        )[0]
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        logits = self.lm_head(hidden).float()
+        return logits.index_fill(-1, self.suppressed, float("-inf")) if len(self.suppressed) else logits
+
+    def forward(
+        self,
+        packed: Packed,
+        features: list[FrozenFeatures],
+        temperature: float = 1.0,
+        chunk: int = 0,
+        fused: Tensor | None = None,
+    ) -> Scored:
+        """Log-probabilities of the scored tokens of a packed batch, at the sampling temperature.
+
+        The language-model head runs on the scored positions only, ``chunk`` at a time (0: as many as fit
+        256 MiB), and never holds the logits of two chunks. ``fused`` may be given when nothing before the
+        language model is trained.
+        """
+        fused = self.fuse(features) if fused is None else fused
+        hidden = self._hidden(packed.input_ids, packed.position_ids, fused, layout=packed.layout)
+        hidden = hidden.flatten(0, 1)[packed.predict_at]
+        chunk = chunk_size(self.config.text_config.vocab_size, chunk)
+        return Scored(*token_logps(self._logits, hidden, packed.targets, temperature, chunk))
+
+    def prefill(self, packed: Packed, features: list[FrozenFeatures], cache: PrefixCache) -> Tensor:
+        """Run the prefixes once, add them to ``cache``; ``(B, vocab)`` logits of each first new token.
+
+        May be called for one part of the groups after the other; the caller then ends the filling.
+        """
+        p = packed.layout.prefix_len
+        hidden = self._hidden(
+            packed.input_ids[:, :p],
+            packed.position_ids[:, :, :p],
+            self.fuse(features),
+            past_key_values=cache,
+            prefix_cache=cache,
+        )
+        last = packed.layout.prefix_valid.sum(-1) - 1
+        return self._logits(hidden[torch.arange(len(hidden), device=hidden.device), last])
+
+    def next_logits(self, tokens: Tensor, positions: Tensor, cache: PrefixCache) -> Tensor:
+        """``(R,)`` tokens at ``(R,)`` positions -> ``(R, vocab)`` logits of the tokens after them."""
+        hidden = self._hidden(
+            tokens[:, None],
+            positions.view(1, -1, 1).expand(3, -1, -1),
+            None,
+            past_key_values=cache,
+            prefix_cache=cache,
+        )
+        cache.advance()
+        return self._logits(hidden[:, 0])

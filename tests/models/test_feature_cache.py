@@ -1,0 +1,191 @@
+"""Frozen features on disk: exact keys, safe under races, kills and full disks, and within their limit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny import make_policy
+
+from rft3d.cli import main
+from rft3d.models.feature_cache import FeatureCache, content_key, describe
+from rft3d.models.spatial import FrozenFeatures
+
+
+def features(index: int, scale: float = 1.0) -> FrozenFeatures:
+    generator = torch.Generator().manual_seed(index)
+    cells = scale * torch.randn(12, 4, 6, generator=generator)
+    return FrozenFeatures(torch.randn(12, 8, generator=generator), cells, torch.tensor([[1, 4, 6]] * 2))
+
+
+def same(a: FrozenFeatures, b: FrozenFeatures) -> bool:
+    assert a.geometry is not None and b.geometry is not None
+    pairs = ((a.vision, b.vision), (a.geometry, b.geometry), (a.grid, b.grid))
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_what_is_put_is_what_is_got(tmp_path: Path, dtype: str) -> None:
+    cache = FeatureCache(tmp_path, dtype)  # type: ignore[arg-type]
+    assert cache.get("a") is None
+    put = cache.put("a", features(0))
+    got = cache.get("a")
+    assert got is not None and same(put, got) and got.vision.dtype == getattr(torch, dtype)
+    assert torch.equal(got.vision, features(0).vision.to(getattr(torch, dtype)))
+    assert cache.get("b") is None
+    assert FeatureCache(tmp_path, "bfloat16" if dtype != "bfloat16" else "float32").get("a") is None
+    without = FrozenFeatures(features(1).vision, None, features(1).grid)
+    assert cache.put("n", without).geometry is None
+    again = cache.get("n")
+    assert again is not None and again.geometry is None
+
+
+def test_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, "float16")
+    with pytest.raises(ValueError, match=r"geometry features reach .*beyond float16; use bfloat16"):
+        cache.put("a", features(0, 1e6))
+    with pytest.raises(ValueError, match="NaN"):
+        cache.put("a", features(0, float("nan")))
+    assert FeatureCache(tmp_path, "bfloat16").put("a", features(0, 1e6)).vision.isfinite().all()
+    assert not list(tmp_path.rglob("*.tmp"))
+    with pytest.raises(ValueError, match="dtype 'int8'"):
+        FeatureCache(tmp_path, "int8")  # type: ignore[arg-type]
+
+
+def test_the_key_follows_frames_encoder_and_preparation() -> None:
+    rng = np.random.default_rng(0)
+    clip = [rng.integers(0, 255, (56, 84, 3), dtype=np.uint8) for _ in range(2)]
+    other = [clip[0], clip[1].copy()]
+    other[1][3, 4, 1] ^= 1
+    policy = make_policy()
+    key = policy.cache_key(content_key(clip))
+    assert make_policy().cache_key(content_key(clip)) == key
+    assert policy.cache_key(content_key(other)) != key
+    assert policy.cache_key(content_key(clip[::-1])) != key
+    sized = make_policy(frame_size=(112, 56))
+    assert sized.cache_key(content_key(clip)) != key
+    changed = make_policy()
+    with torch.no_grad():
+        changed.model.model.language_model.layers[0].mlp.up_proj.weight.add_(1)
+    assert changed.cache_key(content_key(clip)) == key, "what is trained does not matter"
+    blind = make_policy()
+    with torch.no_grad():
+        next(blind.model.geometry_encoder.parameters()).view(-1)[0].add_(1e-3)
+    assert blind.cache_key(content_key(clip)) != key
+
+
+def test_a_warm_and_a_cold_cache_give_the_same_features(tmp_path: Path, clips: list) -> None:
+    policy = make_policy()
+    policy.cache = FeatureCache(tmp_path)
+    cold = policy.encode(clips)
+    warm_policy = make_policy()
+    warm_policy.cache = FeatureCache(tmp_path)
+    called: list[int] = []
+    encode = warm_policy.model.encode
+    warm_policy.model.encode = lambda images: called.append(1) or encode(images)  # type: ignore[method-assign]
+    assert all(same(a, b) for a, b in zip(cold, warm_policy.encode(clips), strict=True))
+    assert not called, "nothing is encoded twice"
+    plain = make_policy().encode(clips)
+    assert torch.equal(plain[0].vision.bfloat16(), cold[0].vision)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text"])
+def test_a_damaged_file_counts_as_absent_and_is_made_again(tmp_path: Path, damage: str) -> None:
+    cache = FeatureCache(tmp_path)
+    put = cache.put("a", features(0))
+    path = cache.path_of("a")
+    data = bytearray(path.read_bytes())
+    if damage == "flipped":
+        data[-3] ^= 1
+    path.write_bytes({"cut": data[:-9], "flipped": data, "empty": b"", "text": b"x" * 400}[damage])
+    assert cache.get("a") is None and cache.damaged == 1 and not path.exists()
+    assert same(cache.put("a", features(0)), put)
+
+
+def test_the_least_recently_used_clips_go_first(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, "float32")
+    cache.put("0", features(0))
+    size = cache.entries()[0].size
+    cache.limit_bytes = 5 * size
+    for i in range(1, 5):
+        cache.put(str(i), features(i))
+        os.utime(cache.path_of(str(i)), (i, i))
+    os.utime(cache.path_of("0"), (0, 0))
+    assert cache.get("0") is not None  # used now, so that 1 is the oldest
+    cache.put("5", features(5))
+    kept = [key for key in "012345" if cache.path_of(key).is_file()]
+    assert kept == ["0", "3", "4", "5"], "cut to nine tenths of the limit"
+    assert sum(e.size for e in cache.entries()) <= cache.limit_bytes
+    for i in range(6, 40):
+        cache.put(str(i), features(i))
+        assert sum(e.size for e in cache.entries()) <= cache.limit_bytes
+
+
+def _write_many(folder: Path, first: int, barrier: object) -> None:
+    cache = FeatureCache(folder, limit_bytes=60_000)
+    barrier.wait()  # type: ignore[attr-defined]
+    for i in range(60):
+        key = str((first + i) % 40)
+        found = cache.get(key)
+        expected = features(int(key)).vision.bfloat16()
+        assert found is None or torch.equal(found.vision, expected)
+        assert torch.equal(cache.put(key, features(int(key))).vision, expected)
+
+
+def test_concurrent_writers_with_eviction_never_see_half_a_file(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(3)
+    workers = [context.Process(target=_write_many, args=(tmp_path, i * 7, barrier)) for i in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    cache = FeatureCache(tmp_path)
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert cache.entries() and sum(e.size for e in cache.entries()) < 3 * 60_000
+
+
+def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path)
+    cache.put("a", features(0))
+    folder = cache.path_of("a").parent
+    dead, own = folder / ".x.999999999.tmp", folder / f".y.{os.getpid()}.tmp"
+    dead.write_bytes(b"half")
+    own.write_bytes(b"half")
+    assert cache.remove_abandoned() == 1 and own.exists() and not dead.exists()
+
+
+def test_a_full_disk_is_an_oserror_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rft3d.models import feature_cache
+
+    def full(tensors: object, path: str, metadata: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise feature_cache.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(feature_cache, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        FeatureCache(tmp_path).put("a", features(0))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_verb_shows_and_clears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = FeatureCache(tmp_path)
+    for i in range(3):
+        cache.put(str(i), features(i))
+    assert main(["cache", str(tmp_path)]) == 0
+    assert "3 clips" in capsys.readouterr().out
+    keep = cache.entries()[0].size * 1.5 / 1e9
+    assert main(["cache", str(tmp_path), "--keep-gb", str(keep)]) == 0
+    assert "removed 2 clips" in capsys.readouterr().out
+    assert main(["cache", str(tmp_path), "--clear"]) == 0
+    assert "removed 1 clips" in capsys.readouterr().out
+    assert "0 clips" in describe(cache) and not list(tmp_path.iterdir())
+    assert main(["cache", str(tmp_path / "absent")]) == 2
+    assert "no feature cache at" in capsys.readouterr().err
