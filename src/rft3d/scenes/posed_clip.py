@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 
 from rft3d.scenes.fields import Fields, read_fields
 from rft3d.scenes.images import read_image
+from rft3d.scenes.readers._files import nearest_rigid
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
 from rft3d.scenes.validate import validate_scene
-
-ROUNDING = 1e-3
-"""Poses are stored with few digits; rotations this close to orthonormal are made exactly so."""
 
 
 def read_posed_clip(path: Path | str) -> Scene:
@@ -80,18 +78,13 @@ def _load_scaled(path: Path, scale: float) -> NDArray[np.generic]:
 
 
 def _frame(record: Fields, K: NDArray[np.float64], width: int, height: int, scale: float) -> Frame:
-    T = record.array("camera_to_scene", (4, 4))
-    R = T[:3, :3]
-    if np.abs(R.T @ R - np.eye(3)).max() < ROUNDING:
-        left, _, right = np.linalg.svd(R)
-        T[:3, :3] = left @ right  # the nearest rotation (or reflection, which validation refuses)
     visible = {}
     for entry in record.records("visible") if record.has("visible") else []:
         visible[entry.integer("box")] = entry.number("in_view_fraction")
     return Frame(
         name=f"{record.integer('index'):03d}",
         intrinsics=K,
-        T_world_camera=T,
+        T_world_camera=nearest_rigid(record.array("camera_to_scene", (4, 4))),
         width=width,
         height=height,
         rgb=record.path("rgb"),

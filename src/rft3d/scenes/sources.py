@@ -1,6 +1,7 @@
 """Where scenes come from: one named callable per kind of data, each yielding valid :class:`Scene` records.
 
 To add a data set: one file with one reader, one line in :data:`SOURCES`. The contract tests pick it up.
+Data sets that are no scenes (questions, chats, boxes without pictures) stand in :data:`RECORDS`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +19,31 @@ from numpy.typing import NDArray
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_rgb, read_image
 from rft3d.scenes.posed_clip import read_posed_clip
+from rft3d.scenes.readers.arkitscenes import arkitscenes
+from rft3d.scenes.readers.embodiedscan import embodiedscan
+from rft3d.scenes.readers.scannet_export import scannet_export
+from rft3d.scenes.readers.scannet_sens import scannet_sens
+from rft3d.scenes.readers.scanrefer import scanrefer
+from rft3d.scenes.readers.spacer import spacer
+from rft3d.scenes.readers.spar import spar
+from rft3d.scenes.readers.vgllm import vgllm
+from rft3d.scenes.readers.vlm3r import vlm3r
+from rft3d.scenes.readers.vsi_bench import vsi_bench
+from rft3d.scenes.readers.vsi_meta import vsi_meta
 from rft3d.scenes.rooms import RoomConfig, iter_rooms, make_room
 from rft3d.scenes.types import Scene
 from rft3d.scenes.validate import validate_scene
 
-__all__ = ["SOURCES", "folder", "frame_refs", "load_frame_ref", "posed_clip", "rooms", "validate_scene"]
+__all__ = [
+    "RECORDS",
+    "SOURCES",
+    "folder",
+    "frame_refs",
+    "load_frame_ref",
+    "posed_clip",
+    "rooms",
+    "validate_scene",
+]
 
 _ROOM_REF = re.compile(r"rooms:(\d+)/(\d+)")
 
@@ -56,7 +78,24 @@ SOURCES: dict[str, Callable[..., Iterator[Scene]]] = {
     "rooms": rooms,
     "folder": folder,
     "posed_clip": posed_clip,
+    "embodiedscan": embodiedscan,
+    "scannet_export": scannet_export,
+    "scannet_sens": scannet_sens,
+    "arkitscenes": arkitscenes,
 }
+
+RECORDS: dict[str, Callable[..., Iterator[Any]]] = {
+    "scanrefer": scanrefer,  # ReferringRow
+    "vgllm": vgllm,  # ChatRecord
+    "vlm3r": vlm3r,  # ChatRecord
+    "spar": spar,  # ChatRecord
+    "spacer": spacer,  # QuestionRecord
+    "vsi_bench": vsi_bench,  # QuestionRecord
+    "vsi_meta": vsi_meta,  # SceneBoxes
+}
+"""Readers of what is no scene: ``RECORDS[name](path)`` yields the records of
+:mod:`rft3d.scenes.readers.records`.
+"""
 
 
 def frame_refs(scene: Scene, root: Path | str | None = None) -> tuple[str, ...]:

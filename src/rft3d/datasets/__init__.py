@@ -1,0 +1,33 @@
+"""Floor 4'' (above evaluation, beside nothing): from raw annotations on disk to samples files, and what is
+wrong there.
+
+``prepare`` makes a benchmark's samples, ``check`` says what is missing, damaged, stale or leaking. Needs no
+torch.
+"""
+
+from __future__ import annotations
+
+from rft3d.datasets.captions import CaptionSettings
+from rft3d.datasets.detection import DetectionSettings
+from rft3d.datasets.extract import extract_recordings
+from rft3d.datasets.grounding import GroundingSettings
+from rft3d.datasets.leaks import benchmark_scenes, leaking
+from rft3d.datasets.prepare import prepare_detection, prepare_referring, prepare_vsi
+from rft3d.datasets.vsi import VsiSettings
+from rft3d.datasets.work import Prepared, prepare_samples, read_meta
+
+__all__ = [
+    "CaptionSettings",
+    "DetectionSettings",
+    "GroundingSettings",
+    "Prepared",
+    "VsiSettings",
+    "benchmark_scenes",
+    "extract_recordings",
+    "leaking",
+    "prepare_detection",
+    "prepare_referring",
+    "prepare_samples",
+    "prepare_vsi",
+    "read_meta",
+]

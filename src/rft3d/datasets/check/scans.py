@@ -1,0 +1,254 @@
+"""Scans on disk: ScanNet's raw scans, posed pictures, EmbodiedScan's infos, and the videos of VSI-Bench."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from rft3d.datasets.check.findings import Finding, found, problem
+from rft3d.datasets.check.pictures import cut_off, duplicates, is_pointer
+from rft3d.scenes.readers._files import read_matrix
+from rft3d.scenes.readers.embodiedscan import image_paths, info_records, unaligned
+from rft3d.scenes.readers.scannet_export import export_files, is_export
+from rft3d.scenes.readers.scannet_labels import axis_alignment
+from rft3d.scenes.readers.scannet_sens import read_sens
+
+PICTURE_BYTES = 160_000
+"""A ScanNet JPEG of 1296 x 968, for estimates where none is on disk."""
+ANNOTATIONS = (".aggregation.json", "_vh_clean_2.0.010000.segs.json", "_vh_clean_2.ply", ".txt")
+
+
+def scan_folders(root: Path) -> list[Path]:
+    """Folders that look like raw ScanNet scans: a file that begins with the folder's own name."""
+    folders = {
+        path.parent for pattern in ("**/*.sens", "**/*.aggregation.json") for path in root.glob(pattern)
+    }
+    return sorted(folders)
+
+
+def check_scans(folders: Iterable[Path], root: Path) -> Iterator[Finding]:
+    """Raw scans: files that are missing or cut off, alignment, room for their pictures."""
+    folders = list(folders)
+    missing: dict[str, list[str]] = {}
+    truncated, raw, tracked_out = [], [], []
+    needed = 0
+    for folder in folders:
+        scan = folder.name
+        for ending in ANNOTATIONS:
+            if not (folder / f"{scan}{ending}").is_file():
+                missing.setdefault(ending, []).append(scan)
+        info = folder / f"{scan}.txt"
+        if info.is_file():
+            try:
+                if unaligned(axis_alignment(info)):
+                    raw.append(scan)
+            except ValueError:
+                raw.append(scan)
+        sens = folder / f"{scan}.sens"
+        if not sens.is_file():
+            missing.setdefault(".sens", []).append(scan)
+            continue
+        try:
+            recording = read_sens(sens)
+        except ValueError:
+            truncated.append(f"{scan}.sens")
+            continue
+        if recording.truncated:
+            truncated.append(f"{scan}.sens ({len(recording.frames)} of {recording.declared} frames)")
+        lost = sum(not frame.posed for frame in recording.frames)
+        if recording.frames and lost > len(recording.frames) // 2:
+            tracked_out.append(scan)
+        needed += sum(frame.colour_bytes for frame in recording.frames[::10])
+    where = _where(folders, root)
+    yield found(where, f"{len(folders)} ScanNet scans", [folder.name for folder in folders])
+    if truncated:
+        yield problem(
+            "truncated",
+            where,
+            f"{len(truncated)} recordings are cut off or damaged",
+            "download these recordings again",
+            truncated,
+        )
+    for ending, scans in missing.items():
+        if ending == ".sens":
+            yield Finding(
+                "note",
+                "missing",
+                where,
+                f"{len(scans)} scans without a .sens recording (needed only to extract pictures)",
+                tuple(scans),
+            )
+        else:
+            yield problem(
+                "missing",
+                where,
+                f"{len(scans)} scans without <scan>{ending}",
+                f"download ScanNet's *{ending} of these scans",
+                scans,
+            )
+    if raw:
+        yield problem(
+            "unaligned",
+            where,
+            f"{len(raw)} scans are unaligned (axisAlignment missing or the identity)",
+            "download <scan>.txt again; leave scans without alignment (the test scans) out",
+            raw,
+        )
+    if tracked_out:
+        yield Finding(
+            "note",
+            "damaged",
+            where,
+            f"{len(tracked_out)} scans where tracking lost most frames",
+            tuple(tracked_out),
+        )
+    if needed:
+        yield from disk(root, where, needed, "extracting every 10th picture")
+
+
+def check_pictures(root: Path, fast: bool) -> Iterator[Finding]:
+    """Posed pictures: poses, whole files, repeated frames."""
+    parents: dict[Path, list[Path]] = {}
+    for pattern in ("**/intrinsic.txt", "**/intrinsic/intrinsic_color.txt"):
+        for path in root.glob(pattern):
+            folder = path.parent if path.name == "intrinsic.txt" else path.parent.parent
+            parents.setdefault(folder.parent, []).append(folder)
+    for parent, folders in sorted(parents.items()):
+        yield from _pictures(sorted(set(folders)), _relative(parent, root), fast)
+
+
+def _pictures(folders: list[Path], where: str, fast: bool) -> Iterator[Finding]:
+    count, broken, twice, poseless, empty = 0, [], [], [], []
+    for folder in folders:
+        rows = export_files(folder) if is_export(folder) else []
+        count += len(rows)
+        if not rows:
+            empty.append(folder.name)
+        poseless += [f"{folder.name}/{rgb.name}" for _, rgb, pose, _ in rows if not _posed(pose)]
+        if not fast:
+            pictures = [rgb for _, rgb, _, _ in rows]
+            broken += [f"{folder.name}/{path.name}" for path in cut_off(pictures)]
+            twice += [f"{folder.name}/{b.name} = {a.name}" for a, b in duplicates(pictures)]
+    yield found(where, f"{len(folders)} scans with {count} posed pictures", [f.name for f in folders])
+    if empty:
+        yield problem(
+            "missing",
+            where,
+            f"{len(empty)} scans without pictures",
+            "extract them again: rft3d data extract",
+            empty,
+        )
+    if broken:
+        yield problem(
+            "truncated",
+            where,
+            f"{len(broken)} pictures are cut off or empty",
+            "delete these pictures and extract them again: rft3d data extract",
+            broken,
+        )
+    if poseless:
+        yield Finding(
+            "note",
+            "missing",
+            where,
+            f"{len(poseless)} pictures without a valid pose (left out)",
+            tuple(poseless),
+        )
+    if twice:
+        yield problem(
+            "duplicate",
+            where,
+            f"{len(twice)} pictures repeat another one of their scan",
+            "look at these scans: a repeated frame means a damaged export",
+            twice,
+        )
+
+
+def check_infos(path: Path, root: Path, media: Path) -> Iterator[Finding]:
+    """An EmbodiedScan pickle: readable, aligned, and its pictures on disk."""
+    where = _relative(path, root)
+    scans, missing, raw, absent, stated = [], [], [], 0, 0
+    try:
+        for record, _ in info_records(path):
+            dataset, _, scan = record.text("sample_idx").partition("/")
+            if dataset != "scannet":
+                continue
+            scans.append(scan)
+            if unaligned(record.array("axis_align_matrix", (4, 4))):
+                raw.append(scan)
+            gone = [name for name in image_paths(record) if not (media / name).is_file()]
+            stated += len(image_paths(record))
+            absent += len(gone)
+            if gone:
+                missing.append(f"{scan} ({len(gone)})")
+    except ValueError as error:
+        yield problem("damaged", where, str(error), "download the infos again")
+        return
+    yield found(where, f"EmbodiedScan infos of {len(scans)} ScanNet scans with {stated} pictures")
+    if raw:
+        yield problem(
+            "unaligned",
+            where,
+            f"{len(raw)} scans have the identity as axis_align_matrix",
+            "leave these scans out; their boxes are not in an aligned world",
+            raw,
+        )
+    if missing:
+        yield problem(
+            "missing",
+            where,
+            f"{absent} of {stated} pictures are not below {media}",
+            "rft3d data extract SCANS --out "
+            f"{media}/scannet/posed_images (or say where they are with --media)",
+            missing,
+        )
+        yield from disk(media, where, absent * PICTURE_BYTES, f"the {absent} missing pictures")
+    if len(scans) != len(set(scans)):
+        yield problem(
+            "duplicate",
+            where,
+            "scans occur twice",
+            "use one infos file a split",
+            sorted({scan for scan in scans if scans.count(scan) > 1}),
+        )
+
+
+def disk(place: Path, where: str, needed: int, what: str) -> Iterator[Finding]:
+    """Whether ``needed`` bytes fit on the disk of ``place``."""
+    free = shutil.disk_usage(place if place.exists() else Path()).free
+    text = f"{what} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+    if needed > free:
+        yield problem("disk", where, text, "free room, or work on fewer scans at a time")
+    else:
+        yield Finding("note", "disk", where, text)
+
+
+def pointers(paths: Iterable[Path], root: Path) -> Iterator[Finding]:
+    """Git LFS pointers in place of annotation files."""
+    names = [_relative(path, root) for path in paths if is_pointer(path)]
+    if names:
+        yield problem(
+            "missing",
+            names[0],
+            f"{len(names)} files are Git LFS pointers, not data",
+            "git lfs pull in the data set's checkout",
+            names,
+        )
+
+
+def _posed(path: Path) -> bool:
+    try:
+        return bool(np.isfinite(read_matrix(path, (4, 4))).all())
+    except ValueError:
+        return False
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def _where(folders: list[Path], root: Path) -> str:
+    return _relative(folders[0].parent, root) if folders else "."

@@ -1,0 +1,214 @@
+"""Records of other people's files as samples: VG-LLM's JSONs, VLM-3R, SpaceR, VSI-Bench.
+
+A record that is already a question keeps its own words; only the placeholders of frames are set. What
+cannot become a sample is left out with a reason, never replaced by another one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from rft3d.prompts import IMAGE
+from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
+from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES
+from rft3d.tasks.spatial.task import AFTER_NUMBER, AFTER_OPTIONS, BEFORE, THINK
+from rft3d.tasks.types import Sample
+
+_OPTION = re.compile(r"^\(?([A-Z])[.):]\s*(.+)$")
+_TAG = re.compile(r"<(?:image|video)>\n?")
+
+
+class NotASample(ValueError):
+    """Why a record can't become a sample; the reason is what is counted."""
+
+
+def detection_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
+    """A sample of VG-LLM's detection record: boxes are in the first frame's camera already."""
+    if "boxes" not in record.extra or not record.extra["boxes"]:
+        raise NotASample("record without boxes")
+    return Sample(
+        id=f"{record.scene or 'vgllm'}:detection:{record.id}",
+        task="detection",
+        scene=record.scene or record.id,
+        frames=tuple(frames),
+        prompt=_shown(record.turns[0].text, len(frames)),
+        truth={"boxes": record.extra["boxes"]},
+        meta={"objects": len(record.extra["boxes"]), "dataset": record.dataset, **_cameras(record)},
+    )
+
+
+def grounding_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
+    """A sample of VG-LLM's ScanRefer record; needs its cameras (the val file has them) and a target."""
+    missing = [name for name in ("gt_bbox", "T_world_camera", "target") if name not in record.extra]
+    if missing:
+        raise NotASample(f"record without {missing[0]}")
+    metadata = record.extra.get("metadata", {})
+    meta = {"dataset": record.dataset, **_cameras(record)}
+    for key in ("object_id", "ann_id"):
+        if key in metadata:
+            meta[key] = metadata[key]
+    if record.question_type in ("unique", "multiple"):
+        meta["unique"] = record.question_type == "unique"
+    return Sample(
+        id=f"{record.scene or 'vgllm'}:grounding:{record.id}",
+        task="grounding",
+        scene=record.scene or record.id,
+        frames=tuple(frames),
+        prompt=_grounding_prompt(record.extra.get("prompt", record.turns[0].text), len(frames)),
+        truth={
+            "frame": record.extra["target"]["frame"],
+            "bbox_3d": record.extra["target"]["bbox_3d"],
+            "box_world": record.extra["gt_bbox"],
+            "T_world_camera": record.extra["T_world_camera"],
+        },
+        meta=meta,
+    )
+
+
+def caption_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
+    """A sample of VG-LLM's Scan2Cap record."""
+    caption = record.turns[1].text
+    truth: dict[str, Any] = {
+        "caption": caption,
+        "references": record.extra.get("annotations", [caption]),
+        "iou": record.extra.get("iou", 1.0),
+    }
+    for name, key in (("gt_box", "box_world"), ("input_box", "input_box_world")):
+        if name in record.extra:
+            truth[key] = [*record.extra[name], 0.0, 0.0, 0.0]
+    return Sample(
+        id=f"{record.scene or 'vgllm'}:captioning:{record.id}",
+        task="captioning",
+        scene=record.scene or record.id,
+        frames=tuple(frames),
+        prompt=_shown(record.turns[0].text, len(frames)),
+        truth=truth,
+        meta={"dataset": record.dataset, **_cameras(record)},
+    )
+
+
+def chat_question_sample(record: ChatRecord, frames: Sequence[str], answers: str = "direct") -> Sample:
+    """A sample of VLM-3R's record: VSI-Bench's prompt as text, the answer as the other turn."""
+    text = _TAG.sub("", record.turns[0].text).strip()
+    head, _, tail = text.partition("\nOptions:\n")
+    options = tuple(line for line in tail.splitlines() if _OPTION.match(line)) if tail else ()
+    body = head.removeprefix(BEFORE).strip().removesuffix(AFTER_NUMBER).strip()
+    question = QuestionRecord(
+        record.id, record.scene, record.dataset, record.question_type or "", body, options,
+        record.turns[1].text.strip(), record.video,
+    )  # fmt: skip
+    return question_sample(question, frames, answers)
+
+
+def question_sample(record: QuestionRecord, frames: Sequence[str], answers: str = "direct") -> Sample:
+    """A spatial sample of a question with a key.
+
+    Args:
+        answers: ``direct``, or ``think``: the prompt asks for a thought. The data have none, so the truth's
+        thought
+            is empty: such samples are for RFT and evaluation, not for SFT.
+    """
+    kind = record.question_type
+    if kind not in QUESTION_TYPES:
+        found = type_from_words(record.question, len(record.options))
+        if found is None:
+            raise NotASample("question of no VSI-Bench type")
+        kind = found
+    truth: dict[str, Any] = {"question_type": kind}
+    if kind in NUMERIC_TYPES:
+        truth["answer"] = _number(record)
+    else:
+        truth["answer"], truth["options"] = _choice(record)
+    options = truth.get("options", [])
+    if answers == "think":
+        truth["thought"] = ""
+        after = THINK.format(what="the option's letter" if options else "the number")
+    else:
+        after = AFTER_OPTIONS if options else AFTER_NUMBER
+    lines = [BEFORE, record.question.strip(), *(["Options:", *options] if options else []), after]
+    return Sample(
+        id=f"{record.dataset}:{kind}:{record.id}",
+        task="spatial",
+        scene=record.scene or record.id,
+        frames=tuple(frames),
+        prompt=IMAGE * len(frames) + "\n".join(lines),
+        truth=truth,
+        meta={"question_type": kind, "dataset": record.dataset},
+    )
+
+
+_WORDS = (
+    ("object_counting", ("how many",)),
+    ("room_size_estimation", ("size of this room",)),
+    ("object_size_estimation", ("longest dimension",)),
+    ("object_abs_distance", ("distance between",)),
+    ("object_rel_distance", ("closest to",)),
+    ("obj_appearance_order", ("first-time appearance",)),
+    ("route_planning", ("robot",)),
+)
+"""VSI-Bench's wording of each type; SpaceR's SR questions use it and don't name the type."""
+
+
+def type_from_words(question: str, options: int) -> str | None:
+    """The VSI-Bench type of a question in the official wording; None when it is none of them."""
+    low = question.lower()
+    if "standing by" in low and "facing" in low and "robot" not in low:
+        hard, medium = "front-left" in low or "quadrant" in low, "back" in low
+        return (
+            f"object_rel_direction_{'hard' if hard else 'medium' if medium else 'easy'}" if options else None
+        )
+    for kind, words in _WORDS:
+        if all(word in low for word in words) and (kind in NUMERIC_TYPES) == (options == 0):
+            return kind
+    return None
+
+
+def _number(record: QuestionRecord) -> float:
+    try:
+        value = float(record.answer)
+    except ValueError:
+        raise NotASample("key that is no number") from None
+    if not value > 0 or value == float("inf"):
+        raise NotASample("key that is not positive")
+    return value
+
+
+def _choice(record: QuestionRecord) -> tuple[str, list[str]]:
+    options = []
+    for letter, text in zip("ABCDEFGH", record.options, strict=False):
+        match = _OPTION.match(text)
+        if match and match[1] != letter:
+            raise NotASample("options out of order")
+        options.append(f"{letter}. {match[2] if match else text}")
+    answer = record.answer.strip().rstrip(".").upper()[:1]
+    if not 2 <= len(options) <= 4:
+        raise NotASample("not two to four options")
+    if answer not in "ABCD"[: len(options)] or not answer:
+        raise NotASample("key that is no option")
+    return answer, options
+
+
+def _cameras(record: ChatRecord) -> dict[str, Any]:
+    return {key: record.extra[key] for key in ("intrinsics", "T_world_camera") if key in record.extra}
+
+
+def _grounding_prompt(text: str, frames: int) -> str:
+    """The human text with its frames named, whether the file's text has them (train) or not (val)."""
+    if IMAGE not in text:
+        text = "".join(f"Frame-{index}: {IMAGE}" for index in range(frames)) + "\n" + text.lstrip("\n")
+    if text.count(IMAGE) != frames:
+        raise NotASample("as many image tags as pictures are needed")
+    return text
+
+
+def _shown(text: str, frames: int) -> str:
+    """The human text as a model sees it: a newline after an image tag goes, as upstream's loader does it."""
+    text = text.replace(f"{IMAGE}\n", IMAGE)
+    found = text.count(IMAGE)
+    if found == 0:
+        return IMAGE * frames + text.lstrip("\n")
+    if found != frames:
+        raise NotASample("as many image tags as pictures are needed")
+    return text

@@ -1,0 +1,147 @@
+"""ScanNetDetection from EmbodiedScan's infos: windows of frames a second apart, every object that they show.
+
+The protocol (VG-LLM's, which 3D-RFT trains and reports on): runs of frames 10 raw frames apart; ``frames``
+of them 3 places apart (30 raw frames, a second); the start slides by one place. Training keeps every
+window, validation 10 of a scan. Asked for are the objects that any frame of the window shows, except wall,
+ceiling, floor and object, boxes in the first frame's camera.
+
+``like="vg-llm"`` keeps upstream's quirks: angles as EmbodiedScan has them, not canonical; objects in the
+order of the file's lists; windows of a scan drawn by one ``random.Random(seed)`` that goes through the
+scans in file order (our reading of "random.seed(42)"; the draw itself cannot be checked without upstream's
+files).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from rft3d.datasets.work import Job, Made
+from rft3d.evaluation.records import with_cameras
+from rft3d.scenes.sources import frame_refs
+from rft3d.scenes.types import Scene
+from rft3d.scenes.windows import select_frames
+from rft3d.tasks.detection import Detection
+
+Like = Literal["rft3d", "vg-llm"]
+Split = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class DetectionSettings:
+    """What decides the samples.
+
+    Attributes:
+        split: ``val`` draws ``windows`` of a scan, ``train`` keeps all.
+        frames: of a window; 4 for training, 4 and 6 for evaluation.
+        stride: places from one frame to the next.
+        step: raw frames from one place to the next (EmbodiedScan: 10).
+        windows: of a scan in ``val``.
+        seed: of the draw; upstream: 42.
+        like: ``rft3d`` or upstream's conventions.
+    """
+
+    split: Split = "val"
+    frames: int = 4
+    stride: int = 3
+    step: int = 10
+    windows: int = 10
+    seed: int = 42
+    like: Like = "rft3d"
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "stride", "step", "windows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class DetectionJob:
+    """One scan: its scene, its windows (places of frames), and the folder of its frame paths."""
+
+    scene: Scene
+    windows: tuple[tuple[int, ...], ...]
+    root: Path
+    settings: DetectionSettings
+
+
+def run_windows(numbers: Sequence[int], frames: int, stride: int, step: int) -> list[tuple[int, ...]]:
+    """Places of all windows whose frames follow one another without a gap.
+
+    ``numbers[i]``: raw frame number of place i, ascending. A window's places are ``stride`` apart and all raw
+    numbers between its first and last place are exactly ``step`` apart.
+    """
+    span = (frames - 1) * stride
+    windows, run_start = [], 0
+    for place in range(len(numbers)):
+        if place and numbers[place] - numbers[place - 1] != step:
+            run_start = place
+        first = place - span
+        if first >= run_start:
+            windows.append(tuple(range(first, place + 1, stride)))
+    return windows
+
+
+def detection_jobs(scenes: Iterable[Scene], root: Path, settings: DetectionSettings) -> Iterator[Job]:
+    """A job a scan that has a window; draws the windows of ``val``."""
+    shared = Random(settings.seed)
+    for scene in scenes:
+        scene = _by_number(scene)
+        numbers = [int(frame.name) for frame in scene.frames]
+        windows = run_windows(numbers, settings.frames, settings.stride, settings.step)
+        if settings.split == "val" and len(windows) > settings.windows:
+            rng = shared if settings.like == "vg-llm" else Random(f"{settings.seed}:{scene.id}")
+            windows = rng.sample(windows, settings.windows)
+            windows = windows if settings.like == "vg-llm" else sorted(windows)
+        yield Job(scene.id, DetectionJob(scene, tuple(windows), root, settings))
+
+
+def make_detection(job: DetectionJob) -> Made:
+    """The samples of one scan."""
+    task = Detection(canonical=job.settings.like != "vg-llm")
+    refs = dict(zip((f.name for f in job.scene.frames), frame_refs(job.scene, job.root), strict=True))
+    samples, empty = [], 0
+    for window in job.windows:
+        names = [job.scene.frames[place].name for place in window]
+        cut = select_frames(job.scene, window, f"{job.scene.id}-from-{names[0]}")
+        if job.settings.like == "vg-llm":
+            cut = _in_listed_order(cut)
+        own = [refs[name] for name in names]
+        made = task.samples(cut, own, job.settings.seed)
+        empty += not made
+        for sample in made:
+            facts: dict[str, Any] = {"split": job.settings.split, "dataset": "scannet", "window": names}
+            samples.append(
+                with_cameras(replace(sample, scene=job.scene.id, meta={**sample.meta, **facts}), cut, own)
+            )
+    skipped = {"window without objects": empty, "scan without a window": int(not job.windows)}
+    return Made(tuple(samples), {reason: count for reason, count in skipped.items() if count})
+
+
+def _by_number(scene: Scene) -> Scene:
+    """Frames by their raw number; names that are no numbers are refused."""
+    for frame in scene.frames:
+        if not frame.name.isdecimal():
+            raise ValueError(f"scene {scene.id!r}: frame name {frame.name!r} is no raw frame number")
+    return replace(scene, frames=tuple(sorted(scene.frames, key=lambda frame: int(frame.name))))
+
+
+def _in_listed_order(cut: Scene) -> Scene:
+    """Objects renumbered by first mention in the frames' lists, as upstream orders its targets."""
+    order: dict[int, int] = {}
+    for frame in cut.frames:
+        for identity in frame.visible:
+            order.setdefault(identity, len(order))
+    for thing in cut.objects:
+        order.setdefault(thing.id, len(order))
+    return replace(
+        cut,
+        objects=tuple(replace(thing, id=order[thing.id]) for thing in cut.objects),
+        frames=tuple(
+            replace(frame, visible={order[k]: share for k, share in frame.visible.items()})
+            for frame in cut.frames
+        ),
+    )

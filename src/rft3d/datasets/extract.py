@@ -1,0 +1,84 @@
+"""ScanNet recordings to the posed pictures that EmbodiedScan's infos name, every 10th frame.
+
+Writes ``<out>/<scan>/{00000.jpg, 00000.txt, intrinsic.txt}``. The JPEG bytes are those of the recording,
+not encoded again. Files that are there are kept, so that a stopped run goes on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from rft3d.files import write_bytes, write_text
+from rft3d.scenes.readers.scannet_sens import read_sens
+
+
+def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
+    """Write the pictures and poses of one recording; returns how many pictures are there afterwards.
+
+    Raises:
+        ValueError: a damaged or truncated recording, or one whose pictures are no JPEGs.
+    """
+    recording = read_sens(sens)
+    if recording.truncated:
+        raise ValueError(
+            f"{sens}: cut off after {len(recording.frames)} of {recording.declared} frames; download it again"
+        )
+    if recording.colour_kind != "jpeg":
+        raise ValueError(f"{sens}: its pictures are {recording.colour_kind}, only JPEG is copied")
+    folder = out / sens.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    K = np.eye(4)
+    K[:3, :3] = recording.K_colour
+    write_text(folder / "intrinsic.txt", _matrix(K))
+    chosen = recording.frames[::every]
+    for frame in chosen:
+        name = f"{frame.index:05d}"
+        picture, pose = folder / f"{name}.jpg", folder / f"{name}.txt"
+        if not picture.is_file() or picture.stat().st_size != frame.colour_bytes:
+            write_bytes(picture, recording.colour_data(frame))
+        if not pose.is_file():
+            write_text(pose, _matrix(frame.T_world_camera))
+    return len(chosen)
+
+
+def extract_scans(
+    sens: Sequence[Path], out: Path, every: int = 10, workers: int = 1, progress: TextIO | None = None
+) -> int:
+    """:func:`extract_scan` of many, in parallel processes; returns the number of pictures."""
+    work = partial(extract_scan, out=out, every=every)
+    stream = progress or sys.stderr
+    total = 0
+    if workers <= 1:
+        for index, path in enumerate(sens):
+            total += work(path)
+            print(f"{index + 1}/{len(sens)} recordings, {total} pictures", file=stream, flush=True)
+        return total
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for index, count in enumerate(pool.map(work, sens)):
+            total += count
+            print(f"{index + 1}/{len(sens)} recordings, {total} pictures", file=stream, flush=True)
+    return total
+
+
+def extract_recordings(scans: Path, out: Path, every: int = 10, workers: int = 1) -> str:
+    """:func:`extract_scans` of the recording ``scans`` or of those below it; what was done, in words.
+
+    Raises:
+        ValueError: no recordings there, or a damaged one.
+    """
+    files = [scans] if scans.is_file() else sorted(scans.glob("*.sens")) + sorted(scans.glob("*/*.sens"))
+    if not files:
+        raise ValueError(f"{scans}: no .sens file here or one level below")
+    return f"{extract_scans(files, out, every, workers)} pictures of {len(files)} recordings"
+
+
+def _matrix(matrix: np.ndarray) -> str:
+    return "\n".join(" ".join(f"{value:.9g}" for value in row) for row in matrix) + "\n"

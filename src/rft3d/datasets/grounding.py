@@ -1,0 +1,191 @@
+"""ScanRefer: a description, the frames that it is shown with, the frame and box that answer it.
+
+The protocol (VG-LLM's): 32 frames of EmbodiedScan's pictures; the answer is the ScanNet axis-aligned box
+(annotated vertices in the aligned world) in the camera of the sampled frame that shows the object largest;
+scored is the box in the world. Validation keeps every description and never looks at the object when it
+draws frames; training draws again until one shows it, twice per description. The cameras stay in ``truth``
+and ``meta``: RFT and scoring need them.
+
+``like="vg-llm"`` keeps upstream's quirks: frames wrap around in time, the target frame is found by the
+EmbodiedScan box, descriptions whose object matches no instance (IoU < 0.5) are left out of training, boxes
+keep their raw angles. Its frames are drawn by unseeded workers upstream, so equal settings give equal
+conventions, not equal draws.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.datasets.detection import Like, Split
+from rft3d.datasets.views import (
+    Target,
+    any_frame,
+    frames_showing,
+    match_target,
+    rotated_frames,
+    spaced_frames,
+    target_frame,
+)
+from rft3d.datasets.work import Job, Made
+from rft3d.evaluation.records import with_cameras
+from rft3d.scenes.readers.records import ReferringRow
+from rft3d.scenes.readers.scannet_labels import ScanObject, scan_objects
+from rft3d.scenes.sources import frame_refs
+from rft3d.scenes.types import Expression, Scene, SceneObject
+from rft3d.tasks.grounding import Grounding
+from rft3d.tasks.types import Sample
+
+
+@dataclass(frozen=True)
+class GroundingSettings:
+    """What decides the samples.
+
+    Attributes:
+        split: ``val`` keeps every description, ``train`` those that some frame shows.
+        frames: of a sample; 32 in the released files.
+        draws: samples per description in ``train``, with different frames.
+        seed: of the frames.
+        like: ``rft3d`` or upstream's conventions.
+    """
+
+    split: Split = "val"
+    frames: int = 32
+    draws: int = 2
+    seed: int = 0
+    like: Like = "rft3d"
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "draws"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class ReferringJob:
+    """One scan: its scene (EmbodiedScan), its descriptions, and the folder with ScanNet's annotations of
+    it.
+    """
+
+    scene: Scene
+    rows: tuple[ReferringRow, ...]
+    unique: Mapping[tuple[str, int], bool]
+    annotations: Path
+    root: Path
+    settings: Any
+    proposals: NDArray[np.float64] | None = None
+
+
+def referring_jobs(
+    scenes: Iterable[Scene],
+    rows: Sequence[ReferringRow],
+    unique: Mapping[tuple[str, int], bool],
+    scans: Path,
+    root: Path,
+    settings: Any,
+    proposals: Mapping[str, NDArray[np.float64]] | None = None,
+) -> Iterator[Job]:
+    """A job a scan that has descriptions, in the order of the infos.
+
+    Raises:
+        ValueError: descriptions of a scan that the infos don't have (after all others were yielded).
+    """
+    by_scan: dict[str, list[ReferringRow]] = {}
+    for row in rows:
+        by_scan.setdefault(row.scene, []).append(row)
+    for scene in scenes:
+        mine = tuple(by_scan.pop(scene.id, ()))
+        if mine:
+            boxes = None if proposals is None else proposals.get(scene.id)
+            known = {key: value for key, value in unique.items() if key[0] == scene.id}
+            yield Job(scene.id, ReferringJob(scene, mine, known, scans / scene.id, root, settings, boxes))
+    if by_scan:
+        raise ValueError(
+            f"the infos have no entry for {len(by_scan)} described scans, such as {min(by_scan)}; "
+            "use the infos of the same split"
+        )
+
+
+def make_grounding(job: ReferringJob) -> Made:
+    """The samples of one scan."""
+    settings: GroundingSettings = job.settings
+    objects = {item.object_id: item for item in scan_objects(job.annotations)}
+    refs = frame_refs(job.scene, job.root)
+    targets: dict[int, Target] = {}
+    samples: list[Sample] = []
+    skipped: Counter[str] = Counter()
+    for row in job.rows:
+        item = annotated(row, objects, job.annotations)
+        target = targets.setdefault(row.object_id, match_target(item.box, job.scene))
+        if settings.split == "train" and settings.like == "vg-llm" and target.instance is None:
+            skipped["object matches no EmbodiedScan instance"] += 1
+            continue
+        for draw in range(settings.draws if settings.split == "train" else 1):
+            chosen = choose_frames(target, job.scene, row, draw, settings)
+            frames = tuple(job.scene.frames[index] for index in chosen)
+            best = target_frame(target, frames, upstream=settings.like == "vg-llm")
+            if best is None and settings.split == "train":
+                skipped["no drawn frame shows the object"] += 1
+                continue
+            place = any_frame(target, frames) if best is None else best
+            thing = SceneObject(row.object_id, row.object_name, item.box)
+            cut = replace(
+                job.scene,
+                frames=frames,
+                objects=(thing,),
+                expressions=(Expression(row.text, row.object_id, place),),
+            )
+            facts = {
+                "seen": best is not None,
+                "split": settings.split,
+                "dataset": "scannet",
+                "object_id": row.object_id,
+                "ann_id": row.ann_id,
+                "draw": draw,
+            }
+            samples.append(_sample(cut, [refs[index] for index in chosen], row, draw, job, facts))
+    return Made(tuple(samples), dict(skipped))
+
+
+def _sample(
+    cut: Scene, own: list[str], row: ReferringRow, draw: int, job: ReferringJob, facts: dict[str, Any]
+) -> Sample:
+    (sample,) = Grounding(canonical=job.settings.like != "vg-llm").samples(cut, own, 0)
+    meta = {key: value for key, value in sample.meta.items() if key != "unique"}
+    if (row.scene, row.object_id) in job.unique:  # without ScanNet's label table nobody knows
+        meta["unique"] = job.unique[row.scene, row.object_id]
+    suffix = f":{draw}" if job.settings.split == "train" else ""
+    identity = f"{row.scene}:grounding:{row.object_id}:{row.ann_id}{suffix}"
+    return with_cameras(replace(sample, id=identity, meta={**meta, **facts}), cut, own)
+
+
+def annotated(row: ReferringRow, objects: Mapping[int, ScanObject], where: Path) -> ScanObject:
+    """The ScanNet object of a description; ValueError when the annotations don't have it."""
+    if row.object_id not in objects:
+        raise ValueError(
+            f"{where}: no object {row.object_id} in the aggregation file, but ScanRefer describes it "
+            f"({row.object_name!r}); the scan's annotations are of another version"
+        )
+    return objects[row.object_id]
+
+
+def choose_frames(target: Target, scene: Scene, row: ReferringRow, draw: int, settings: Any) -> list[int]:
+    """Indices into ``scene.frames`` for one sample, decided by seed, description and draw alone."""
+    rng = Random(f"{settings.seed}:{row.scene}:{row.object_id}:{row.ann_id}:{draw}")
+    count = len(scene.frames)
+    if settings.like == "vg-llm":
+        if settings.split == "val":
+            return rotated_frames(count, settings.frames, rng)
+        return frames_showing(
+            target, scene, lambda: rotated_frames(count, settings.frames, rng), upstream=True
+        )
+    if settings.split == "val":
+        return spaced_frames(count, settings.frames, None)
+    return frames_showing(target, scene, lambda: spaced_frames(count, settings.frames, rng), upstream=False)

@@ -1,0 +1,177 @@
+"""The four preparations, from files to a samples file: what ``rft3d data prepare`` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rft3d.datasets.captions import CaptionSettings, make_captions, read_proposals
+from rft3d.datasets.detection import DetectionSettings, detection_jobs, make_detection
+from rft3d.datasets.grounding import GroundingSettings, make_grounding, referring_jobs
+from rft3d.datasets.leaks import leaking
+from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
+from rft3d.datasets.work import Prepared, prepare_samples
+from rft3d.scenes.readers.embodiedscan import embodiedscan, info_records
+from rft3d.scenes.readers.scannet_labels import read_nyu40
+from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
+from rft3d.scenes.readers.spacer import spacer
+from rft3d.scenes.readers.vlm3r import vlm3r
+from rft3d.scenes.readers.vsi_bench import COUNTS, vsi_bench
+from rft3d.scenes.types import Scene
+
+
+def prepare_detection(
+    infos: Path,
+    out: Path,
+    media: Path | None = None,
+    settings: DetectionSettings | None = None,
+    *,
+    image_size: tuple[int, int] | None = None,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> Prepared:
+    """ScanNetDetection from EmbodiedScan's infos; see :mod:`rft3d.datasets.detection`.
+
+    Raises:
+        ValueError: damaged annotations, or a training set with validation scans.
+    """
+    settings = settings or DetectionSettings()
+    scans = scans_of(infos)
+    _refuse_leaks(scans, settings.split, infos)
+    scenes = embodiedscan(infos, media, image_size=image_size)
+    return prepare_samples(
+        detection_jobs(scenes, out.parent, settings),
+        make_detection,
+        out,
+        plan={"benchmark": "scannet-detection", "settings": asdict(settings)},
+        inputs=[infos],
+        workers=workers,
+        total=len(scans),
+        overwrite=overwrite,
+    )
+
+
+def prepare_referring(
+    benchmark: str,
+    descriptions: Path,
+    infos: Path,
+    scans: Path,
+    out: Path,
+    media: Path | None = None,
+    settings: GroundingSettings | None = None,
+    *,
+    labels: Path | None = None,
+    proposals: Path | None = None,
+    image_size: tuple[int, int] | None = None,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> Prepared:
+    """``scanrefer`` or ``scan2cap`` from ScanRefer's file, the infos and ScanNet's annotations.
+
+    ``labels`` (ScanNet's label table) tells unique from multiple; ``proposals`` only serve ``scan2cap``.
+
+    Raises:
+        ValueError: damaged annotations, or a training set with validation scans.
+    """
+    if benchmark not in ("scanrefer", "scan2cap"):
+        raise ValueError(f"benchmark must be 'scanrefer' or 'scan2cap', got {benchmark!r}")
+    settings = settings or (GroundingSettings() if benchmark == "scanrefer" else CaptionSettings())
+    rows = list(scanrefer(descriptions))
+    wanted = {row.scene for row in rows}
+    _refuse_leaks(wanted, settings.split, descriptions)
+    unique = unique_objects(rows, read_nyu40(labels)) if labels is not None else {}
+    boxes = read_proposals(proposals) if proposals is not None else None
+    scenes = _sorted_frames(embodiedscan(infos, media, scenes=wanted, image_size=image_size))
+    inputs = [descriptions, infos, *(path for path in (labels, proposals) if path is not None)]
+    return prepare_samples(
+        referring_jobs(scenes, rows, unique, scans, out.parent, settings, boxes),
+        make_grounding if benchmark == "scanrefer" else make_captions,
+        out,
+        plan={"benchmark": benchmark, "settings": asdict(settings)},
+        inputs=inputs,
+        workers=workers,
+        total=len(wanted),
+        overwrite=overwrite,
+    )
+
+
+def prepare_vsi(
+    questions: Sequence[Path],
+    media: Path,
+    out: Path,
+    settings: VsiSettings | None = None,
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> Prepared:
+    """VSI-Bench (``split="test"``), or training questions of VLM-3R and SpaceR files (``"train"``).
+
+    Raises:
+        ValueError: damaged annotations, missing videos, or a test file that isn't the whole benchmark.
+    """
+    settings = settings or VsiSettings()
+    records = list(_questions(questions, settings.split))
+    scans = {f"{record.dataset}/{record.scene or record.video}" for record in records}
+    return prepare_samples(
+        vsi_jobs(records, media, out.parent, settings),
+        make_vsi,
+        out,
+        plan={"benchmark": "vsi", "settings": asdict(settings)},
+        inputs=questions,
+        workers=workers,
+        total=len(scans),
+        overwrite=overwrite,
+    )
+
+
+def missing_questions(records: Iterable[Question]) -> dict[str, int]:
+    """Question type -> how many of the released test split are missing (negative: too many)."""
+    found = dict.fromkeys(COUNTS, 0)
+    for record in records:
+        found[str(record.question_type)] += 1
+    return {kind: COUNTS[kind] - found[kind] for kind in COUNTS if found[kind] != COUNTS[kind]}
+
+
+def scans_of(infos: Path, dataset: str = "scannet") -> list[str]:
+    """Scan ids of an infos pickle."""
+    names = [record.text("sample_idx") for record, _ in info_records(infos)]
+    return [name.partition("/")[2] for name in names if name.startswith(f"{dataset}/")]
+
+
+def _questions(paths: Sequence[Path], split: str) -> Iterator[Question]:
+    for path in paths:
+        if split == "test":
+            yield from vsi_bench(path)
+            continue
+        yield from _train_reader(path)
+
+
+def _train_reader(path: Path) -> Iterator[Question]:
+    """VLM-3R or SpaceR, told by the fields of the first record."""
+    from rft3d.scenes.readers._files import iter_objects
+
+    first: Any = next(iter_objects(path), None)
+    if first is None:
+        raise ValueError(f"{path}: no records")
+    if "problem_type" in first.data:
+        return spacer(path)
+    if "data_source" in first.data and "conversations" in first.data:
+        return vlm3r(path)
+    raise ValueError(
+        f"{path}: neither VLM-3R's nor SpaceR's layout; its first record has {sorted(first.data)[:8]}"
+    )
+
+
+def _refuse_leaks(scans: Iterable[str], split: str, file: Path) -> None:
+    if split == "train" and (found := leaking(scans)):
+        shown = "; ".join(f"{name}: {', '.join(ids[:3])} ({len(ids)})" for name, ids in found.items())
+        raise ValueError(
+            f"{file}: training annotations with scans of benchmarks ({shown}); is this the val file?"
+        )
+
+
+def _sorted_frames(scenes: Iterable[Scene]) -> Iterator[Scene]:
+    for scene in scenes:
+        yield replace(scene, frames=tuple(sorted(scene.frames, key=lambda frame: frame.name)))

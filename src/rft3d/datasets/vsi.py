@@ -1,0 +1,174 @@
+"""VSI-Bench, and the training questions in its style (VLM-3R, SpaceR), as samples of the spatial task.
+
+The protocol (lmms-eval's and VG-LLM's): 32 frames of the video at ``linspace(0, N - 1, 32)`` cut to whole
+numbers, all of them when there are fewer; the question in the official wording. Videos are decoded once a
+scene into PNG files beside the samples file (PyAV, ``pip install 'rft3d[video]'``), so that training and
+scoring need no decoder.
+
+Training questions show picture files where the media folder has them (ScanNet's posed pictures, ScanNet++'s
+DSLR pictures, ARKitScenes' low-resolution frames) and the video otherwise. ``like="vg-llm"`` draws those
+frames as its converter does: the sorted list turned by a random offset, 32 spread over it, sorted again.
+Scans of benchmarks are left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+import numpy as np
+
+from rft3d.datasets.convert import NotASample, chat_question_sample, question_sample
+from rft3d.datasets.detection import Like
+from rft3d.datasets.leaks import leaking
+from rft3d.datasets.work import Job, Made
+from rft3d.scenes.clip import spread_indices
+from rft3d.scenes.images import write_image
+from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
+from rft3d.tasks.types import Sample
+
+Question = ChatRecord | QuestionRecord
+PICTURES: dict[str, tuple[str, ...]] = {
+    "scannet": ("scannet/posed_images/{scene}/*.jpg",),
+    "scannetpp": ("scannetpp/data/{scene}/dslr/resized_undistorted_images/*.JPG",),
+    "arkitscenes": (
+        "arkitscenes/3dod/Training/{scene}/{scene}_frames/lowres_wide/*.png",
+        "arkitscenes/3dod/Validation/{scene}/{scene}_frames/lowres_wide/*.png",
+    ),
+}
+"""Where VG-LLM's media folder holds a scan's pictures."""
+
+
+@dataclass(frozen=True)
+class VsiSettings:
+    """What decides the samples.
+
+    Attributes:
+        split: ``test`` is VSI-Bench itself; ``train`` leaves out scans of benchmarks.
+        frames: of a question.
+        answers: ``direct``, or ``think`` (RFT and evaluation with thoughts).
+        seed: of the frames that ``like="vg-llm"`` draws for training.
+        like: ``rft3d`` or upstream's conventions.
+    """
+
+    split: Literal["test", "train"] = "test"
+    frames: int = 32
+    answers: Literal["direct", "think"] = "direct"
+    seed: int = 0
+    like: Like = "rft3d"
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ValueError(f"frames must be at least 1, got {self.frames}")
+
+
+@dataclass(frozen=True)
+class VsiJob:
+    """All questions about one video or scan."""
+
+    key: str
+    records: tuple[Question, ...]
+    media: Path
+    root: Path
+    settings: VsiSettings
+
+
+def vsi_jobs(records: Iterable[Question], media: Path, root: Path, settings: VsiSettings) -> Iterator[Job]:
+    """A job a scan, in the order in which scans first occur. All questions are held in memory (some 300
+    MB).
+    """
+    groups: dict[str, list[Question]] = {}
+    for record in records:
+        groups.setdefault(f"{record.dataset}/{record.scene or record.video}", []).append(record)
+    for key, mine in groups.items():
+        yield Job(key, VsiJob(key, tuple(mine), media, root, settings))
+
+
+def make_vsi(job: VsiJob) -> Made:
+    """The samples about one scan; decodes its video when it has no pictures."""
+    skipped: Counter[str] = Counter()
+    scene = job.records[0].scene
+    if job.settings.split == "train" and scene is not None and leaking([scene]):
+        return Made((), {"question about a benchmark's room": len(job.records)})
+    samples: list[Sample] = []
+    pictures = _pictures(job)
+    video = None if pictures else _video_frames(job)
+    for record in job.records:
+        frames = video if video is not None else _drawn(pictures, record, job)
+        try:
+            if isinstance(record, ChatRecord):
+                samples.append(chat_question_sample(record, frames, job.settings.answers))
+            else:
+                samples.append(question_sample(record, frames, job.settings.answers))
+        except NotASample as reason:
+            if job.settings.split == "test":  # every question of a benchmark counts
+                raise ValueError(f"{job.key}, question {record.id}: {reason}") from None
+            skipped[str(reason)] += 1
+    return Made(tuple(samples), dict(skipped))
+
+
+def _pictures(job: VsiJob) -> list[Path]:
+    if job.settings.split == "test":
+        return []
+    record = job.records[0]
+    for pattern in PICTURES.get(record.dataset, ()):
+        if record.scene and (found := sorted(job.media.glob(pattern.format(scene=record.scene)))):
+            return found
+    return []
+
+
+def _drawn(pictures: Sequence[Path], record: Question, job: VsiJob) -> tuple[str, ...]:
+    count, frames = len(pictures), job.settings.frames
+    places = spread_indices(count, frames)
+    if job.settings.like == "vg-llm":
+        offset = Random(f"{job.settings.seed}:{job.key}:{record.id}").randrange(count)
+        places = sorted((offset + place) % count for place in places)
+    return tuple(_relative(pictures[place], job.root) for place in places)
+
+
+def _video_frames(job: VsiJob) -> tuple[str, ...]:
+    from rft3d.scenes.clip import ClipSampling
+    from rft3d.scenes.video import read_video
+
+    video = find_video(job.media, job.records[0])
+    folder = job.root / "frames" / Path(job.key).with_suffix("")
+    done = folder / f"{job.settings.frames}.txt"
+    if done.is_file():  # an earlier job, or a run that was stopped
+        names = done.read_text(encoding="ascii").split()
+        if all((folder / name).is_file() for name in names):
+            return tuple(_relative(folder / name, job.root) for name in names)
+    clip = read_video(video, ClipSampling(frames=job.settings.frames))
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{index:06d}.png" for index in clip.indices]
+    for name, pixels in zip(names, clip.frames, strict=True):
+        write_image(folder / name, np.asarray(pixels))
+    done.write_text("\n".join(names) + "\n", encoding="ascii")
+    return tuple(_relative(folder / name, job.root) for name in names)
+
+
+def find_video(media: Path, record: Question) -> Path:
+    """The video of a record below ``media``; ValueError naming where it was looked for."""
+    if record.video is None:
+        raise ValueError(
+            f"{record.dataset}/{record.scene}: no video is named and {media} has no pictures of the scan"
+        )
+    tried = [media / record.video, media / record.dataset / f"{record.scene}.mp4"]
+    for path in tried:
+        if path.is_file():
+            return path
+    raise ValueError(f"{tried[0]}: no such video (nor {tried[1]}); unpack the data set's videos there")
+
+
+def _relative(path: Path, root: Path) -> str:
+    import os
+
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def summary(samples: Iterable[Sample]) -> dict[str, Any]:
+    """Number of samples of each question type."""
+    return dict(sorted(Counter(str(sample.meta.get("question_type")) for sample in samples).items()))

@@ -1,0 +1,293 @@
+"""One samples file from many scenes: in parallel processes, resumable, the same bytes whatever the number
+of workers.
+
+Each scene is a :class:`Job`; what it makes is written to a part file at once. When all parts are there they
+are joined in the order of the jobs, ``<file>.meta.json`` is written, then the samples file, and the parts
+go. A second run with the same plan goes on where the first one stopped; with another plan it refuses, so
+that no file ever mixes two settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import quote
+
+from rft3d.files import source_commit, write_json, write_text
+from rft3d.tasks.samples import sample_from_record, write_samples
+from rft3d.tasks.types import Sample
+
+FORMAT = "rft3d-samples"
+VERSION = 1
+"""Of the samples schema in ``docs/data.md``; a reader refuses what it doesn't know."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work; ``payload`` and what is made of it must be picklable when there are several
+    workers.
+    """
+
+    key: str
+    payload: Any
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one job made, and how many records it left out and why."""
+
+    samples: tuple[Sample, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was written. ``resumed``: jobs that an earlier run had done already."""
+
+    path: Path
+    samples: int
+    jobs: int
+    resumed: int
+    skipped: dict[str, int]
+
+    def words(self) -> str:
+        """What was written, in a few lines."""
+        again = f", {self.resumed} of them from an earlier run" if self.resumed else ""
+        left_out = [f"  left out: {count} x {reason}" for reason, count in self.skipped.items()]
+        return "\n".join([f"{self.path}: {self.samples} samples of {self.jobs} scans{again}", *left_out])
+
+
+def prepare_samples(
+    jobs: Iterable[Job],
+    make: Callable[[Any], Made],
+    out: Path | str,
+    *,
+    plan: Mapping[str, Any],
+    inputs: Iterable[Path | str] = (),
+    workers: int = 1,
+    total: int | None = None,
+    progress: TextIO | None = None,
+    overwrite: bool = False,
+) -> Prepared:
+    """Write ``out`` (JSON lines) and ``out.meta.json`` from what ``make`` makes of each job.
+
+    Args:
+        jobs: read once, in order; at most ``2 * workers`` payloads are in memory.
+        make: pure: the same payload gives the same samples. Top-level function when ``workers`` > 1.
+        plan: everything that decides the samples, as plain JSON values; goes into the meta file.
+        inputs: annotation files; their sizes and digests go into the plan, so that a changed file is noticed.
+        workers: processes; 1 works in this one.
+        total: number of jobs, for the estimate of the time left.
+        progress: where lines of progress go; None: standard error.
+        overwrite: replace an existing file of another plan, and forget parts of another plan.
+
+    Raises:
+        FileExistsError: ``out`` or its parts come from another plan.
+        ValueError: two samples or two jobs with one name, or a sample that is no JSON.
+    """
+    out = Path(out)
+    plan = {**plan, "inputs": [_input(Path(path), out.parent) for path in inputs]}
+    plan = json.loads(json.dumps(plan, allow_nan=False))  # as it will be read back: tuples are lists
+    parts = out.with_name(f".{out.name}.parts")
+    if (done := _finished(out, plan, overwrite)) is not None:
+        return done
+    _open_parts(parts, plan, overwrite)
+    report = _Progress(total, progress or sys.stderr)
+    keys: list[str] = []
+    resumed = 0
+    for key, was_there in _run(jobs, make, parts, workers, report):
+        keys.append(key)
+        resumed += was_there
+    report.finish()
+    skipped: Counter[str] = Counter()
+    for key in keys:
+        skipped.update(_read_part(parts, key)["skipped"])
+    write_samples(
+        out, (sample_from_record(r, f"{out}: job {k}") for k in keys for r in _read_part(parts, k)["samples"])
+    )
+    count = report.samples
+    meta = {
+        "format": FORMAT,
+        "version": VERSION,
+        "plan": plan,
+        "jobs": len(keys),
+        "samples": count,
+        "skipped": dict(sorted(skipped.items())),
+        "sha256": digest(out),
+        "commit": source_commit(),
+    }
+    write_json(meta_path(out), meta)
+    shutil.rmtree(parts)
+    return Prepared(out, count, len(keys), resumed, dict(sorted(skipped.items())))
+
+
+def meta_path(samples: Path | str) -> Path:
+    """Where the meta file of a samples file lies."""
+    samples = Path(samples)
+    return samples.with_name(f"{samples.name}.meta.json")
+
+
+def read_meta(samples: Path | str) -> dict[str, Any]:
+    """The meta file of a prepared samples file.
+
+    Raises:
+        ValueError: none, damaged, or of a version that this program doesn't read.
+    """
+    path = meta_path(samples)
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; was {samples} made by rft3d data prepare?") from None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise ValueError(f"{path}: not JSON ({error}); prepare the samples again") from None
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT or meta.get("version") != VERSION:
+        raise ValueError(
+            f"{path}: must have format {FORMAT!r} and version {VERSION}; prepare the samples again"
+        )
+    return meta
+
+
+def digest(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _input(path: Path, home: Path) -> dict[str, Any]:
+    return {
+        "file": Path(os.path.relpath(path, home)).as_posix(),
+        "bytes": path.stat().st_size,
+        "sha256": digest(path),
+    }
+
+
+def _finished(out: Path, plan: Mapping[str, Any], overwrite: bool) -> Prepared | None:
+    if not out.exists():
+        return None
+    if meta_path(out).exists() and (meta := read_meta(out))["plan"] == plan and meta["sha256"] == digest(out):
+        return Prepared(out, meta["samples"], meta["jobs"], meta["jobs"], meta["skipped"])
+    if overwrite:
+        return None
+    raise FileExistsError(
+        f"{out} exists and was made with other settings or files; choose another name or --overwrite"
+    )
+
+
+def _open_parts(parts: Path, plan: Mapping[str, Any], overwrite: bool) -> None:
+    note = parts / "plan.json"
+    if parts.exists():
+        same = note.exists() and json.loads(note.read_text(encoding="utf-8")) == plan
+        if not same and not overwrite:
+            raise FileExistsError(
+                f"{parts} holds the parts of a run with other settings; finish that run, or --overwrite"
+            )
+        if not same:
+            shutil.rmtree(parts)
+    parts.mkdir(parents=True, exist_ok=True)
+    write_json(note, plan)
+
+
+def _part(parts: Path, key: str) -> Path:
+    return parts / f"{quote(key, safe='')}.part.json"
+
+
+def _read_part(parts: Path, key: str) -> dict[str, Any]:
+    return json.loads(_part(parts, key).read_text(encoding="utf-8"))
+
+
+def _work(make: Callable[[Any], Made], payload: Any, part: Path) -> int:
+    made = make(payload)
+    record = {"samples": [asdict(sample) for sample in made.samples], "skipped": dict(made.skipped)}
+    write_text(part, json.dumps(record, allow_nan=False))
+    return len(made.samples)
+
+
+def _run(
+    jobs: Iterable[Job], make: Callable[[Any], Made], parts: Path, workers: int, report: _Progress
+) -> Iterator[tuple[str, bool]]:
+    """Each job's key and whether its part was there before, in order, when its part is there."""
+    seen: set[str] = set()
+
+    def fresh() -> Iterator[Job]:
+        for job in jobs:
+            if job.key in seen:
+                raise ValueError(f"two jobs are named {job.key!r}; a scan occurs twice in the annotations")
+            seen.add(job.key)
+            yield job
+
+    if workers <= 1:
+        for job in fresh():
+            part = _part(parts, job.key)
+            was_there = part.exists()
+            count = (
+                len(_read_part(parts, job.key)["samples"]) if was_there else _work(make, job.payload, part)
+            )
+            report.step(count, was_there)
+            yield job.key, was_there
+        return
+    context = multiprocessing.get_context("spawn")  # forking a process with threads can hang
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        waiting: deque[tuple[str, Future[int] | None]] = deque()
+
+        def take() -> tuple[str, bool]:
+            key, future = waiting.popleft()
+            count = len(_read_part(parts, key)["samples"]) if future is None else future.result()
+            report.step(count, future is None)
+            return key, future is None
+
+        try:
+            for job in fresh():
+                part = _part(parts, job.key)
+                future = None if part.exists() else pool.submit(_work, make, job.payload, part)
+                waiting.append((job.key, future))
+                if len(waiting) >= 2 * workers:
+                    yield take()
+            while waiting:
+                yield take()
+        except BaseException:  # an error or Ctrl-C: don't start what still waits; finished parts stay
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+class _Progress:
+    """``812/1201 scenes, 40211 samples, 3.1 scenes/s, 2:05 left``, every few seconds."""
+
+    def __init__(self, total: int | None, stream: TextIO, every_s: float = 5.0) -> None:
+        self.total, self.stream, self.every_s = total, stream, every_s
+        self.done = self.worked = self.samples = 0
+        self.start = self.last = time.monotonic()
+
+    def step(self, samples: int, was_there: bool) -> None:
+        self.done += 1
+        self.worked += not was_there
+        self.samples += samples
+        if time.monotonic() - self.last >= self.every_s:
+            self._write()
+
+    def finish(self) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        self.last = time.monotonic()
+        rate = self.worked / max(self.last - self.start, 1e-9)
+        of = f"/{self.total}" if self.total else ""
+        left = ""
+        if self.total and rate and self.done < self.total:
+            seconds = round((self.total - self.done) / rate)
+            left = f", {seconds // 60}:{seconds % 60:02d} left"
+        print(
+            f"{self.done}{of} jobs, {self.samples} samples, {rate:.1f} jobs/s{left}",
+            file=self.stream,
+            flush=True,
+        )

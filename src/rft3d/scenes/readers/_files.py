@@ -1,0 +1,128 @@
+"""What readers share: streams of JSON objects, text matrices, measured poses, sizes of pictures."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.scenes.fields import Fields
+
+CHUNK = 1 << 20
+MEASURED = 1e-3
+"""Poses are stored with few digits; rotations this close to orthonormal are made exactly so."""
+
+_SPACE = re.compile(r"[\s,]*")
+
+
+def iter_objects(path: Path | str) -> Iterator[Fields]:
+    """The objects of a JSON list or of JSON lines, one in memory at a time.
+
+    Which of the two is told by the first character, not by the file's name.
+
+    Raises:
+        ValueError: neither, not UTF-8, or cut off; names the place.
+    """
+    path = Path(path)
+    for index, value in enumerate(_values(path)):
+        yield Fields(path, f"[{index}]", value)
+
+
+def _values(path: Path) -> Iterator[Any]:
+    decoder = json.JSONDecoder()
+    reader = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        buffer, place, ended, count = "", 0, False, 0
+        in_list: bool | None = None
+        while True:
+            place = _SPACE.match(buffer, place).end()  # type: ignore[union-attr]
+            if in_list is None and place < len(buffer):
+                in_list = buffer[place] == "["
+                place += in_list
+                continue
+            if in_list and place < len(buffer) and buffer[place] == "]":
+                return
+            try:
+                if place >= len(buffer):
+                    raise ValueError("nothing there yet")
+                value, place = decoder.raw_decode(buffer, place)
+                # a number that ends with the buffer may go on in the next piece; objects can't
+                count += 1
+                yield value
+                continue
+            except ValueError as error:
+                if ended:
+                    if place >= len(buffer) and not in_list:
+                        return
+                    shown = buffer[place : place + 60]
+                    raise ValueError(
+                        f"{path}: not JSON after {count} records ({error}): {shown!r}; "
+                        "the file is damaged or was cut off, get it again"
+                    ) from None
+            piece = file.read(CHUNK)
+            ended = not piece
+            try:
+                buffer, place = buffer[place:] + reader.decode(piece, final=ended), 0
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path}: not UTF-8 text ({error.reason}) after {count} records") from None
+
+
+def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Whitespace-separated numbers of a text file; infinities are kept, they mark invalid poses.
+
+    Raises:
+        ValueError: no such file, no numbers, or another shape.
+    """
+    try:
+        rows = [line.split() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
+        matrix = np.array([[float(cell) for cell in row] for row in rows], dtype=np.float64)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise ValueError(f"{path}: must hold {shape[0]}x{shape[1]} numbers ({error})") from None
+    if matrix.shape != shape:
+        raise ValueError(f"{path}: must hold {shape[0]}x{shape[1]} numbers, got shape {matrix.shape}")
+    return matrix
+
+
+def nearest_rigid(T: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``T`` with its rotation made orthonormal where it is nearly so; otherwise unchanged (validation
+    refuses).
+    """
+    R = T[:3, :3]
+    if not np.isfinite(R).all() or np.abs(R.T @ R - np.eye(3)).max() >= MEASURED:
+        return T
+    left, _, right = np.linalg.svd(R)
+    out = T.copy()
+    out[:3, :3] = left @ right
+    return out
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """``(width, height)`` from a picture's header, without decoding it.
+
+    Raises:
+        ValueError: no such file, or not a picture.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such picture") from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"{path}: not a readable picture ({error})") from None
+
+
+def pinhole(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(3, 3)`` K of a 3x3 or 4x4 intrinsic matrix."""
+    K = np.array(matrix[:3, :3], dtype=np.float64)
+    K[2] = (0.0, 0.0, 1.0)
+    return K

@@ -1,0 +1,134 @@
+"""EmbodiedScan infos (pickles) with ScanNet's posed pictures.
+
+    {"metainfo": {"categories": {"chair": 7, ...}},
+     "data_list": [{"sample_idx": "scannet/scene0000_00",
+                    "axis_align_matrix": 4x4, "cam2img": 4x4,
+                    "images": [{"img_path": "scannet/posed_images/scene0000_00/00000.jpg", "cam2global": 4x4,
+                                "visible_instance_ids": [0, 4], "depth_path": "...png"}],
+                    "instances": [{"bbox_3d": 9 numbers, "bbox_label_3d": 7, "bbox_id": 0}]}]}
+
+Source: github.com/OpenRobotLab/EmbodiedScan, ``embodiedscan/explorer.py`` and
+``datasets/embodiedscan_dataset.py``. ``cam2global`` maps the camera to ScanNet's raw world,
+``axis_align_matrix`` that to the aligned world, in which the boxes are (intrinsic ZXY). Pictures are every
+10th raw frame, five digits. ``visible_instance_ids`` are places in ``instances``. 3RScan and Matterport3D
+entries (other ``sample_idx``) have ``cam2img`` per image. Not verified on the released files, which need a
+form: that no instance has a size of 0, and the names of the depth fields.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.scenes.fields import Fields
+from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
+from rft3d.scenes.restricted_pickle import load_restricted
+from rft3d.scenes.types import Frame, Scene, SceneObject
+from rft3d.scenes.validate import validate_scene
+
+
+def embodiedscan(
+    infos: Path | str,
+    media: Path | str | None = None,
+    *,
+    dataset: str = "scannet",
+    scenes: Collection[str] | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Iterator[Scene]:
+    """Scenes of an infos pickle, in file order; the world is the axis-aligned one.
+
+    ``Frame.visible`` is 1.0 for the objects that the file calls visible, in its order: it knows no shares.
+    Object ids are places in ``instances``.
+
+    Args:
+        infos: ``embodiedscan_infos_{train,val}.pkl``.
+        media: folder that ``img_path`` starts in; None: the folder of ``infos``.
+        dataset: only entries whose ``sample_idx`` starts with it.
+        scenes: only these scan ids.
+        image_size: ``(width, height)`` of the pictures; None: read from each scene's first picture.
+
+    Raises:
+        UnsafePickleError: the file holds more than data.
+        ValueError: naming file, record, field, value and fix.
+    """
+    infos = Path(infos)
+    root = Path(media) if media is not None else infos.parent
+    for record, names in info_records(infos):
+        kind, _, scan = record.text("sample_idx").partition("/")
+        if kind != dataset or (scenes is not None and scan not in scenes):
+            continue
+        yield _scene(record, scan.replace("/", "_"), names, root, image_size)
+
+
+def info_records(infos: Path) -> Iterator[tuple[Fields, dict[int, str]]]:
+    """Each entry of ``data_list``, not read further, and the names of the categories by their number."""
+    top = Fields(infos, "", load_restricted(infos))
+    categories = Fields(infos, "metainfo", top.mapping("metainfo")).mapping("categories")
+    names = {int(number): str(name) for name, number in categories.items()}
+    for record in top.records("data_list"):
+        yield record, names
+
+
+def image_paths(record: Fields) -> list[str]:
+    """``img_path`` of every image of an entry, as the file has them."""
+    return [image.text("img_path") for image in record.records("images")]
+
+
+def _scene(
+    record: Fields, scan: str, names: dict[int, str], root: Path, image_size: tuple[int, int] | None
+) -> Scene:
+    T_world_raw = record.array("axis_align_matrix", (4, 4))
+    objects = tuple(
+        SceneObject(k, _label(item, names), item.array("bbox_3d", (9,)))
+        for k, item in enumerate(record.records("instances"))
+    )
+    images = record.records("images")
+    if not images:
+        raise record.error("images", [], "a non-empty list")
+    shared = record.array("cam2img", (4, 4)) if record.has("cam2img") else None
+    frames = []
+    for image in images:
+        rgb = root / image.text("img_path")
+        if image_size is None:
+            image_size = picture_size(rgb)
+        K = shared if shared is not None else image.array("cam2img", (4, 4))
+        seen = image.get("visible_instance_ids", "a list of places in instances")
+        frames.append(
+            Frame(
+                name=rgb.stem,
+                intrinsics=pinhole(K),
+                T_world_camera=nearest_rigid(T_world_raw @ image.array("cam2global", (4, 4))),
+                width=image_size[0],
+                height=image_size[1],
+                rgb=rgb,
+                visible=dict.fromkeys((_whole(image, "visible_instance_ids", k) for k in seen), 1.0),
+            )
+        )
+    try:
+        return validate_scene(Scene(scan, "embodiedscan", tuple(frames), objects))
+    except ValueError as error:
+        raise ValueError(f"{record.file}: {error}") from None
+
+
+def _label(item: Fields, names: dict[int, str]) -> str:
+    number = _whole(item, "bbox_label_3d", item.get("bbox_label_3d", "a category's number"))
+    if number not in names:
+        raise item.error("bbox_label_3d", number, f"a number of metainfo.categories ({len(names)} are known)")
+    return names[number]
+
+
+def _whole(record: Fields, field: str, value: Any) -> int:
+    try:
+        return operator.index(value)  # numpy's whole numbers too
+    except TypeError:
+        raise record.error(field, value, "whole numbers") from None
+
+
+def unaligned(T_world_raw: NDArray[np.float64], tolerance: float = 1e-9) -> bool:
+    """Whether an ``axis_align_matrix`` aligns nothing (it is the identity)."""
+    return bool(np.abs(T_world_raw - np.eye(4)).max() <= tolerance)

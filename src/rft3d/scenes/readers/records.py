@@ -1,0 +1,113 @@
+"""Records of data sets that are no scenes: questions, chats, and boxes without pictures.
+
+A reader yields these where a data set gives no cameras (or no pictures); :mod:`rft3d.datasets` makes
+samples of them. All are checked when they are read, and none knows prompts or tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rft3d.scenes.types import SceneObject
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a chat: who says what. ``text`` may hold ``<image>`` or ``<video>`` placeholders."""
+
+    role: Literal["human", "gpt"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRecord:
+    """A question and its answer as a chat about pictures: VG-LLM's files, SPAR, VLM-3R.
+
+    Attributes:
+        id: unique in its file (the place in the file where the data set has no ids).
+        scene: scan id where the record or its picture paths tell it, otherwise None.
+        dataset: where the pictures come from (``"scannet"``), or the data set's own name.
+        turns: alternating, human first.
+        images: picture paths as the file has them, relative to the media folder.
+        video: a video or a folder of frames, relative to the media folder; None when there are images.
+        question_type: the data set's own name for the kind of question.
+        extra: the other checked fields, see the reader.
+    """
+
+    id: str
+    scene: str | None
+    dataset: str
+    turns: tuple[Turn, ...]
+    images: tuple[str, ...] = ()
+    video: str | None = None
+    question_type: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRecord:
+    """A question about a video with a key that decides it: VSI-Bench, SpaceR.
+
+    Attributes:
+        id: unique in its file.
+        scene: scan id, None where the data set doesn't tell it.
+        dataset: ``"scannet"``, ``"scannetpp"``, ``"arkitscenes"``, or the data set's own name.
+        question_type: the data set's own name.
+        question: the text without options.
+        options: as shown (``"A. left"``); empty for numbers and free text.
+        answer: option letter, number as text, or free text.
+        video: relative to the media folder.
+        extra: the other checked fields, see the reader.
+    """
+
+    id: str
+    scene: str | None
+    dataset: str
+    question_type: str
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    video: str | None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class SceneBoxes:
+    """What is known of a place without its pictures: labelled boxes, counts, floor area.
+
+    Attributes:
+        id: scan id.
+        dataset: ``"scannet"``, ``"scannetpp"`` or ``"arkitscenes"``.
+        objects: ids count from 0 in file order; boxes in the data set's own metric world, z up.
+        counts: label -> number of instances, as the file says (its boxes may be fewer).
+        room_size_m2: floor area; None when unknown.
+        room_center_m: ``(x, y, z)``; None when unknown.
+    """
+
+    id: str
+    dataset: str
+    objects: tuple[SceneObject, ...]
+    counts: Mapping[str, int]
+    room_size_m2: float | None = None
+    room_center_m: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferringRow:
+    """One ScanRefer description of one object.
+
+    Attributes:
+        scene: scan id.
+        object_id: ScanNet's ``objectId`` in the aggregation file.
+        object_name: label with spaces.
+        ann_id: which description of the object.
+        text: the description.
+    """
+
+    scene: str
+    object_id: int
+    object_name: str
+    ann_id: str
+    text: str

@@ -1,0 +1,81 @@
+"""VSI-Bench: questions as parquet (or JSON lines), videos beside them.
+
+    columns  id, dataset, scene_name, question_type, question, options (list or null), ground_truth [, pruned]
+    videos   <root>/<dataset>/<scene_name>.mp4
+
+Source: huggingface.co/datasets/nyu-visionx/VSI-Bench (split ``test``, 5,130 rows in 288 scenes) as
+github.com/vision-x-nyu/thinking-in-space reads it (``lmms_eval/tasks/vsibench/utils.py``). Parquet needs
+pyarrow (``pip install 'rft3d[data]'``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rft3d.scenes.fields import Fields
+from rft3d.scenes.readers._files import iter_objects
+from rft3d.scenes.readers.records import QuestionRecord
+
+COUNTS = {
+    "object_abs_distance": 834,
+    "object_counting": 565,
+    "object_size_estimation": 953,
+    "room_size_estimation": 288,
+    "object_rel_distance": 710,
+    "object_rel_direction_easy": 217,
+    "object_rel_direction_medium": 378,
+    "object_rel_direction_hard": 373,
+    "route_planning": 194,
+    "obj_appearance_order": 618,
+}
+"""Rows of each question type in the released test split; they add up to 5,130."""
+
+
+def vsi_bench(path: Path | str) -> Iterator[QuestionRecord]:
+    """The questions of a VSI-Bench file (``.parquet``, otherwise JSON), in file order.
+
+    Raises:
+        ValueError: naming file, record, field, value and fix.
+        ModuleNotFoundError: parquet without pyarrow.
+    """
+    path = Path(path)
+    rows = _parquet(path) if path.suffix == ".parquet" else iter_objects(path)
+    for row in rows:
+        kind = row.text("question_type")
+        if kind not in COUNTS:
+            raise row.error("question_type", kind, f"one of {sorted(COUNTS)}")
+        dataset, scene = row.text("dataset"), row.text("scene_name")
+        yield QuestionRecord(
+            id=str(row.get("id", "a number or text")),
+            scene=scene,
+            dataset=dataset,
+            question_type=kind,
+            question=row.text("question"),
+            options=_options(row),
+            answer=str(row.get("ground_truth", "a letter or a number")).strip(),
+            video=f"{dataset}/{scene}.mp4",
+        )
+
+
+def _options(row: Fields) -> tuple[str, ...]:
+    value = row.data.get("options")
+    value = [] if value is None else list(value)
+    if not all(isinstance(text, str) for text in value):
+        raise row.error("options", value, "a list of texts, or nothing")
+    return tuple(value)
+
+
+def _parquet(path: Path) -> Iterator[Fields]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            start = 0
+            for batch in file.iter_batches(batch_size=1024):
+                for index, row in enumerate(batch.to_pylist()):
+                    yield Fields(path, f"[{start + index}]", row)
+                start += batch.num_rows
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"{path}: not a readable parquet file ({error}); download it again") from None

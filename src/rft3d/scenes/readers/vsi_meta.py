@@ -1,0 +1,107 @@
+"""Scene metadata of VSI-Bench, and of VLM-3R's data in the same layout: boxes, counts and floor area, no
+pictures.
+
+    {"scene0011_00": {"room_size": 27.4, "room_center": [x, y, z], "dataset": "scannet", "video_path": "...",
+                      "object_counts": {"chair": 9},
+                      "object_bbox": {"chair": [{"centroid": [3], "axesLengths": [3], "normalizedAxes": [9],
+                                                 "min": [3], "max": [3]}]}}}
+
+Official files: ``data/meta_info/{arkitscenes,scannet,scannetpp}_meta_info_val.json`` of
+github.com/vision-x-nyu/thinking-in-space. All 288 scenes were read: with the *rows* of ``normalizedAxes``
+as the box's axes every box's corners span its ``min`` and ``max`` to 1 cm; 12 counts differ from the number
+of boxes of the label. VLM-3R (github.com/VITA-Group/VLM-3R, ``vlm_3r_data_process/README.md``) writes
+``object_bboxes`` and adds ``instance_id``. The same boxes stand in ARKitScenes' annotations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.geometry import euler_zxy_from_matrix
+from rft3d.scenes.fields import Fields, read_fields
+from rft3d.scenes.readers.records import SceneBoxes
+from rft3d.scenes.types import SceneObject
+
+LEAST_SIZE_M = 1e-3
+"""A box needs some thickness; an axis of length 0 (paper-thin things) gets this one."""
+DATASETS = ("arkitscenes", "scannetpp", "scannet")
+
+
+def vsi_meta(path: Path | str, dataset: str | None = None) -> Iterator[SceneBoxes]:
+    """The scenes of one metadata file, in file order.
+
+    Args:
+        path: the JSON file.
+        dataset: of scenes that don't say theirs; None: read from the file's name.
+
+    Raises:
+        ValueError: naming file, scene, field, value and fix.
+    """
+    path = Path(path)
+    known = dataset or next((name for name in DATASETS if path.name.startswith(name)), None)
+    top = read_fields(path)
+    for scene_id, data in top.data.items():
+        yield _scene(Fields(path, scene_id, data), scene_id, known)
+
+
+def _scene(fields: Fields, scene_id: str, dataset: str | None) -> SceneBoxes:
+    if fields.has("dataset"):
+        dataset = fields.text("dataset")
+    if dataset is None:
+        raise fields.error("dataset", "nothing", f"one of {DATASETS}; pass dataset= for this file")
+    name = "object_bboxes" if fields.has("object_bboxes") else "object_bbox"
+    objects: list[SceneObject] = []
+    for label in fields.mapping(name):
+        inner = Fields(fields.file, f"{fields.where}.{name}", fields.mapping(name))
+        objects += [
+            SceneObject(len(objects) + k, label, box_from_axes(record))
+            for k, record in enumerate(inner.records(label))
+        ]
+    counts = fields.mapping("object_counts")
+    for label, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise fields.error(f"object_counts.{label}", count, "a whole number >= 0")
+    center = fields.array("room_center", (3,)).tolist() if fields.has("room_center") else None
+    return SceneBoxes(
+        id=scene_id,
+        dataset=dataset,
+        objects=tuple(objects),
+        counts=dict(counts),
+        room_size_m2=fields.number("room_size") if fields.has("room_size") else None,
+        room_center_m=None if center is None else (center[0], center[1], center[2]),
+    )
+
+
+def box_from_axes(record: Fields, unit_m: float = 1.0) -> NDArray[np.float64]:
+    """``(9,)`` box of a record with centroid, axesLengths and normalizedAxes (rows are the box's axes).
+
+    Args:
+        unit_m: metres of one unit of the file.
+    """
+    axes = np.asarray(record.get("normalizedAxes", "9 numbers"), dtype=np.float64).reshape(-1)
+    if axes.shape != (9,) or not np.isfinite(axes).all():
+        raise record.error("normalizedAxes", record.data["normalizedAxes"], "9 finite numbers")
+    rotation = axes.reshape(3, 3).T
+    if np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-3:
+        raise record.error("normalizedAxes", axes.tolist(), "three orthogonal unit vectors")
+    if np.linalg.det(rotation) < 0:  # the same solid with one axis turned; not seen in the official files
+        rotation = rotation * np.array([1.0, 1.0, -1.0])
+    centre = np.ravel(record.get("centroid", "3 numbers")).astype(np.float64)
+    size = np.ravel(record.get("axesLengths", "3 numbers")).astype(np.float64)
+    for name, value in (("centroid", centre), ("axesLengths", size)):
+        if value.shape != (3,) or not np.isfinite(value).all():
+            raise record.error(name, record.data[name], "3 finite numbers")
+    if (size < 0).any():
+        raise record.error("axesLengths", size.tolist(), "no negative lengths")
+    size = np.maximum(size * unit_m, LEAST_SIZE_M)
+    return np.concatenate([centre * unit_m, size, euler_zxy_from_matrix(rotation)])
+
+
+def scene_ids(path: Path | str) -> tuple[str, ...]:
+    """The scenes that a metadata file names."""
+    return tuple(json.loads(Path(path).read_text(encoding="utf-8")))
