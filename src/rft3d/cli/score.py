@@ -9,18 +9,26 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Args:
-    """Score a predictions file with the task's official metric and bootstrap intervals over scenes.
+    """Score a predictions file by a task's metric or a benchmark's protocols, with intervals over scenes.
 
-    Needs only the two files: neither pictures, model nor torch. Prints a table; --out writes
-    everything as JSON.
+    Needs only the two files: neither pictures, model nor torch. The predictions may be ours, an lmms-eval
+    sample log, a VLMEvalKit sheet or a plain {id: text}. Prints a table; --out writes everything as JSON.
     """
 
-    task: Literal["detection", "grounding", "spatial"]
-    """whose metric"""
     samples: Path
     """samples file that the predictions answer"""
     predictions: Path
-    """predictions: JSON lines {"id", "text"}, optionally "truncated" and "tokens" """
+    """predictions: JSON lines {"id", "text"}, or another program's (see --format)"""
+    task: Literal["detection", "grounding", "spatial"] | None = None
+    """score by this task's metric"""
+    benchmark: Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "vsi-bench"] | None = None
+    """score by every protocol of this benchmark instead"""
+    compat: Literal["vg-llm"] | None = None
+    """with --benchmark: also as this code base reads answers and lists classes"""
+    proposals: Path | None = None
+    """scanrefer: scannet_val_pred_box.json, for the proposal-refined protocol"""
+    format: Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"] = "auto"
+    """of the predictions file"""
     out: Path | None = None
     """JSON file to write"""
     against: Path | None = None
@@ -38,24 +46,72 @@ class Args:
 
 
 def main(args: Args) -> None:
-    from rft3d.evaluation import ScoreConfig, compare_files, score_files, write_json
+    from rft3d.files import write_json
 
+    if (args.task is None) == (args.benchmark is None):
+        raise ValueError("give either --task or --benchmark")
+    result = _task(args) if args.benchmark is None else _benchmark(args, args.benchmark)
+    if args.out is not None:
+        write_json(args.out, result)
+    if args.benchmark is None:
+        _print(result)
+    else:
+        _print_benchmark(result)
+
+
+def _task(args: Args) -> dict[str, Any]:
+    from rft3d.evaluation import ScoreConfig, compare_files, score_files
+
+    if args.compat is not None or args.proposals is not None:
+        raise ValueError("--compat and --proposals need --benchmark")
+    assert args.task is not None
     options = {} if args.classes is None else {"classes": list(args.classes)}
-    config = ScoreConfig(args.mode, args.allow_missing, args.resamples, args.seed, options=options)
+    config = ScoreConfig(
+        args.mode, args.allow_missing, args.resamples, args.seed, options=options, format=args.format
+    )
     result = score_files(args.task, args.samples, args.predictions, config)
     if args.against is not None:
         result["against"] = {
             "predictions": args.against.name,
             "differences": compare_files(args.task, args.samples, args.against, args.predictions, config),
         }
-    if args.out is not None:
-        write_json(args.out, result)
-    _print(result)
+    return result
+
+
+def _benchmark(args: Args, name: str) -> dict[str, Any]:
+    from rft3d.evaluation import BenchmarkConfig, score_benchmark
+
+    if args.classes is not None or args.against is not None:
+        raise ValueError("--classes and --against go with --task; rft3d compare compares by benchmark")
+    config = BenchmarkConfig(
+        compat=args.compat,
+        proposals=args.proposals,
+        format=args.format,
+        mode=args.mode,
+        allow_missing=args.allow_missing,
+        resamples=args.resamples,
+        seed=args.seed,
+    )
+    return score_benchmark(name, args.samples, args.predictions, config)
+
+
+def _print_benchmark(result: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from rft3d.evaluation.tables import categories_table, footnotes, variants_table
+
+    console = Console()
+    console.print(variants_table(result))
+    console.print(categories_table(result))
+    for line in footnotes(result):
+        console.print(line, highlight=False)
 
 
 def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from rft3d.evaluation.tables import interval_text, percent
 
     console = Console()
     against = result.get("against")
@@ -63,29 +119,21 @@ def _print(result: dict[str, Any]) -> None:
     for name in ("metric", "value", "interval", *(("difference", "interval", "above") if against else ())):
         table.add_column(name, justify="left" if name == "metric" else "right")
     for name, found in result["headline"].items():
-        row = [name, _percent(found["value"]), _range(found)]
+        row = [name, percent(found["value"]), interval_text(found)]
         if against:
             difference = against["differences"][name]
             row += [
-                _percent(difference["difference"]),
-                _range(difference),
-                _percent(difference["share_b_above_a"]),
+                percent(difference["difference"]),
+                interval_text(difference),
+                percent(difference["share_b_above_a"]),
             ]
         table.add_row(*row)
     console.print(table)
     console.print(
-        f"unreadable {_percent(result['parse_failures']['rate'])} %, "
-        f"truncated {_percent(result['truncated']['rate'])} %, "
+        f"unreadable {percent(result['parse_failures']['rate'])} %, "
+        f"truncated {percent(result['truncated']['rate'])} %, "
         f"missing {result['missing']['count']}"
         + (" (scored as empty answers)" if result["missing"]["count"] else "")
         + f", answers read: {result['protocol'].get('mode', 'by default')}",
         highlight=False,
     )
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _range(found: dict[str, Any]) -> str:
-    return "-" if found["low"] is None else f"{_percent(found['low'])} .. {_percent(found['high'])}"

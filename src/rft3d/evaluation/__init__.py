@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from rft3d.evaluation.benchmarks import BENCHMARKS, BenchmarkConfig, score_benchmark
 from rft3d.evaluation.clips import BOX_QUESTIONS, ClipConfig, GoldCheck, OnCuts, check_gold, clip_questions
+from rft3d.evaluation.compare import compare_prediction_files, compare_runs
 from rft3d.evaluation.dataset import write_dataset
+from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.predict import PredictConfig, load_frames, model_fingerprint, predict
 from rft3d.evaluation.records import (
     Generation,
@@ -11,7 +14,6 @@ from rft3d.evaluation.records import (
     Prediction,
     read_predictions,
     with_cameras,
-    write_json,
     write_predictions,
 )
 from rft3d.evaluation.score import (
@@ -26,10 +28,13 @@ from rft3d.evaluation.score import (
     summarise,
 )
 from rft3d.evaluation.stats import Difference, Interval, bootstrap, compare
+from rft3d.files import write_json
 
 __all__ = [
+    "BENCHMARKS",
     "BOX_QUESTIONS",
     "HEADLINE",
+    "BenchmarkConfig",
     "ClipConfig",
     "Difference",
     "Generation",
@@ -46,12 +51,16 @@ __all__ = [
     "clip_questions",
     "compare",
     "compare_files",
+    "compare_prediction_files",
+    "compare_runs",
     "load_frames",
+    "load_predictions",
     "make_task",
     "model_fingerprint",
     "predict",
     "read_predictions",
     "resample_run",
+    "score_benchmark",
     "score_files",
     "score_predictions",
     "summarise",

@@ -29,10 +29,9 @@ from rft3d.evaluation.records import (
     json_line,
     prediction_record,
     read_predictions,
-    source_commit,
-    write_json,
     write_predictions,
 )
+from rft3d.files import source_commit, write_json
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample

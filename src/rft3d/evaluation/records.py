@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import write_text
 from rft3d.prompts import Prompt
 from rft3d.scenes.types import Scene
 from rft3d.tasks.samples import read_jsonl
@@ -128,45 +127,10 @@ def json_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path`` through a temporary file and a rename: all of it or nothing."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
-
-
 def file_digest(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def source_commit() -> str | None:
-    """The git commit this package runs from (``+dirty`` with local changes); None outside a checkout."""
-    root = Path(__file__).resolve().parent
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return commit + ("+dirty" if dirty else "")
-
-
-def _git(cwd: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=cwd, capture_output=True, text=True, timeout=10, check=True
-    )
-    return done.stdout.strip()
 
 
 def _prediction_from(record: dict[str, Any], where: str) -> Prediction:

@@ -18,8 +18,10 @@ from typing import Any
 
 from rft3d import __version__
 from rft3d.answers.types import ParseMode
-from rft3d.evaluation.records import Prediction, file_digest, read_predictions, source_commit
-from rft3d.evaluation.stats import Resampled, differences, intervals, resample
+from rft3d.evaluation.outside import PredictionFormat, load_predictions
+from rft3d.evaluation.records import Prediction, file_digest
+from rft3d.evaluation.stats import Finish, Resampled, differences, intervals, resample, resample_pools
+from rft3d.files import source_commit
 from rft3d.rewards.types import Score
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import read_samples
@@ -49,6 +51,8 @@ class ScoreConfig:
     """coverage of the intervals"""
     options: Mapping[str, Any] = field(default_factory=dict)
     """fields of the task that differ from its defaults, e.g. {"classes": [...]}; JSON values"""
+    format: PredictionFormat = "auto"
+    """of the predictions file (:mod:`rft3d.evaluation.outside`)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +109,19 @@ def score_predictions(
             raise ValueError(f"{len(ids)} prediction ids are {problem}: {_some(ids)}; {fix}")
     by_id = {prediction.id: prediction for prediction in predictions}
     nothing = Prediction("", "")
-    scores = []
-    for sample in samples:
-        prediction = by_id.get(sample.id, nothing)
-        scores.append(task.score(prediction.text, sample, truncated=prediction.truncated))
-    return ScoredRun(task, tuple(samples), tuple(scores), tuple(missing))
+    ordered = [by_id.get(sample.id, nothing) for sample in samples]
+    return ScoredRun(task, tuple(samples), tuple(score_texts(task, samples, ordered)), tuple(missing))
+
+
+def score_texts(task: Task, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Score]:
+    """The score of ``predictions[i]`` as an answer to ``samples[i]``, all at once where the task can."""
+    many = getattr(task, "score_many", None)
+    if many is not None:
+        return many([p.text for p in predictions], samples, [p.truncated for p in predictions])
+    return [
+        task.score(prediction.text, sample, truncated=prediction.truncated)
+        for sample, prediction in zip(samples, predictions, strict=True)
+    ]
 
 
 def headline_names(task: Task, metrics: dict[str, float | None]) -> list[str]:
@@ -159,25 +171,49 @@ def score_files(
     config = config or ScoreConfig()
     samples_path, predictions_path = Path(samples_path), Path(predictions_path)
     task = make_task(task_name, config.mode, config.options)
-    samples, predictions = list(read_samples(samples_path)), read_predictions(predictions_path)
-    run = score_predictions(task, samples, predictions, config.allow_missing)
-    tokens = [prediction.tokens for prediction in predictions if prediction.tokens is not None]
+    samples = list(read_samples(samples_path))
+    loaded = load_predictions(predictions_path, samples, config.format)
+    run = score_predictions(task, samples, loaded.predictions, config.allow_missing)
     return {
         **summarise(run, config),
+        "predictions_format": asdict(loaded.origin),
+        **provenance(samples_path, predictions_path, loaded.predictions),
+    }
+
+
+def provenance(samples: Path, predictions: Path, read: Sequence[Prediction]) -> dict[str, Any]:
+    """Where a score comes from: files, digests, commit, how the texts were generated."""
+    tokens = [prediction.tokens for prediction in read if prediction.tokens is not None]
+    return {
         "mean_tokens": sum(tokens) / len(tokens) if tokens else None,
-        "generation": _generation(predictions_path),
-        "samples_file": samples_path.name,
-        "samples_sha256": file_digest(samples_path),
-        "predictions_sha256": file_digest(predictions_path),
+        "generation": _generation(predictions),
+        "samples_file": samples.name,
+        "samples_sha256": file_digest(samples),
+        "predictions_sha256": file_digest(predictions),
         "commit": source_commit(),
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
+def pools_of(run: ScoredRun) -> tuple[list[dict[str, float]], Finish]:
+    """What each answer adds to the sums of the run's metric, and the metric of the sums.
+
+    ValueError for a task whose metric is no sum over samples (it has no ``pool``).
+    """
+    task: Any = run.task
+    if not (hasattr(task, "pool") and hasattr(task, "metric_from")):
+        raise ValueError(f"task {task.name!r} has no pool(); its metric can't be taken apart by sample")
+    return [task.pool(*pair) for pair in zip(run.samples, run.scores, strict=True)], task.metric_from
+
+
 def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0) -> Resampled:
     """The headline metrics of a run on resampled scenes; two runs of the same samples can be compared."""
     names = headline_names(run.task, dict(run.task.metric(run.samples, run.scores)))
+    if hasattr(run.task, "pool"):  # the same numbers as below, much faster
+        pools, finish = pools_of(run)
+        scenes = [sample.scene for sample in run.samples]
+        return resample_pools(pools, scenes, finish, names, resamples=resamples, seed=seed)
     return resample(run.task.metric, run.samples, run.scores, names, resamples=resamples, seed=seed)
 
 
@@ -193,7 +229,12 @@ def compare_files(
     task = make_task(task_name, config.mode, config.options)
     samples = list(read_samples(samples_path))
     run_a, run_b = (
-        score_predictions(task, samples, read_predictions(path), config.allow_missing)
+        score_predictions(
+            task,
+            samples,
+            load_predictions(path, samples, config.format).predictions,
+            config.allow_missing,
+        )
         for path in (predictions_a, predictions_b)
     )
     found = differences(

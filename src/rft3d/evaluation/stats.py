@@ -19,6 +19,9 @@ from rft3d.rewards.types import Score
 from rft3d.tasks.types import Sample
 
 Metric = Callable[[Sequence[Sample], Sequence[Score]], Mapping[str, float | None]]
+Totals = Mapping[str, float]
+Finish = Callable[[Totals], Mapping[str, float | None]]
+"""From sums over samples to metrics; what a task calls ``metric_from``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,48 @@ def resample(
             if (value := numbers[name]) is not None:
                 row[column] = value
     return Resampled(tuple(names), metric(samples, scores), values, len(clusters), len(samples), seed)
+
+
+def resample_pools(
+    pools: Sequence[Totals],
+    scenes: Sequence[str],
+    finish: Finish,
+    names: Sequence[str] | None = None,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Resampled:
+    """:func:`resample` for a metric of sums: draws the same scenes, but adds up each scene only once.
+
+    Args:
+        pools: one a sample, what it adds to the sums (a key that is missing adds 0).
+        scenes: of each sample.
+        finish: the metric of summed pools.
+        names: metrics to keep; None: every one that is defined on the data as they are.
+    """
+    if len(pools) != len(scenes):
+        raise ValueError(f"{len(scenes)} scenes but {len(pools)} pools; one of each a sample is needed")
+    if not pools:
+        raise ValueError("no samples to resample; an interval needs at least one scene")
+    if resamples < 0:
+        raise ValueError(f"resamples must be at least 0, got {resamples}")
+    columns = {key: index for index, key in enumerate(dict.fromkeys(key for pool in pools for key in pool))}
+    rows = {scene: index for index, scene in enumerate(dict.fromkeys(scenes))}
+    sums = np.zeros((len(rows), len(columns)))
+    for pool, scene in zip(pools, scenes, strict=True):
+        row = sums[rows[scene]]
+        for key, value in pool.items():
+            row[columns[key]] += value
+    point = dict(finish(dict(zip(columns, sums.sum(axis=0).tolist(), strict=True))))
+    kept = tuple(names) if names is not None else tuple(k for k, v in point.items() if v is not None)
+    rng = np.random.default_rng(seed)
+    values = np.full((resamples, len(kept)), np.nan)
+    for drawn in values:
+        chosen = rng.integers(len(rows), size=len(rows))
+        totals = np.bincount(chosen, minlength=len(rows)) @ sums
+        numbers = finish(dict(zip(columns, totals.tolist(), strict=True)))
+        drawn[:] = [np.nan if (value := numbers.get(name)) is None else value for name in kept]
+    return Resampled(kept, point, values, len(rows), len(pools), seed)
 
 
 def intervals(run: Resampled, level: float = 0.95) -> dict[str, Interval]:

@@ -12,10 +12,11 @@ from rft3d.rewards.detection import (
     detection_f1,
     detection_matched_iou,
     detection_mean_iou,
+    label_ious,
     match_detections,
 )
 from rft3d.rewards.format import format_part, think_format_part, zero_parts
-from rft3d.rewards.grounding import grounding_frame, grounding_iou
+from rft3d.rewards.grounding import grounding_frame, grounding_hit, grounding_iou
 from rft3d.rewards.scalars import exact_match, mean_relative_accuracy
 from rft3d.rewards.types import Part, Score
 
@@ -31,7 +32,9 @@ __all__ = [
     "exact_match",
     "format_part",
     "grounding_frame",
+    "grounding_hit",
     "grounding_iou",
+    "label_ious",
     "match_detections",
     "mean_relative_accuracy",
     "think_format_part",

@@ -27,10 +27,12 @@ from functools import lru_cache
 import numpy as np
 
 from rft3d.answers import LabelledBox
-from rft3d.geometry import box_iou, greedy_match, optimal_match
+from rft3d.geometry import box_iou, box_iou_pairs, greedy_match, optimal_match
 from rft3d.rewards.types import Part
 
 Detections = Sequence[LabelledBox]
+NUMBA_PAYS_PAIRS = 1_000_000
+"""Pairs in one call of :func:`label_ious` above which the accelerator may be started for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +69,17 @@ class DetectionMatch:
         return sum(count.fn for count in self.counts.values())
 
 
-def match_detections(predicted: Detections, truth: Detections, threshold: float = 0.25) -> DetectionMatch:
+def match_detections(
+    predicted: Detections, truth: Detections, threshold: float = 0.25, iou: np.ndarray | None = None
+) -> DetectionMatch:
     """Greedy one-to-one matching per label, in output order; a hit needs IoU > ``threshold`` (strict).
 
-    Each prediction takes the unused truth of its label with the highest IoU.
+    Each prediction takes the unused truth of its label with the highest IoU. ``iou``: the masked matrix, if
+    it is known (:func:`label_ious`).
     """
     _require_threshold(threshold)
-    iou = _masked_iou(tuple(predicted), tuple(truth), True)
+    if iou is None:
+        iou = _masked_iou(tuple(predicted), tuple(truth), True)
     pairs = tuple((i, j, float(iou[i, j])) for i, j in greedy_match(iou, threshold, strict=True))
     hits: dict[str, int] = {}
     for i, _, _ in pairs:
@@ -87,44 +93,90 @@ def match_detections(predicted: Detections, truth: Detections, threshold: float 
     return DetectionMatch(pairs, counts)
 
 
-def detection_mean_iou(predicted: Detections, truth: Detections, match_labels: bool = True) -> Part:
+def label_ious(pairs: Sequence[tuple[Detections, Detections]]) -> list[np.ndarray]:
+    """The (N, M) IoU matrix of every (predicted, truth), 0 where labels differ, from one computation.
+
+    For scoring many answers at once: only boxes of one label are compared, all of them in one call.
+    """
+    matrices = [np.zeros((len(predicted), len(truth))) for predicted, truth in pairs]
+    where: list[tuple[int, int, int]] = []
+    ours: list[tuple[float, ...]] = []
+    theirs: list[tuple[float, ...]] = []
+    for number, (predicted, truth) in enumerate(pairs):
+        by_label: dict[str, list[int]] = {}
+        for j, true in enumerate(truth):
+            by_label.setdefault(true.label, []).append(j)
+        for i, named in enumerate(predicted):
+            for j in by_label.get(named.label, ()):
+                where.append((number, i, j))
+                ours.append(named.box)
+                theirs.append(truth[j].box)
+    if where:
+        # numba's first call can cost longer than all the pairs of a benchmark on numpy
+        engine = "numpy" if len(where) < NUMBA_PAYS_PAIRS else "auto"
+        found = box_iou_pairs(np.array(ours), np.array(theirs), engine=engine).tolist()
+        for (number, i, j), value in zip(where, found, strict=True):
+            matrices[number][i, j] = value
+    return matrices
+
+
+def detection_mean_iou(
+    predicted: Detections, truth: Detections, match_labels: bool = True, iou: np.ndarray | None = None
+) -> Part:
     """The paper's R_IoU: for each prediction its best IoU with any truth, averaged over predictions.
 
     Truths are not used up, so a repeated box earns again. ``match_labels=False`` lets any label meet any.
+    ``iou``: the matrix, if it is known.
     """
     if not predicted or not truth:
         return _empty_part("mean_iou", predicted, truth)
-    iou = _masked_iou(tuple(predicted), tuple(truth), match_labels)
+    if iou is None:
+        iou = _masked_iou(tuple(predicted), tuple(truth), match_labels)
     value = float(np.mean(iou.max(axis=1)))
     return Part("mean_iou", value, f"mean best IoU {value:.3f} over {len(predicted)} predictions")
 
 
-def detection_f1(predicted: Detections, truth: Detections, threshold: float = 0.25) -> Part:
-    """The paper's R_F1 over all labels together, from :func:`match_detections`."""
+def detection_f1(
+    predicted: Detections,
+    truth: Detections,
+    threshold: float = 0.25,
+    match: DetectionMatch | None = None,
+) -> Part:
+    """The paper's R_F1 over all labels together, from :func:`match_detections` (``match``, if known)."""
     name = f"f1@{threshold:g}"
     if not predicted or not truth:
         return _empty_part(name, predicted, truth)
-    tp = len(match_detections(predicted, truth, threshold).pairs)
+    tp = len((match or match_detections(predicted, truth, threshold)).pairs)
     value = 2 * tp / (len(predicted) + len(truth))  # 2 TP + FP + FN = N + M
     return Part(name, value, f"{tp} of {len(truth)} found, {len(predicted) - tp} of {len(predicted)} wrong")
 
 
-def detection_matched_iou(predicted: Detections, truth: Detections) -> Part:
-    """Hack-resistant: IoU summed over the best one-to-one assignment of equal labels, over max(N, M)."""
+def detection_matched_iou(
+    predicted: Detections, truth: Detections, credit: Sequence[float] | None = None
+) -> Part:
+    """Hack-resistant: IoU summed over the best one-to-one assignment of equal labels, over max(N, M).
+
+    ``credit``: :func:`detection_credit`, if known.
+    """
     if not predicted or not truth:
         return _empty_part("matched_iou", predicted, truth)
-    total = float(sum(detection_credit(predicted, truth)))
+    total = float(sum(detection_credit(predicted, truth) if credit is None else credit))
     larger = max(len(predicted), len(truth))
     value = min(total / larger, 1.0)
     return Part("matched_iou", value, f"matched IoU {total:.3f} over the larger of "
                 f"{len(predicted)} predictions and {len(truth)} objects")  # fmt: skip
 
 
-def detection_credit(predicted: Detections, truth: Detections) -> tuple[float, ...]:
+def detection_credit(
+    predicted: Detections, truth: Detections, iou: np.ndarray | None = None
+) -> tuple[float, ...]:
     """Each prediction's own share of the matched reward: its matched IoU, 0 when nothing is left for it.
 
-    For advantages per object: a box's credit belongs to the tokens that wrote it.
+    For advantages per object: a box's credit belongs to the tokens that wrote it. ``iou``: the masked
+    matrix, if it is known.
     """
+    if iou is not None:
+        return _assigned(iou)
     return _matched_ious(tuple(predicted), tuple(truth))
 
 
@@ -156,11 +208,13 @@ def _masked_iou(
 @lru_cache(maxsize=64)
 def _matched_ious(predicted: tuple[LabelledBox, ...], truth: tuple[LabelledBox, ...]) -> tuple[float, ...]:
     """Each prediction's IoU in the best one-to-one assignment; a reward and the details both need it."""
-    credit = [0.0] * len(predicted)
-    if predicted and truth:
-        iou = _masked_iou(predicted, truth, True)
-        for i, j in optimal_match(iou):
-            credit[i] = float(iou[i, j])
+    return _assigned(_masked_iou(predicted, truth, True))
+
+
+def _assigned(iou: np.ndarray) -> tuple[float, ...]:
+    credit = [0.0] * len(iou)
+    for i, j in optimal_match(iou):
+        credit[i] = float(iou[i, j])
     return tuple(credit)
 
 

@@ -32,19 +32,20 @@ from rft3d.answers import LabelledBox, ParseFailure, ParseMode, parse_detections
 from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
 from rft3d.rewards import (
-    Part,
+    DetectionMatch,
     Score,
     detection_credit,
     detection_f1,
     detection_matched_iou,
     detection_mean_iou,
     format_part,
+    label_ious,
     match_detections,
     zero_parts,
 )
 from rft3d.scenes.labels import CATE20
 from rft3d.scenes.types import Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, first_seen, mean, never_flat, ratio
+from rft3d.tasks._shared import TRUNCATED, checked_refs, first_seen, mean, never_flat, ratio, summed
 from rft3d.tasks.types import Sample
 
 PROMPT = (
@@ -55,10 +56,22 @@ PROMPT = (
     "pitch]."
 )
 
+_KINDS = ("tp", "fp", "fn")
+_SUMS = ("n_pred", "n_true", "n_hits", "hit_iou_sum", "matched_iou_sum")
 _PARTS = {
     "paper": ("format", "mean_iou", "f1@0.25"),
     "matched": ("format", "f1@0.25", "matched_iou"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """An answer as read: its boxes, why it could not be read, and what strict reading has against it."""
+
+    boxes: tuple[LabelledBox, ...]
+    failure: ParseFailure | None
+    fault: ParseFailure | None
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +147,8 @@ class Detection:
 
     def gold(self, sample: Sample) -> str:
         """The truth in upstream's layout; rounded, so its IoU is not quite 1."""
-        rows = [LabelledBox(true.label, never_flat(true.box, self.decimals)) for true in _truth(sample)]
+        truth = detection_truth(sample)
+        rows = [LabelledBox(true.label, never_flat(true.box, self.decimals)) for true in truth]
         return render_detections(rows, self.decimals)
 
     def parse(
@@ -145,21 +159,43 @@ class Detection:
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
         """Parts named by ``reward``, weight 1 each. Truncated text earns 0 and counts as naming nothing."""
-        truth = _truth(sample)
-        if truncated:
-            parts = zero_parts(_PARTS[self.reward], TRUNCATED)
-            return Score(parts, truncated=True, details=_details((), truth))
-        boxes = self.parse(text, sample)
-        if isinstance(boxes, ParseFailure):
-            return Score(zero_parts(_PARTS[self.reward], boxes.reason), boxes, details=_details((), truth))
-        strict = self.parse(text, sample, "strict")
-        first = format_part(strict if isinstance(strict, ParseFailure) else None)
-        return Score((first, *self._task_parts(boxes, truth)), details=_details(boxes, truth))
+        return self.score_many([text], [sample], [truncated])[0]
 
-    def _task_parts(self, boxes: Sequence[LabelledBox], truth: Sequence[LabelledBox]) -> tuple[Part, Part]:
+    def score_many(
+        self, texts: Sequence[str], samples: Sequence[Sample], truncated: Sequence[bool]
+    ) -> list[Score]:
+        """:meth:`score` of every text; the boxes of all of them are compared in one go, which is faster."""
+        readings = [self._read(*each) for each in zip(texts, samples, truncated, strict=True)]
+        truths = [detection_truth(sample) for sample in samples]
+        ious = label_ious([(reading.boxes, truth) for reading, truth in zip(readings, truths, strict=True)])
+        return [self._scored(*each) for each in zip(readings, truths, ious, strict=True)]
+
+    def _read(self, text: str, sample: Sample, truncated: bool) -> _Reading:
+        if truncated:
+            return _Reading((), None, None, truncated=True)
+        strict = self.parse(text, sample, "strict")
+        fault = strict if isinstance(strict, ParseFailure) else None
+        # what strict takes, lenient takes too, but for space around a label: no need to read twice
+        boxes = strict if self.mode == "lenient" and _all_bare(strict) else self.parse(text, sample)
+        if isinstance(boxes, ParseFailure):
+            return _Reading((), boxes, fault)
+        return _Reading(boxes, None, fault)
+
+    def _scored(self, reading: _Reading, truth: Sequence[LabelledBox], iou: np.ndarray) -> Score:
+        boxes = reading.boxes
+        match, credit = match_detections(boxes, truth, iou=iou), detection_credit(boxes, truth, iou)
+        details = detection_details(boxes, truth, match, credit)
+        if reading.truncated:
+            return Score(zero_parts(_PARTS[self.reward], TRUNCATED), truncated=True, details=details)
+        if reading.failure is not None:
+            parts = zero_parts(_PARTS[self.reward], reading.failure.reason)
+            return Score(parts, reading.failure, details=details)
+        f1 = detection_f1(boxes, truth, match=match)
         if self.reward == "paper":
-            return detection_mean_iou(boxes, truth), detection_f1(boxes, truth)
-        return detection_f1(boxes, truth), detection_matched_iou(boxes, truth)
+            task_parts = (detection_mean_iou(boxes, truth, iou=iou), f1)
+        else:
+            task_parts = (f1, detection_matched_iou(boxes, truth, credit))
+        return Score((format_part(reading.fault), *task_parts), details=details)
 
     def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
         """Precision, recall and F1 at IoU > 0.25, pooled per class, and mean IoUs.
@@ -172,35 +208,49 @@ class Detection:
         missed); ``mean_iou/hits``: over hits only. ``count/outside_*``: boxes whose label is not in
         ``classes``; they cost nothing in the means over classes. Rates are None of nothing.
         """
-        counts = _pool([score.details for score in scores])
-        result = _class_means(counts, self.classes) if samples else {}
+        return self.metric_from(summed(self.pool(*pair) for pair in zip(samples, scores, strict=True)))
+
+    def pool(self, sample: Sample, score: Score) -> dict[str, float]:
+        """What one answer adds to the sums of :meth:`metric_from`."""
+        return pool_details(score.details, self.classes)
+
+    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
+        """:meth:`metric` of sums over samples of :meth:`pool`."""
+        counts = {label: [totals.get(f"{kind}:{label}", 0.0) for kind in _KINDS] for label in self.classes}
+        everything = [totals.get(kind, 0.0) for kind in _KINDS]
+        result = _class_means(counts, everything, self.classes) if totals.get("samples") else {}
         for name in ("f1", "precision", "recall"):  # the same keys with and without samples
             for suffix in ("", "/present", "/micro"):
                 result.setdefault(f"{name}@0.25{suffix}", None)
-        details: list[Mapping[str, Any]] = [score.details for score in scores]
-        truths = sum(d["n_true"] for d in details)
-        hits = sum(d["n_hits"] for d in details)
-        outside = [triple for label, triple in counts.items() if label not in self.classes]
+        truths, hits = totals.get("n_true", 0.0), totals.get("n_hits", 0.0)
         return {
             **result,
-            "mean_iou": sum(d["matched_iou_sum"] for d in details) / truths if truths else None,
-            "mean_iou/hits": sum(d["hit_iou_sum"] for d in details) / hits if hits else None,
-            "count/samples": float(len(samples)),
-            "count/predictions": float(sum(d["n_pred"] for d in details)),
-            "count/truths": float(truths),
-            "count/outside_predictions": float(sum(tp + fp for tp, fp, _ in outside)),
-            "count/outside_truths": float(sum(tp + fn for tp, _, fn in outside)),
+            "mean_iou": totals["matched_iou_sum"] / truths if truths else None,
+            "mean_iou/hits": totals["hit_iou_sum"] / hits if hits else None,
+            "count/samples": totals.get("samples", 0.0),
+            "count/predictions": totals.get("n_pred", 0.0),
+            "count/truths": truths,
+            "count/outside_predictions": totals.get("outside_pred", 0.0),
+            "count/outside_truths": totals.get("outside_true", 0.0),
         }
 
 
-def _truth(sample: Sample) -> tuple[LabelledBox, ...]:
+def _all_bare(boxes: tuple[LabelledBox, ...] | ParseFailure) -> bool:
+    return not isinstance(boxes, ParseFailure) and all(box.label == box.label.strip() for box in boxes)
+
+
+def detection_truth(sample: Sample) -> tuple[LabelledBox, ...]:
     return tuple(LabelledBox(row["label"], tuple(row["bbox_3d"])) for row in sample.truth["boxes"])
 
 
-def _details(boxes: Sequence[LabelledBox], truth: Sequence[LabelledBox]) -> dict[str, object]:
-    match = match_detections(boxes, truth)
+def detection_details(
+    boxes: Sequence[LabelledBox],
+    truth: Sequence[LabelledBox],
+    match: DetectionMatch,
+    credit: Sequence[float],
+) -> dict[str, object]:
+    """What :func:`pool_details` sums up: counts a label, numbers of boxes, matched IoUs."""
     hits = [iou for _, _, iou in match.pairs]
-    credit = detection_credit(boxes, truth)
     return {
         "counts": {label: [c.tp, c.fp, c.fn] for label, c in match.counts.items()},
         "n_pred": len(boxes),
@@ -213,18 +263,22 @@ def _details(boxes: Sequence[LabelledBox], truth: Sequence[LabelledBox]) -> dict
     }
 
 
-def _pool(details: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
-    """label -> [TP, FP, FN] over the data set."""
-    counts: dict[str, list[int]] = {}
-    for detail in details:
-        for label, triple in detail["counts"].items():
-            pooled = counts.setdefault(label, [0, 0, 0])
-            for index in range(3):
-                pooled[index] += triple[index]
-    return counts
+def pool_details(details: Mapping[str, Any], classes: Sequence[str]) -> dict[str, float]:
+    """Sums that one answer adds: of every label together, of each of ``classes``, of labels outside them."""
+    pooled = {name: float(details[name]) for name in _SUMS}
+    pooled.update(samples=1.0, tp=0.0, fp=0.0, fn=0.0, outside_pred=0.0, outside_true=0.0)
+    for label, triple in details["counts"].items():
+        for kind, count in zip(_KINDS, triple, strict=True):
+            pooled[kind] += count
+            if label in classes:
+                pooled[f"{kind}:{label}"] = float(count)
+        if label not in classes:
+            pooled["outside_pred"] += triple[0] + triple[1]
+            pooled["outside_true"] += triple[0] + triple[2]
+    return pooled
 
 
-def _prf(tp: int, fp: int, fn: int) -> dict[str, float]:
+def _prf(tp: float, fp: float, fn: float) -> dict[str, float]:
     return {
         "precision": ratio(tp, tp + fp),
         "recall": ratio(tp, tp + fn),
@@ -232,10 +286,17 @@ def _prf(tp: int, fp: int, fn: int) -> dict[str, float]:
     }
 
 
-def _class_means(counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> dict[str, float | None]:
-    per_class = {label: _prf(*counts.get(label, (0, 0, 0))) for label in classes}
-    present = [label for label in classes if label in counts and counts[label][0] + counts[label][2] > 0]
-    micro = _prf(*(sum(triple[index] for triple in counts.values()) for index in range(3)))
+def class_rates(totals: Mapping[str, float], label: str) -> dict[str, float]:
+    """``precision``, ``recall``, ``f1`` of one class from sums of :func:`pool_details`; 0 when undefined."""
+    return _prf(*(totals.get(f"{kind}:{label}", 0.0) for kind in _KINDS))
+
+
+def _class_means(
+    counts: Mapping[str, Sequence[float]], everything: Sequence[float], classes: Sequence[str]
+) -> dict[str, float | None]:
+    per_class = {label: _prf(*counts[label]) for label in classes}
+    present = [label for label in classes if counts[label][0] + counts[label][2] > 0]
+    micro = _prf(*everything)
     result: dict[str, float | None] = {}
     for name in ("f1", "precision", "recall"):
         result[f"{name}@0.25"] = mean(per_class[label][name] for label in classes)

@@ -24,8 +24,11 @@ NUMERIC_TYPES = frozenset(questions_measure.MAKERS)
 
 def ask(view: View, question_type: str, rng: Random, most: int) -> list[Question]:
     """At most ``most`` questions of one type, chosen by ``rng`` among all unambiguous ones."""
+    return list(islice(offer(view, question_type, rng), most))
+
+
+def offer(view: View, question_type: str, rng: Random) -> Iterator[Question]:
+    """All unambiguous questions of one type about ``view``, in random order; none without frames."""
     if question_type not in MAKERS:
         raise ValueError(f"question type {question_type!r} is unknown; use one of {QUESTION_TYPES}")
-    if not view.scene.frames:
-        return []
-    return list(islice(MAKERS[question_type](view, rng), most))
+    return MAKERS[question_type](view, rng) if view.scene.frames else iter(())

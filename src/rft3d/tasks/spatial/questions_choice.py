@@ -97,7 +97,7 @@ def route(view: View, rng: Random) -> Iterator[Question]:
             continue
         actions = f"1. Go forward until the {b} 2. [please fill in] 3. Go forward until the {c}."
         text = (
-            f"You are a robot beginning at the {a} and facing the {b}. You want to navigate to the {c}. "
+            f"You are a robot beginning at the {a} facing the {b}. You want to navigate to the {c}. "
             "You will perform the following actions (Note: for each [please fill in], choose either "
             f"'turn back,' 'turn left,' or 'turn right.'): {actions} You have reached the final destination."
         )

@@ -24,7 +24,7 @@ line that asks for a direct answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, ClassVar, Literal
@@ -49,7 +49,7 @@ from rft3d.rewards import (
     zero_parts,
 )
 from rft3d.scenes.types import Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, mean
+from rft3d.tasks._shared import TRUNCATED, checked_refs, mean, summed
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
 from rft3d.tasks.spatial.thoughts import think
 from rft3d.tasks.spatial.view import Limits, Question, View
@@ -104,10 +104,11 @@ class Spatial:
             # a generator of its own per type: leaving a type out doesn't change the others' questions
             rng = Random(f"{seed}:{scene.id}:{kind}")
             for index, question in enumerate(ask(view, kind, rng, self.max_per_type)):
-                made.append(self._sample(view, refs, question, index))
+                made.append(self.sample(view, refs, question, index))
         return made
 
-    def _sample(self, view: View, refs: tuple[str, ...], question: Question, index: int) -> Sample:
+    def sample(self, view: View, refs: tuple[str, ...], question: Question, index: int) -> Sample:
+        """``question`` about ``view`` as this task's sample; ``index`` tells it from others of its type."""
         options = [f"{letter}. {text}" for letter, text in zip("ABCD", question.options, strict=False)]
         truth: dict[str, Any] = {"question_type": question.type, "answer": question.answer}
         if options:
@@ -173,23 +174,40 @@ class Spatial:
         ``accuracy/<type>``, ``count/<type>``. ``macro8/strict`` etc.: the same answers by each reading;
         ``count/strict_read``: how many that reading could read. None where there is no sample.
         """
-        kinds = [sample.truth["question_type"] for sample in samples]
-        details: list[dict[str, Any]] = [dict(score.details) for score in scores]
+        return self.metric_from(summed(self.pool(*pair) for pair in zip(samples, scores, strict=True)))
+
+    def pool(self, sample: Sample, score: Score) -> dict[str, float]:
+        """What one answer adds to the sums of :meth:`metric_from`."""
+        details: dict[str, Any] = dict(score.details)
+        readings = {key: details[key] for key in ("accuracy", "strict", "lenient")}
+        return pool_readings(sample.truth["question_type"], readings)
+
+    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
+        """:meth:`metric` of sums over samples of :meth:`pool`."""
         result: dict[str, float | None] = {}
+        counts = {kind: totals.get(f"count:{kind}", 0.0) for kind in QUESTION_TYPES}
         for suffix, key in (("", "accuracy"), ("/strict", "strict"), ("/lenient", "lenient")):
-            groups: dict[str, list[float]] = {}
-            for kind, detail in zip(kinds, details, strict=True):
-                groups.setdefault(kind, []).append(detail[key] or 0.0)
-            means = {kind: mean(groups.get(kind, ())) for kind in QUESTION_TYPES}
-            result[f"macro8{suffix}"], tasks = _macro(means)
-            result[f"micro{suffix}"] = mean(value for group in groups.values() for value in group)
+            sums = {kind: totals.get(f"{key}:{kind}", 0.0) for kind in QUESTION_TYPES}
+            means = {kind: sums[kind] / count if count else None for kind, count in counts.items()}
+            result[f"macro8{suffix}"], tasks = macro8(means)
+            count = sum(counts.values())
+            result[f"micro{suffix}"] = sum(sums.values()) / count if count else None
             if key == "accuracy":
                 result["macro8/tasks"] = float(tasks)
                 result.update({f"accuracy/{kind}": value for kind, value in means.items()})
-        result.update({f"count/{kind}": float(kinds.count(kind)) for kind in QUESTION_TYPES})
+        result.update({f"count/{kind}": count for kind, count in counts.items()})
         for key in ("strict", "lenient"):
-            result[f"count/{key}_read"] = float(sum(detail[key] is not None for detail in details))
-        return {**result, "count/samples": float(len(samples))}
+            result[f"count/{key}_read"] = totals.get(f"{key}_read", 0.0)
+        return {**result, "count/samples": sum(counts.values())}
+
+
+def pool_readings(kind: str, readings: Mapping[str, float | None]) -> dict[str, float]:
+    """Sums that one answer adds: its accuracy by each reading (None: could not be read, counts 0)."""
+    pooled = {f"count:{kind}": 1.0}
+    for key, value in readings.items():
+        pooled[f"{key}:{kind}"] = value or 0.0
+        pooled[f"{key}_read"] = float(value is not None)
+    return pooled
 
 
 def _accuracy(reading: str | float | ParseFailure, sample: Sample) -> Part | None:
@@ -221,8 +239,11 @@ def _details(sample: Sample, readings: dict[str, float | None], accuracy: float)
     }
 
 
-def _macro(means: dict[str, float | None]) -> tuple[float | None, int]:
-    """Mean over the eight tasks that are present, and how many are."""
+def macro8(means: Mapping[str, float | None]) -> tuple[float | None, int]:
+    """VSI-Bench's mean over those of its eight tasks that are present, and how many are.
+
+    ``means`` by question type; the three levels of relative direction are averaged first, unweighted.
+    """
     direction = mean(value for kind in _DIRECTIONS if (value := means[kind]) is not None)
     tasks = [direction, *(value for kind, value in means.items() if kind not in _DIRECTIONS)]
     present = [value for value in tasks if value is not None]

@@ -1,0 +1,41 @@
+"""``rft3d leaderboard``: published numbers, ours beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Args:
+    """Print the published numbers of each benchmark with footnotes on protocol, and ours beside them.
+
+    Ours are results that rft3d score --benchmark NAME --out FILE wrote; the file's name is the model's.
+    """
+
+    scores: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """our results; none: published numbers only"""
+    benchmark: Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "vsi-bench"] | None = None
+    """only this one"""
+    full: bool = False
+    """every class or question type, not only the headline"""
+
+
+def main(args: Args) -> None:
+    from rich.console import Console
+
+    from rft3d.evaluation.leaderboard import BENCHMARKS, our_entries
+    from rft3d.evaluation.tables import leaderboard_tables
+
+    ours = [entry for path in args.scores for entry in our_entries(path)]
+    console = Console()
+    for name in BENCHMARKS if args.benchmark is None else (args.benchmark,):
+        tables, notes = leaderboard_tables(name, ours, args.full)
+        for table in tables:
+            console.print(table)
+        for number, note in enumerate(notes, start=1):
+            console.print(f"[{number}] {note}", highlight=False, markup=False)
+        console.print()

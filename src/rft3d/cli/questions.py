@@ -1,0 +1,74 @@
+"""``rft3d questions``: spatial training questions about annotated scenes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from rft3d.tasks.spatial.questions import QUESTION_TYPES
+
+
+@dataclass(frozen=True)
+class Args:
+    """Ask VSI-Bench's eight kinds of questions about annotated scenes: official wording, balanced options.
+
+    Near-ties are left out. Scenes of the benchmarks (VSI-Bench, ScanNet's validation split) are skipped, with
+    every other scan of their rooms, and so are those of --exclude.
+    """
+
+    scenes: Annotated[str, tyro.conf.Positional]
+    """folder or file that --source reads; for rooms: seeds such as 0-31"""
+    out: Path
+    """samples file to write (JSON lines); pictures stay where they are"""
+    source: Literal[
+        "folder", "posed_clip", "rooms", "embodiedscan", "scannet_export", "scannet_sens", "arkitscenes"
+    ] = "folder"
+    """reader of the scenes"""
+    types: tuple[str, ...] = QUESTION_TYPES
+    """question types"""
+    per_type: int = 4
+    """at most so many questions of a type and scene"""
+    frames: int = 32
+    """of every question, spread over the scene's (official: 32); 0: all"""
+    answers: Literal["direct", "think"] = "direct"
+    """think: with a thought worked out from the geometry"""
+    exclude: tuple[Path, ...] = ()
+    """scene ids one a line, or samples files whose scenes must not be asked about"""
+    allow_benchmark_scenes: bool = False
+    """ask about benchmark scenes too (never for training)"""
+    seed: int = 0
+    """which questions are drawn"""
+
+
+def main(args: Args) -> None:
+    from rft3d.datasets.leaks import leaking, place
+    from rft3d.evaluation.questions import NEEDS, QuestionConfig, exclude_list, write_questions
+    from rft3d.scenes import SOURCES
+
+    listed = exclude_list(args.exclude, place)
+    config = QuestionConfig(args.types, args.per_type, args.frames, args.answers, seed=args.seed)
+    made = write_questions(
+        SOURCES[args.source](_seeds(args.scenes) if args.source == "rooms" else args.scenes),
+        args.out,
+        config,
+        lambda scene: (
+            listed(scene) or (not args.allow_benchmark_scenes and bool(leaking([scene.split("/")[-1]])))
+        ),
+    )
+    print(
+        f"{args.out}: {made.by_type.total()} questions about {made.scenes} scenes; "
+        f"{len(made.excluded)} excluded, {len(made.silent)} without a clear question"
+    )
+    for kind, count in made.by_type.items():
+        note = f"   ({NEEDS[kind]})" if kind in NEEDS and args.source != "rooms" else ""
+        print(f"  {kind:28} {count}{note}")
+
+
+def _seeds(text: str) -> range:
+    first, _, last = text.partition("-")
+    if not first.isdecimal() or not (last or first).isdecimal():
+        raise ValueError(f"rooms are named by their seeds, such as 0-31, got {text!r}")
+    return range(int(first), int(last or first) + 1)

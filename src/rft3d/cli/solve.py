@@ -1,0 +1,156 @@
+"""``rft3d solve``: spatial questions answered from boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from rft3d.evaluation.solving import KeyCheck, Places
+
+
+@dataclass(frozen=True)
+class Args:
+    """Answer spatial questions from 9-DoF boxes, so that perception can be read as reasoning.
+
+    Boxes come from one of: --scenes (annotated), --metadata (VSI-Bench's), --boxes (a file), --detections (a
+    model's answers to --detection-samples). With --answers, a model's own answers, its failures are split
+    into "didn't see" and "couldn't reason". --check-official compares with VSI-Bench's own key instead.
+    """
+
+    samples: Path | None = None
+    """spatial samples file with the questions"""
+    scenes: Path | None = None
+    """scene folder, or a folder of them"""
+    source: Literal["folder", "posed_clip", "embodiedscan", "scannet_export", "arkitscenes"] = "folder"
+    """reader of --scenes"""
+    metadata: tuple[Path, ...] = ()
+    """VSI-Bench's scene metadata: {arkitscenes,scannet,scannetpp}_meta_info_val.json"""
+    boxes: Path | None = None
+    """JSON lines {"scene", "boxes": [{"label", "bbox_3d"}], "T_world_camera"?, "floor_area_m2"?}"""
+    detections: Path | None = None
+    """a model's predictions for --detection-samples"""
+    detection_samples: Path | None = None
+    """detection samples file with the windows' cameras"""
+    answers: Path | None = None
+    """a model's own answers to --samples: split its failures"""
+    out: Path | None = None
+    """predictions file to write with the answers that the boxes imply"""
+    report: Path | None = None
+    """JSON file to write with the table"""
+    check_official: bool = False
+    """does --metadata reproduce the key of --questions? Fails when it doesn't"""
+    questions: Path | None = None
+    """VSI-Bench's question file (test.parquet or test.jsonl), for --check-official"""
+
+
+def main(args: Args) -> None:
+    from rft3d.evaluation.records import write_predictions
+    from rft3d.evaluation.solving import as_predictions, solve_samples, split_failures
+    from rft3d.files import write_json
+    from rft3d.tasks.samples import read_samples
+
+    if args.check_official:
+        _check(args)
+        return
+    if args.samples is None:
+        raise ValueError("--samples is needed: the spatial questions to answer")
+    samples = list(read_samples(args.samples))
+    solved = solve_samples(samples, _places(args))
+    if args.out is not None:
+        write_predictions(args.out, as_predictions(solved))
+    own = as_predictions(solved)
+    if args.answers is not None:
+        from rft3d.evaluation import load_predictions
+
+        own = load_predictions(args.answers, samples).predictions
+    rows = split_failures(solved, own)
+    if args.report is not None:
+        write_json(args.report, rows)
+    _print(rows, split=args.answers is not None)
+
+
+def _places(args: Args) -> Places:
+    from rft3d.evaluation import read_predictions
+    from rft3d.evaluation.solving import places_from_detections, places_from_file, places_from_scenes
+    from rft3d.scenes import SOURCES
+    from rft3d.tasks.samples import read_samples
+
+    given = [args.scenes, args.boxes, args.detections, args.metadata or None]
+    if sum(each is not None for each in given) != 1:
+        raise ValueError("give exactly one of --scenes, --metadata, --boxes and --detections")
+    if args.scenes is not None:
+        return places_from_scenes(SOURCES[args.source](args.scenes))
+    if args.boxes is not None:
+        return places_from_file(args.boxes)
+    if args.detections is not None:
+        if args.detection_samples is None:
+            raise ValueError("--detections needs --detection-samples: the windows' cameras")
+        samples = list(read_samples(args.detection_samples))
+        return places_from_detections(samples, read_predictions(args.detections))
+    return _metadata(args)
+
+
+def _metadata(args: Args) -> Places:
+    from rft3d.evaluation.solving import places_from_metadata
+    from rft3d.scenes.sources import RECORDS
+
+    found: Places = {}
+    for path in args.metadata:
+        found.update(places_from_metadata(RECORDS["vsi_meta"](path)))
+    return found
+
+
+def _check(args: Args) -> None:
+    from rft3d.evaluation.solving import check_official
+    from rft3d.scenes.sources import RECORDS
+
+    if args.questions is None or not args.metadata:
+        raise ValueError("--check-official needs --questions and --metadata")
+    checks = check_official(RECORDS["vsi_bench"](args.questions), _metadata(args))
+    _print_checks(checks)
+    failed = [check.type for check in checks if not check.passed]
+    if failed:
+        raise ValueError(f"the official key is not reproduced for {', '.join(failed)}")
+
+
+def _print_checks(checks: list[KeyCheck]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    for check in checks:
+        console.print(
+            f"{'ok ' if check.passed else 'NO '} {check.type:28} {check.reproduced} of {check.questions} "
+            f"({100 * check.share:.2f} %, needed {100 * check.bar:.0f} %; {check.unsolved} unanswered)",
+            highlight=False,
+        )
+        for example in check.examples if not check.passed else ():
+            console.print(f"      {example}", highlight=False)
+
+
+def _print(rows: dict[str, dict[str, Any]], split: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from rft3d.evaluation.solving import VERDICTS
+    from rft3d.evaluation.tables import percent
+
+    short = ("both", "other", "reason", "label", "off", "none")
+    table = Table(title="spatial questions from boxes" + (" beside the model's own answers" if split else ""))
+    table.add_column("question type", no_wrap=True)
+    for name in ("asked", "boxes", *(("own", *short) if split else ("none",))):
+        table.add_column(name, justify="right")
+    for kind, row in rows.items():
+        cells = [str(row["questions"]), percent(row["from_boxes"])]
+        cells += (
+            [percent(row["accuracy"]), *(str(row[name]) for name in VERDICTS)]
+            if split
+            else [str(row["undecided"])]
+        )
+        table.add_row(kind, *cells)
+    console = Console()
+    console.print(table)
+    for (name, words), column in zip(VERDICTS.items(), short, strict=True):
+        if split or name == "undecided":
+            console.print(f"{column}: {words}", highlight=False)

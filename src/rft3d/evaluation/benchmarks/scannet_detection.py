@@ -1,0 +1,145 @@
+"""ScanNetDetection: multi-frame 3D object detection on ScanNet, 4 and 6 frames (VG-LLM, 3D-RFT).
+
+Protocol
+    Data: EmbodiedScan boxes on ScanNet, 958 training and 243 validation scans; at most 10 windows a
+    validation scan, frames 1 s apart; every label but wall, ceiling, floor and object is asked for. Boxes are
+    9-DoF in the first frame's camera (OpenCV axes), metres, intrinsic ZXY.
+    Matching, per sample and per label (exact string): predictions in output order, each takes its highest-IoU
+    unused true box of that label; a hit needs IoU > 0.25.
+    Counts are summed over the data set per class; P, R, F1 per class (0 when undefined); then the unweighted
+    mean over 20 classes is the published number. F1 is the mean of class F1s, not the harmonic mean of mean
+    P and R.
+Source
+    VG-LLM (arXiv 2505.24625), ``lmms_eval/tasks/threedod/utils.py``; 3D-RFT (arXiv 2603.04976).
+Deviations of our own variant
+    1. Answers are read as JSON, never run as Python. A list on one line, a fence, prose around it are all
+       read; a list with one damaged entry, or one that never closes, is no answer (upstream drops lines).
+    2. A truncated answer earns nothing (upstream scores the lines that are whole).
+    3. IoU is exact at any thickness (upstream: pytorch3d in float32; a face below 2 cm² means 0).
+    4. A negative size is an invalid box, IoU 0 (upstream: its absolute value).
+    5. The wider class list counts "lamp" once and spells "towel" right (30 classes; upstream's 31 entries
+       hold "lamp" twice and "towl", which always scores 0). The published 20-class mean is the same.
+    6. Labels outside the list cost nothing, as upstream, but are counted: ``count/outside_predictions``.
+``--compat vg-llm`` undoes 1 to 5, but for expressions that only Python's evaluator can compute.
+What no scorer can see: upstream's evaluation re-encodes frames as JPEG, leaves a newline per frame in front
+of the prompt and decodes with a repetition penalty of 1.05 (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rft3d.answers.vgllm import vgllm_detections
+from rft3d.evaluation.benchmarks.compat import upstream_solids
+from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Variant
+from rft3d.evaluation.stats import Totals
+from rft3d.rewards import label_ious, match_detections
+from rft3d.scenes.labels import CATE8, CATE20, CATE31
+from rft3d.tasks.detection import class_rates, detection_details, detection_truth, pool_details
+
+CATE31_UPSTREAM: tuple[str, ...] = (
+    *CATE20, "window", "shelf", "curtain", "plant", "stairs", "picture", "book", "bottle",
+    "lamp", "towl", "sink",
+)  # fmt: skip
+"""As upstream lists it: "lamp" again, and "towl", which is no label of the data."""
+
+HEADLINE = ("precision@0.25", "recall@0.25", "f1@0.25")
+PROTOCOL = Protocol(
+    source="VG-LLM (arXiv 2505.24625) code release 2, tasks/threedod; 3D-RFT (arXiv 2603.04976)",
+    rules=(
+        "per sample and label, in output order, highest-IoU unused truth, hit iff IoU > 0.25",
+        "counts pooled per class over the data set; P, R, F1 per class, 0 when undefined",
+        "published: unweighted mean over 20 classes; columns: F1 of 8 classes",
+    ),
+    deviations=(
+        "answers are read as JSON, whole or not at all; upstream evaluates line by line",
+        "a truncated answer earns nothing; upstream scores its whole lines",
+        "IoU is exact at any thickness; upstream scores 0 below a face of 2 cm²",
+        "a negative size is invalid; upstream takes its absolute value",
+        "the wide list has 30 classes; upstream's 31 hold lamp twice and the misspelt towl",
+    ),
+    compat_deviations=(
+        "an expression that is not a Python literal is dropped, as nothing is executed",
+        "pytorch3d's rounding errors are not imitated (at most 0.07 % of pairs change sides at IoU 0.25)",
+    ),
+)
+
+
+def class_means(totals: Totals, classes: Sequence[str]) -> dict[str, float]:
+    """``precision``, ``recall``, ``f1``: unweighted means over ``classes``; a class nobody has counts 0."""
+    rates = [class_rates(totals, label) for label in classes]
+    return {name: sum(rate[name] for rate in rates) / len(rates) for name in ("precision", "recall", "f1")}
+
+
+def _finish(totals: Totals, wide: str, wide_classes: Sequence[str]) -> dict[str, float | None]:
+    result: dict[str, float | None] = {}
+    for suffix, classes in (("", CATE20), ("/cate8", CATE8), (f"/{wide}", wide_classes)):
+        means = class_means(totals, classes)
+        result.update({f"{name}@0.25{suffix}": means[name] for name in ("precision", "recall", "f1")})
+    for label in CATE31:
+        if totals.get(f"tp:{label}", 0) + totals.get(f"fn:{label}", 0) + totals.get(f"fp:{label}", 0):
+            result[f"f1@0.25/class:{label}"] = class_rates(totals, label)["f1"]
+    for name in ("n_pred", "n_true", "outside_pred", "outside_true"):
+        result[f"count/{name}"] = totals.get(name, 0.0)
+    return result
+
+
+def exact_metrics(totals: Totals) -> dict[str, float | None]:
+    """Our variant: means over 20, 8 and the corrected 30 classes, F1 per class, counts."""
+    return _finish(totals, "cate30", CATE31)
+
+
+def upstream_metrics(totals: Totals) -> dict[str, float | None]:
+    """Upstream's means; ``f1@0.25/cate31`` is the scalar that its task returns."""
+    return _finish(totals, "cate31", CATE31_UPSTREAM)
+
+
+def variants(inputs: Inputs) -> list[Variant]:
+    """Ours, and upstream's when asked for."""
+    failures = Counter(score.failure.reason for score in inputs.scores if score.failure is not None)
+    ours = Variant(
+        "ours",
+        "JSON read whole, exact IoU, 20 classes (published list)",
+        [pool_details(score.details, CATE31) for score in inputs.scores],
+        exact_metrics,
+        HEADLINE,
+        failures,
+    )
+    return [ours, _upstream(inputs)] if inputs.compat == "vg-llm" else [ours]
+
+
+def _upstream(inputs: Inputs) -> Variant:
+    read = [vgllm_detections(prediction.text) for prediction in inputs.predictions]
+    named = [upstream_solids(boxes) for boxes in read]
+    truths = [upstream_solids(detection_truth(sample)) for sample in inputs.samples]
+    ious = label_ious(list(zip(named, truths, strict=True)))
+    pools = []
+    for boxes, truth, iou in zip(named, truths, ious, strict=True):
+        details = detection_details(boxes, truth, match_detections(boxes, truth, iou=iou), ())
+        pools.append(pool_details(details, CATE31))
+    return Variant(
+        "vg-llm",
+        "upstream's reading line by line, thin boxes unmatchable, 31 entries with lamp twice and towl",
+        pools,
+        upstream_metrics,
+        (*HEADLINE, "f1@0.25/cate31"),
+        {"no line holds a box (upstream can't tell this from an empty list)": sum(not b for b in read)},
+        truncated="its whole lines are scored",
+    )
+
+
+def _benchmark(frames: int) -> Benchmark:
+    return Benchmark(
+        name=f"scannet-detection-{frames}f",
+        title=f"ScanNetDetection, {frames} frames",
+        task="detection",
+        protocol=PROTOCOL,
+        variants=variants,
+        official={"scenes": 243},
+        task_options={"classes": list(CATE20)},
+        frames=frames,
+    )
+
+
+FOUR_FRAMES, SIX_FRAMES = _benchmark(4), _benchmark(6)

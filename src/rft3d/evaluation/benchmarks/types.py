@@ -1,0 +1,97 @@
+"""What a benchmark is: a protocol in words, and variants of its score as sums over samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rft3d.evaluation.records import Prediction
+from rft3d.evaluation.stats import Finish, Totals
+from rft3d.rewards.types import Score
+from rft3d.tasks.types import Sample
+
+Compat = Literal["vg-llm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How the published numbers are made, and where ours are not made that way.
+
+    Attributes:
+        source: papers and code that the rules are taken from.
+        rules: what is computed, in order.
+        deviations: where our own variant differs from published practice, one sentence each.
+        compat_deviations: where even ``--compat vg-llm`` can't follow upstream.
+    """
+
+    source: str
+    rules: tuple[str, ...]
+    deviations: tuple[str, ...]
+    compat_deviations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a benchmark scores: ``predictions[i]`` and the task's ``scores[i]`` belong to ``samples[i]``.
+
+    Attributes:
+        compat: also score as this code base does.
+        proposals: ScanRefer: JSON file of proposal boxes, to score the refined protocol too.
+    """
+
+    samples: Sequence[Sample]
+    predictions: Sequence[Prediction]
+    scores: Sequence[Score]
+    compat: Compat | None = None
+    proposals: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One way to score the same answers.
+
+    Attributes:
+        name: ``"ours"``, ``"vg-llm"``, ``"refined"`` ...
+        note: a footnote: what this variant does differently.
+        pools: what each sample adds to the sums.
+        finish: sums to metrics.
+        headline: metrics that are printed first, in the published order.
+        unreadable: reason -> how many answers this variant could not read.
+        truncated: what it does with an answer that was cut off.
+    """
+
+    name: str
+    note: str
+    pools: Sequence[Totals]
+    finish: Finish
+    headline: tuple[str, ...]
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    truncated: str = "earns nothing, unread"
+
+
+@dataclass(frozen=True, eq=False)
+class Benchmark:
+    """One entry of ``BENCHMARKS``.
+
+    Attributes:
+        name: as ``--benchmark`` takes it.
+        title: for tables.
+        task: whose samples it scores.
+        protocol: see :class:`Protocol`.
+        variants: scores the answers in every variant; the first is our own.
+        official: what the complete benchmark has, e.g. ``{"samples": 9508}``; a file that has less is named
+            a subset.
+        task_options: options of the task that read the answers (:func:`rft3d.evaluation.make_task`).
+        frames: pictures a question shows; None: not fixed.
+    """
+
+    name: str
+    title: str
+    task: str
+    protocol: Protocol
+    variants: Callable[[Inputs], list[Variant]]
+    official: Mapping[str, int] = field(default_factory=dict)
+    task_options: Mapping[str, object] = field(default_factory=dict)
+    frames: int | None = None

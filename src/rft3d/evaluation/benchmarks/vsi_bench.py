@@ -1,0 +1,144 @@
+"""VSI-Bench: 5,130 questions about 288 videos of rooms, in eight tasks.
+
+Protocol
+    Multiple choice (relative direction easy/medium/hard, relative distance, route planning, order of
+    appearance): the letter. Numbers (absolute distance, counting, object size, room size): mean relative
+    accuracy, the share of theta in linspace(0.5, 0.95, 10) with |p - g| / g <= 1 - theta.
+    **macro-8**: mean of eight task means, the three direction levels averaged first, unweighted (lmms-eval,
+    EASI, VLM-3R, VG-LLM). **micro**: mean over questions (VLMEvalKit). They differ by points; both are
+    printed, macro-8 first.
+    *strict* reading: the text up to the first space, final dots removed. *lenient*: the first option letter,
+    number or number word of the sentence. Both are printed; a number without its reading means nothing.
+Source
+    VSI-Bench (arXiv 2412.14171) and its code, ``lmms_eval/tasks/vsibench/utils.py``; VLMEvalKit's
+    ``vsibench.py``.
+Deviations of our own variants
+    1. Where an answer has ``<think>`` or ``<answer>`` tags, only the inside of ``<answer>`` is read.
+    2. A truncated answer earns nothing (upstream's 16 new tokens cut many a sentence and score the rest).
+    3. ``<=`` is used, as lmms-eval and VG-LLM do; the papers print ``<``, and VLMEvalKit computes ``<``.
+    4. An average over fewer than eight tasks is allowed and says over how many (``macro8/tasks``); upstream
+       crashes when a direction level is missing.
+    5. A number such as ``1_000`` or ``infinity`` that only Python's ``float`` takes is unreadable.
+``--compat vg-llm``: strict reading of the whole text, tags or not, truncated or not, by Python's ``float``;
+what is not finite scores 0.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rft3d.answers.vgllm import vgllm_first_token, vgllm_number
+from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Variant
+from rft3d.evaluation.stats import Finish, Totals
+from rft3d.rewards import mean_relative_accuracy
+from rft3d.tasks.spatial import NUMERIC_TYPES, QUESTION_TYPES, Spatial
+from rft3d.tasks.spatial.task import pool_readings
+from rft3d.tasks.types import Sample
+
+OFFICIAL_COUNTS: dict[str, int] = {
+    "object_counting": 565,
+    "object_abs_distance": 834,
+    "object_size_estimation": 953,
+    "room_size_estimation": 288,
+    "object_rel_distance": 710,
+    "object_rel_direction_easy": 217,
+    "object_rel_direction_medium": 378,
+    "object_rel_direction_hard": 373,
+    "route_planning": 194,
+    "obj_appearance_order": 618,
+}
+HEADLINE = ("macro8", "micro")
+PROTOCOL = Protocol(
+    source="VSI-Bench (arXiv 2412.14171) and its lmms-eval task; VLMEvalKit for the micro average",
+    rules=(
+        "multiple choice: the letter; numbers: mean relative accuracy, ten thresholds, <=",
+        "macro-8: mean of eight task means, direction levels averaged first; micro: mean over questions",
+        "strict: the text up to the first space; lenient: first letter, number or number word",
+    ),
+    deviations=(
+        "inside <answer> when there are tags",
+        "a truncated answer earns nothing",
+        "<= in the mean relative accuracy; the papers print <",
+        "averages over fewer than eight tasks say so; upstream crashes",
+        "underscores and words for infinity are no numbers",
+    ),
+)
+
+
+def variants(inputs: Inputs) -> list[Variant]:
+    """The lenient and the strict reading, and upstream's when asked for."""
+    found = []
+    for name, key, note in (
+        ("ours", "lenient", "lenient: first letter, number or number word, inside <answer>"),
+        ("strict", "strict", "strict: the text up to the first space, inside <answer>"),
+    ):
+        pools = []
+        unread = 0
+        for sample, score in zip(inputs.samples, inputs.scores, strict=True):
+            value = score.details[key]
+            assert value is None or isinstance(value, float)
+            unread += value is None and not score.truncated
+            pools.append(pool_readings(sample.truth["question_type"], {"accuracy": value}))
+        unreadable = Counter({f"nothing to read by the {key} rule": unread} if unread else {})
+        found.append(Variant(name, note, pools, metrics, HEADLINE, unreadable))
+    if inputs.compat == "vg-llm":
+        found.append(_upstream(inputs))
+    return found
+
+
+def metrics(totals: Totals) -> dict[str, float | None]:
+    """Both averages, the mean of each type and of the three direction levels together, counts."""
+    finish: Finish = Spatial().metric_from
+    found = finish(totals)
+    result = {name: found[name] for name in ("macro8", "micro", "macro8/tasks")}
+    levels = [found[f"accuracy/object_rel_direction_{level}"] for level in ("easy", "medium", "hard")]
+    known = [value for value in levels if value is not None]
+    for kind in QUESTION_TYPES:
+        result[f"accuracy/{kind}"] = found[f"accuracy/{kind}"]
+    result["accuracy/object_rel_direction"] = sum(known) / len(known) if known else None
+    result.update({f"count/{kind}": found[f"count/{kind}"] for kind in QUESTION_TYPES})
+    return result
+
+
+def upstream_value(text: str, sample: Sample) -> float | None:
+    """Accuracy of one answer as VG-LLM and VSI-Bench itself read it; None: not read, scores 0."""
+    truth = sample.truth
+    if truth["question_type"] in NUMERIC_TYPES:
+        number = vgllm_number(text)
+        return None if number is None else mean_relative_accuracy(number, truth["answer"]).value
+    token = vgllm_first_token(text)
+    if len(token) != 1 or not token.isalpha():
+        return None
+    return float(token.lower() == str(truth["answer"]).lower())
+
+
+def _upstream(inputs: Inputs) -> Variant:
+    values = [
+        upstream_value(prediction.text, sample)
+        for prediction, sample in zip(inputs.predictions, inputs.samples, strict=True)
+    ]
+    pools = [
+        pool_readings(sample.truth["question_type"], {"accuracy": value})
+        for sample, value in zip(inputs.samples, values, strict=True)
+    ]
+    unread = sum(value is None for value in values)
+    return Variant(
+        "vg-llm",
+        "strict reading of the whole text, tags or not",
+        pools,
+        metrics,
+        HEADLINE,
+        {"no letter or number up to the first space": unread} if unread else {},
+        truncated="scored like any other",
+    )
+
+
+VSI_BENCH = Benchmark(
+    name="vsi-bench",
+    title="VSI-Bench",
+    task="spatial",
+    protocol=PROTOCOL,
+    variants=variants,
+    official={"samples": 5130, "scenes": 288},
+    task_options={},
+)

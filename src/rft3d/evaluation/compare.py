@@ -1,0 +1,142 @@
+"""Two predictions files on the same samples: paired differences with intervals, overall and by category.
+
+Both files are scored alike and resampled over the *same* scenes, so what is hard for both cancels out. With
+many categories some intervals exclude 0 by luck (about one in twenty at 95 %): the table says how many were
+looked at. :func:`turned` counts single answers that one file has right and the other wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rft3d.evaluation.benchmarks.registry import find_benchmark
+from rft3d.evaluation.benchmarks.run import BenchmarkConfig, benchmark_runs, compare_benchmark
+from rft3d.evaluation.outside import load_predictions
+from rft3d.evaluation.score import ScoreConfig, ScoredRun, make_task, pools_of, score_predictions
+from rft3d.evaluation.stats import Difference, differences, resample_pools
+from rft3d.tasks.samples import read_samples
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a comparison table; ``category`` is "" for a number over everything."""
+
+    metric: str
+    category: str
+    difference: Difference
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval of the difference leaves 0 out."""
+        low, high = self.difference.low, self.difference.high
+        return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig | None = None) -> list[Row]:
+    """B minus A for every metric of the task that both define, headline numbers first, then categories.
+
+    Raises:
+        ValueError: the runs are not of the same samples, or the task's metric is not a sum over samples.
+    """
+    config = config or ScoreConfig()
+    if [s.id for s in run_a.samples] != [s.id for s in run_b.samples]:
+        raise ValueError("the two runs are not of the same samples in the same order; score them together")
+    pooled = [pools_of(run) for run in (run_a, run_b)]
+    scenes = [sample.scene for sample in run_a.samples]
+    points = [run.task.metric(run.samples, run.scores) for run in (run_a, run_b)]
+    names = [
+        name
+        for name, value in points[0].items()
+        if value is not None and points[1].get(name) is not None and _is_rate(name)
+    ]
+    drawn = [
+        resample_pools(pools, scenes, finish, names, resamples=config.resamples, seed=config.seed)
+        for pools, finish in pooled
+    ]
+    return as_rows(differences(drawn[0], drawn[1], config.level))
+
+
+def as_rows(found: dict[str, Difference]) -> list[Row]:
+    """Rows, those over everything first."""
+    rows = [Row(*split_category(name), difference) for name, difference in found.items()]
+    return sorted(rows, key=lambda row: row.category != "")
+
+
+def compare_prediction_files(
+    samples_path: str | Path,
+    path_a: str | Path,
+    path_b: str | Path,
+    *,
+    task: str | None = None,
+    benchmark: str | None = None,
+    config: BenchmarkConfig | None = None,
+) -> dict[str, Any]:
+    """Everything ``rft3d compare`` prints, as JSON values: ``rows``, ``decided``, ``turned``, ``variants``.
+
+    Exactly one of ``task`` and ``benchmark`` is needed. With a benchmark, ``variants`` holds the rows of
+    every way to score it.
+    """
+    if (task is None) == (benchmark is None):
+        raise ValueError("give either a task or a benchmark to compare by")
+    config = config or BenchmarkConfig()
+    samples = list(read_samples(samples_path))
+    loaded = [load_predictions(path, samples, config.format).predictions for path in (path_a, path_b)]
+    tables: dict[str, list[Row]] = {}
+    if benchmark is not None:
+        known = find_benchmark(benchmark)
+        (run_a, all_a), (run_b, all_b) = (benchmark_runs(known, samples, read, config) for read in loaded)
+        for variant_a, variant_b in zip(all_a, all_b, strict=True):
+            found = compare_benchmark(variant_a, variant_b, samples, config)
+            tables[variant_a.name] = as_rows(found)
+    else:
+        assert task is not None
+        made = make_task(task, config.mode)
+        run_a, run_b = (score_predictions(made, samples, read, config.allow_missing) for read in loaded)
+        scoring = ScoreConfig(config.mode, config.allow_missing, config.resamples, config.seed, config.level)
+        tables["ours"] = compare_runs(run_a, run_b, scoring)
+    first = next(iter(tables.values()))
+    return {
+        "a": Path(path_a).name,
+        "b": Path(path_b).name,
+        "task": run_a.task.name,
+        "benchmark": benchmark,
+        "samples": len(samples),
+        "scenes": len({sample.scene for sample in samples}),
+        "resamples": config.resamples,
+        "level": config.level,
+        "rows": [_plain(row) for row in first],
+        "decided": sum(row.decided for row in first),
+        "turned": turned(run_a, run_b),
+        "variants": {name: [_plain(row) for row in rows] for name, rows in tables.items()},
+    }
+
+
+def turned(run_a: ScoredRun, run_b: ScoredRun, margin: float = 0.05) -> dict[str, int]:
+    """How many answers earn more reward in B, less, or the same within ``margin`` (of the mean part)."""
+    counts = {"better": 0, "worse": 0, "same": 0}
+    for a, b in zip(run_a.scores, run_b.scores, strict=True):
+        parts = max(len(a.parts), len(b.parts), 1)
+        change = (b.total - a.total) / parts
+        counts["better" if change > margin else "worse" if change < -margin else "same"] += 1
+    return counts
+
+
+def split_category(name: str) -> tuple[str, str]:
+    """``"f1@0.25/class:chair"`` -> (``"f1@0.25"``, ``"chair"``); a metric over everything has category ""."""
+    metric, _, category = name.partition("/")
+    return metric, category.removeprefix("class:")
+
+
+def _is_rate(name: str) -> bool:
+    return not name.startswith("count/") and not name.endswith("/tasks")
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return {
+        "metric": row.metric,
+        "category": row.category,
+        **asdict(row.difference),
+        "decided": row.decided,
+    }

@@ -1,0 +1,204 @@
+"""Samples and rewards for verl: a parquet file of its columns, and a ``compute_score`` that is our task's.
+
+::
+
+    OUT/train.parquet   a row a sample: data_source, prompt, images, ability, reward_model, extra_info
+    OUT/reward.py       give it as reward.custom_reward_function.path, with .name=compute_score
+
+verl (0.9) asks its reward function once a completion, by keyword, and collects the same keys from all of
+them; so every task returns the same five. rft3d must be installed where verl's reward workers run; no
+torch is needed there. verl does not say whether a completion was cut off: a truncated one is read as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from rft3d import files
+from rft3d.evaluation.score import make_task
+from rft3d.prompts import SYSTEM
+from rft3d.scenes.sources import load_frame_ref
+from rft3d.tasks.samples import read_samples, sample_from_record
+from rft3d.tasks.types import Sample, Task
+
+ROWS_AT_ONCE = 64
+REWARD_FILE = '''"""For verl: reward.custom_reward_function.path=<this file>, .name=compute_score"""
+
+from rft3d.evaluation.export_verl import compute_score
+
+__all__ = ["compute_score"]
+'''
+
+
+def export_verl(
+    samples_path: str | Path,
+    out: str | Path,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    embed: bool = True,
+) -> int:
+    """Write ``OUT/train.parquet`` and ``OUT/reward.py``; returns how many samples there are.
+
+    Args:
+        samples_path: samples file, of one task or several.
+        out: folder; files in it appear whole.
+        options: options of a task, as in a recipe; they travel with every row.
+        embed: put the pictures into the rows as PNG (also frames of procedural rooms); otherwise rows hold
+            their absolute paths, and the pictures must be where verl runs.
+
+    Raises:
+        ValueError: no samples, a picture is missing, or a room's frame while ``embed`` is off.
+    """
+    samples_path, out = Path(samples_path), Path(out)
+    tasks = {name: make_task(name, options=opts) for name, opts in (options or {}).items()}
+    out.mkdir(parents=True, exist_ok=True)
+    count = _write_parquet(
+        out / "train.parquet", _rows(samples_path, options or {}, tasks, embed), embed, str(samples_path)
+    )
+    files.write_text(out / "reward.py", REWARD_FILE)
+    return count
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any] | None = None,
+    **_: Any,
+) -> dict[str, float]:
+    """verl's reward contract for one completion; the same total as in our own training.
+
+    Returns ``score`` (the total), ``content`` (its share without the format mark), ``format``,
+    ``parse_failure`` and ``parts`` (how many there were): the same keys for every task.
+    """
+    record = json.loads(ground_truth)
+    sample = sample_from_record(record["sample"], "ground_truth")
+    score = _task(sample.task, json.dumps(record["options"], sort_keys=True)).score(solution_str, sample)
+    format_share = sum(part.value * part.weight for part in score.parts if part.name == "format")
+    marks = [part.value for part in score.parts if part.name == "format"]
+    return {
+        "score": float(score.total),
+        "content": float(score.total - format_share),
+        "format": float(marks[0]) if marks else 0.0,
+        "parse_failure": float(score.failure is not None),
+        "parts": float(len(score.parts)),
+    }
+
+
+@lru_cache(maxsize=64)
+def _task(name: str, options: str) -> Task:
+    return make_task(name, options=json.loads(options))
+
+
+def _rows(
+    samples_path: Path, options: Mapping[str, Mapping[str, Any]], tasks: Mapping[str, Task], embed: bool
+) -> Iterator[dict[str, Any]]:
+    pictures = lru_cache(maxsize=256)(_png)
+    for index, sample in enumerate(read_samples(samples_path)):
+        task = tasks.get(sample.task) or make_task(sample.task)
+        task.gold(sample)  # a damaged truth is named here, not on a reward worker
+        yield {
+            "data_source": f"rft3d/{sample.task}",
+            "prompt": [
+                {"role": "system", "content": SYSTEM},
+                {"role": "user", "content": sample.prompt},
+            ],
+            "images": [_image(ref, sample, samples_path.parent, embed, pictures) for ref in sample.frames],
+            "ability": sample.task,
+            "reward_model": {"style": "rule", "ground_truth": _truth(sample, options.get(sample.task, {}))},
+            "extra_info": {
+                "index": index,
+                "id": sample.id,
+                "scene": sample.scene,
+                "split": samples_path.stem,
+            },
+        }
+
+
+def _truth(sample: Sample, options: Mapping[str, Any]) -> str:
+    """The sample and its task's options as JSON: parquet has no free objects."""
+    return json.dumps({"sample": asdict(sample), "options": dict(options)}, allow_nan=False)
+
+
+def _image(ref: str, sample: Sample, folder: Path, embed: bool, pictures: Any) -> dict[str, Any]:
+    if embed:
+        try:
+            return {"bytes": pictures(ref, folder)}
+        except ValueError as error:
+            raise ValueError(f"sample {sample.id!r}: {error}") from error
+    path = (folder / ref).resolve()
+    if not path.is_file():
+        raise ValueError(
+            f"sample {sample.id!r}: {ref} is no picture file under {folder}; embed the pictures instead"
+        )
+    return {"image": str(path)}
+
+
+def _png(ref: str, folder: Path) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(load_frame_ref(ref, folder)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _schema(embed: bool) -> Any:
+    """verl's columns, spelled out: a first batch without pictures must not decide their type."""
+    import pyarrow as pa
+
+    text = pa.string()
+    picture = pa.struct([("bytes", pa.binary())] if embed else [("image", text)])
+    return pa.schema(
+        [
+            ("data_source", text),
+            ("prompt", pa.list_(pa.struct([("role", text), ("content", text)]))),
+            ("images", pa.list_(picture)),
+            ("ability", text),
+            ("reward_model", pa.struct([("style", text), ("ground_truth", text)])),
+            (
+                "extra_info",
+                pa.struct([("index", pa.int64()), ("id", text), ("scene", text), ("split", text)]),
+            ),
+        ]
+    )
+
+
+def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], embed: bool, source: str) -> int:
+    """Row groups of :data:`ROWS_AT_ONCE` rows, so that pictures do not pile up in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(descriptor)
+    count, schema = 0, _schema(embed)
+    try:
+        with pq.ParquetWriter(name, schema) as writer:
+            for batch in _batches(rows):
+                writer.write_table(pa.Table.from_pylist(list(batch), schema=schema))
+                count += len(batch)
+        if not count:
+            raise ValueError(f"{source} holds no samples; one JSON object a line is needed")
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:  # also on Ctrl-C: no half file may stay behind
+        Path(name).unlink(missing_ok=True)
+        raise
+    return count
+
+
+def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == ROWS_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,265 @@
+"""Ask a policy about one clip of one's own: prompt it as the tasks do, read the answer as they do.
+
+    clip = with_fov(read_clip("kitchen.mp4"), 65)
+    found = infer(policy, clip, detection_question(clip))
+    found.boxes[0].label, found.boxes[0].box        # in the first frame's camera, metres
+
+There is no truth, so nothing is scored. Torch is needed only by the policy, which the caller loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.answers import FrameBox, LabelledBox, ParseFailure, parse_number, parse_option, split_sections
+from rft3d.evaluation.records import Policy
+from rft3d.geometry import boxes_valid, invert_pose, transform_boxes
+from rft3d.prompts import IMAGE
+from rft3d.scenes.clip import Clip
+from rft3d.tasks import TASKS
+from rft3d.tasks import detection as detection_task
+from rft3d.tasks import grounding as grounding_task
+from rft3d.tasks.spatial import task as spatial_task
+from rft3d.tasks.types import Sample
+
+MOST_OPTIONS = 26
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBox:
+    """A box that the model named.
+
+    Attributes:
+        label: as written; for a described object the description.
+        frame: index into the clip's frames; ``box`` is in that frame's camera (OpenCV).
+        box: ``(9,)`` metres and radians, intrinsic ZXY.
+        box_world: the same in the world, or None when the clip has no poses.
+        valid: False for sizes that aren't positive; such a box is not drawn.
+    """
+
+    label: str
+    frame: int
+    box: tuple[float, ...]
+    box_world: tuple[float, ...] | None
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """A model's answer about a clip.
+
+    Attributes:
+        sample: what was asked.
+        text: as the model wrote it.
+        truncated: the text hit the token limit (then it is read as far as it goes, and said so).
+        tokens: how many were generated.
+        failure: why the text couldn't be read, or None.
+        boxes: of detection and grounding.
+        answer: of a spatial question: letter, number or the text between the tags.
+        thought: what stood in ``<think>``, if anything.
+    """
+
+    sample: Sample
+    text: str
+    truncated: bool
+    tokens: int
+    failure: ParseFailure | None
+    boxes: tuple[FoundBox, ...] = ()
+    answer: str | float | None = None
+    thought: str | None = None
+
+
+def detection_question(clip: Clip) -> Sample:
+    """Name every object in ``clip``, in the first frame's camera."""
+    prompt = IMAGE * len(clip.frames) + detection_task.PROMPT
+    return _sample("detection", clip, prompt, {"boxes": []})
+
+
+def grounding_question(clip: Clip, description: str) -> Sample:
+    """Find the object that ``description`` means: a frame, and a box in that frame's camera.
+
+    Raises:
+        ValueError: an empty description.
+    """
+    description = _clean("description", description)
+    frames = "".join(f"Frame-{i}: {IMAGE}" for i in range(len(clip.frames)))
+    prompt = grounding_task.PROMPT.format(frames=frames, description=description.capitalize())
+    # the task's reader wants to know how many frames there are; poses are never read here
+    truth = {"T_world_camera": [np.eye(4).tolist() for _ in clip.frames]}
+    return _sample("grounding", clip, prompt, truth, {"description": description})
+
+
+def spatial_question(clip: Clip, question: str, options: Sequence[str] = (), think: bool = False) -> Sample:
+    """Ask ``question`` about ``clip``, laid out as VSI-Bench's questions are.
+
+    Args:
+        question: free text.
+        options: for multiple choice, the texts of A, B, C ...
+        think: ask for ``<think>…</think><answer>…</answer>`` (for models trained to think).
+
+    Raises:
+        ValueError: an empty question, one option only, or more than 26.
+    """
+    question = _clean("question", question)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    if len(options) == 1 or len(options) > MOST_OPTIONS:
+        raise ValueError(f"options: two to {MOST_OPTIONS} are needed, got {len(options)}")
+    choices = [f"{letter}. {_clean('option', text)}" for letter, text in zip(letters, options, strict=False)]
+    if think:
+        after = spatial_task.THINK.format(what="the option's letter" if choices else "the number")
+    else:
+        after = spatial_task.AFTER_OPTIONS if choices else spatial_task.AFTER_NUMBER
+    lines = [spatial_task.BEFORE, question, *(["Options:", *choices] if choices else []), after]
+    meta = {"question": question, "options": choices}
+    return _sample("spatial", clip, IMAGE * len(clip.frames) + "\n".join(lines), {}, meta)
+
+
+def infer(
+    policy: Policy,
+    clip: Clip,
+    sample: Sample,
+    *,
+    max_new_tokens: int = 2000,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> Inference:
+    """Let ``policy`` answer ``sample`` (one of the questions above) about ``clip``.
+
+    Args:
+        max_new_tokens: longest answer.
+        temperature: 0 is greedy; ``seed`` matters only above 0.
+
+    Angles are the house's: a policy whose weights write the old convention translates by itself.
+
+    Raises:
+        ValueError: a limit below 1.
+    """
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    generation = policy.generate_texts(
+        [sample.turns()], [clip.frames], max_new_tokens=max_new_tokens, seed=seed, temperature=temperature
+    )[0]
+    found = Inference(sample, generation.text, generation.truncated, generation.tokens, None)
+    if sample.task == "spatial":
+        return _read_spatial(found)
+    parsed: Any = TASKS[sample.task]().parse(generation.text, sample)
+    if isinstance(parsed, ParseFailure):
+        return replace(found, failure=parsed)
+    rows = [parsed] if isinstance(parsed, FrameBox) else list(parsed)
+    return replace(found, boxes=tuple(_found(row, sample, clip) for row in rows))
+
+
+def inference_record(found: Inference, clip: Clip, model: str) -> dict[str, Any]:
+    """What ``rft3d detect``, ``ground`` and ``ask`` print: plain JSON values only."""
+    times: Sequence[float | None] = clip.times_s or [None] * len(clip.frames)
+    record: dict[str, Any] = {
+        "task": found.sample.task,
+        "clip": clip.name,
+        "model": model,
+        "size": list(clip.size),
+        "sampling": clip.sampling,
+        "frames": [
+            {"frame": place, "index": index, "time_s": None if time is None else round(time, 3)}
+            for place, (index, time) in enumerate(zip(clip.indices, times, strict=True))
+        ],
+        **{key: value for key, value in found.sample.meta.items() if value},
+    }
+    if found.sample.task == "spatial":
+        record |= {"answer": found.answer, "thought": found.thought}
+    else:
+        record["convention"] = (
+            "x y z dx dy dz yaw roll pitch; metres, radians, R = Rz(yaw) Rx(roll) Ry(pitch); "
+            "camera of the named frame: x right, y down, z forward"
+        )
+        record["boxes"] = [_box_record(box) for box in found.boxes]
+    failure = found.failure
+    return record | {
+        "failure": None if failure is None else {"reason": failure.reason, "excerpt": failure.excerpt},
+        "truncated": found.truncated,
+        "tokens": found.tokens,
+        "text": found.text,
+        "notes": [*clip.notes, *_notes(found)],
+    }
+
+
+def boxes_in_frame(found: Inference, clip: Clip, frame: int) -> tuple[list[str], NDArray[np.float64]]:
+    """Labels and ``(N, 9)`` valid boxes in the camera of ``frame``: its own, or all when poses are known."""
+    labels, rows = [], []
+    for item in found.boxes:
+        if not item.valid or (item.frame != frame and clip.T_world_camera is None):
+            continue
+        box = np.array([item.box])
+        if item.frame != frame and clip.T_world_camera is not None:
+            poses = clip.T_world_camera
+            box = transform_boxes(invert_pose(poses[frame]) @ poses[item.frame], box)
+        labels.append(item.label)
+        rows.append(box[0])
+    return labels, np.array(rows, dtype=np.float64).reshape(-1, 9)
+
+
+def _sample(
+    task: str, clip: Clip, prompt: str, truth: Mapping[str, Any], meta: Mapping[str, Any] | None = None
+) -> Sample:
+    # never read from here: the clip holds the pixels. Times make the record readable.
+    return Sample(f"{clip.name}:{task}", task, clip.name, clip.names, prompt, dict(truth), dict(meta or {}))
+
+
+def _clean(field: str, text: str) -> str:
+    text = " ".join(text.split())
+    if not text:
+        raise ValueError(f"{field} is empty; write what to look for")
+    if IMAGE in text:
+        raise ValueError(f"{field} must not hold {IMAGE}, which stands for a frame, got {text!r}")
+    return text
+
+
+def _read_spatial(found: Inference) -> Inference:
+    sections = split_sections(found.text)
+    options = found.sample.meta["options"]
+    read: str | float | ParseFailure
+    if options:
+        read = parse_option(found.text, "".join(option[0] for option in options))
+    else:
+        read = parse_number(found.text)
+        if isinstance(read, ParseFailure) and sections.answer.strip():
+            read = sections.answer.strip()  # a free question may have an answer in words
+    if isinstance(read, ParseFailure):
+        return replace(found, failure=read, thought=sections.think)
+    return replace(found, answer=read, thought=sections.think)
+
+
+def _found(row: LabelledBox | FrameBox, sample: Sample, clip: Clip) -> FoundBox:
+    labelled = isinstance(row, LabelledBox)
+    frame = 0 if labelled else row.frame
+    label = row.label if labelled else str(sample.meta["description"])
+    box = np.asarray(row.box, dtype=np.float64)
+    world = None
+    if clip.T_world_camera is not None:
+        world = tuple(transform_boxes(clip.T_world_camera[frame], box[None])[0].tolist())
+    return FoundBox(label, frame, tuple(box.tolist()), world, bool(boxes_valid(box[None])[0]))
+
+
+def _box_record(item: FoundBox) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "label": item.label,
+        "frame": item.frame,
+        "bbox_3d": [round(value, 4) for value in item.box],
+    }
+    if item.box_world is not None:
+        record["bbox_3d_world"] = [round(value, 4) for value in item.box_world]
+    return record if item.valid else {**record, "invalid": "its sizes are not positive"}
+
+
+def _notes(found: Inference) -> list[str]:
+    notes = []
+    if found.truncated:
+        notes.append(f"the answer was cut off after {found.tokens} tokens; raise --max-new-tokens")
+    unreal = sum(not item.valid for item in found.boxes)
+    if unreal:
+        notes.append(f"{unreal} of {len(found.boxes)} boxes have sizes that are not positive; not drawn")
+    return notes

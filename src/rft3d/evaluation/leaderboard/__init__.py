@@ -1,0 +1,163 @@
+"""Published numbers as data, and ours beside them: ``rft3d leaderboard``.
+
+``published.json`` holds every number with its source and the notes that a fair reading needs; all in percent,
+as printed in the papers. Numbers stand in one table only when they were made by one protocol: ScanRefer's raw
+and proposal-refined scores are different ``variant``s, and so are inputs of another kind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from rft3d.evaluation.benchmarks.registry import BENCHMARKS, find_benchmark
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "scannet-detection-4f": ("precision@0.25", "recall@0.25", "f1@0.25"),
+    "scannet-detection-6f": ("precision@0.25", "recall@0.25", "f1@0.25"),
+    "scanrefer": ("acc@0.25", "acc@0.5"),
+    "vsi-bench": ("macro8",),
+}
+"""Columns of the short table; every other metric that an entry has is a column of the full one."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a leaderboard.
+
+    Attributes:
+        benchmark: key of ``BENCHMARKS``.
+        model: as its paper calls it.
+        training: what was done to it ("SFT, then RL").
+        metrics: name as in our results -> percent.
+        source: where the numbers are from.
+        notes: texts that a reader needs beside them.
+        variant: of the protocol ("raw", "refined"); "" where there is only one.
+        ours: measured by this package.
+        intervals: metric -> (low, high), percent; for ours.
+    """
+
+    benchmark: str
+    model: str
+    training: str
+    metrics: Mapping[str, float]
+    source: str
+    notes: tuple[str, ...] = ()
+    variant: str = ""
+    ours: bool = False
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@cache
+def published() -> tuple[Entry, ...]:
+    """Every published entry, in the file's order."""
+    data = json.loads(
+        files("rft3d.evaluation.leaderboard").joinpath("published.json").read_text(encoding="utf-8")
+    )
+    notes: Mapping[str, str] = data["notes"]
+    return tuple(
+        Entry(
+            row["benchmark"],
+            row["model"],
+            row["training"],
+            row["metrics"],
+            row["source"],
+            tuple(notes[key] for key in row["notes"]),
+            row.get("variant", ""),
+        )
+        for row in data["entries"]
+    )
+
+
+def our_entries(path: str | Path, name: str | None = None) -> list[Entry]:
+    """The entries of a result that ``rft3d score --benchmark ... --out`` wrote: one a variant.
+
+    ``name``: of the model; the file's stem when None. ValueError for a file that is no such result.
+    """
+    path = Path(path)
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+    if not isinstance(result, dict) or "benchmark" not in result or "variants" not in result:
+        raise ValueError(f"{path}: no benchmark's result; write one with rft3d score --benchmark NAME --out")
+    benchmark = find_benchmark(result["benchmark"]["name"])
+    official = result["official"]
+    complete = "" if official["complete"] else f"NOT the complete benchmark: {official['found']}"
+    return [
+        Entry(
+            benchmark.name,
+            name or path.stem,
+            "this package",
+            {key: 100 * value for key, value in each["metrics"].items() if _rate(key, value)},
+            f"{path.name}, commit {str(result.get('commit'))[:12]}",
+            tuple(note for note in (f"{variant}: {each['note']}", complete) if note),
+            _variant(benchmark.name, variant),
+            ours=True,
+            intervals=_intervals(each["headline"]),
+        )
+        for variant, each in result["variants"].items()
+    ]
+
+
+def rows(benchmark: str, entries: Sequence[Entry] = ()) -> list[tuple[str, list[Entry]]]:
+    """``(variant, entries)`` of one benchmark, published first, best headline number last in each part."""
+    find_benchmark(benchmark)
+    column = COLUMNS[benchmark][-1] if benchmark != "scanrefer" else "acc@0.25"
+    every = [entry for entry in (*published(), *entries) if entry.benchmark == benchmark]
+    variants = dict.fromkeys(entry.variant for entry in every)
+    return [
+        (
+            variant,
+            sorted(
+                (entry for entry in every if entry.variant == variant),
+                key=lambda entry: (entry.ours, entry.metrics.get(column, -1.0)),
+            ),
+        )
+        for variant in variants
+    ]
+
+
+def numbered_notes(entries: Sequence[Entry]) -> tuple[list[str], dict[int, list[int]]]:
+    """Every different note, and entry index -> the numbers of its notes (from 1)."""
+    notes = list(dict.fromkeys(note for entry in entries for note in entry.notes))
+    marks = {
+        index: [notes.index(note) + 1 for note in dict.fromkeys(entry.notes)]
+        for index, entry in enumerate(entries)
+    }
+    return notes, marks
+
+
+def columns(benchmark: str, entries: Sequence[Entry], full: bool = False) -> list[str]:
+    """The metrics to show: the headline, or with ``full`` every published one too."""
+    names = dict.fromkeys(COLUMNS[benchmark])
+    if full:
+        names |= dict.fromkeys(key for entry in entries if not entry.ours for key in entry.metrics)
+    return list(names)
+
+
+def _variant(benchmark: str, name: str) -> str:
+    """Our variants under the published protocols: only ScanRefer has two."""
+    if benchmark != "scanrefer":
+        return ""
+    return "refined" if name.endswith("refined") else "raw"
+
+
+def _rate(name: str, value: Any) -> bool:
+    return isinstance(value, int | float) and not name.startswith("count/") and not name.endswith("/tasks")
+
+
+def _intervals(headline: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    return {
+        name: (100 * found["low"], 100 * found["high"])
+        for name, found in headline.items()
+        if found.get("low") is not None
+    }
+
+
+__all__ = ["BENCHMARKS", "COLUMNS", "Entry", "columns", "numbered_notes", "our_entries", "published", "rows"]

@@ -1,0 +1,170 @@
+"""Training questions about annotated scenes: ``rft3d questions``.
+
+All eight kinds of VSI-Bench in the official wording, from any reader of ``SOURCES``. What is asked is
+unambiguous (:class:`rft3d.tasks.spatial.Limits`: near-ties, angles near a boundary and short distances are
+left out); the right option stands at every letter equally often, and left is right as often as right is
+(:mod:`rft3d.tasks.spatial.balance`). Scenes of an exclude list are skipped, all scans of their room with
+them.
+
+Two kinds need more than boxes. A route knows of furniture and, where the floor polygon is known, of walls. An
+order of appearance needs recorded visibility down to the first glimpse; :data:`NEEDS` says so in the summary.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from rft3d.evaluation.records import with_cameras
+from rft3d.scenes.sources import frame_refs
+from rft3d.scenes.types import Scene
+from rft3d.scenes.windows import select_frames, spread_frames
+from rft3d.tasks.samples import read_jsonl, write_samples
+from rft3d.tasks.spatial import QUESTION_TYPES, Limits, Spatial, View
+from rft3d.tasks.spatial.balance import Balance
+from rft3d.tasks.spatial.questions import offer
+from rft3d.tasks.types import Sample
+
+NEEDS = {
+    "route_planning": "routes know only the walls of a floor polygon and the furniture that is labelled",
+    "obj_appearance_order": "orders of appearance are as exact as the recorded visibility",
+}
+
+
+@dataclass(frozen=True)
+class QuestionConfig:
+    """What is asked.
+
+    Attributes:
+        types: question types.
+        per_type: at most so many of a type and scene.
+        frames: of every question, spread over the scene's; 0: all of them.
+        answers: ``direct``, or ``think`` with a thought worked out from the geometry.
+        limits: when a question is unambiguous.
+        seed: which questions are drawn.
+        cameras: keep the frames' cameras in ``meta``.
+    """
+
+    types: tuple[str, ...] = QUESTION_TYPES
+    per_type: int = 4
+    frames: int = 32
+    answers: str = "direct"
+    limits: Limits = field(default_factory=Limits)
+    seed: int = 0
+    cameras: bool = True
+
+    def __post_init__(self) -> None:
+        if self.per_type < 1 or self.frames < 0:
+            raise ValueError(
+                f"per_type must be at least 1 and frames at least 0, got {self.per_type} and {self.frames}"
+            )
+        unknown = [kind for kind in self.types if kind not in QUESTION_TYPES]
+        if unknown:
+            raise ValueError(f"unknown question types {unknown}; use some of {QUESTION_TYPES}")
+
+
+@dataclass
+class Made:
+    """What became of the scenes: filled while the questions are written."""
+
+    scenes: int = 0
+    excluded: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    """scenes about which nothing unambiguous can be asked"""
+    by_type: Counter[str] = field(default_factory=Counter)
+    balance: Balance = field(default_factory=Balance)
+
+
+def write_questions(
+    scenes: Iterable[Scene],
+    out: str | Path,
+    config: QuestionConfig | None = None,
+    excluded: Callable[[str], bool] | None = None,
+) -> Made:
+    """Write a spatial samples file about ``scenes`` and say what became of them.
+
+    Args:
+        scenes: read one at a time.
+        out: JSON lines; frames are named relative to its folder (or as ``rooms:<seed>/<index>``).
+        config: what is asked.
+        excluded: scene ids that must not be asked about, e.g. :func:`exclude_list`.
+
+    Raises:
+        ValueError: two questions of one id (two scenes with the same id), or a frame that is no file.
+    """
+    made = Made()
+    write_samples(out, _samples(scenes, Path(out), config or QuestionConfig(), excluded, made))
+    return made
+
+
+def exclude_list(
+    paths: Sequence[str | Path], room_of: Callable[[str], str] = lambda scan: scan
+) -> Callable[[str], bool]:
+    """Whether a scene is on one of the lists.
+
+    Args:
+        paths: text files with a scene id a line (``#`` starts a comment), or samples files, whose scenes
+        count. room_of: scans with the same value are one room and excluded together.
+    """
+    rooms: set[str] = set()
+    for path in map(Path, paths):
+        rooms |= {room_of(_key(scene)) for scene in _listed(path)}
+    return lambda scene: room_of(_key(scene)) in rooms
+
+
+def _key(scene: str) -> str:
+    return scene.split("/")[-1]
+
+
+def _listed(path: Path) -> Iterator[str]:
+    if path.suffix == ".jsonl":
+        for number, record in read_jsonl(path):
+            scene = record.get("scene")
+            if not isinstance(scene, str):
+                raise ValueError(
+                    f"{path}:{number}: field 'scene' is {scene!r}; a samples file names its scenes"
+                )
+            yield scene
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if scene := line.partition("#")[0].strip():
+            yield scene
+
+
+def _samples(
+    scenes: Iterable[Scene],
+    out: Path,
+    config: QuestionConfig,
+    excluded: Callable[[str], bool] | None,
+    made: Made,
+) -> Iterator[Sample]:
+    task = Spatial(
+        answers="think" if config.answers == "think" else "direct",
+        types=config.types,
+        max_per_type=config.per_type,
+        limits=config.limits,
+    )
+    for scene in scenes:
+        if excluded is not None and excluded(scene.id):
+            made.excluded.append(scene.id)
+            continue
+        made.scenes += 1
+        cut = scene
+        if config.frames and len(scene.frames) > config.frames:
+            cut = select_frames(scene, spread_frames(scene, config.frames))
+        refs = frame_refs(scene, out.parent.resolve())
+        by_name = {frame.name: ref for frame, ref in zip(scene.frames, refs, strict=True)}
+        own = tuple(by_name[frame.name] for frame in cut.frames)
+        view, before = View(cut, config.limits), made.by_type.total()
+        for kind in config.types:
+            rng = Random(f"{config.seed}:{scene.id}:{kind}")
+            chosen = made.balance.choose(offer(view, kind, rng), config.per_type)
+            for index, question in enumerate(chosen):
+                made.by_type[kind] += 1
+                sample = task.sample(view, own, question, index)
+                yield with_cameras(sample, cut, own) if config.cameras else sample
+        if made.by_type.total() == before:
+            made.silent.append(scene.id)

@@ -1,0 +1,37 @@
+"""Boxes to spatial answers: questions of a samples file solved, failures split, the official key checked."""
+
+from __future__ import annotations
+
+from rft3d.evaluation.solving.official import BARS, KeyCheck, check_official
+from rft3d.evaluation.solving.places import (
+    Places,
+    fuse,
+    places_from_detections,
+    places_from_file,
+    places_from_metadata,
+    places_from_scenes,
+)
+from rft3d.evaluation.solving.split import (
+    VERDICTS,
+    SolvedSample,
+    as_predictions,
+    solve_samples,
+    split_failures,
+)
+
+__all__ = [
+    "BARS",
+    "VERDICTS",
+    "KeyCheck",
+    "Places",
+    "SolvedSample",
+    "as_predictions",
+    "check_official",
+    "fuse",
+    "places_from_detections",
+    "places_from_file",
+    "places_from_metadata",
+    "places_from_scenes",
+    "solve_samples",
+    "split_failures",
+]

@@ -1,0 +1,105 @@
+"""Does the geometry of this package reproduce VSI-Bench's own answer key? ``rft3d solve --check-official``.
+
+    rft3d solve --check-official --questions VSI-Bench/test.parquet --metadata meta_info/*_meta_info_val.json
+
+Needs the question file (huggingface.co/datasets/nyu-visionx/VSI-Bench) and the scene metadata
+(github.com/vision-x-nyu/thinking-in-space, ``data/meta_info``). Expected (:data:`BARS`): size, room size,
+relative direction and relative distance exactly, counting in 99 %, absolute distance within 0.2 m in 99 %
+(the key measured between points sampled in the boxes, not between their surfaces). Routes and orders of
+appearance are not in the metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rft3d.evaluation.solving.places import scene_key
+from rft3d.scenes.readers.records import QuestionRecord
+from rft3d.tasks.spatial.read import read_question
+from rft3d.tasks.spatial.solve import Place, Solved, solve
+
+BARS: dict[str, float] = {
+    "object_size_estimation": 1.0,
+    "room_size_estimation": 1.0,
+    "object_rel_direction_easy": 1.0,
+    "object_rel_direction_medium": 1.0,
+    "object_rel_direction_hard": 1.0,
+    "object_rel_distance": 1.0,
+    "object_counting": 0.99,
+    "object_abs_distance": 0.99,
+}
+"""Question type -> share of its key that must come out."""
+NEAR_M = 0.2
+MOST_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class KeyCheck:
+    """One question type: ``reproduced`` of ``questions`` agree with the key.
+
+    Attributes:
+        bar: the share that is needed.
+        unsolved: questions that got no answer at all (of those that are not reproduced).
+        examples: some that differ: question id, key, ours.
+    """
+
+    type: str
+    questions: int
+    reproduced: int
+    unsolved: int
+    bar: float
+    examples: tuple[str, ...]
+
+    @property
+    def share(self) -> float:
+        return self.reproduced / self.questions
+
+    @property
+    def passed(self) -> bool:
+        return self.share >= self.bar
+
+
+def check_official(records: Iterable[QuestionRecord], places: Mapping[str, Place]) -> list[KeyCheck]:
+    """Solve every question of :data:`BARS` and compare with its key.
+
+    Raises:
+        ValueError: a scene without metadata, or no question of these types at all.
+    """
+    totals = {kind: [0, 0, 0] for kind in BARS}
+    examples: dict[str, list[str]] = {kind: [] for kind in BARS}
+    for record in records:
+        kind = record.question_type
+        if kind not in BARS:
+            continue
+        place = places.get(scene_key(record.scene or ""))
+        if place is None:
+            raise ValueError(
+                f"question {record.id!r}: no metadata of scene {record.scene!r}; give all three files"
+            )
+        found = solve(read_question(kind, record.question, record.options), place)
+        agrees = isinstance(found, Solved) and same_answer(kind, found.text, record.answer)
+        totals[kind][0] += 1
+        totals[kind][1] += agrees
+        totals[kind][2] += not isinstance(found, Solved)
+        if not agrees and len(examples[kind]) < MOST_EXAMPLES:
+            ours = found.text if isinstance(found, Solved) else found.reason
+            examples[kind].append(f"question {record.id} ({record.scene}): key {record.answer}, here {ours}")
+    if not any(count for count, _, _ in totals.values()):
+        raise ValueError("no question of a type that boxes decide; give VSI-Bench's test file")
+    return [
+        KeyCheck(kind, count, right, unsolved, BARS[kind], tuple(examples[kind]))
+        for kind, (count, right, unsolved) in totals.items()
+        if count
+    ]
+
+
+def same_answer(question_type: str, ours: str, key: str) -> bool:
+    """Whether an answer is the key's: exactly, but absolute distances within 0.2 m."""
+    if ours.strip().upper() == key.strip().upper():
+        return True
+    try:
+        apart = abs(float(ours) - float(key))
+    except ValueError:
+        return False
+    return apart <= (NEAR_M + 1e-9 if question_type == "object_abs_distance" else 1e-9)

@@ -1,0 +1,178 @@
+"""Where the boxes come from that spatial questions are solved with.
+
+* annotated scenes (``SOURCES``) and VSI-Bench's scene metadata: what is really there;
+* a boxes file, JSON lines ``{"scene", "boxes": [{"label", "bbox_3d"}], "T_world_camera"?,
+  "floor_area_m2"?}``: boxes in a world with z up, or in the camera whose pose is given;
+* a model's detections: every window's boxes moved to the world by the first frame's pose (``meta``), then
+  fused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.answers import LabelledBox, ParseFailure, parse_detections
+from rft3d.evaluation.records import Prediction
+from rft3d.geometry import box_iou, boxes_valid, transform_boxes
+from rft3d.scenes.readers.records import SceneBoxes
+from rft3d.scenes.types import Scene
+from rft3d.tasks.samples import read_jsonl
+from rft3d.tasks.spatial.solve import Place, place_of, seen_by_projection, world_of
+from rft3d.tasks.types import Sample
+
+Array = NDArray[np.float64]
+Places = dict[str, Place]
+SAME_IOU = 0.2
+"""Two boxes of one label from two windows that overlap more are one object."""
+
+
+def scene_key(scene: str) -> str:
+    """``"scannet/scene0011_00"`` -> ``"scene0011_00"``: by what scenes are found again."""
+    return scene.split("/")[-1]
+
+
+def places_from_scenes(scenes: Iterable[Scene]) -> Places:
+    """Annotated scenes; where no frame says what it shows, cameras and boxes do."""
+    found = {}
+    for scene in scenes:
+        place = world_of(scene)
+        if place.first_seen is None and scene.frames:
+            seen = seen_by_projection(place.boxes, scene.frames)
+            place = Place(place.boxes, place.floor_area_m2, seen)
+        found[scene_key(scene.id)] = place
+    return found
+
+
+def places_from_metadata(records: Iterable[SceneBoxes]) -> Places:
+    """VSI-Bench's (or VLM-3R's) scene metadata: boxes, counts and floor area, no cameras."""
+    return {
+        scene_key(record.id): place_of(
+            [thing.label for thing in record.objects],
+            np.stack([thing.box for thing in record.objects]) if record.objects else np.zeros((0, 9)),
+            floor_area_m2=record.room_size_m2,
+            counts={label.lower(): count for label, count in record.counts.items()},
+        )
+        for record in records
+    }
+
+
+def places_from_file(path: str | Path) -> Places:
+    """A boxes file; lines of one scene are fused. ValueError names line, field and value."""
+    groups: dict[str, list[LabelledBox]] = {}
+    areas: dict[str, float] = {}
+    for number, record in read_jsonl(path):
+        where = f"{path}:{number}"
+        scene = record.get("scene")
+        if not isinstance(scene, str) or not scene:
+            raise ValueError(f"{where}: field 'scene' must be a scene id, got {scene!r}")
+        boxes = _labelled(record.get("boxes"), where)
+        if (pose := record.get("T_world_camera")) is not None:
+            boxes = _moved(boxes, _pose(pose, where))
+        if (area := record.get("floor_area_m2")) is not None:
+            if isinstance(area, bool) or not isinstance(area, int | float) or not area > 0:
+                raise ValueError(f"{where}: field 'floor_area_m2' must be a positive number, got {area!r}")
+            areas[scene_key(scene)] = float(area)
+        groups.setdefault(scene_key(scene), []).extend(boxes)
+    return {scene: _place(fuse(boxes), areas.get(scene)) for scene, boxes in groups.items()}
+
+
+def places_from_detections(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> Places:
+    """What a model detected, by scene: each answer moved to the world, answers of one scene fused.
+
+    An unreadable or truncated answer adds no boxes. ValueError for a sample without ``meta.T_world_camera``.
+    """
+    by_id = {prediction.id: prediction for prediction in predictions}
+    groups: dict[str, list[LabelledBox]] = {}
+    for sample in samples:
+        poses = sample.meta.get("T_world_camera")
+        if not poses:
+            raise ValueError(
+                f"sample {sample.id!r}: field meta.T_world_camera is missing; "
+                "rft3d data prepare, samples and rooms write it"
+            )
+        boxes = groups.setdefault(scene_key(sample.scene), [])
+        prediction = by_id.get(sample.id)
+        if prediction is None or prediction.truncated:
+            continue
+        answer = parse_detections(prediction.text)
+        if not isinstance(answer, ParseFailure):
+            boxes += _moved(answer, _pose(poses[0], f"sample {sample.id!r}"))
+    return {scene: _place(fuse(boxes)) for scene, boxes in groups.items()}
+
+
+def fuse(boxes: Sequence[LabelledBox]) -> list[LabelledBox]:
+    """One box an object: in order, a box that overlaps a kept one of its label (IoU > 0.2) is dropped.
+
+    Also dropped: one whose centre lies closer to the kept one's than half of its smallest side.
+    """
+    kept: list[LabelledBox] = []
+    by_label: dict[str, list[LabelledBox]] = {}
+    for box in boxes:
+        if not boxes_valid(np.array([box.box]))[0]:
+            continue
+        others = by_label.setdefault(box.label, [])
+        if others:
+            theirs = np.array([other.box for other in others])
+            apart = np.linalg.norm(theirs[:, :3] - np.array(box.box[:3]), axis=1)
+            near = apart < 0.5 * theirs[:, 3:6].min(axis=1)
+            if bool(near.any()) or box_iou(np.array([box.box]), theirs).max() > SAME_IOU:
+                continue
+        others.append(box)
+        kept.append(box)
+    return kept
+
+
+def _place(boxes: Sequence[LabelledBox], area: float | None = None) -> Place:
+    rows = np.array([box.box for box in boxes]) if boxes else np.zeros((0, 9))
+    return place_of([box.label for box in boxes], rows, floor_area_m2=area)
+
+
+def _moved(boxes: Sequence[LabelledBox], T_world_camera: Array) -> list[LabelledBox]:
+    if not boxes:
+        return []
+    valid = [box for box in boxes if boxes_valid(np.array([box.box]))[0]]
+    if not valid:
+        return []
+    moved = transform_boxes(T_world_camera, np.array([box.box for box in valid]))
+    return [LabelledBox(box.label, tuple(row)) for box, row in zip(valid, moved.tolist(), strict=True)]
+
+
+def _labelled(value: Any, where: str) -> list[LabelledBox]:
+    return list(_iter_labelled(value, where))
+
+
+def _iter_labelled(value: Any, where: str) -> Iterator[LabelledBox]:
+    if not isinstance(value, list):
+        raise ValueError(f"{where}: field 'boxes' must be a list, got {value!r}")
+    for index, row in enumerate(value):
+        label = row.get("label") if isinstance(row, Mapping) else None
+        box = row.get("bbox_3d") if isinstance(row, Mapping) else None
+        numbers = np.array(box, dtype=np.float64) if _nine(box) else None
+        if not isinstance(label, str) or numbers is None or not np.isfinite(numbers).all():
+            raise ValueError(
+                f"{where}: boxes[{index}] is {row!r}; it needs a label and nine finite numbers in 'bbox_3d'"
+            )
+        yield LabelledBox(label, tuple(numbers.tolist()))
+
+
+def _nine(box: Any) -> bool:
+    return (
+        isinstance(box, list)
+        and len(box) == 9
+        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in box)
+    )
+
+
+def _pose(value: Any, where: str) -> Array:
+    try:
+        pose = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        pose = np.zeros(0)
+    if pose.shape != (4, 4) or not np.isfinite(pose).all():
+        raise ValueError(f"{where}: T_world_camera must be 4 x 4 finite numbers, got {value!r}")
+    return pose

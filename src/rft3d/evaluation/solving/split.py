@@ -1,0 +1,139 @@
+"""Answers from boxes to a samples file, and a model's failures split into "didn't see" and "couldn't reason".
+
+A spatial question can fail in two places. *Perception*: the boxes that a model gives do not imply the right
+answer. *Reasoning*: they do, and the model answers wrongly all the same. With the model's own boxes and its
+own answers each question falls into one of four:
+
+=====================  ==========================  =========================================
+                       boxes imply the answer      they don't
+=====================  ==========================  =========================================
+model answers rightly  saw and reasoned            right by other means (or by luck)
+model answers wrongly  **couldn't reason**         **didn't see** (a label missing, or boxes off)
+=====================  ==========================  =========================================
+
+A numeric answer counts as right from a mean relative accuracy of 0.5 (20 to 25 % off at most). Questions that
+boxes do not decide (no floor area, an order of appearance without cameras) are counted apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rft3d.evaluation.records import Prediction
+from rft3d.evaluation.solving.places import scene_key
+from rft3d.tasks.spatial import Spatial
+from rft3d.tasks.spatial.read import Query, read_question
+from rft3d.tasks.spatial.solve import Place, Solved, Unsolved, solve
+from rft3d.tasks.types import Sample
+
+RIGHT = 0.5
+Verdict = Literal["both", "other_means", "could_not_reason", "label_missing", "boxes_off", "undecided"]
+VERDICTS: dict[Verdict, str] = {
+    "both": "saw and reasoned",
+    "other_means": "right although the boxes are not",
+    "could_not_reason": "couldn't reason: the boxes imply the right answer",
+    "label_missing": "didn't see: a named thing has no box",
+    "boxes_off": "didn't see: the boxes imply another answer",
+    "undecided": "boxes don't decide this question",
+}
+
+
+@dataclass(frozen=True)
+class SolvedSample:
+    """One question with what the boxes say to it; ``accuracy`` is what that answer scores (0 without one)."""
+
+    sample: Sample
+    query: Query
+    found: Solved | Unsolved
+    accuracy: float
+
+
+def query_of(sample: Sample) -> Query:
+    """What a spatial sample asks, from its prompt. ValueError names a sample in other words."""
+    try:
+        return read_question(sample.truth["question_type"], sample.prompt, sample.truth.get("options", ()))
+    except ValueError as error:
+        raise ValueError(f"sample {sample.id!r}: {error}") from None
+
+
+def solve_samples(samples: Sequence[Sample], places: Mapping[str, Place]) -> list[SolvedSample]:
+    """Every question answered from the boxes of its scene. ValueError: no boxes of some scene."""
+    missing = sorted({sample.scene for sample in samples if scene_key(sample.scene) not in places})
+    if missing:
+        raise ValueError(
+            f"no boxes of {len(missing)} scenes such as {missing[0]!r}; known are "
+            f"{len(places)} scenes such as {next(iter(places), 'none')!r}"
+        )
+    task = Spatial(mode="strict")
+    solved = []
+    for sample in samples:
+        query = query_of(sample)
+        found = solve(query, places[scene_key(sample.scene)])
+        accuracy = _accuracy(task, found.text, sample) if isinstance(found, Solved) else 0.0
+        solved.append(SolvedSample(sample, query, found, accuracy))
+    return solved
+
+
+def as_predictions(solved: Iterable[SolvedSample]) -> list[Prediction]:
+    """The answers as a predictions file holds them; a question without an answer has the text ""."""
+    return [
+        Prediction(each.sample.id, each.found.text if isinstance(each.found, Solved) else "")
+        for each in solved
+    ]
+
+
+def verdict(each: SolvedSample, answered: float) -> Verdict:
+    """Where a question falls, given the accuracy that the model's own answer has."""
+    if isinstance(each.found, Unsolved) and not each.found.missing:
+        return "undecided"
+    boxes_right, right = each.accuracy >= RIGHT, answered >= RIGHT
+    if right:
+        return "both" if boxes_right else "other_means"
+    if boxes_right:
+        return "could_not_reason"
+    missing = each.found.missing if isinstance(each.found, Unsolved) else each.found.guessed
+    return "label_missing" if missing else "boxes_off"
+
+
+def split_failures(
+    solved: Sequence[SolvedSample],
+    answers: Sequence[Prediction],
+    mode: Literal["strict", "lenient"] = "lenient",
+) -> dict[str, dict[str, Any]]:
+    """Question type (and ``"all"``) -> counts by :data:`VERDICTS`, ``questions``, ``accuracy``,
+    ``from_boxes``.
+
+    ``answers`` are the model's own, one a sample; a missing one counts as wrong.
+    """
+    task = Spatial(mode=mode)
+    by_id = {prediction.id: prediction for prediction in answers}
+    rows: dict[str, dict[str, Any]] = {}
+    for each in solved:
+        prediction = by_id.get(each.sample.id)
+        right = 0.0
+        if prediction is not None and not prediction.truncated:
+            right = _accuracy(task, prediction.text, each.sample)
+        found = verdict(each, right)
+        for key in (each.query.type, "all"):
+            row = rows.setdefault(
+                key, {"questions": 0, "accuracy": 0.0, "from_boxes": 0.0, **dict.fromkeys(VERDICTS, 0)}
+            )
+            row["questions"] += 1
+            row["accuracy"] += right
+            row["from_boxes"] += each.accuracy
+            row[found] += 1
+    if "all" in rows:
+        rows["all"] = rows.pop("all")  # last
+    for row in rows.values():
+        row["accuracy"] /= row["questions"]
+        row["from_boxes"] /= row["questions"]
+    return rows
+
+
+def _accuracy(task: Spatial, text: str, sample: Sample) -> float:
+    """Letter or number alone: whatever tags the prompt asked for play no part in this."""
+    value = task.score(text, sample).details["accuracy"]
+    assert isinstance(value, float)
+    return value

@@ -1,0 +1,151 @@
+"""Tables of scores for a terminal: what ``rft3d score``, ``compare`` and ``leaderboard`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rft3d.evaluation.leaderboard import Entry
+
+
+def percent(value: float | None) -> str:
+    """0.123 -> ``12.3``; ``-`` for what is not defined."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def interval_text(found: Mapping[str, Any]) -> str:
+    """``low .. high`` in percent of anything with these two keys."""
+    return "-" if found["low"] is None else f"{percent(found['low'])} .. {percent(found['high'])}"
+
+
+def variants_table(result: Mapping[str, Any]) -> Table:
+    """The headline numbers of :func:`rft3d.evaluation.score_benchmark`, a column a variant."""
+    from rich.table import Table
+
+    variants: Mapping[str, Any] = result["variants"]
+    title = f"{result['benchmark']['title']}: {result['samples']} samples, {result['scenes']} scenes (in %)"
+    table = Table(title=title)
+    table.add_column("metric")
+    for name in variants:
+        table.add_column(name, justify="right")
+        table.add_column("interval", justify="right")
+    names = list(dict.fromkeys(metric for each in variants.values() for metric in each["headline"]))
+    for metric in names:
+        row = [metric]
+        for each in variants.values():
+            found = each["headline"].get(metric)
+            row += ["-", "-"] if found is None else [percent(found["value"]), interval_text(found)]
+        table.add_row(*row)
+    return table
+
+
+def categories_table(result: Mapping[str, Any]) -> Table:
+    """Every other rate of every variant: classes, question types, wider means."""
+    from rich.table import Table
+
+    variants: Mapping[str, Any] = result["variants"]
+    table = Table(title="by category (in %)")
+    table.add_column("metric")
+    for name in variants:
+        table.add_column(name, justify="right")
+    metrics = list(dict.fromkeys(metric for each in variants.values() for metric in each["metrics"]))
+    for metric in metrics:
+        head = any(metric in each["headline"] for each in variants.values())
+        if head or metric.startswith("count/") or metric.endswith("/tasks"):
+            continue
+        values = [each["metrics"].get(metric) for each in variants.values()]
+        if any(value is not None for value in values):
+            table.add_row(metric, *map(percent, values))
+    return table
+
+
+def comparison_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Rows of :func:`rft3d.evaluation.compare_prediction_files`; ``*`` where the interval leaves 0 out."""
+    from rich.table import Table
+
+    table = Table(title=title)
+    for name in ("metric", "category", "A", "B", "B - A", "interval", ""):
+        table.add_column(name, justify="left" if name in ("metric", "category", "") else "right")
+    for row in rows:
+        table.add_row(
+            row["metric"],
+            row["category"],
+            percent(row["a"]),
+            percent(row["b"]),
+            percent(row["difference"]),
+            interval_text(row),
+            "*" if row["decided"] else "",
+        )
+    return table
+
+
+def footnotes(result: Mapping[str, Any]) -> list[str]:
+    """What must stand beside the numbers of a benchmark: protocol, completeness, what was not read."""
+    lines = []
+    for name, each in result["variants"].items():
+        unread = percent(each["unreadable"]["rate"])
+        lines.append(f"{name}: {each['note']}; unreadable {unread} %, a truncated answer {each['truncated']}")
+    origin = result["predictions_format"]
+    truncated = percent(result["truncated"]["rate"]) + " %" if origin["truncation_known"] else "unknown"
+    missing = result["missing"]["count"]
+    lines.append(
+        f"truncated {truncated}, without prediction {missing}"
+        + (" (scored as empty answers)" if missing else "")
+        + f"; file read as {origin['format']}, matched by {origin['matched_by']}"
+    )
+    if origin["truth_mismatches"]:
+        lines.append(
+            f"WARNING: {origin['truth_mismatches']} rows carry another right answer than the samples"
+        )
+    official = result["official"]
+    if not official["complete"]:
+        lines.append(
+            f"NOT the complete benchmark: {official['found']} with {official['frames']} frames; "
+            f"official {official['expected']}"
+        )
+    return lines
+
+
+def leaderboard_tables(
+    benchmark: str, ours: Sequence[Entry], full: bool = False
+) -> tuple[list[Table], list[str]]:
+    """A table a protocol variant of one benchmark, and the footnotes that their last column numbers."""
+    from rich.table import Table
+
+    from rft3d.evaluation.benchmarks.registry import find_benchmark
+    from rft3d.evaluation.leaderboard import columns, numbered_notes, rows
+
+    parts = rows(benchmark, ours)
+    every = [entry for _, entries in parts for entry in entries]
+    notes, marks = numbered_notes(every)
+    names = columns(benchmark, every, full)
+    tables, place = [], 0
+    for variant, entries in parts:
+        title = find_benchmark(benchmark).title + (f", {variant}" if variant else "") + " (in %)"
+        table = Table(title=title)
+        table.add_column("model", no_wrap=True)
+        table.add_column("training")
+        for name in names:
+            table.add_column(name.rpartition(":")[2].rpartition("/")[2], justify="right")
+        table.add_column("notes")
+        table.add_column("source")
+        for entry in entries:
+            cells = [_entry_cell(entry, name) for name in names]
+            numbers = ",".join(map(str, marks[place]))
+            table.add_row(
+                ("* " if entry.ours else "") + entry.model, entry.training, *cells, numbers, entry.source
+            )
+            place += 1
+        tables.append(table)
+    return tables, notes
+
+
+def _entry_cell(entry: Entry, name: str) -> str:
+    value = entry.metrics.get(name)
+    if value is None:
+        return "?" if not entry.ours else "-"
+    found = entry.intervals.get(name)
+    return f"{value:.1f}" + (f" [{found[0]:.1f}, {found[1]:.1f}]" if found else "")

@@ -1,0 +1,234 @@
+"""Benchmarks: the published rules by hand-made numbers, and every difference to upstream's in its column."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rft3d.answers import LabelledBox, render_detections, render_frame_box
+from rft3d.answers.types import FrameBox
+from rft3d.evaluation import BENCHMARKS, BenchmarkConfig, Prediction, score_benchmark, write_predictions
+from rft3d.evaluation.benchmarks.scannet_detection import CATE31_UPSTREAM
+from rft3d.evaluation.benchmarks.scanrefer import read_proposals, refine
+from rft3d.evaluation.benchmarks.vsi_bench import OFFICIAL_COUNTS
+from rft3d.scenes.labels import CATE8, CATE20, CATE31
+from rft3d.tasks.samples import write_samples
+from rft3d.tasks.types import Sample
+
+from .fakes import detection_sample, gold_answers, grounding_sample
+
+CONFIG = BenchmarkConfig(resamples=20)
+COMPAT = replace(CONFIG, compat="vg-llm")
+UNIT = [0.0, 0.0, 2.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def score(
+    tmp_path: Path,
+    name: str,
+    samples: list[Sample],
+    predictions: list[Prediction],
+    config: BenchmarkConfig = COMPAT,
+) -> dict[str, Any]:
+    write_samples(tmp_path / "s.jsonl", samples)
+    write_predictions(tmp_path / "p.jsonl", predictions)
+    result = score_benchmark(name, tmp_path / "s.jsonl", tmp_path / "p.jsonl", config)
+    json.dumps(result, allow_nan=False)
+    return result
+
+
+def metric(result: dict[str, Any], variant: str, name: str) -> float:
+    return result["variants"][variant]["metrics"][name]
+
+
+def room(number: int, *things: tuple[str, list[float]]) -> Sample:
+    rows = [{"label": label, "bbox_3d": box} for label, box in things]
+    return Sample(f"r{number}", "detection", f"scene{number}", (), "Detect", {"boxes": rows})
+
+
+def shifted(x: float, **changes: float) -> list[float]:
+    box = list(UNIT)
+    box[0] = x
+    for index, value in changes.items():
+        box[int(index[1:])] = value
+    return box
+
+
+def text(*things: tuple[str, list[float]]) -> str:
+    return render_detections([LabelledBox(label, tuple(box)) for label, box in things])
+
+
+def test_the_class_lists() -> None:
+    assert set(CATE8) < set(CATE20) < set(CATE31) and len(CATE20) == 20 and len(CATE31) == 30
+    assert len(CATE31_UPSTREAM) == 31 and CATE31_UPSTREAM.count("lamp") == 2
+    assert set(CATE31_UPSTREAM) - set(CATE31) == {"towl"}
+    assert sum(OFFICIAL_COUNTS.values()) == 5130 == BENCHMARKS["vsi-bench"].official["samples"]
+
+
+def test_detection_counts_are_pooled_and_classes_averaged(tmp_path: Path) -> None:
+    samples = [
+        room(0, ("chair", shifted(0)), ("chair", shifted(5)), ("lamp", shifted(9))),
+        room(1, ("chair", shifted(0)), ("towel", shifted(3))),
+    ]
+    answers = [
+        text(("chair", shifted(0)), ("chair", shifted(50)), ("lamp", shifted(9))),
+        text(("chair", shifted(0.1)), ("towel", shifted(3)), ("dragon", shifted(3))),
+    ]
+    predictions = [Prediction(s.id, answer) for s, answer in zip(samples, answers, strict=True)]
+    result = score(tmp_path, "scannet-detection-4f", samples, predictions)
+    # chair: 2 hits, 1 wrong, 1 missed -> 2/3; lamp and towel 1
+    assert metric(result, "ours", "f1@0.25") == pytest.approx((2 / 3 + 1) / 20)
+    assert metric(result, "ours", "f1@0.25/cate8") == pytest.approx((2 / 3) / 8)
+    assert metric(result, "ours", "f1@0.25/cate30") == pytest.approx((2 / 3 + 1 + 1) / 30)
+    assert metric(result, "ours", "count/outside_pred") == 1
+    # upstream: lamp counts twice, the towel never
+    assert metric(result, "vg-llm", "f1@0.25/cate31") == pytest.approx((2 / 3 + 2) / 31)
+    assert metric(result, "vg-llm", "f1@0.25") == pytest.approx(metric(result, "ours", "f1@0.25"))
+    assert result["official"]["complete"] is False
+    found = result["variants"]["ours"]["headline"]["f1@0.25"]
+    assert found["low"] <= found["value"] <= found["high"] and found["scenes"] == 2
+
+
+def test_a_hit_needs_more_than_a_quarter(tmp_path: Path) -> None:
+    """Two unit cubes shifted by 0.6 overlap with IoU exactly 1/4 (0.4 / 1.6); a hair less shift is a hit."""
+    cases = {0.6: 0.0, 0.59: 1.0}
+    for shift, hits in cases.items():
+        samples = [room(0, ("chair", shifted(0)))]
+        predictions = [Prediction("r0", text(("chair", [shift, *UNIT[1:]])))]
+        result = score(tmp_path, "scannet-detection-4f", samples, predictions)
+        for variant in ("ours", "vg-llm"):
+            assert metric(result, variant, "f1@0.25/class:chair") == hits
+
+
+@pytest.mark.parametrize(
+    ("answer", "truncated", "ours", "upstream"),
+    [
+        ("{gold}", False, 1.0, 1.0),
+        ("{gold}", True, 0.0, 1.0),  # upstream scores whole lines of a cut text
+        ("{one_line}", False, 1.0, 0.0),  # and throws a list on one line away
+        ("{damaged}", False, 0.0, 1.0),  # and drops only the damaged line
+        ("{single_quotes}", False, 0.0, 1.0),
+        ("{negative}", False, 0.0, 1.0),
+    ],
+)
+def test_every_difference_of_reading(
+    tmp_path: Path, answer: str, truncated: bool, ours: float, upstream: float
+) -> None:
+    gold = text(("chair", shifted(0)))
+    entry = json.dumps({"label": "chair", "bbox_3d": UNIT})
+    answer = answer.format(
+        gold=gold,
+        one_line=f"[{entry}]",
+        damaged=f"[\n{entry},\n{{'label': 'chair', 'bbox_3d': [1,\n]",
+        single_quotes=f"[\n{entry}\n]".replace('"', "'"),
+        negative=text(("chair", shifted(0, _3=-1.0, _4=-1.0))),
+    )
+    samples = [room(0, ("chair", shifted(0)))]
+    result = score(tmp_path, "scannet-detection-4f", samples, [Prediction("r0", answer, truncated)])
+    assert metric(result, "ours", "f1@0.25/class:chair") == ours
+    assert metric(result, "vg-llm", "f1@0.25/class:chair") == upstream
+
+
+def test_thin_boxes_are_unmatchable_upstream(tmp_path: Path) -> None:
+    thin = shifted(0, _3=1e-4)  # a face of 1e-4 x 1 m: two triangles of half a square centimetre
+    samples = [room(0, ("picture", thin))]
+    answer = f'[\n{{"label": "picture", "bbox_3d": {thin}}}\n]'
+    result = score(tmp_path, "scannet-detection-6f", samples, [Prediction("r0", answer)])
+    assert metric(result, "ours", "f1@0.25/class:picture") == 1.0
+    assert metric(result, "vg-llm", "f1@0.25/class:picture") == 0.0
+
+
+def test_scanrefer_raw_and_refined(tmp_path: Path) -> None:
+    samples = [replace(grounding_sample(n), meta={"unique": n % 2 == 0}) for n in range(4)]
+    gold = gold_answers(samples)
+    predictions = [Prediction(s.id, gold[s.prompt]) for s in samples[:3]] + [
+        Prediction(samples[3].id, "no idea")
+    ]
+    truth = samples[0].truth["box_world"]
+    # the second frame's camera stands 0.2 m to the right: the same numbers there are 0.2 m further right
+    predictions[0] = Prediction(samples[0].id, render_frame_box(FrameBox(1, tuple(truth))))
+    proposals = {f"scannet/{s.scene}": [[*s.truth["box_world"][:6]], [9.0, 9, 9, 1, 1, 1]] for s in samples}
+    (tmp_path / "proposals.json").write_text(json.dumps(proposals))
+    result = score(
+        tmp_path, "scanrefer", samples, predictions, replace(COMPAT, proposals=tmp_path / "proposals.json")
+    )
+    assert list(result["variants"]) == ["ours", "ours, refined", "vg-llm", "vg-llm, refined"]
+    assert metric(result, "ours", "acc@0.25") == 0.75
+    assert metric(result, "ours", "acc@0.5") == 0.5  # a shift of 0.2 of 0.5 m leaves IoU 0.43
+    assert (
+        metric(result, "ours", "acc@0.25/unique") == 1.0
+        and metric(result, "ours", "acc@0.25/multiple") == 0.5
+    )
+    assert metric(result, "ours, refined", "acc@0.5") == metric(result, "vg-llm, refined", "acc@0.5")
+    assert result["variants"]["ours"]["unreadable"]["count"] == 1
+
+
+def test_accuracy_counts_an_iou_of_exactly_the_threshold(tmp_path: Path) -> None:
+    sample = grounding_sample(0)
+    sample = replace(sample, truth={**sample.truth, "box_world": UNIT})
+    # sizes halved along one axis: IoU exactly 0.5
+    answer = render_frame_box(FrameBox(0, tuple(shifted(0, _3=0.5))))
+    result = score(tmp_path, "scanrefer", [sample], [Prediction(sample.id, answer)])
+    for variant in ("ours", "vg-llm"):
+        assert metric(result, variant, "acc@0.5") == 1.0
+
+
+def test_refining_takes_the_best_proposal_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"scannet/a": [[0.9, 0, 2, 1, 1, 1], [0.2, 0, 2, 1, 1, 1]], "b": []}))
+    found = read_proposals(path)
+    assert refine(tuple(UNIT), found["a"])[0] == 0.2
+    assert refine(tuple(shifted(50)), found["a"]) == tuple(shifted(50))
+    assert refine(tuple(UNIT), found["b"]) == tuple(UNIT)
+    path.write_text(json.dumps({"a": [[0, 0, 2]]}))
+    with pytest.raises(ValueError, match="dx, dy, dz"):
+        read_proposals(path)
+    samples = [grounding_sample(0)]
+    with pytest.raises(ValueError, match="no proposals for 1 scenes"):
+        path.write_text(json.dumps({"a": []}))
+        score(tmp_path, "scanrefer", samples, [Prediction("g0", "")], replace(CONFIG, proposals=path))
+
+
+def question(number: int, kind: str, answer: float | str, options: list[str] | None = None) -> Sample:
+    truth = {"question_type": kind, "answer": answer, **({"options": options} if options else {})}
+    return Sample(f"q{number}", "spatial", f"scene{number}", (), "Question?", truth)
+
+
+def test_vsi_bench_readings_and_averages(tmp_path: Path) -> None:
+    left = ["A. left", "B. right"]
+    samples = [
+        question(0, "object_counting", 2),
+        question(1, "object_rel_direction_easy", "A", left),
+        question(2, "object_rel_direction_hard", "B", left),
+        question(3, "object_rel_direction_hard", "B", left),
+        question(4, "object_rel_distance", "A", left),
+    ]
+    answers = ["1.9", "A. left", "The answer is B", "<think>A or B?</think><answer>B</answer>", "A"]
+    predictions = [Prediction(f"q{i}", answer, truncated=i == 4) for i, answer in enumerate(answers)]
+    result = score(tmp_path, "vsi-bench", samples, predictions)
+    # lenient: 1, 1, 1, 1, truncated; |1.9 - 2| / 2 is 0.05, which the last threshold lets pass in floats
+    assert metric(result, "ours", "micro") == pytest.approx(4 / 5)
+    assert metric(result, "ours", "macro8") == pytest.approx((1 + (1 + 1) / 2 + 0) / 3)
+    # strict: "The" is no letter, "A." is
+    assert metric(result, "strict", "micro") == pytest.approx(3 / 5)
+    assert metric(result, "strict", "accuracy/object_rel_direction") == pytest.approx((1 + 0.5) / 2)
+    # upstream: tags are text, a cut answer is an answer
+    assert metric(result, "vg-llm", "micro") == pytest.approx(3 / 5)
+    assert metric(result, "vg-llm", "accuracy/object_rel_distance") == 1.0
+    assert metric(result, "vg-llm", "accuracy/object_rel_direction_hard") == 0.0
+    assert result["official"]["expected"]["samples"] == 5130 and not result["official"]["complete"]
+
+
+def test_names_are_checked(tmp_path: Path) -> None:
+    sample = detection_sample(0)
+    with pytest.raises(ValueError, match="unknown benchmark 'kitti'"):
+        score(tmp_path, "kitti", [sample], [])
+    with pytest.raises(ValueError, match="missing"):
+        score(tmp_path, "scannet-detection-4f", [sample], [])
+    allowed = score(tmp_path, "scannet-detection-4f", [sample], [], replace(COMPAT, allow_missing=True))
+    assert allowed["missing"]["count"] == 1
+    assert np.isclose(metric(allowed, "vg-llm", "f1@0.25"), 0)

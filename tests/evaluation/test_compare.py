@@ -1,0 +1,93 @@
+"""Paired comparison: the same scenes, a table by category, single answers that turned."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rft3d.cli import main
+from rft3d.evaluation import (
+    BenchmarkConfig,
+    compare_prediction_files,
+    compare_runs,
+    make_task,
+    score_predictions,
+)
+from rft3d.evaluation.compare import split_category
+from rft3d.evaluation.records import Prediction, write_predictions
+from rft3d.evaluation.score import ScoreConfig
+from rft3d.tasks.samples import write_samples
+from rft3d.tasks.types import Sample
+
+from .fakes import detection_sample, gold_answers
+
+SAMPLES = [detection_sample(n) for n in range(20)]
+
+
+def files(tmp_path: Path, samples: list[Sample] = SAMPLES) -> tuple[Path, Path, Path]:
+    """A: everything right. B: the chair of every sample is called a plant."""
+    gold = gold_answers(samples)
+    write_samples(tmp_path / "s.jsonl", samples)
+    a = [Prediction(s.id, gold[s.prompt]) for s in samples]
+    write_predictions(tmp_path / "a.jsonl", a)
+    write_predictions(tmp_path / "b.jsonl", [replace(p, text=p.text.replace("chair", "plant")) for p in a])
+    return tmp_path / "s.jsonl", tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+
+
+def row(found: dict[str, Any], metric: str, category: str = "") -> dict[str, Any]:
+    return next(r for r in found["rows"] if (r["metric"], r["category"]) == (metric, category))
+
+
+def test_differences_by_class(tmp_path: Path) -> None:
+    samples, a, b = files(tmp_path)
+    found = compare_prediction_files(samples, a, b, task="detection", config=BenchmarkConfig(resamples=50))
+    assert row(found, "f1@0.25", "chair")["difference"] == pytest.approx(-1.0)
+    assert row(found, "f1@0.25", "table")["difference"] == 0.0
+    assert row(found, "f1@0.25", "chair")["decided"] and not row(found, "f1@0.25", "table")["decided"]
+    assert row(found, "f1@0.25")["difference"] == pytest.approx(-1 / 20)
+    assert found["rows"][0]["category"] == "" and found["turned"] == {"better": 0, "worse": 20, "same": 0}
+    json.dumps(found, allow_nan=False)
+
+
+def test_by_benchmark_every_variant_is_compared(tmp_path: Path) -> None:
+    samples, a, b = files(tmp_path)
+    config = BenchmarkConfig(resamples=20, compat="vg-llm")
+    found = compare_prediction_files(samples, a, b, benchmark="scannet-detection-4f", config=config)
+    assert list(found["variants"]) == ["ours", "vg-llm"]
+    assert row(found, "f1@0.25", "chair")["difference"] == pytest.approx(-1.0)
+    with pytest.raises(ValueError, match="either a task or a benchmark"):
+        compare_prediction_files(samples, a, b)
+
+
+def test_runs_of_other_samples_cannot_be_compared() -> None:
+    gold = gold_answers(SAMPLES)
+    runs = [
+        score_predictions(make_task("detection"), chosen, [Prediction(s.id, gold[s.prompt]) for s in chosen])
+        for chosen in (SAMPLES, SAMPLES[:-1])
+    ]
+    with pytest.raises(ValueError, match="not of the same samples"):
+        compare_runs(runs[0], runs[1])
+    same = compare_runs(runs[0], runs[0], ScoreConfig(resamples=10))
+    assert all(each.difference.difference == 0 and not each.decided for each in same)
+
+
+def test_categories_of_names() -> None:
+    assert split_category("f1@0.25/class:chair") == ("f1@0.25", "chair")
+    assert split_category("accuracy/object_counting") == ("accuracy", "object_counting")
+    assert split_category("macro8") == ("macro8", "")
+
+
+def test_the_verb_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples, a, b = files(tmp_path)
+    out = tmp_path / "c.json"
+    command = ["compare", str(a), str(b), "--samples", str(samples), "--resamples", "20", "--out", str(out)]
+    assert main([*command, "--task", "detection"]) == 0
+    printed = capsys.readouterr().out
+    assert "chair" in printed and "20 worse" in " ".join(printed.split()) and "*" in printed
+    assert json.loads(out.read_text())["decided"] > 0
+    assert main(command) == 2
+    assert "either a task or a benchmark" in capsys.readouterr().err

@@ -1,0 +1,180 @@
+"""Questions about one's own clip: the tasks' own prompts, answers read as the tasks read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rft3d.evaluation.infer import (
+    boxes_in_frame,
+    detection_question,
+    grounding_question,
+    infer,
+    inference_record,
+    spatial_question,
+)
+from rft3d.evaluation.records import Generation
+from rft3d.geometry import transform_boxes
+from rft3d.scenes import RoomConfig, Scene, load_rgb, make_room
+from rft3d.scenes.clip import Clip
+from rft3d.tasks import TASKS, Sample
+
+
+class Says:
+    """A policy that always says the same, and remembers what it was asked."""
+
+    def __init__(self, text: str, truncated: bool = False) -> None:
+        self.text, self.truncated = text, truncated
+        self.asked: list[tuple[str, int, dict[str, Any]]] = []
+
+    def generate_texts(self, prompts: Sequence[Any], frames: Sequence[Any], **how: Any) -> list[Generation]:
+        self.asked.append((prompts[0].text, len(frames[0]), how))
+        return [Generation(self.text, self.truncated, 7)]
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return make_room(5, RoomConfig(frames=3, width=84, height=56))
+
+
+@pytest.fixture(scope="module")
+def clip(scene: Scene) -> Clip:
+    """The room as a clip with cameras."""
+    return Clip(
+        name="room",
+        frames=tuple(load_rgb(frame) for frame in scene.frames),
+        indices=(0, 1, 2),
+        total=3,
+        times_s=None,
+        size=(84, 56),
+        scale=1.0,
+        sampling="spread over the folder",
+        K=np.stack([frame.intrinsics for frame in scene.frames]),
+        T_world_camera=np.stack([frame.T_world_camera for frame in scene.frames]),
+    )
+
+
+def first_sample(task: str, scene: Scene, **options: Any) -> Sample:
+    refs = [frame.name for frame in scene.frames]
+    return TASKS[task](**options).samples(scene, refs, 0)[0]
+
+
+def test_prompts_are_the_tasks_own_word_by_word(scene: Scene, clip: Clip) -> None:
+    assert detection_question(clip).prompt == first_sample("detection", scene).prompt
+    described = first_sample("grounding", scene)
+    text = scene.expressions[0].text
+    assert grounding_question(clip, f"  {text}\n").prompt == described.prompt
+    refs = [frame.name for frame in scene.frames]
+    for answers in ("direct", "think"):
+        samples = TASKS["spatial"](answers=answers).samples(scene, refs, 0)
+        shapes = {bool(sample.truth.get("options")): sample for sample in samples}
+        assert set(shapes) == {True, False}, "a question with options and one without"
+        for sample in shapes.values():
+            body = sample.prompt.split("<image>")[-1].split("\n")
+            choices = [option[3:] for option in sample.truth.get("options", ())]
+            question = "\n".join(body[1 : body.index("Options:") if choices else -1])
+            made = spatial_question(clip, question, choices, think=answers == "think")
+            assert made.prompt.split() == sample.prompt.split()
+
+
+def test_boxes_come_out_in_the_camera_and_in_the_world(scene: Scene, clip: Clip) -> None:
+    sample = first_sample("detection", scene)
+    policy = Says(TASKS["detection"](decimals=6).gold(sample))
+    found = infer(policy, clip, detection_question(clip), max_new_tokens=50, seed=3)
+    assert policy.asked == [
+        (sample.prompt, 3, {"max_new_tokens": 50, "seed": 3, "temperature": 0.0}),
+    ]
+    assert [box.label for box in found.boxes] == [row["label"] for row in sample.truth["boxes"]]
+    true = {thing.label: thing.box for thing in scene.objects}
+    for box, row in zip(found.boxes, sample.truth["boxes"], strict=True):
+        np.testing.assert_allclose(box.box, row["bbox_3d"], atol=1e-5)
+        assert box.frame == 0 and box.valid and box.box_world is not None
+    single = next(box for box in found.boxes if [b.label for b in found.boxes].count(box.label) == 1)
+    np.testing.assert_allclose(
+        single.box_world or (), np.r_[true[single.label][:3], (single.box_world or ())[3:]], atol=1e-4
+    )
+    labels, moved = boxes_in_frame(found, clip, 2)
+    back = transform_boxes(scene.frames[2].T_world_camera, moved)
+    np.testing.assert_allclose(back[:, :3], [box.box_world[:3] for box in found.boxes if box.box_world])
+    assert labels == [box.label for box in found.boxes]
+
+
+def test_without_poses_a_box_stays_in_its_own_frame(clip: Clip) -> None:
+    still = replace(clip, T_world_camera=None)
+    text = '```json\n\t{"frame": 1, "bbox_3d": [0, 0, 2, 1, 1, 1, 0, 0, 0]}\n```'
+    found = infer(Says(text), still, grounding_question(still, "the chair"))
+    (box,) = found.boxes
+    assert (box.label, box.frame, box.box_world) == ("the chair", 1, None)
+    assert [len(boxes_in_frame(found, still, frame)[0]) for frame in range(3)] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"frame": 9, "bbox_3d": [0, 0, 2, 1, 1, 1, 0, 0, 0]}', "frame 9 of a video with frames 0 to 2"),
+        ("a chair, I think", ""),
+        ("", ""),
+    ],
+)
+def test_unreadable_answers_are_a_stated_case(clip: Clip, text: str, reason: str) -> None:
+    found = infer(Says(text), clip, grounding_question(clip, "the chair"))
+    assert found.failure is not None and reason in found.failure.reason and found.boxes == ()
+    record = inference_record(found, clip, "m")
+    assert record["failure"]["reason"] == found.failure.reason and record["boxes"] == []
+    json.dumps(record, allow_nan=False)
+
+
+def test_unreal_boxes_and_cut_answers_are_said(clip: Clip) -> None:
+    text = '[{"label": "bed", "bbox_3d": [0, 0, 2, -1, 1, 1, 0, 0, 0]}]'
+    found = infer(Says(text, truncated=True), clip, detection_question(clip))
+    record = inference_record(found, clip, "m")
+    assert record["boxes"][0]["invalid"] == "its sizes are not positive"
+    assert boxes_in_frame(found, clip, 0)[0] == []
+    assert record["notes"] == [
+        "the answer was cut off after 7 tokens; raise --max-new-tokens",
+        "1 of 1 boxes have sizes that are not positive; not drawn",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "answer", "thought"),
+    [
+        ("3", (), 3.0, None),
+        ("There are four chairs.", (), 4.0, None),
+        ("on the table", (), "on the table", None),
+        ("b", ("left", "right"), "B", None),
+        ("<think>Two and one.</think><answer>3</answer>", (), 3.0, "Two and one."),
+    ],
+)
+def test_spatial_answers(
+    clip: Clip, text: str, options: tuple[str, ...], answer: object, thought: str | None
+) -> None:
+    question = spatial_question(clip, "How many chairs are in this room?", options)
+    found = infer(Says(text), clip, question)
+    assert found.failure is None and found.answer == answer and found.thought == thought
+
+
+def test_no_option_is_a_failure(clip: Clip) -> None:
+    question = spatial_question(clip, "Which is nearer?", ("the bed", "the desk"))
+    assert infer(Says("neither of them"), clip, question).failure is not None
+    assert infer(Says(""), clip, spatial_question(clip, "How many?")).failure is not None
+
+
+def test_questions_that_make_no_sense_are_refused(clip: Clip) -> None:
+    for make, message in (
+        (lambda: grounding_question(clip, "  "), "description is empty"),
+        (lambda: spatial_question(clip, ""), "question is empty"),
+        (lambda: spatial_question(clip, "a <image> of what?"), "must not hold <image>"),
+        (lambda: spatial_question(clip, "which?", ("one",)), "two to 26 are needed, got 1"),
+        (
+            lambda: infer(Says("1"), clip, spatial_question(clip, "how many?"), max_new_tokens=0),
+            "max_new_tokens must be at least 1",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()

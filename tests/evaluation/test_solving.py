@@ -1,0 +1,295 @@
+"""``rft3d solve`` and ``rft3d questions``: from files to answers, failures split, the key checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rft3d.answers import LabelledBox, render_detections
+from rft3d.cli import main
+from rft3d.evaluation.questions import QuestionConfig, exclude_list, write_questions
+from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
+from rft3d.evaluation.solving import (
+    check_official,
+    fuse,
+    places_from_detections,
+    places_from_file,
+    places_from_metadata,
+    places_from_scenes,
+    solve_samples,
+    split_failures,
+)
+from rft3d.evaluation.solving.official import BARS, same_answer
+from rft3d.evaluation.solving.split import as_predictions
+from rft3d.geometry import invert_pose, transform_boxes
+from rft3d.scenes import iter_rooms, make_room
+from rft3d.scenes.sources import RECORDS, load_frame_ref
+from rft3d.tasks import TASKS, read_samples
+from rft3d.tasks.types import Sample
+
+SEEDS = range(3)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    path = tmp_path_factory.mktemp("q") / "q.jsonl"
+    write_questions(iter_rooms(SEEDS), path, QuestionConfig(per_type=3))
+    return list(read_samples(path))
+
+
+def test_true_boxes_answer_everything(asked: list[Sample]) -> None:
+    solved = solve_samples(asked, places_from_scenes(iter_rooms(SEEDS)))
+    assert all(each.accuracy == 1.0 for each in solved)
+    rows = split_failures(solved, as_predictions(solved))
+    assert rows["all"]["both"] == len(asked) and list(rows)[-1] == "all"
+    assert {sample.truth["question_type"] for sample in asked} == set(rows) - {"all"}
+
+
+def test_failures_are_split(asked: list[Sample]) -> None:
+    """A world without chairs: what needs one was not seen; wrong answers to the rest are bad reasoning."""
+    places = places_from_scenes(iter_rooms(SEEDS))
+    blind = {
+        key: replace(place, boxes={label: rows for label, rows in place.boxes.items() if label != "chair"},
+                     first_seen=None)
+        for key, place in places.items()
+    }  # fmt: skip
+    solved = solve_samples(asked, blind)
+    nothing = split_failures(solved, [Prediction(sample.id, "well") for sample in asked])["all"]
+    assert (
+        nothing["questions"]
+        == len(asked)
+        == sum(
+            nothing[key]
+            for key in ("both", "other_means", "could_not_reason", "label_missing", "boxes_off", "undecided")
+        )
+    )
+    assert nothing["both"] == nothing["other_means"] == 0
+    assert nothing["undecided"] == sum(s.truth["question_type"] == "obj_appearance_order" for s in asked)
+    needs_chair = [
+        each for each in solved if "chair" in each.query.labels and each.query.type != "obj_appearance_order"
+    ]
+    assert (
+        nothing["label_missing"] + nothing["boxes_off"] <= len(needs_chair)
+        and nothing["could_not_reason"] > 0
+    )
+    gold = [Prediction(sample.id, TASKS["spatial"]().gold(sample)) for sample in asked]
+    right = split_failures(solved, gold)["all"]
+    assert right["could_not_reason"] == right["label_missing"] == 0 and right["other_means"] > 0
+
+
+def test_boxes_in_a_camera_are_moved_to_the_world(tmp_path: Path, asked: list[Sample]) -> None:
+    lines = []
+    for scene in iter_rooms(SEEDS):
+        pose = scene.frames[1].T_world_camera
+        boxes = transform_boxes(invert_pose(pose), np.stack([thing.box for thing in scene.objects]))
+        rows = [{"label": t.label, "bbox_3d": b} for t, b in zip(scene.objects, boxes.tolist(), strict=True)]
+        lines.append(
+            {"scene": scene.id, "boxes": rows, "T_world_camera": pose.tolist(), "floor_area_m2": 20.0}
+        )
+    path = tmp_path / "b.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    directions = [s for s in asked if "direction" in s.truth["question_type"]]
+    solved = solve_samples(directions, places_from_file(path))
+    assert directions and all(each.accuracy == 1.0 for each in solved)
+    for field, value, message in (
+        ("scene", 3, "'scene'"),
+        ("boxes", [{"label": "a", "bbox_3d": [1]}], r"boxes\[0\]"),
+        ("T_world_camera", [[1]], "4 x 4"),
+        ("floor_area_m2", -1, "floor_area_m2"),
+    ):
+        path.write_text(json.dumps({**lines[0], field: value}) + "\n")
+        with pytest.raises(ValueError, match=message):
+            places_from_file(path)
+
+
+def test_a_models_windows_become_one_world(asked: list[Sample]) -> None:
+    """Gold detections of two overlapping windows: every thing once, and the questions they decide solved."""
+    scene = make_room(1)
+    samples = []
+    for start in (0, 1):
+        pose = scene.frames[start].T_world_camera
+        boxes = transform_boxes(invert_pose(pose), np.stack([thing.box for thing in scene.objects]))
+        rows = [{"label": t.label, "bbox_3d": b} for t, b in zip(scene.objects, boxes.tolist(), strict=True)]
+        meta = {"T_world_camera": [pose.tolist()]}
+        samples.append(Sample(f"w{start}", "detection", scene.id, (), "Detect", {"boxes": rows}, meta))
+    answers = [Prediction(s.id, TASKS["detection"]().gold(s)) for s in samples]
+    place = places_from_detections(samples, answers)[scene.id]
+    counts = {label: len(rows) for label, rows in place.boxes.items()}
+    truth: dict[str, int] = {}
+    for thing in scene.objects:
+        truth[thing.label] = truth.get(thing.label, 0) + 1
+    assert counts == truth
+    assert places_from_detections(samples, [Prediction("w0", "garbage")])[scene.id].boxes == {}
+    with pytest.raises(ValueError, match="T_world_camera is missing"):
+        places_from_detections([replace(samples[0], meta={})], answers)
+
+
+def test_fusing_keeps_neighbours_and_drops_repeats() -> None:
+    chair = LabelledBox("chair", (0, 0, 0, 1, 1, 1, 0, 0, 0))
+    moved = LabelledBox("chair", (0.3, 0, 0, 1, 1, 1, 0, 0, 0))
+    other = LabelledBox("chair", (1.0, 0, 0, 1, 1, 1, 0, 0, 0))
+    table = LabelledBox("table", chair.box)
+    flat = LabelledBox("chair", (5, 0, 0, 0, 1, 1, 0, 0, 0))
+    assert fuse([chair, moved, other, table, flat, chair]) == [chair, other, table]
+
+
+# ------------------------------------------------------------------------------- the official key
+
+
+def official_files(folder: Path) -> tuple[Path, Path]:
+    """A metadata file and a question file in the official layout, about rooms."""
+    scenes, questions = {}, []
+    for scene in iter_rooms(range(6)):
+        boxes: dict[str, list[dict[str, Any]]] = {}
+        for thing in scene.objects:
+            yaw = thing.box[6]
+            boxes.setdefault(thing.label, []).append(
+                {
+                    "centroid": thing.box[:3].tolist(),
+                    "axesLengths": thing.box[3:6].tolist(),
+                    "normalizedAxes": [np.cos(yaw), np.sin(yaw), 0, -np.sin(yaw), np.cos(yaw), 0, 0, 0, 1],
+                }
+            )
+        counts = {label: len(rows) for label, rows in boxes.items()}
+        area = world_area(scene)
+        scenes[scene.id] = {"room_size": area, "object_counts": counts, "object_bbox": boxes}
+        for sample in TASKS["spatial"](max_per_type=4).samples(scene, ["f"] * len(scene.frames), 0):
+            kind = sample.truth["question_type"]
+            questions.append(
+                {
+                    "id": len(questions),
+                    "dataset": "scannet",
+                    "scene_name": scene.id,
+                    "question_type": kind,
+                    "question": sample.prompt.split("These are frames of a video.\n")[1].split("\nOptions:")[
+                        0
+                    ],
+                    "options": sample.truth.get("options"),
+                    "ground_truth": str(sample.truth["answer"]),
+                }
+            )
+    (folder / "scannet_meta_info_val.json").write_text(json.dumps(scenes))
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in questions))
+    return folder / "scannet_meta_info_val.json", folder / "test.jsonl"
+
+
+def world_area(scene: Any) -> float:
+    from rft3d.tasks.spatial.semantics import polygon_area_m2
+
+    return polygon_area_m2(scene.floor_polygon)
+
+
+def test_the_official_check_passes_on_a_true_key_and_fails_on_a_wrong_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metadata, questions = official_files(tmp_path)
+    command = ["solve", "--check-official", "--questions", str(questions), "--metadata", str(metadata)]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("ok ") == len(BARS) and "NO " not in printed
+    rows = [json.loads(line) for line in questions.read_text().splitlines()]
+    for row in rows:
+        if row["question_type"] == "object_size_estimation":
+            row["ground_truth"] = str(float(row["ground_truth"]) + 1)
+        if row["question_type"] == "object_abs_distance":
+            row["ground_truth"] = str(float(row["ground_truth"]) + 0.15)  # within the tolerance
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(command) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and "object_size_estimation" in captured.err
+    assert "object_abs_distance" not in captured.err and "key " in captured.out
+
+
+def test_the_check_names_what_is_missing(tmp_path: Path) -> None:
+    metadata, questions = official_files(tmp_path)
+    places = places_from_metadata(RECORDS["vsi_meta"](metadata))
+    records = list(RECORDS["vsi_bench"](questions))
+    with pytest.raises(ValueError, match="no metadata of scene"):
+        check_official(records, dict(list(places.items())[:1]))
+    with pytest.raises(ValueError, match="no question of a type"):
+        check_official([r for r in records if r.question_type == "route_planning"], places)
+    assert same_answer("object_abs_distance", "1.2", "1.4") and not same_answer(
+        "object_abs_distance", "1.2", "1.5"
+    )
+    assert same_answer("object_rel_distance", "A", "a") and not same_answer(
+        "object_size_estimation", "101", "102"
+    )
+
+
+# --------------------------------------------------------------------------------------- the verbs
+
+
+def test_questions_then_solve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    q, p = tmp_path / "q.jsonl", tmp_path / "p.jsonl"
+    assert main(["rooms", "--seed", "5", "--count", "1", "--out", str(tmp_path / "r")]) == 0
+    assert main(["questions", str(tmp_path / "r" / "scenes"), "--out", str(q), "--per-type", "2"]) == 0
+    samples = list(read_samples(q))
+    assert load_frame_ref(samples[0].frames[0], tmp_path).ndim == 3
+    solve = ["solve", "--samples", str(q), "--scenes", str(tmp_path / "r" / "scenes"), "--out", str(p)]
+    assert main(solve) == 0
+    assert len(read_predictions(p)) == len(samples)
+    report = tmp_path / "split.json"
+    assert main([*solve, "--answers", str(p), "--report", str(report)]) == 0
+    assert json.loads(report.read_text())["all"]["both"] == len(samples)
+    assert main(["solve", "--samples", str(q)]) == 2
+    assert "exactly one of" in capsys.readouterr().err
+
+
+def test_detections_of_a_model_are_solved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "r"
+    assert main(["rooms", "--seed", "5", "--count", "1", "--out", str(root)]) == 0
+    detections = list(read_samples(root / "samples.detection.jsonl"))
+    task = TASKS["detection"]()
+    write_predictions(root / "d.jsonl", [Prediction(s.id, task.gold(s)) for s in detections])
+    command = [
+        "solve",
+        "--samples",
+        str(root / "samples.spatial.jsonl"),
+        "--detections",
+        str(root / "d.jsonl"),
+    ]
+    assert main([*command, "--detection-samples", str(root / "samples.detection.jsonl")]) == 0
+    assert "all" in capsys.readouterr().out
+    assert main(command) == 2
+    assert render_detections([]) and "--detection-samples" in capsys.readouterr().err
+
+
+def test_excluded_scenes_are_not_asked_about(tmp_path: Path) -> None:
+    listed = tmp_path / "no.txt"
+    listed.write_text("# the benchmark\nscannet/rooms-1\n")
+    made = write_questions(
+        iter_rooms(SEEDS), tmp_path / "q.jsonl", QuestionConfig(per_type=1), exclude_list([listed])
+    )
+    assert made.excluded == ["rooms-1"] and made.scenes == 2
+    assert {s.scene for s in read_samples(tmp_path / "q.jsonl")} == {"rooms-0", "rooms-2"}
+    by_samples = exclude_list([tmp_path / "q.jsonl"])
+    assert by_samples("rooms-0") and not by_samples("rooms-1")
+    rescans = exclude_list([listed], lambda scan: scan[:5])
+    assert rescans("rooms-9")
+    with pytest.raises(ValueError, match="unknown question types"):
+        QuestionConfig(types=("cooking",))
+
+
+def test_benchmark_scenes_are_excluded_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rft3d.scenes import SOURCES
+
+    scene = replace(make_room(3), id="scene0011_01", source="folder")
+    frames = tuple(replace(frame, rgb=tmp_path / f"{frame.name}.png") for frame in scene.frames)
+    monkeypatch.setitem(SOURCES, "folder", lambda path: iter([replace(scene, frames=frames)]))
+    common = ["questions", str(tmp_path), "--out", str(tmp_path / "q.jsonl")]
+    assert main(common) == 0
+    assert not list(read_samples(tmp_path / "q.jsonl"))
+    assert main([*common, "--allow-benchmark-scenes"]) == 0
+    assert list(read_samples(tmp_path / "q.jsonl"))
+
+
+def test_thoughts_name_the_letter_where_the_option_stands(tmp_path: Path) -> None:
+    write_questions(iter_rooms(SEEDS), tmp_path / "q.jsonl", QuestionConfig(per_type=2, answers="think"))
+    for sample in read_samples(tmp_path / "q.jsonl"):
+        if "options" in sample.truth:
+            assert sample.truth["thought"].endswith(f"option {sample.truth['answer']}.")
