@@ -132,8 +132,9 @@ def test_checkpoints_restore_everything_and_replace_each_other(
     engine.save(tmp_path, 1)
     one_step(engine, digits, 1)
     (tmp_path / "step-000009.tmp").mkdir()  # of an interrupted save
+    (tmp_path / "step-000000").mkdir()
     engine.save(tmp_path, 2)
-    assert [p.name for p in tmp_path.iterdir()] == ["step-000002"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000001", "step-000002"]
     saved = weights_of(policy)
     one_step(engine, digits, 2)
     assert farthest(weights_of(policy), saved) > 1e-4
@@ -172,7 +173,7 @@ def test_clipping_bounds_the_step_and_reports_the_norm(
             optimizer.step = lambda: None  # type: ignore[method-assign]
             optimizer.zero_grad = lambda set_to_none=True: None  # type: ignore[method-assign]
         before = float(whole.norm())
-        assert engine.step(0) == pytest.approx(before, rel=1e-5)
+        assert engine.step(0) == pytest.approx(before, rel=1e-4)
         after = torch.cat([p.grad.flatten() for p in engine.parameters if p.grad is not None])
         assert float(after.norm()) == pytest.approx(0.01 if clipped else before, rel=1e-3)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from rft3d.models.feature_cache import FeatureCache
 from rft3d.models.fusion import FrozenFeatures
 from rft3d.training.data import Corpus
-from rft3d.training.features import FILES, FeatureStore, write_features
+from rft3d.training.features import FILES, ClipFeatures, FeatureStore, write_features
 
 
 def fake(index: int, geometry: bool = True) -> FrozenFeatures:
@@ -64,3 +66,37 @@ def test_features_of_a_real_encoder_survive_half_precision(tmp_path: Path, corpu
     for kept, read in zip(corpus.features, store, strict=True):
         assert read.tokens_per_frame() == kept.tokens_per_frame()
         torch.testing.assert_close(read.vision.float(), kept.vision, atol=1e-3, rtol=1e-3)
+
+
+def test_features_beyond_half_precision_are_refused(tmp_path: Path) -> None:
+    large = FrozenFeatures(1e6 * fake(0).vision, None, fake(0).grid)
+    with pytest.raises(ValueError, match=r"clip 0: its vision features reach .* beyond float16"):
+        write_features(tmp_path, 1, iter([[large]]), lambda done: None)
+
+
+def test_clips_come_from_memory_cache_or_encoders(tmp_path: Path, new_policy: Any, clips: Any) -> None:
+    policy = new_policy()
+    policy.cache = FeatureCache(tmp_path)
+    loads: list[int] = []
+
+    def load(index: int) -> Any:
+        loads.append(index)
+        return clips[index]
+
+    features = ClipFeatures(policy, len(clips), load, keep=2)
+    done: list[int] = []
+    features.prepare(4, done.append)
+    assert done == [4, 6] and loads == [0, 1, 2, 3, 4, 5] and len(features.recent) == 2
+    first = [features[i] for i in range(6)]
+    assert loads == [0, 1, 2, 3, 4, 5], "neither pictures nor encoders are needed again"
+    policy.model.train()
+    policy.cache.clear()
+    again = [features[i] for i in range(6)]  # evicted: read and encoded again, alone this time
+    assert len(loads) > 6 and policy.model.training
+    for a, b in zip(first, again, strict=True):
+        torch.testing.assert_close(a.vision.float(), b.vision.float(), atol=1e-2, rtol=1e-2)
+    assert features[-1] is features[5]
+    with pytest.raises(IndexError):
+        features[6]
+    with pytest.raises(ValueError, match="needs a policy with a cache"):
+        ClipFeatures(new_policy(), 1, load)

@@ -31,7 +31,7 @@ BASE = RFTConfig(
     max_new_tokens={"digits": 3},
     optim=OptimConfig(lr=3e-3, weight_decay=0.0, schedule="constant", warmup=0.1),
     save_every=1,
-    log_samples_every=1,
+    log_rollouts_every=1,
 )
 
 
@@ -78,7 +78,7 @@ def test_resume_equals_no_stop(
     train_rft(resumed, TASKS, digits, settings, tmp_path / "cut", console)
     assert same_weights(weights_of(resumed), weights_of(whole))
     assert not same_weights(weights_of(resumed), weights_of(new_speaker()))
-    wall_clock = {"time", "seconds", "rollout_seconds"}
+    wall_clock = {"time", "seconds", "rollout_seconds", "watch_seconds"}
     logs = [
         [
             {k: v for k, v in line.items() if k not in wall_clock}
@@ -87,8 +87,8 @@ def test_resume_equals_no_stop(
         for run in ("whole", "cut")
     ]
     assert logs[0] == logs[1] and [line["step"] for line in logs[0]] == [1, 2, 3, 4]
-    texts = [(tmp_path / run / "samples.jsonl").read_text() for run in ("whole", "cut")]
-    assert texts[0] == texts[1] and texts[0].count("\n") == 4
+    texts = [(tmp_path / run / "rollouts.jsonl").read_text() for run in ("whole", "cut")]
+    assert texts[0] == texts[1] and texts[0].count("\n") == 8, "two groups a step, no step twice"
 
 
 # ------------------------------------------------- settings that change the cost, not the result
@@ -275,10 +275,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     console: Console,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def poisoned(engine: Engine, *_: object) -> tuple[dict[str, float], int]:
-        return {"loss": float("nan")}, 0
-
-    monkeypatch.setattr("rft3d.training.grpo.update_policy", poisoned)
+    backward = Engine.backward
+    monkeypatch.setattr(Engine, "backward", lambda engine, loss: backward(engine, loss * float("inf")))
     with pytest.raises(FloatingPointError, match="step 0"):
         train_rft(new_speaker(), TASKS, digits, BASE, tmp_path, console)
     assert not (tmp_path / "checkpoints").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 from collections.abc import Callable
@@ -68,7 +69,7 @@ def test_a_miniature_recipe_end_to_end(
 ) -> None:
     encoded: list[int] = []
     encode = SpatialQwen.encode
-    monkeypatch.setattr(SpatialQwen, "encode", lambda self, x: encoded.append(len(x)) or encode(self, x))
+    monkeypatch.setattr(SpatialQwen, "encode", lambda self, *a: encoded.append(len(a[0])) or encode(self, *a))
     run_recipe(here / "mini.py", ["--stages.0.steps", "3", "--seed", "5"])
     out = here / "run"
     assert sum(encoded) == 2, "each of the two clips goes through the encoders once"
@@ -202,3 +203,37 @@ def test_every_recipe_loads_and_says_how_to_run_it(path: Path) -> None:
     text = module.__doc__ or ""
     assert f"rft3d train recipes/{path.name}" in text
     assert all(word in text for word in ("Hardware:", "Time:", "Expected:"))
+
+
+def test_missing_pictures_name_sample_and_file_before_there_is_a_run(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = list(read_samples(here / "data" / "samples.spatial.jsonl"))
+    lost = dataclasses.replace(samples[1], frames=("frames/lost.png", *samples[1].frames[1:]))
+    write_samples(here / "data" / "lost.jsonl", [samples[0], lost])
+    monkeypatch.setattr(SpatialQwen, "encode", lambda *_: pytest.fail("nothing may be encoded"))
+    line = one_line(here, capsys, "--samples.spatial", str(here / "data" / "lost.jsonl"))
+    assert "1 pictures are missing" in line and repr(lost.id) in line and "frames/lost.png" in line
+
+
+def test_held_out_and_cache_through_a_recipe(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    encode = SpatialQwen.encode
+    monkeypatch.setattr(SpatialQwen, "encode", lambda self, *a: encoded.append(len(a[0])) or encode(self, *a))
+    source = (here / "mini.py").read_text()
+    held = 'model=HERE / "start",\n        held_out={"spatial": data / "samples.spatial.jsonl"},'
+    (here / "mini.py").write_text(source.replace('model=HERE / "start",', held))
+    options = ["--cache.folder", str(here / "cache"), "--cache.clips-in-memory", "1"]
+    select = ["--stages.0.select.metric", "held_out/spatial/reward"]
+    run_recipe(here / "mini.py", [*options, *select])
+    assert sum(encoded) == 2, "training and held-out samples share their clips"
+    stages = here / "run/stages"
+    log = [json.loads(line) for line in (stages / "1-rft/metrics.jsonl").read_text().splitlines()]
+    assert all("held_out/spatial/reward" in line for line in log)
+    assert list((stages / "0-sft/best").glob("step-*/best.json"))
+    encoded.clear()
+    run_recipe(here / "mini.py", [*options, *select, "--out", str(here / "again")])
+    assert not encoded, "another run finds everything in the cache"
+    for name in ("0-sft", "1-rft"):
+        a, b = load_policy(here / "run/models" / name), load_policy(here / "again/models" / name)
+        assert same_weights(weights_of(a), weights_of(b))

@@ -24,6 +24,7 @@ class Args:
 def main(args: Args, overrides: list[str]) -> None:
     if not args.recipe.is_file():
         raise FileNotFoundError(f"no recipe at {args.recipe}; recipes/ holds the ready ones")
+    from rft3d.report.overlay import paint_answer
     from rft3d.training.recipes import run_recipe
 
-    run_recipe(args.recipe, overrides)
+    run_recipe(args.recipe, overrides, paint_answer)

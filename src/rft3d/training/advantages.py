@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Scale = Literal["group", "none"]
+Scale = Literal["group", "task", "none"]
 
 
 def group_advantages(
@@ -22,7 +22,8 @@ def group_advantages(
 
     Args:
         rewards: one total per completion of one prompt; must be finite.
-        scale: ``"group"`` divides by the group's standard deviation, ``"none"`` does not.
+        scale: ``"group"`` divides by the group's standard deviation; ``"none"`` does not, nor does
+            ``"task"``, which needs the other groups (:func:`task_scaled`).
         eps: added to the standard deviation (1e-4 in TRL; not given in the 3D-RFT paper).
         unbiased: divide by G - 1 in the standard deviation, as TRL does.
 
@@ -36,7 +37,7 @@ def group_advantages(
     # Equal rewards can leave rounding dust that the division would blow up to full-size advantages.
     if np.ptp(values) < 1e-12:
         return np.zeros_like(values)
-    if scale == "none" or values.size == 1:
+    if scale != "group" or values.size == 1:
         return centred
     return centred / (values.std(ddof=1 if unbiased else 0) + eps)
 
@@ -57,3 +58,17 @@ def per_token(
             raise ValueError(f"token_credit[{i}] has {len(credit)} values for {length} tokens")
         out += [advantage + (0.0 if credit is None else credit[t]) for t in range(length)]
     return np.asarray(out, dtype=np.float64)
+
+
+def task_scaled(
+    rewards: Sequence[Sequence[float]], eps: float = 1e-4, unbiased: bool = True
+) -> list[NDArray[np.float64]]:
+    """Advantages of all groups of a task: centred in the group, divided by the spread of the whole task.
+
+    ``scale_rewards="batch"`` of TRL, for one task at a time: in a mixture, a task whose rewards differ
+    little is not drowned by one whose rewards differ a lot, and inside a task a group that agrees more
+    than others keeps a smaller advantage (Liu et al., arXiv 2508.08221).
+    """
+    every = np.concatenate([np.asarray(group, dtype=np.float64) for group in rewards])
+    spread = every.std(ddof=1 if unbiased else 0) if every.size > 1 else 0.0
+    return [group_advantages(group, "none") / (spread + eps) for group in rewards]

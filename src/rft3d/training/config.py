@@ -37,6 +37,52 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class MemoryConfig:
+    """What bounds the peak memory of a step. None of it changes the gradient, only the time it takes."""
+
+    logit_chunk: int = 0
+    """Scored tokens whose logits exist together; 0: as many as fit into 256 MiB."""
+    prefill: int = 0
+    """Prompts that are prefilled together when sampling; 0: all of a step."""
+    gradient_checkpointing: bool = False
+    """Keep only the layers' inputs and run each layer again in the backward pass."""
+    two_phase: int = 0
+    """Completions of a group that run forward and backward together, behind a prompt that runs once (0:
+    all, in one pass). For RFT with very long completions; one process, no gradient checkpointing."""
+
+    def __post_init__(self) -> None:
+        for name in ("logit_chunk", "prefill", "two_phase"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"memory.{name} must be 0 or more, got {getattr(self, name)}")
+        if self.two_phase and self.gradient_checkpointing:
+            raise ValueError(
+                "memory.two_phase needs keys and values that gradient checkpointing throws away; choose one"
+            )
+
+
+@dataclass(frozen=True)
+class LoRAConfig:
+    """Low-rank adapters on the language model's matrices instead of training them (peft)."""
+
+    rank: int = 0
+    """0: no adapters, everything but the encoders trains."""
+    alpha: int = 16
+    """The adapters' product is scaled by alpha / rank."""
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    merger: bool = False
+    """Train the geometry merger too, in full. A KL term then needs a copy of the policy as its reference."""
+
+
+@dataclass(frozen=True)
+class SelectConfig:
+    """Hand on the best weights of a stage instead of the last."""
+
+    metric: str = ""
+    """What decides, e.g. ``held_out/detection/f1`` (a name in metrics.jsonl); empty: the last weights."""
+    mode: Literal["max", "min"] = "max"
+
+
+@dataclass(frozen=True)
 class SFTConfig:
     """Supervised fine-tuning on gold answers."""
 
@@ -57,6 +103,15 @@ class SFTConfig:
     scene_share: Mapping[str, float] = field(default_factory=dict)
     """Share of a step's scenes that a task uses (1 where absent): running the frames is what costs, so
     a task with short answers asks more questions about fewer scenes."""
+    micro_scenes: int = 0
+    """Scenes of a task in one forward and backward (0: all); bounds memory, does not change the gradient."""
+    memory: MemoryConfig = MemoryConfig()
+    lora: LoRAConfig = LoRAConfig()
+    select: SelectConfig = SelectConfig()
+    max_new_tokens: Mapping[str, int] = field(
+        default_factory=lambda: {"detection": 160, "grounding": 40, "spatial": 12}
+    )
+    """Longest answers to held-out samples."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +133,8 @@ class RFTConfig:
     loss: LossKind = "token"
     """The paper's: one over a group's total tokens."""
     scale: Scale = "group"
+    """What advantages are divided by: the spread of the group's rewards, of all the task's rewards in the
+    step (so that tasks with wide and narrow rewards weigh alike), or nothing."""
     advantage_eps: float = 1e-4
     task_weights: Mapping[str, float] = field(default_factory=dict)
     """Factor on a task's loss; 1 where absent."""
@@ -87,14 +144,27 @@ class RFTConfig:
     epsilon_high: float | None = None
     beta: float = 0.0
     """Weight of the k3 KL to the SFT policy. The paper uses one for perception; its value is not given."""
+    kl_bias_correction: bool = False
+    """Multiply the KL estimate by the importance ratio, as TRL does by default since 1.16."""
     updates_per_rollout: int = 1
     """Optimizer steps on one rollout; above 1, log-probabilities of the sampling policy are kept."""
     micro_groups: int = 8
     """Groups in one forward and backward; bounds memory, does not change the gradient."""
     skip_zero_advantage: bool = True
     """Leave groups without any advantage out of the update (only when ``beta`` is 0)."""
+    dynamic_sampling: int = 0
+    """Rounds of further prompts for groups whose completions all earned the same (DAPO); 0: none."""
+    sampler: str = "own"
+    """Who samples; ``vllm`` is a name that says why it is not supported."""
+    memory: MemoryConfig = MemoryConfig()
+    lora: LoRAConfig = LoRAConfig()
+    select: SelectConfig = SelectConfig()
     optim: OptimConfig = OptimConfig(name="adamw", lr=1e-4, weight_decay=0.0, schedule="constant", warmup=0.1)
     seed: int = 0
     save_every: int = 20
-    log_samples_every: int = 5
-    """Steps between samples of raw text in ``samples.jsonl``."""
+    log_rollouts_every: int = 5
+    """Steps between groups that are written to ``rollouts.jsonl`` for the reward inspector; 0: none."""
+    rollouts_per_task: int = 2
+    """Groups of each task that are written at such a step."""
+    rollouts_mb: float = 64.0
+    """Bound on the size of ``rollouts.jsonl``; long texts are cut to keep it."""

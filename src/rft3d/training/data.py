@@ -23,7 +23,8 @@ class Item:
     """One tokenized sample: where it belongs, its prompt and its gold answer.
 
     ``split`` is the length of the part of the prompt that all samples of the same layout share in a
-    scene: everything up to the last frame.
+    scene: everything up to the last frame. ``draw`` counts how often the sample was drawn before in the
+    same step: without it, both draws would sample the same completions.
     """
 
     scene: int
@@ -31,6 +32,12 @@ class Item:
     prompt: Row
     answer: tuple[int, ...]
     split: int
+    draw: int = 0
+
+    @property
+    def key(self) -> str:
+        """Names this draw in a step; with the step's seed it fixes the random numbers."""
+        return f"{self.sample.id}#{self.draw}" if self.draw else self.sample.id
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import os
-import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,19 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from rft3d.models.policy import Policy
-from rft3d.training.config import OptimConfig
+from rft3d.training.checkpoints import name_of, newest_whole, publish, writing
+from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig
+from rft3d.training.distributed import (
+    SHARDED,
+    Ranks,
+    load_sharded,
+    save_sharded,
+    shard,
+    wants_sharding,
+    whole_model,
+)
+from rft3d.training.lora import add_lora
+from rft3d.training.stopping import require_finite
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -25,17 +35,24 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def build_optimizers(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, or Muon on the layers' 2-D matrices beside AdamW on everything else.
+    """AdamW, or Muon on the layers' 2-D matrices beside AdamW on everything else (adapters too).
 
     Weight decay leaves vectors (norms, biases) alone. Base learning rates are the peaks; the schedule
     scales them.
     """
-    params = trainable_parameters(model)
-    matrices = {
-        n: p
-        for n, p in params.items()
-        if p.ndim == 2 and (".layers." in n or n.startswith("geometry_merger."))
-    }
+    return optimizers_of(trainable_parameters(model), config, _is_inner_matrix)
+
+
+def _is_inner_matrix(name: str) -> bool:
+    inner = ".layers." in name or name.startswith("geometry_merger.")
+    return inner and ".lora_" not in name
+
+
+def optimizers_of(
+    params: Mapping[str, nn.Parameter], config: OptimConfig, for_muon: Callable[[str], bool]
+) -> list[torch.optim.Optimizer]:
+    """Optimizers of ``params``; with Muon, it takes the matrices whose names ``for_muon`` accepts."""
+    matrices = {n: p for n, p in params.items() if p.ndim == 2 and for_muon(n)}
     chosen = matrices if config.name == "muon" else {}
     rest = {n: p for n, p in params.items() if n not in chosen}
     groups = [
@@ -56,14 +73,9 @@ def build_optimizers(model: nn.Module, config: OptimConfig) -> list[torch.optim.
                 adjust_lr_fn="original",
             )
         )
-    return with_peaks(optimizers)
-
-
-def with_peaks(optimizers: list[torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:
-    """Remember the learning rates as peaks, which :func:`step_all` scales."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
+            group["peak_lr"] = group["lr"]  # what step_all scales
     return optimizers
 
 
@@ -123,20 +135,37 @@ def _accelerator(tracking: Tracking | None) -> Accelerator:
 class Engine:
     """A model with its optimizers under ``accelerate``.
 
-    ``network`` is the wrapped model (call this one); ``policy.model`` the bare one inside.
+    ``network`` is the wrapped model (call this one); ``policy.model`` the bare one inside. ``ranks`` says
+    which share of the work is this process's.
     """
 
     policy: Policy
     config: OptimConfig
     steps: int
     tracking: Tracking | None = None
+    lora: LoRAConfig = LoRAConfig()
+    memory: MemoryConfig = MemoryConfig()
+    seed: int = 0
 
     def __post_init__(self) -> None:
         self.accelerator = _accelerator(self.tracking)
+        self.updates = 0  # taken by this process
         self.policy.model.freeze_encoders()
-        optimizers = build_optimizers(self.policy.model, self.config)
-        prepared = self.accelerator.prepare(self.policy.model, *optimizers)
-        self.network, self.optimizers = prepared[0], list(prepared[1:])
+        if self.lora.rank:
+            if wants_sharding():
+                raise ValueError("lora.rank > 0 is not supported with FSDP2; use DDP, or train all weights")
+            add_lora(self.policy.model, self.lora, self.seed)
+        if self.memory.gradient_checkpointing:
+            self.policy.model.activation_checkpointing_enable({"use_reentrant": False})
+        self.ranks = Ranks(self.accelerator.process_index, self.accelerator.num_processes)
+        self.sharded = wants_sharding()
+        if self.sharded:  # by ourselves, so that one path serves GPUs and the CPU tests
+            self.network = shard(self.policy.model, self.accelerator.device, self.accelerator.mixed_precision)
+            self.optimizers = build_optimizers(self.policy.model, self.config)
+        else:
+            optimizers = build_optimizers(self.policy.model, self.config)
+            prepared = self.accelerator.prepare(self.policy.model, *optimizers)
+            self.network, self.optimizers = prepared[0], list(prepared[1:])
         self.parameters = list(trainable_parameters(self.policy.model).values())
 
     def track(self, values: dict[str, float], step: int) -> None:
@@ -145,48 +174,94 @@ class Engine:
             self.accelerator.log(values, step=step)
 
     def finish(self) -> None:
-        """Flush and close the trackers."""
+        """Flush and close the trackers; a sharded model becomes a plain one again (``policy.model``)."""
         if self.tracking is not None:
             self.accelerator.end_training()
+        if self.memory.gradient_checkpointing:
+            self.policy.model.activation_checkpointing_disable()
+        self.policy.model = whole_model(self.policy.model)
+
+    @contextmanager
+    def accumulating(self, last: bool) -> Iterator[None]:
+        """Around one forward and backward of a step: under DDP only the last one exchanges gradients."""
+        if last or self.sharded or self.ranks.world == 1:  # FSDP2 without exchange would hold whole gradients
+            yield
+        else:
+            with self.accelerator.no_sync(self.network):
+                yield
 
     def backward(self, loss: Tensor) -> None:
-        self.accelerator.backward(loss)
+        """Backward of this rank's share of a loss whose weights count all ranks (gradients are averaged)."""
+        self.accelerator.backward(loss * self.ranks.world if self.ranks.world > 1 else loss)
 
     def step(self, step: int) -> float:
-        """Clip, update, reset; returns the gradient norm before clipping."""
+        """Clip, update, reset; returns the gradient norm before clipping.
+
+        Raises:
+            NonFiniteError: the norm is NaN or infinite (on all ranks alike); nothing was updated.
+        """
         limit = self.config.max_grad_norm or math.inf
-        norm = self.accelerator.clip_grad_norm_(self.parameters, limit)
+        clipped = self.accelerator.clip_grad_norm_(self.parameters, limit)
+        norm = float(getattr(clipped, "full_tensor", lambda: clipped)()) if clipped is not None else 0.0
+        require_finite(step, {"grad_norm": norm})
         step_all(self.optimizers, lr_scale(self.config, step, self.steps))
-        return float(norm) if norm is not None else 0.0
+        self.updates += 1
+        return norm
 
     def save(self, folder: Path, step: int) -> None:
-        """Checkpoint after ``step`` finished steps; it appears complete or not at all, older ones go."""
-        final = folder / f"step-{step:06d}"
-        staging = folder / f"step-{step:06d}.tmp"
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
+        """Checkpoint after ``step`` finished steps; it appears complete or not at all.
+
+        Raises:
+            CheckpointError: it could not be written; older ones are as they were.
+        """
+        main = self.accelerator.is_main_process
         # it would warn of the tied embeddings at every save; that they come back is tested
         logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
-        self.accelerator.save_state(str(staging))
-        (staging / "progress.json").write_text(json.dumps({"step": step, "steps": self.steps}))
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(staging, final)
-        for other in folder.glob("step-*"):  # also what an interrupted save left behind
-            if other != final:
-                shutil.rmtree(other)
+        staged = writing(folder, step) if main else nullcontext(folder / f"{name_of(step)}.tmp")
+        with staged as staging:
+            self.ranks.barrier()
+            if self.sharded:
+                save_sharded(staging, self.policy.model, self.optimizers)
+            else:
+                self.accelerator.save_state(str(staging))
+            self.ranks.barrier()  # every rank has written its part
+            if main:
+                publish(staging, step, self.steps)
 
-    def resume(self, folder: Path) -> int:
-        """Load the newest complete checkpoint; returns its step, 0 when there is none."""
-        found = sorted(
-            p for p in folder.glob("step-*") if (p / "progress.json").is_file() and p.suffix != ".tmp"
-        )
-        if not found:
+    def resume(self, folder: Path, say: Callable[[str], None] = print) -> int:
+        """Load the newest undamaged checkpoint; returns its step, 0 when there is none.
+
+        ``say`` gets a line for every damaged one that is passed over.
+
+        Raises:
+            ValueError: all checkpoints are damaged, or from a run of another length or launch.
+        """
+        found = newest_whole(folder, say)
+        if found is None:
             return 0
-        progress = json.loads((found[-1] / "progress.json").read_text())
-        if progress["steps"] != self.steps:
+        if found.steps != self.steps:
             raise ValueError(
-                f"{found[-1]} is from a run of {progress['steps']} steps, this one has {self.steps}; "
+                f"{found.path} is from a run of {found.steps} steps, this one has {self.steps}; "
                 "the schedule would differ. Use another run folder"
             )
-        self.accelerator.load_state(str(found[-1]))
-        return int(progress["step"])
+        if (found.path / SHARDED).is_dir() != self.sharded:
+            raise ValueError(
+                f"{found.path} was saved {'without' if self.sharded else 'with'} FSDP2; "
+                "resume with the launch options of the first start"
+            )
+        if self.sharded:
+            load_sharded(found.path, self.policy.model, self.optimizers)
+        else:
+            self.accelerator.load_state(str(found.path))
+        return found.step
+
+
+def trained_weights(engine: Engine) -> dict[str, Tensor]:
+    """The trained parameters by name, whole on every rank (all ranks must call it)."""
+    names = trainable_parameters(engine.policy.model)
+    if not engine.sharded:
+        return {name: p.detach() for name, p in names.items()}
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    state = get_model_state_dict(engine.policy.model, options=StateDictOptions(full_state_dict=True))
+    return {name: tensor for name, tensor in state.items() if name in names}  # pyright: ignore[reportReturnType]

@@ -66,6 +66,7 @@ def policy_loss(
     beta: float = 0.0,
     epsilon: float = 0.2,
     epsilon_high: float | None = None,
+    kl_bias_correction: bool = False,
 ) -> PolicyLoss:
     """Clipped surrogate (PPO) with an optional KL term; all inputs ``(N,)``, one entry per token.
 
@@ -77,6 +78,8 @@ def policy_loss(
         ref_logps: of the reference policy; needed when ``beta > 0``.
         beta: weight of the KL term.
         epsilon, epsilon_high: clip range ``[1 - epsilon, 1 + epsilon_high]`` (equal by default).
+        kl_bias_correction: multiply the KL estimate by the ratio, with its gradient (DeepSeek-V3.2, arXiv
+            2512.02556; TRL's default since 1.16). Without it k3's gradient is not that of the KL.
     """
     ratio = (logps - old_logps).exp()
     high = epsilon if epsilon_high is None else epsilon_high
@@ -85,7 +88,7 @@ def policy_loss(
     per_token = -surrogate
     kl = torch.zeros_like(logps)
     if ref_logps is not None:
-        kl = kl_k3(logps, ref_logps)
+        kl = kl_k3(logps, ref_logps) * (ratio if kl_bias_correction else 1.0)
         per_token = per_token + beta * kl
     elif beta > 0:
         raise ValueError(f"beta={beta} needs ref_logps")

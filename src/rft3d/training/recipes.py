@@ -16,25 +16,39 @@ import contextlib
 import dataclasses
 import importlib.util
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
+from typing import Any, Literal
 
 from rft3d.models import Policy, load_policy
-from rft3d.models.fusion import FrozenFeatures
-from rft3d.scenes.sources import load_frame_ref
-from rft3d.tasks import TASKS, Sample, Task, read_samples
+from rft3d.models.feature_cache import FeatureCache, Format
+from rft3d.tasks import TASKS, Task
+from rft3d.training.clips import Clips, check_clips, encode_clips, read_clips
 from rft3d.training.config import RFTConfig, SFTConfig
-from rft3d.training.data import checked_gold, tokenize
+from rft3d.training.data import Corpus, tokenize
+from rft3d.training.features import ClipFeatures
 from rft3d.training.grpo import train_rft
-from rft3d.training.runs import Run, track
+from rft3d.training.plan import Plan
+from rft3d.training.rollout_log import PaintAnswer, Painter
+from rft3d.training.runs import Run
+from rft3d.training.selection import HeldOut
 from rft3d.training.sft import train_sft
 
-CLIPS_AT_ONCE = 16
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """Frozen features on disk, shared by stages and runs (``rft3d cache`` shows and clears them)."""
+
+    folder: Path | None = None
+    """None: features stay in memory, all of them."""
+    dtype: Format = "bfloat16"
+    """Number format; a value beyond its range stops the run."""
+    limit_gb: float = 0.0
+    """Least recently used clips go when more gigabytes (1e9 bytes) are stored; 0: no limit."""
+    clips_in_memory: int = 512
+    """Clips whose features stay in memory as well."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +69,30 @@ class Recipe:
     """Added to the seed of every stage."""
     trackers: tuple[str, ...] = ()
     """Trackers beside metrics.jsonl: tensorboard, wandb, trackio ... (their packages must be installed)."""
+    held_out: Mapping[str, Path] = field(default_factory=dict)
+    """Samples files that are not trained on: measured while a stage runs, for ``stages.N.select``."""
+    held_out_every: int = 5
+    """Steps between measurements on them."""
+    cache: CacheConfig = CacheConfig()
+    trained_dtype: Literal["stored", "float32"] = "stored"
+    """Number format of the trained weights. Public weights are stored in bf16, in which steps of a small
+    learning rate are rounded away: train them in float32 (under bf16 autocast). Frozen ones stay as stored."""
+    plan: Plan = Plan()
+    """What ``rft3d estimate`` needs beside this; changes nothing of a run."""
 
 
-def run_recipe(path: Path, overrides: list[str]) -> None:
+def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = None) -> None:
     """Run the recipe in file ``path`` with command-line ``overrides``; resumes what is there already.
 
     Raises:
         ValueError: a recipe without ``config() -> Recipe``, an unknown override, a recipe that asks for
-            tasks it has no samples of, samples whose gold answer earns no format mark, or a run folder
-            with other settings.
+            tasks it has no samples of, samples whose gold answer earns no format mark or whose pictures
+            are missing, or a run folder with other settings.
         FileNotFoundError: no policy at ``model``, or no samples file.
     """
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
+        # its wrapped backward takes an optimizer step of its own, ours would take a second one
+        raise ValueError("DeepSpeed is not supported; launch with recipes/accelerate/fsdp2_8gpu.yaml instead")
     recipe = apply_overrides(load_recipe(path), overrides)
     tasks_needed = check_recipe(recipe, path)
     if recipe.model is None:
@@ -74,31 +101,93 @@ def run_recipe(path: Path, overrides: list[str]) -> None:
         )
     clips = read_clips(recipe.samples, tasks_needed)
     policy = load_policy(recipe.model)
+    if recipe.trained_dtype == "float32":
+        _widen(policy)
     tasks = {name: _task(name, recipe, policy) for name in tasks_needed}
-    for name, rows in clips.samples.items():  # before anything expensive, and before there is a run folder
-        for sample in chain.from_iterable(rows):
-            checked_gold(tasks[name], sample)
-    settings = dataclasses.asdict(recipe)
-    del settings["out"], settings["trackers"]  # a moved or otherwise watched run is still the same run
-    run = Run(recipe.out, settings)
-    corpus = tokenize(policy, tasks, clips.samples, encode_clips(policy, clips, run.console))
+    judged = read_clips(recipe.held_out, tuple(recipe.held_out)) if recipe.held_out else None
+    for each in (clips, judged):  # before anything expensive, and before there is a run folder
+        if each is not None:
+            check_clips(each, tasks)
+    run = Run(recipe.out, _identity(recipe))
+    if recipe.cache.folder is not None:
+        policy.cache = FeatureCache(recipe.cache.folder, recipe.cache.dtype, int(recipe.cache.limit_gb * 1e9))
+    features = encode_clips(policy, clips, run.console, recipe.cache.clips_in_memory)
+    corpus = tokenize(policy, tasks, clips.samples, features)
+    held_corpus = None
+    if judged is not None:
+        own = {name: tasks[name] for name in judged.samples}
+        held_corpus = tokenize(policy, own, judged.samples, encode_clips(policy, judged, run.console))
     for index, stage in enumerate(recipe.stages):
         name = f"{index}-{'sft' if isinstance(stage, SFTConfig) else 'rft'}"
         saved = recipe.out / "models" / name
         if run.done(name):
-            policy = load_policy(saved)
+            policy = _hand_over(policy, load_policy(saved), corpus, held_corpus)
             continue
         config = dataclasses.replace(stage, seed=stage.seed + recipe.seed)
         where, watch = run.stage(name), recipe.trackers
+        held = _held_out(held_corpus, tasks, recipe, config)
         with run.timed(name) as facts:
             if isinstance(config, SFTConfig):
-                facts["tokens"] = train_sft(policy, corpus, config, where, run.console, name, trackers=watch)
+                facts["tokens"] = train_sft(
+                    policy, corpus, config, where, run.console, name, trackers=watch, held_out=held
+                )
             else:
                 facts["tokens"] = train_rft(
-                    policy, tasks, corpus, config, where, run.console, name, trackers=watch
+                    policy,
+                    tasks,
+                    corpus,
+                    config,
+                    where,
+                    run.console,
+                    name,
+                    trackers=watch,
+                    paint=_painter(paint, clips, tasks),
+                    held_out=held,
                 )
             policy.save(saved)
         print(f"{name}: {saved}")
+
+
+def _painter(paint: PaintAnswer | None, clips: Clips, tasks: Mapping[str, Task]) -> Painter | None:
+    """``paint`` for the items of a corpus made of ``clips``."""
+    if paint is None:
+        return None
+    return lambda item, text: paint(item.sample, tasks[item.sample.task], clips.load(item.scene), text)
+
+
+def _hand_over(before: Policy, after: Policy, *corpora: Corpus | None) -> Policy:
+    """``after`` instead of ``before``: other weights behind the same encoders, so features stay good."""
+    after.cache = before.cache
+    for corpus in corpora:
+        if corpus is not None and isinstance(corpus.features, ClipFeatures):
+            corpus.features.policy = after
+    return after
+
+
+def _widen(policy: Policy) -> None:
+    """Trained weights to float32, in place; tied ones stay tied."""
+    policy.model.freeze_encoders()
+    for parameter in policy.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def _identity(recipe: Recipe) -> dict[str, Any]:
+    """The settings that make a run the same run: not where it is, who watches, how features are kept."""
+    settings = dataclasses.asdict(recipe)
+    del settings["out"], settings["trackers"], settings["plan"]
+    settings["cache"] = recipe.cache.dtype if recipe.cache.folder is not None else None
+    return settings
+
+
+def _held_out(
+    corpus: Corpus | None, tasks: Mapping[str, Task], recipe: Recipe, stage: SFTConfig | RFTConfig
+) -> HeldOut | None:
+    """What ``stage`` is measured on: the held-out samples of the recipe, with the stage's own limits."""
+    if corpus is None:
+        return None
+    own = {name: tasks[name] for name in recipe.held_out}
+    return HeldOut(corpus, own, stage.max_new_tokens, recipe.held_out_every)
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -143,7 +232,7 @@ def apply_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
 
 def check_recipe(recipe: Recipe, path: Path) -> tuple[str, ...]:
     """The tasks of ``recipe``; ValueError when it names unknown ones or trains on tasks without samples."""
-    for name in (*recipe.samples, *recipe.tasks):
+    for name in (*recipe.samples, *recipe.tasks, *recipe.held_out):
         if name not in TASKS:
             raise ValueError(f"{path}: task {name!r} is none of {', '.join(TASKS)}")
     for index, stage in enumerate(recipe.stages):
@@ -159,53 +248,18 @@ def check_recipe(recipe: Recipe, path: Path) -> tuple[str, ...]:
                 f"{path}: stage {index} trains on {', '.join(lacking)} but the recipe names no samples "
                 "file for it; add one to 'samples' or set its count to 0"
             )
+        if stage.select.metric and not recipe.held_out:
+            raise ValueError(
+                f"{path}: stage {index} selects by {stage.select.metric!r}, but there are no held_out files"
+            )
+        unlimited = [name for name in recipe.held_out if name not in stage.max_new_tokens]
+        if unlimited:
+            raise ValueError(
+                f"{path}: stage {index} has no max_new_tokens for held-out {', '.join(unlimited)}"
+            )
         if isinstance(stage, RFTConfig) and (short := [n for n in wanted if n not in stage.max_new_tokens]):
             raise ValueError(f"{path}: stage {index} has no max_new_tokens for {', '.join(short)}")
-    return tuple(name for name in TASKS if name in recipe.samples)
-
-
-@dataclass(frozen=True)
-class Clips:
-    """Samples by the frames they show.
-
-    Attributes:
-        frames: for each clip the folder that its references are relative to, and the references.
-        samples: ``samples[task][clip]``.
-    """
-
-    frames: Sequence[tuple[Path, tuple[str, ...]]]
-    samples: Mapping[str, Sequence[Sequence[Sample]]]
-
-
-def read_clips(files: Mapping[str, Path], tasks: Sequence[str]) -> Clips:
-    """The samples of ``tasks``; samples with the same frames share a clip, whatever their task."""
-    clips: dict[tuple[Path, tuple[str, ...]], int] = {}
-    placed: dict[str, list[tuple[int, Sample]]] = {}
-    for name in tasks:
-        folder = Path(files[name]).resolve().parent
-        rows = placed[name] = []
-        for sample in read_samples(files[name]):
-            if sample.task != name:
-                raise ValueError(
-                    f"{files[name]}: sample {sample.id!r} is of task {sample.task!r}, not {name!r}"
-                )
-            rows.append((clips.setdefault((folder, sample.frames), len(clips)), sample))
-        if not rows:
-            raise ValueError(f"{files[name]} holds no samples; one JSON object a line is needed")
-    by_clip: dict[str, list[list[Sample]]] = {name: [[] for _ in clips] for name in tasks}
-    for name, rows in placed.items():
-        for clip, sample in rows:
-            by_clip[name][clip].append(sample)
-    return Clips(list(clips), by_clip)
-
-
-def encode_clips(policy: Policy, clips: Clips, console: Console) -> list[FrozenFeatures]:
-    """The frozen features of every clip, each encoded once; all of them stay in memory."""
-    features: list[FrozenFeatures] = []
-    chunks = [clips.frames[at : at + CLIPS_AT_ONCE] for at in range(0, len(clips.frames), CLIPS_AT_ONCE)]
-    for chunk in track(console, "features", chunks, len(chunks)):
-        features += policy.encode([[load_frame_ref(ref, folder) for ref in refs] for folder, refs in chunk])
-    return features
+    return tuple(name for name in TASKS if name in {*recipe.samples, *recipe.held_out})
 
 
 def _task(name: str, recipe: Recipe, policy: Policy) -> Task:

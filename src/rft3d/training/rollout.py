@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,11 @@ from rft3d.models.generate import Completion, Sampling
 from rft3d.models.policy import Policy
 from rft3d.rewards.types import Score
 from rft3d.tasks.types import Task
-from rft3d.training.advantages import group_advantages, per_token
+from rft3d.training.advantages import group_advantages, per_token, task_scaled
 from rft3d.training.config import RFTConfig
 from rft3d.training.credit import object_credit
-from rft3d.training.data import Corpus, Item, draw
+from rft3d.training.data import Corpus, Item, draw, permutation
+from rft3d.training.samplers import sampler
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,43 @@ def step_prompts(corpus: Corpus, config: RFTConfig, step: int) -> dict[str, list
             items = corpus.items(task)
             pairs = draw(config.seed * 97 + index, step, count, len(items))
             chosen[task] = [items[i] for _, i in pairs]
-    return chosen
+    return numbered(chosen, Counter())
+
+
+def numbered(prompts: Mapping[str, Sequence[Item]], seen: Counter[str]) -> dict[str, list[Item]]:
+    """``prompts`` with each item's ``draw`` counted; ``seen`` counts samples by id, and is updated."""
+    out: dict[str, list[Item]] = {}
+    for task, items in prompts.items():
+        out[task] = []
+        for item in items:
+            out[task].append(replace(item, draw=seen[item.sample.id]))
+            seen[item.sample.id] += 1
+    return out
+
+
+def refill_prompts(
+    corpus: Corpus,
+    config: RFTConfig,
+    step: int,
+    attempt: int,
+    missing: Mapping[str, int],
+    seen: Counter[str],
+) -> dict[str, list[Item]]:
+    """``missing[task]`` further prompts of ``step``; those not seen in it first. Stateless like the first."""
+    chosen: dict[str, list[Item]] = {}
+    for index, task in enumerate(config.prompts_per_step):
+        count = missing.get(task, 0)
+        if count:
+            items = corpus.items(task)
+            order = permutation(config.seed * 97 + index + 1_000_003 * (attempt + 1), step, len(items))
+            by_use = sorted(order.tolist(), key=lambda i: seen[items[i].sample.id])  # stable
+            chosen[task] = [items[by_use[i % len(by_use)]] for i in range(count)]
+    return numbered(chosen, seen)
+
+
+def sampling_seed(config: RFTConfig, step: int) -> int:
+    """Seed of 0-based ``step``'s completions; with an item's key and a row it fixes the random numbers."""
+    return config.seed * 1_000_003 + step
 
 
 def rollout(
@@ -54,20 +92,45 @@ def rollout(
     config: RFTConfig,
     step: int,
 ) -> list[Group]:
-    """Sample ``group_size`` completions of every prompt, task by task (lengths differ), and score them."""
-    groups: list[Group] = []
-    for name, items in prompts.items():
-        sampling = Sampling(config.max_new_tokens[name], config.temperature, config.seed * 1_000_003 + step)
-        sampled = policy.sample(
-            [item.prompt for item in items],
-            [corpus.features[item.scene] for item in items],
-            [item.sample.id for item in items],
-            config.group_size,
-            sampling,
-        )
-        for item, completions in zip(items, sampled, strict=True):
-            groups.append(_score(policy, tasks[name], name, item, completions, config))
-    return groups
+    """Sample ``group_size`` completions of every prompt, all of them together, and score them."""
+    asked = [(name, item) for name, items in prompts.items() for item in items]
+    if not asked:
+        return []
+    sampling = Sampling(
+        temperature=config.temperature,
+        seed=sampling_seed(config, step),
+        limits=tuple(config.max_new_tokens[name] for name, _ in asked),
+        prefill=config.memory.prefill,
+    )
+    sampled = sampler(config.sampler, policy)(
+        policy,
+        [item.prompt for _, item in asked],
+        [corpus.features[item.scene] for _, item in asked],
+        [item.key for _, item in asked],
+        config.group_size,
+        sampling,
+    )
+    return [
+        _score(policy, tasks[name], name, item, completions, config)
+        for (name, item), completions in zip(asked, sampled, strict=True)
+    ]
+
+
+def scaled_by_task(groups: Sequence[Group], config: RFTConfig) -> list[Group]:
+    """The groups of all ranks with ``scale="task"`` applied; unchanged for the other scales."""
+    if config.scale != "task":
+        return list(groups)
+    out: dict[int, Group] = {}
+    for name in dict.fromkeys(g.task for g in groups):
+        mine = [(i, g) for i, g in enumerate(groups) if g.task == name]
+        totals = [[s.total for s in g.scores] for _, g in mine]
+        for (i, group), scaled in zip(mine, task_scaled(totals, config.advantage_eps), strict=True):
+            centred = group_advantages([s.total for s in group.scores], "none")
+            # what stands beside the completion's own advantage (credit per object) stays as it is
+            shifts = (scaled - centred).tolist()
+            rows = [row + shift for row, shift in zip(group.advantages, shifts, strict=True)]
+            out[i] = replace(group, advantages=rows)
+    return [out[i] for i in range(len(groups))]
 
 
 def _score(

@@ -3,18 +3,17 @@
 ::
 
     run/config.json  env.json  stages.json
-    run/stages/<stage>/metrics.jsonl  samples.jsonl  checkpoints/step-000100/  state.json
+    run/stages/<stage>/metrics.jsonl  stage.json  checkpoints/step-000100/  done.json
+    run/stages/<stage>/rollouts.jsonl  alarms.jsonl   (reinforcement stages)
     run/models/<name>/
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import platform
 import resource
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,40 +31,23 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rft3d import files
+from rft3d.training.distributed import is_main_process
+
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: a reader sees the old file or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1, default=_plain) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"cannot write {type(value).__name__} to JSON")
+    """:func:`rft3d.files.write_json` on the main process only; a stage's numbers may be NaN."""
+    if is_main_process():
+        files.write_json(path, value, allow_nan=True)
 
 
 def environment() -> dict[str, Any]:
     """Versions, commit and machine facts that a number depends on."""
     from importlib.metadata import version
 
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=Path(__file__).parent,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = None
     packages = ("torch", "transformers", "accelerate", "numpy")
     return {
-        "commit": commit,
+        "commit": files.source_commit(),
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
         "machine": platform.machine(),
@@ -107,7 +89,7 @@ class Run:
     def __post_init__(self) -> None:
         self.root = Path(self.root)
         file = self.root / "config.json"
-        wanted = json.loads(json.dumps(self.config, default=_plain))
+        wanted = json.loads(json.dumps(self.config, default=files.plain))
         if file.is_file():
             found = json.loads(file.read_text(encoding="utf-8"))
             if found != wanted:
@@ -149,23 +131,29 @@ class Run:
 
 def drop_after(path: Path, step: int) -> None:
     """Keep the lines of a JSONL file up to ``step`` (0: none), so that a resumed run logs each step once."""
+    if not is_main_process():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8") if path.is_file() and step else ""
     whole = text[: text.rfind("\n") + 1]  # a killed run may leave half a line
     kept = [line for line in whole.splitlines() if line and json.loads(line)["step"] <= step]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    os.replace(temporary, path)
+    files.write_text(path, "".join(line + "\n" for line in kept))
 
 
 class MetricsLog:
-    """``metrics.jsonl``, one object a step; on resume, lines past the checkpoint are dropped."""
+    """``metrics.jsonl``, one object a step; on resume, lines past the checkpoint are dropped.
 
-    def __init__(self, path: Path, resume_step: int = 0) -> None:
+    ``steps``: how many there will be; goes to ``stage.json``, for whoever watches the run.
+    """
+
+    def __init__(self, path: Path, resume_step: int = 0, steps: int | None = None) -> None:
         self.path = path
         drop_after(path, resume_step)
+        write_json(path.with_name("stage.json"), {"steps": steps, "resumed_at": resume_step})
 
     def write(self, step: int, values: dict[str, float]) -> None:
+        if not is_main_process():
+            return
         record = {"step": step, "time": round(time.time(), 3)}
         record.update({k: round(float(v), 6) for k, v in values.items()})
         with self.path.open("a", encoding="utf-8") as file:

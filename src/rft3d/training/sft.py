@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from torch import Tensor
 
@@ -15,16 +14,39 @@ from rft3d.models.prefix import pack
 from rft3d.training.config import SFTConfig
 from rft3d.training.data import Corpus, Item, choose, draw, shared_rows
 from rft3d.training.engine import Engine, tracking_in
-from rft3d.training.runs import MetricsLog, progress
+from rft3d.training.loop import Loop, OnStep
+from rft3d.training.selection import HeldOut
+from rft3d.training.stopping import require_finite
 
 
-def task_loss(engine: Engine, corpus: Corpus, items: list[Item]) -> tuple[Tensor, int]:
-    """Mean negative log-likelihood of the answers' tokens, and how many tokens ran through the model."""
-    rows = shared_rows(items)
+def task_loss(
+    engine: Engine, corpus: Corpus, items: Sequence[Item], of: int | None = None, chunk: int = 0
+) -> tuple[Tensor, int]:
+    """Mean negative log-likelihood of the answers' tokens, and how many tokens ran through the model.
+
+    ``of``: the number of answer tokens to divide by, when ``items`` are a part of what the mean is over. A
+    rank runs its share of the scenes; the mean is over the tokens of all ranks, so the ranks' losses
+    add up. A rank without a scene runs one item at weight 0 (every rank runs the model equally often).
+    """
+    count = sum(len(item.answer) for item in items) if of is None else of
+    own = set(engine.ranks.mine(list(dict.fromkeys(item.scene for item in items))))
+    rows = shared_rows([item for item in items if item.scene in own] or items[:1])
     packed = pack([row for _, row in rows], engine.policy.pad_id).to(engine.policy.device)
     features = [corpus.features[scene] for scene, _ in rows]
-    scored = engine.network(packed, features)
-    return -scored.logps.mean(), packed.input_ids.numel()
+    scored = engine.network(packed, features, chunk=chunk)
+    return -scored.logps.sum() * (float(bool(own)) / count), packed.input_ids.numel()
+
+
+def micro_parts(items: Sequence[Item], scenes: int) -> list[list[Item]]:
+    """``items`` cut after every ``scenes`` different scenes (0: not at all), in order."""
+    if not scenes:
+        return [list(items)]
+    order = list(dict.fromkeys(item.scene for item in items))
+    place = {scene: i // scenes for i, scene in enumerate(order)}
+    parts: list[list[Item]] = [[] for _ in range(-(-len(order) // scenes))]
+    for item in items:
+        parts[place[item.scene]].append(item)
+    return parts
 
 
 def step_items(corpus: Corpus, config: SFTConfig, step: int) -> dict[str, list[Item]]:
@@ -49,40 +71,59 @@ def train_sft(
     folder: Path,
     console: Console,
     title: str = "SFT",
-    on_step: Callable[[int], None] | None = None,
+    on_step: OnStep | None = None,
     trackers: Sequence[str] = (),
+    held_out: HeldOut | None = None,
 ) -> int:
-    """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model."""
+    """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model.
+
+    Raises:
+        NonFiniteError: a loss or gradient became NaN; the state before that step is saved.
+        Stopped: SIGTERM came; the step was finished and saved.
+    """
     tracking = tracking_in(folder, trackers, title)
-    engine = Engine(policy, config.optim, config.steps, tracking)
-    start = engine.resume(folder / "checkpoints")
-    log = MetricsLog(folder / "metrics.jsonl", start)
+    engine = Engine(policy, config.optim, config.steps, tracking, config.lora, config.memory, config.seed)
+    loop = Loop(
+        engine, folder, console, title, config.steps, config.save_every, config.select, held_out, on_step
+    )
     tokens = 0
     engine.network.train()
-    with progress(console, title, config.steps, start) as update:
-        for step in range(start, config.steps):
+    with loop:
+        for step in loop.remaining():
             began = time.perf_counter()
-            metrics: dict[str, float] = {}
-            total = 0.0
-            for task, items in step_items(corpus, config, step).items():
-                loss, count = task_loss(engine, corpus, items)
-                weight = config.task_weights.get(task, 1.0)
-                engine.backward(weight * loss)
-                value = float(loss.detach())
-                metrics[f"loss/{task}"] = value
-                total += weight * value
-                tokens += count
-            norm = engine.step(step)
-            if not torch.isfinite(torch.tensor(total)):
-                raise FloatingPointError(f"{title}: the loss became {total} at step {step}")
-            metrics |= {"loss": total, "grad_norm": norm, "seconds": time.perf_counter() - began}
-            log.write(step + 1, metrics)
-            engine.track(metrics, step + 1)
-            update(step + 1, f"loss {total:.3f}")
-            if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-                engine.save(folder / "checkpoints", step + 1)
-            if on_step is not None:
-                on_step(step + 1)
-    engine.finish()
-    policy.model.eval()
-    return tokens
+            chosen = step_items(corpus, config, step)
+            ids = [item.sample.id for items in chosen.values() for item in items]
+            with loop.guarded(step, ids):
+                metrics, count = update_on(engine, corpus, chosen, config, step)
+            tokens += count
+            metrics |= loop.measure(step)
+            metrics |= {"seconds": time.perf_counter() - began}
+            loop.end_step(step, metrics, f"loss {metrics['loss']:.3f}")
+    loop.finish(config.lora)
+    return round(engine.ranks.total({"tokens": tokens})["tokens"])
+
+
+def update_on(
+    engine: Engine, corpus: Corpus, chosen: Mapping[str, Sequence[Item]], config: SFTConfig, step: int
+) -> tuple[dict[str, float], int]:
+    """One optimizer step on the items of each task; returns metrics and the tokens run.
+
+    Raises:
+        NonFiniteError: loss or gradient is no number; the update was not taken.
+    """
+    scenes = config.micro_scenes * engine.ranks.world
+    parts = [(task, part, items) for task, items in chosen.items() for part in micro_parts(items, scenes)]
+    losses = dict.fromkeys(chosen, 0.0)
+    tokens = 0
+    for index, (task, part, items) in enumerate(parts):
+        with engine.accumulating(last=index + 1 == len(parts)):
+            answer_tokens = sum(len(item.answer) for item in items)
+            loss, count = task_loss(engine, corpus, part, answer_tokens, config.memory.logit_chunk)
+            engine.backward(config.task_weights.get(task, 1.0) * loss)
+        losses[task] += float(loss.detach())
+        tokens += count
+    metrics = {f"loss/{task}": value for task, value in engine.ranks.total(losses).items()}
+    metrics["loss"] = sum(config.task_weights.get(task, 1.0) * metrics[f"loss/{task}"] for task in chosen)
+    require_finite(step, {"loss": metrics["loss"]})
+    metrics["grad_norm"] = engine.step(step)
+    return metrics, tokens

@@ -1,0 +1,38 @@
+"""``rft3d cache``: what the feature cache holds, and making it smaller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Args:
+    """Show what a folder of cached features holds; clear it or cut it to a size.
+
+    The cache is filled by rft3d train when its recipe has cache.folder (or --cache.folder FOLDER). It may
+    be deleted at any time: what is missing is computed again.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """folder of the cache"""
+    clear: bool = False
+    """remove everything in it"""
+    keep_gb: float | None = None
+    """remove the least recently used clips until at most so many gigabytes (1e9 bytes) are left"""
+
+
+def main(args: Args) -> None:
+    from rft3d.models.feature_cache import FeatureCache, describe
+
+    if not args.folder.is_dir():
+        raise FileNotFoundError(f"no feature cache at {args.folder}")
+    cache = FeatureCache(args.folder)
+    if args.clear:
+        print(f"removed {cache.clear()} clips")
+    elif args.keep_gb is not None:
+        print(f"removed {cache.evict(int(args.keep_gb * 1e9))} clips")
+    print(describe(cache))

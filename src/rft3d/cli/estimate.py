@@ -1,0 +1,34 @@
+"""``rft3d estimate``: what a recipe will cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Args:
+    """Tokens, parameters, memory by part and compute by stage of a recipe, from its config alone.
+
+    Needs neither weights nor a GPU. Every other option overrides a field of the recipe, as in rft3d
+    train, e.g. rft3d estimate recipes/rft_4b_detection.py --plan.gpus 2 --stages.0.group-size 16.
+    """
+
+    recipe: Annotated[Path, tyro.conf.Positional]
+    """recipe file"""
+    json: bool = False
+    """print JSON (bytes and FLOPs) instead of text"""
+
+
+def main(args: Args, overrides: list[str]) -> None:
+    import json
+
+    if not args.recipe.is_file():
+        raise FileNotFoundError(f"no recipe at {args.recipe}; recipes/ holds the ready ones")
+    from rft3d.training.price import estimate_recipe, show
+
+    found = estimate_recipe(args.recipe, overrides)
+    print(json.dumps(found.record(), indent=2) if args.json else show(found))

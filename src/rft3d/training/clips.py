@@ -1,0 +1,105 @@
+"""Samples files by the clips they show: read once, checked before anything is spent, encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from rft3d.models import Policy
+from rft3d.models.spatial import FrozenFeatures
+from rft3d.scenes.sources import load_frame_ref
+from rft3d.tasks import Sample, Task, read_samples
+from rft3d.training.data import checked_gold
+from rft3d.training.features import ClipFeatures
+from rft3d.training.runs import progress, track
+
+CLIPS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Samples by the frames they show.
+
+    Attributes:
+        frames: for each clip the folder that its references are relative to, and the references.
+            :meth:`load` reads them.
+        samples: ``samples[task][clip]``.
+    """
+
+    frames: Sequence[tuple[Path, tuple[str, ...]]]
+    samples: Mapping[str, Sequence[Sequence[Sample]]]
+
+    def load(self, clip: int) -> list[NDArray[np.uint8]]:
+        """The clip's pictures; ValueError naming a sample that shows them when one cannot be read."""
+        folder, refs = self.frames[clip]
+        try:
+            return [load_frame_ref(ref, folder) for ref in refs]
+        except (ValueError, OSError) as error:
+            raise ValueError(f"sample {self._shown_by(clip)!r}: {error}") from error
+
+    def _shown_by(self, clip: int) -> str:
+        return next(rows[clip][0].id for rows in self.samples.values() if rows[clip])
+
+
+def check_clips(clips: Clips, tasks: Mapping[str, Task]) -> None:
+    """ValueError naming the samples when a gold answer is worth nothing or pictures are missing."""
+    for name, rows in clips.samples.items():
+        for sample in chain.from_iterable(rows):
+            checked_gold(tasks[name], sample)
+    missing = [
+        f"sample {clips._shown_by(i)!r}: {folder / ref}"
+        for i, (folder, refs) in enumerate(clips.frames)
+        for ref in refs
+        if ":" not in ref and not (folder / ref).is_file()  # with a colon: drawn or cut out when read
+    ]
+    if missing:
+        shown = "; ".join(missing[:3]) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise ValueError(
+            f"{len(missing)} pictures are missing: {shown}. Mend the paths or leave the samples out"
+        )
+
+
+def read_clips(files: Mapping[str, Path], tasks: Sequence[str]) -> Clips:
+    """The samples of ``tasks``; samples with the same frames share a clip, whatever their task."""
+    clips: dict[tuple[Path, tuple[str, ...]], int] = {}
+    placed: dict[str, list[tuple[int, Sample]]] = {}
+    for name in tasks:
+        folder = Path(files[name]).resolve().parent
+        rows = placed[name] = []
+        for sample in read_samples(files[name]):
+            if sample.task != name:
+                raise ValueError(
+                    f"{files[name]}: sample {sample.id!r} is of task {sample.task!r}, not {name!r}"
+                )
+            rows.append((clips.setdefault((folder, sample.frames), len(clips)), sample))
+        if not rows:
+            raise ValueError(f"{files[name]} holds no samples; one JSON object a line is needed")
+    by_clip: dict[str, list[list[Sample]]] = {name: [[] for _ in clips] for name in tasks}
+    for name, rows in placed.items():
+        for clip, sample in rows:
+            by_clip[name][clip].append(sample)
+    return Clips(list(clips), by_clip)
+
+
+def encode_clips(policy: Policy, clips: Clips, console: Console, keep: int = 512) -> Sequence[FrozenFeatures]:
+    """The frozen features of every clip, each encoded once: in memory, or through the policy's cache.
+
+    With a cache only ``keep`` of them stay in memory.
+    """
+    count = len(clips.frames)
+    if policy.cache is not None:
+        features = ClipFeatures(policy, count, clips.load, keep)
+        with progress(console, "features", count) as update:
+            features.prepare(CLIPS_AT_ONCE, lambda done: update(done, ""))
+        return features
+    found: list[FrozenFeatures] = []
+    chunks = [range(count)[at : at + CLIPS_AT_ONCE] for at in range(0, count, CLIPS_AT_ONCE)]
+    for chunk in track(console, "features", chunks, len(chunks)):
+        found += policy.encode([clips.load(clip) for clip in chunk])
+    return found

@@ -1,0 +1,133 @@
+"""What every stage does around its steps: resume, log, measure, save, stop when asked, end well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+
+from rft3d.training.config import LoRAConfig, SelectConfig
+from rft3d.training.distributed import is_main_process
+from rft3d.training.engine import Engine, trained_weights
+from rft3d.training.lora import merge_lora, save_adapters
+from rft3d.training.runs import MetricsLog, progress
+from rft3d.training.selection import Best, HeldOut
+from rft3d.training.stopping import NonFiniteError, Stopped, on_sigterm
+
+OnStep = Callable[[int], None]
+
+
+class Loop:
+    """``with Loop(...) as loop: for step in loop.remaining(): ... loop.end_step(step, metrics, note)``.
+
+    Attributes:
+        start: finished steps of the checkpoint that was resumed; 0 when the stage begins.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        folder: Path,
+        console: Console,
+        title: str,
+        steps: int,
+        save_every: int,
+        select: SelectConfig,
+        held_out: HeldOut | None,
+        on_step: OnStep | None,
+    ) -> None:
+        if select.metric and held_out is None:
+            raise ValueError(
+                f"{title}: select.metric={select.metric!r} needs held-out samples, there are none"
+            )
+        self.engine, self.folder, self.console, self.title = engine, folder, console, title
+        self.steps, self.save_every, self.on_step = steps, save_every, on_step
+        self.held_out = held_out
+        self.best = Best(folder / "best", select) if select.metric else None
+        self.start = engine.resume(folder / "checkpoints", self._say)
+        self.saved = self.start
+        self.log = MetricsLog(folder / "metrics.jsonl", self.start, steps)
+        self._stack = ExitStack()
+
+    def _say(self, line: str) -> None:
+        if is_main_process():
+            self.console.print(f"{self.title}: {line}", highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Loop:
+        self._update = self._stack.enter_context(progress(self.console, self.title, self.steps, self.start))
+        self._request = self._stack.enter_context(on_sigterm())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def remaining(self) -> Iterator[int]:
+        """0-based steps that are still to do."""
+        return iter(range(self.start, self.steps))
+
+    @contextmanager
+    def guarded(self, step: int, samples: Sequence[str]) -> Iterator[None]:
+        """Around a step's computation: on a NaN, save the state before the step, then raise."""
+        before = self.engine.updates
+        try:
+            yield
+        except NonFiniteError as error:
+            # in the middle of several updates on one rollout there is no state that a resume could repeat
+            if self.engine.updates == before and step > self.saved:
+                self._save(step)
+            raise NonFiniteError(self.title, step, error.values, samples, self.saved) from None
+
+    def measure(self, step: int) -> dict[str, float]:
+        """The held-out metrics after 0-based ``step``, when they are due."""
+        if self.held_out is None or not self.held_out.due(step + 1, self.steps):
+            return {}
+        return self.held_out.measure(self.engine.policy)
+
+    def end_step(self, step: int, metrics: Mapping[str, float], note: str) -> None:
+        """Log 0-based ``step``; save when it is time or somebody asked to stop.
+
+        Raises:
+            Stopped: SIGTERM came; the state is saved.
+        """
+        done = step + 1
+        self.log.write(done, dict(metrics))
+        self.engine.track(dict(metrics), done)
+        self._update(done, note)
+        if self.best is not None and any(name.startswith("held_out/") for name in metrics):
+            self.best.offer(done, metrics, trained_weights(self.engine))
+        asked = self._asked()
+        if asked or done % self.save_every == 0 or done == self.steps:
+            self._save(done)
+        if self.on_step is not None:
+            self.on_step(done)
+        if asked:
+            line = f"stopped by {asked} after step {done} of {self.steps}, saved; start again to go on"
+            self._say(line)
+            raise Stopped(f"{self.title}: {line}")
+
+    def _asked(self) -> str | None:
+        """The signal, on all ranks as soon as one of them got it (they must save the same step)."""
+        count = self.engine.ranks.total({"asked": float(bool(self._request))})["asked"]
+        return (self._request.received or "SIGTERM") if count else None
+
+    def _save(self, step: int) -> None:
+        self.engine.save(self.folder / "checkpoints", step)
+        self.saved = step
+
+    def finish(self, lora: LoRAConfig) -> None:
+        """After the last step: trackers closed, the best weights if wanted, adapters saved and merged."""
+        self.engine.finish()
+        policy = self.engine.policy
+        if self.best is not None:
+            step = self.best.restore(policy.model)
+            self._say(f"the weights of step {step} go on, the best by {self.best.config.metric}")
+        if lora.rank:
+            if is_main_process():
+                save_adapters(policy.model, lora, self.folder / "adapter")
+            merge_lora(policy.model)
+        policy.model.eval()

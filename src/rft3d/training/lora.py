@@ -1,0 +1,135 @@
+"""LoRA (Hu et al., arXiv 2106.09685) through peft: train small matrices beside frozen ones.
+
+The adapters are put into the network itself, so that every path through it (packed, sampling, two
+phases) has them and none needs to know. With all of them off the network is the policy that the stage
+started from: the reference of the KL term, without a second copy. At the end of a stage they are saved
+by themselves and merged, so that a saved policy is always a plain one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rft3d.models.spatial import SpatialModel
+from rft3d.training.config import LoRAConfig
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+ADAPTER = "default"
+
+
+def add_lora(model: SpatialModel, config: LoRAConfig, seed: int) -> None:
+    """Put fresh adapters (they change nothing yet) into the language model's layers; only they train.
+
+    With ``config.merger`` the geometry merger trains too, in full.
+
+    Raises:
+        ValueError: no module of the language model has a name of ``config.targets``.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    names = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+        and name.startswith("model.language_model.layers.")
+        and name.rsplit(".", 1)[-1] in config.targets
+    ]
+    if not names:
+        raise ValueError(f"lora.targets={config.targets}: no such matrices in the language model's layers")
+    settings = LoraConfig(
+        r=config.rank, lora_alpha=config.alpha, lora_dropout=0.0, target_modules=names, bias="none"
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(settings, model, ADAPTER)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(".lora_" in name or (config.merger and name.startswith("geometry_merger.")))
+
+
+def lora_modules(model: nn.Module) -> list[Any]:
+    """The layers that carry adapters."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+
+
+@contextmanager
+def adapters_off(model: nn.Module) -> Iterator[None]:
+    """The network as it was before :func:`add_lora`, inside the block."""
+    modules = lora_modules(model)
+    if not modules:
+        raise ValueError("the model has no adapters to switch off; use a copy as the reference")
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for module in modules:
+        module.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.enable_adapters(True)
+        for parameter in trained:  # peft switches their gradients with them
+            parameter.requires_grad_(True)
+
+
+def save_adapters(model: nn.Module, config: LoRAConfig, folder: Path) -> None:
+    """The adapters alone, in peft's file format; the folder appears complete or not at all."""
+    from safetensors.torch import save_file
+
+    staging = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    state = {
+        f"base_model.model.{name.replace(f'.{ADAPTER}.', '.')}": tensor.detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if ".lora_" in name
+    }
+    save_file(state, str(staging / WEIGHTS))
+    described = {
+        "peft_type": "LORA",
+        "r": config.rank,
+        "lora_alpha": config.alpha,
+        "lora_dropout": 0.0,
+        "target_modules": list(config.targets),
+        "bias": "none",
+    }
+    (staging / CONFIG).write_text(json.dumps(described, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    staging.rename(folder)
+
+
+def load_adapters(model: nn.Module, folder: Path) -> None:
+    """What :func:`save_adapters` wrote, into a model that has such adapters; ValueError if it hasn't."""
+    from safetensors.torch import load_file
+
+    found = {
+        name.removeprefix("base_model.model.").replace(".weight", f".{ADAPTER}.weight"): tensor
+        for name, tensor in load_file(str(folder / WEIGHTS)).items()
+    }
+    own = {name for name in model.state_dict() if ".lora_" in name}
+    if own != set(found):
+        missing = sorted(own ^ set(found))
+        raise ValueError(f"{folder}: its adapters are not the model's, they differ in {missing[:3]}")
+    model.load_state_dict(found, strict=False)
+
+
+def merge_lora(model: SpatialModel) -> None:
+    """Add the adapters to the matrices they stand beside and take them out; the network is plain again."""
+    for name, module in list(model.named_modules()):
+        if not hasattr(module, "merge") or not hasattr(module, "get_base_layer"):
+            continue
+        module.merge()  # pyright: ignore[reportCallIssue]
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, module.get_base_layer())  # pyright: ignore[reportCallIssue]
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    model.freeze_encoders()

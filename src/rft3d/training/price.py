@@ -1,0 +1,203 @@
+"""``rft3d estimate``: the price of a recipe file, and how it is shown.
+
+Where the recipe's ``plan`` leaves something open it is read from the model folder's ``config.json`` and the
+first sample of each task, and the estimate says what it guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rft3d.models.policy import META
+from rft3d.tasks import TASKS, read_samples
+from rft3d.training.config import RFTConfig, SFTConfig
+from rft3d.training.estimate import Question, StageCost, feature_bytes, stage_cost
+from rft3d.training.plan import Plan
+from rft3d.training.recipes import Recipe, apply_overrides, check_recipe, load_recipe
+from rft3d.training.sizes import ARCHITECTURES, Sizes, sizes_of
+
+FRAME_SIZE = (504, 392)
+"""What the vision tower sees of any 4:3 frame in VG-LLM's preparation: 252 tokens."""
+LETTERS_PER_TOKEN = 3.5
+MARKUP_TOKENS = 24
+"""System turn and chat markup around a question."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A recipe's price; ``assumed`` names what was guessed and may be set in the recipe's ``plan``."""
+
+    backbone: str
+    plan: Plan
+    parameters: Mapping[str, int]
+    feature_bytes: Mapping[str, float]
+    stages: tuple[StageCost, ...]
+    assumed: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        stages = [
+            {
+                **asdict(stage),
+                "questions": {
+                    task: {**asdict(q), "visual": q.visual, "prompt": q.prompt}
+                    for task, q in stage.questions.items()
+                },
+                "peak": stage.peak,
+                "step_flops": stage.step_flops,
+            }
+            for stage in self.stages
+        ]
+        return {**asdict(self), "stages": stages}
+
+
+def estimate_recipe(path: Path, overrides: list[str]) -> Estimate:
+    """The price of the recipe in file ``path`` with command-line ``overrides``.
+
+    Raises:
+        ValueError: a wrong recipe or override, or neither ``plan.backbone`` nor a model folder to read.
+    """
+    recipe = apply_overrides(load_recipe(path), overrides)
+    check_recipe(recipe, path)
+    return estimate(recipe, path)
+
+
+def estimate(recipe: Recipe, path: Path) -> Estimate:
+    """The price of ``recipe``; ``path`` names it in errors."""
+    plan = recipe.plan
+    assumed: list[str] = []
+    backbone, sizes = _sizes(recipe, plan, path)
+    size = plan.frame_size or _frame_size(recipe)
+    if size is None:
+        size = FRAME_SIZE
+        assumed.append(f"frames of {size[0]} x {size[1]} pixels (plan.frame_size)")
+    patches = (size[0] // sizes.vision.patch) * (size[1] // sizes.vision.patch)
+    costs = []
+    features: dict[str, float] = {}
+    for index, stage in enumerate(recipe.stages):
+        counts = stage.per_scene if isinstance(stage, SFTConfig) else stage.prompts_per_step
+        questions = {
+            task: _question(task, stage, recipe, plan, patches, assumed)
+            for task, count in counts.items()
+            if count
+        }
+        kind = "sft" if isinstance(stage, SFTConfig) else "rft"
+        costs.append(stage_cost(f"{index}-{kind}", stage, questions, sizes, plan))
+        features |= {task: feature_bytes(sizes, q, plan.precision) for task, q in questions.items()}
+    parameters = {
+        "language model": sizes.text.parameters,
+        "geometry merger": sizes.geometry.merger_parameters if sizes.geometry else 0,
+        "vision tower": sizes.vision.parameters,
+        "geometry encoder": sizes.geometry.parameters() if sizes.geometry else 0,
+    }
+    return Estimate(backbone, plan, parameters, features, tuple(costs), tuple(dict.fromkeys(assumed)))
+
+
+def show(found: Estimate) -> str:
+    """The estimate as text for a terminal."""
+    plan, total = found.plan, sum(found.parameters.values())
+    parts = ", ".join(f"{name} {count / 1e6:,.1f} M" for name, count in found.parameters.items() if count)
+    lines = [
+        f"{found.backbone}: {total / 1e6:,.1f} M parameters ({parts})",
+        f"planned for {plan.gpus} x {plan.parallel}, {plan.precision}",
+        *(f"assumed: {text}" for text in found.assumed),
+    ]
+    for stage in found.stages:
+        frozen = total - stage.trained if stage.trained <= total else 0
+        lines += [
+            "",
+            f"stage {stage.name}: {stage.steps:,} steps; trained {stage.trained / 1e6:,.1f} M, "
+            f"frozen {frozen / 1e6:,.1f} M",
+            _columns(("question", "frames", "visual", "prompt", "answer", "limit", "features")),
+            *(
+                _columns((task, q.frames, q.visual, q.prompt, q.answer, q.limit, _size(found.feature_bytes[task])))
+                for task, q in stage.questions.items()
+            ),
+            "memory of one GPU:",
+            *(f"  {name:<24}{_size(value):>12}" for name, value in stage.memory.items()),
+        ]  # fmt: skip
+        for phase, parts_of in stage.phases.items():
+            lines += [
+                f"  in {phase}: {name:<{20 - len(phase)}}{_size(v):>12}" for name, v in parts_of.items()
+            ]
+        lines += [
+            f"  {'peak':<24}{_size(stage.peak):>12}",
+            "compute of one step, all GPUs:",
+            *(f"  {name:<24}{_flops(value):>12}" for name, value in stage.flops.items() if value),
+            f"  {'step, features cached':<24}{_flops(stage.step_flops):>12}",
+            f"  {'all steps':<24}{_flops(stage.step_flops * stage.steps):>12}",
+        ]
+    return "\n".join(lines)
+
+
+def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
+    config = None if recipe.model is None else recipe.model / "config.json"
+    if config is not None and config.is_file():
+        saved = json.loads(config.read_text(encoding="utf-8"))
+        return config.parent.name, sizes_of(saved, str(config))
+    if plan.backbone:
+        if plan.backbone not in ARCHITECTURES:
+            raise ValueError(
+                f"{path}: plan.backbone {plan.backbone!r} is none of {', '.join(ARCHITECTURES)}; "
+                "costs of others are not known"
+            )
+        return plan.backbone, ARCHITECTURES[plan.backbone]
+    raise ValueError(
+        f"{path}: no config.json in model {recipe.model} and no plan.backbone; give --model FOLDER or "
+        f"--plan.backbone NAME ({', '.join(ARCHITECTURES)})"
+    )
+
+
+def _frame_size(recipe: Recipe) -> tuple[int, int] | None:
+    if recipe.model is None or not (recipe.model / META).is_file():
+        return None
+    size = json.loads((recipe.model / META).read_text(encoding="utf-8")).get("frame_size")
+    return (int(size[0]), int(size[1])) if isinstance(size, list) else None
+
+
+def _question(
+    task: str, stage: SFTConfig | RFTConfig, recipe: Recipe, plan: Plan, patches: int, assumed: list[str]
+) -> Question:
+    known = task in plan.frames and task in plan.question_tokens and task in plan.answer_tokens
+    first = None
+    if not known and Path(recipe.samples[task]).is_file():
+        first = next(iter(read_samples(recipe.samples[task])), None)
+    if not known and first is None:
+        raise ValueError(
+            f"no samples of {task} at {recipe.samples[task]} to measure; make them, or set plan.frames, "
+            f"plan.question_tokens and plan.answer_tokens of {task}"
+        )
+    frames = plan.frames.get(task) or len(first.frames if first else ())
+    text, answer = plan.question_tokens.get(task), plan.answer_tokens.get(task)
+    if text is None and first is not None:
+        letters = len(first.prompt) - first.prompt.count("<image>") * len("<image>")
+        text = MARKUP_TOKENS + round(letters / LETTERS_PER_TOKEN)
+        assumed.append(f"{task}: {text} tokens of text in a prompt (plan.question_tokens.{task})")
+    if answer is None and first is not None:
+        answer = max(1, round(len(TASKS[task]().gold(first)) / LETTERS_PER_TOKEN))
+        assumed.append(f"{task}: answers of {answer} tokens (plan.answer_tokens.{task})")
+    assert text is not None and answer is not None
+    limit = stage.max_new_tokens[task] if isinstance(stage, RFTConfig) else answer
+    return Question(frames, patches, text, min(answer, limit), limit)
+
+
+def _columns(cells: tuple[object, ...]) -> str:
+    return "  " + f"{cells[0]!s:<12}" + "".join(f"{cell!s:>10}" for cell in cells[1:])
+
+
+def _size(count: float) -> str:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:,.2f} {unit}"
+    return f"{count:.0f} B"
+
+
+def _flops(count: float) -> str:
+    for unit, scale in (("EF", 1e18), ("PF", 1e15), ("TF", 1e12), ("GF", 1e9), ("MF", 1e6)):
+        if count >= scale:
+            return f"{count / scale:,.2f} {unit}"
+    return f"{count:.0f} F"

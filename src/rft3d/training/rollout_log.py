@@ -1,0 +1,203 @@
+"""What a stage writes down about its own rollouts: sampled groups, signals, alarms, pictures for trackers.
+
+    stages/<stage>/rollouts.jsonl   one line a sampled group, for the reward inspector
+    stages/<stage>/alarms.jsonl     what looked like reward hacking (:mod:`rft3d.training.alarms`)
+
+One line of ``rollouts.jsonl``::
+
+    {"step": 5, "task": "detection", "sample_id": "rooms-7:detection:0", "scene_id": "rooms-7",
+     "frames": ["rooms:7/0", ...], "prompt": "<image>...", "truth": {...}, "meta": {...}, "seed": 3,
+     "completions": [{"text": "...", "tokens": 57, "truncated": false, "total": 1.2, "advantage": 0.4,
+                      "parts": [{"name": "format", "value": 1.0, "reason": "...", "weight": 1.0}],
+                      "parse_failure": null}]}
+
+``advantage`` is the mean over the completion's tokens. ``sample_id`` to ``meta`` are the sample's own fields,
+so that an inspector can read the boxes again and draw them. The file's size is bounded beforehand: the number
+of lines is known, and a line beyond its share has its texts cut, ending in "…".
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from rft3d.tasks.types import Sample, Task
+from rft3d.training.alarms import Alarm, AlarmLog
+from rft3d.training.config import RFTConfig
+from rft3d.training.data import Item
+from rft3d.training.distributed import is_main_process
+from rft3d.training.rollout import Group, sampling_seed
+from rft3d.training.runs import drop_after
+from rft3d.training.signals import Answered, signals
+
+Painter = Callable[[Item, str], NDArray[np.uint8] | None]
+"""``paint(item, text)``: the sample's picture with the answer drawn in, ``(H, W, 3)``; None: nothing."""
+
+PaintAnswer = Callable[[Sample, Task, Sequence[NDArray[np.uint8]], str], NDArray[np.uint8]]
+"""``paint(sample, task, frames, text)``: :func:`rft3d.report.overlay.paint_answer`, which stands above us."""
+
+PICTURED_TASKS = 3
+"""Trackers get one picture each of at most so many tasks."""
+
+GOLD_KEPT = 20_000
+
+
+class StageWatch:
+    """Everything that is written about the rollouts of one RFT stage; see :meth:`observe`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: RFTConfig,
+        tasks: Mapping[str, Task],
+        resume_step: int = 0,
+        console: Console | None = None,
+    ) -> None:
+        self.config, self.tasks, self.console = config, tasks, console
+        self.alarms = AlarmLog(folder, resume_step)
+        self.path = folder / "rollouts.jsonl"
+        drop_after(self.path, resume_step)
+        self._gold: dict[str, object] = {}
+
+    def observe(self, step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> dict[str, float]:
+        """Write down 1-based ``step``; returns what ``metrics.jsonl`` should have beside ``metrics``."""
+        if not is_main_process():
+            return {}
+        began = time.perf_counter()
+        found: dict[str, float] = {}
+        for task in dict.fromkeys(g.task for g in groups):
+            found |= signals(task, self._answered(task, [g for g in groups if g.task == task]))
+        for event in self.alarms.update(step, {**metrics, **found}):
+            self._say(event)
+        found["alarms"] = float(len(self.alarms.state.active))
+        if logs_rollouts(self.config, step):
+            limit = line_limit(self.config)
+            seed = sampling_seed(self.config, step - 1)
+            lines = [rollout_line(g, step, seed, limit) for g in self._chosen(groups)]
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("".join(lines))
+        found["watch_seconds"] = time.perf_counter() - began
+        return found
+
+    def pictures(self, step: int, groups: Sequence[Group], paint: Painter) -> dict[str, NDArray[np.uint8]]:
+        """On steps whose rollouts are logged: the best answer of each task's first group, painted."""
+        if not logs_rollouts(self.config, step):
+            return {}
+        out: dict[str, NDArray[np.uint8]] = {}
+        for task in list(dict.fromkeys(g.task for g in groups))[:PICTURED_TASKS]:
+            group = next(g for g in groups if g.task == task)
+            best = max(range(len(group.scores)), key=lambda i: group.scores[i].total)
+            painted = paint(group.item, group.texts[best])
+            if painted is not None:
+                out[f"rollouts/{task}"] = painted
+        return out
+
+    def _chosen(self, groups: Sequence[Group]) -> list[Group]:
+        """The first groups of each task: prompts are drawn in random order already."""
+        count = self.config.rollouts_per_task
+        return [
+            g
+            for task in dict.fromkeys(g.task for g in groups)
+            for g in [g for g in groups if g.task == task][:count]
+        ]
+
+    def _answered(self, name: str, groups: Sequence[Group]) -> list[Answered]:
+        task = self.tasks[name]
+        out = []
+        for group in groups:
+            sample = group.item.sample
+            gold = self._gold.get(sample.id)
+            if gold is None:
+                if len(self._gold) > GOLD_KEPT:
+                    self._gold.clear()
+                gold = self._gold[sample.id] = task.parse(task.gold(sample), sample)
+            for text, score in zip(group.texts, group.scores, strict=True):
+                read = score.failure if score.failure is not None else task.parse(text, sample)
+                out.append(Answered(sample.id, read, gold, score))
+        return out
+
+    def _say(self, event: Alarm) -> None:
+        if self.console is None:
+            return
+        state = "[yellow]alarm[/yellow]" if event.on else "[green]alarm over[/green]"
+        self.console.print(
+            f"{state} {event.task}, step {event.step}: {event.title} (since step {event.since}; {event.saw})",
+            highlight=False,
+        )
+
+
+def logs_rollouts(config: RFTConfig, step: int) -> bool:
+    """Whether the rollouts of ``step`` (1-based) are logged: the first, and every k-th from there on."""
+    every = config.log_rollouts_every
+    return every > 0 and config.rollouts_per_task > 0 and (step - 1) % every == 0
+
+
+def line_limit(config: RFTConfig) -> int:
+    """Bytes that a line may have, so that the whole stage's file stays below ``config.rollouts_mb``."""
+    logged = -(-config.steps // max(1, config.log_rollouts_every))
+    tasks = sum(1 for count in config.prompts_per_step.values() if count)
+    return int(config.rollouts_mb * 1e6 / max(1, logged * max(1, tasks) * config.rollouts_per_task))
+
+
+def rollout_line(group: Group, step: int, seed: int, limit: int) -> str:
+    """One line of ``rollouts.jsonl`` of at most ``limit`` bytes; longer ones lose text, then completions."""
+    sample = group.item.sample
+    record: dict[str, Any] = {
+        "step": step,
+        "task": group.task,
+        "sample_id": sample.id,
+        "scene_id": sample.scene,
+        "frames": list(sample.frames),
+        "prompt": sample.prompt,
+        "truth": sample.truth,
+        "meta": sample.meta,
+        "seed": seed,
+        "completions": [_completion(group, i) for i in range(len(group.texts))],
+    }
+    line = _line(record)
+    kept = 4000
+    while len(line) > limit and kept >= 16:
+        for completion in record["completions"]:
+            completion["text"] = _cut(completion["text"], kept)
+            completion["parts"] = [{**p, "reason": _cut(p["reason"], kept)} for p in completion["parts"]]
+        line, kept = _line(record), kept // 2
+    if len(line) > limit:  # what is left is the sample itself
+        record |= {"truth": {}, "meta": {}, "frames": [], "prompt": _cut(sample.prompt, 200)}
+        line = _line(record)
+    while len(line) > limit and record["completions"]:
+        record["completions"].pop()
+        line = _line(record)
+    return line if len(line) <= limit else ""
+
+
+def _completion(group: Group, index: int) -> dict[str, Any]:
+    score, completion = group.scores[index], group.completions[index]
+    advantages = group.advantages[index]
+    failure = score.failure
+    return {
+        "text": group.texts[index],
+        "tokens": len(completion.tokens),
+        "truncated": completion.truncated,
+        "parts": [
+            {"name": p.name, "value": round(p.value, 4), "reason": p.reason, "weight": p.weight}
+            for p in score.parts
+        ],
+        "total": round(score.total, 4),
+        "advantage": round(float(np.mean(advantages)), 4) if len(advantages) else 0.0,
+        "parse_failure": None if failure is None else f"{failure.reason} {failure.excerpt}".strip(),
+    }
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record) + "\n"

@@ -1,0 +1,149 @@
+"""Which step's weights a stage hands on: the best on held-out samples, or simply the last.
+
+The metric is the task's own (the official one), on greedy answers. Training cannot import evaluation, and
+need not: the task object scores for both.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rft3d.files import write_json
+from rft3d.models.generate import Sampling
+from rft3d.models.policy import Policy
+from rft3d.tasks.types import Task
+from rft3d.training.config import SelectConfig
+from rft3d.training.data import Corpus, Item
+from rft3d.training.distributed import is_main_process, unsharded
+
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a stage is judged on: samples that it doesn't train on, and the tasks that score them.
+
+    Measured after the first step, every ``every`` steps from there on, and after the last.
+    """
+
+    corpus: Corpus
+    tasks: Mapping[str, Task]
+    max_new_tokens: Mapping[str, int]
+    every: int = 5
+
+    def due(self, step: int, steps: int) -> bool:
+        """Whether 1-based ``step`` of ``steps`` ends with a measurement."""
+        return step == steps or step % self.every == 1 % self.every
+
+    def measure(self, policy: Policy) -> dict[str, float]:
+        """:func:`held_out_metrics`; the model is left in the mode it was in."""
+        was_training = policy.model.training
+        policy.model.eval()
+        with unsharded(policy.model):
+            found = held_out_metrics(policy, self)
+        policy.model.train(was_training)
+        return found
+
+
+def held_out_metrics(policy: Policy, held_out: HeldOut, batch: int = 64) -> dict[str, float]:
+    """Greedy answers to all held-out samples, as ``held_out/<task>/<metric>``; absent metrics are left out.
+
+    ``held_out/<task>/reward`` is the mean reward total.
+    """
+    metrics: dict[str, float] = {}
+    for name, task in held_out.tasks.items():
+        items = held_out.corpus.items(name)
+        texts: list[tuple[str, bool]] = []
+        for at in range(0, len(items), batch):
+            texts += _greedy(policy, held_out, items[at : at + batch], held_out.max_new_tokens[name])
+        samples = [item.sample for item in items]
+        scores = [task.score(t, s, cut) for (t, cut), s in zip(texts, samples, strict=True)]
+        for metric, value in task.metric(samples, scores).items():
+            if value is not None:
+                metrics[f"held_out/{name}/{metric}"] = float(value)
+        if scores:
+            metrics[f"held_out/{name}/reward"] = sum(s.total for s in scores) / len(scores)
+    return metrics
+
+
+def _greedy(
+    policy: Policy, held_out: HeldOut, items: Sequence[Item], max_new_tokens: int
+) -> list[tuple[str, bool]]:
+    """Text and whether it was cut, for each item."""
+    sampled = policy.sample(
+        [item.prompt for item in items],
+        [held_out.corpus.features[item.scene] for item in items],
+        [item.sample.id for item in items],
+        1,
+        Sampling(max_new_tokens, temperature=0.0),
+    )
+    answers = [policy.text_of(completions[0]) for completions in sampled]
+    return [(answer.text, answer.truncated) for answer in answers]
+
+
+class Best:
+    """The best weights so far: trained parameters and ``best.json`` in ``folder/step-...``."""
+
+    def __init__(self, folder: Path, config: SelectConfig) -> None:
+        self.folder, self.config = folder, config
+        self.sign = 1.0 if config.mode == "max" else -1.0
+
+    def kept(self) -> tuple[Path, dict[str, float]] | None:
+        """Where the best weights are, and their ``step`` and ``value``."""
+        found = [
+            (path.parent, json.loads(path.read_text(encoding="utf-8")))
+            for path in sorted(self.folder.glob("step-*/best.json"))
+            if not path.parent.suffix
+        ]
+        return max(found, key=lambda pair: self.sign * pair[1]["value"], default=None)
+
+    def offer(self, step: int, metrics: Mapping[str, float], weights: Mapping[str, Tensor]) -> bool:
+        """Keep ``weights`` if they are strictly better than what is kept (of equal ones the earlier stay).
+
+        Raises:
+            ValueError: the metric is not among ``metrics``.
+        """
+        if self.config.metric not in metrics:
+            raise ValueError(
+                f"select.metric={self.config.metric!r} is not measured; there are "
+                f"{', '.join(sorted(m for m in metrics if m.startswith('held_out/')))}"
+            )
+        value, known = metrics[self.config.metric], self.kept()
+        if known is not None and self.sign * value <= self.sign * known[1]["value"]:
+            return False
+        if not is_main_process():
+            return True
+        from safetensors.torch import save_file
+
+        staging = self.folder / f"step-{step:06d}.tmp"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        save_file({n: p.detach().cpu().contiguous() for n, p in weights.items()}, str(staging / WEIGHTS))
+        write_json(staging / "best.json", {"step": step, "metric": self.config.metric, "value": value})
+        final = staging.with_suffix("")
+        shutil.rmtree(final, ignore_errors=True)
+        staging.rename(final)
+        for other in self.folder.glob("step-*"):  # after a kill here, the better of two is still found
+            if other != final:
+                shutil.rmtree(other)
+        return True
+
+    def restore(self, model: torch.nn.Module) -> int | None:
+        """Load the best weights into ``model``; returns their step, None when nothing was ever kept."""
+        found = self.kept()
+        if found is None:
+            return None
+        from safetensors.torch import load_file
+
+        own = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, tensor in load_file(str(found[0] / WEIGHTS)).items():
+                own[name].copy_(tensor)
+        return int(found[1]["step"])

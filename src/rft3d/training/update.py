@@ -1,0 +1,256 @@
+"""Groups with advantages to optimizer steps: weights, micro-batches, forward, loss, backward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from rft3d.models.generate import Completion
+from rft3d.models.policy import Policy
+from rft3d.models.prefix import Packed, Row, pack
+from rft3d.models.spatial import SpatialModel
+from rft3d.models.two_phase import two_phase_backward
+from rft3d.training.config import RFTConfig
+from rft3d.training.data import Corpus
+from rft3d.training.distributed import ALONE, Ranks
+from rft3d.training.engine import Engine
+from rft3d.training.lora import adapters_off
+from rft3d.training.losses import PolicyLoss, policy_loss, sequence_weights
+from rft3d.training.rollout import Group
+from rft3d.training.stopping import require_finite
+
+
+class AdaptersOff:
+    """The reference of a LoRA run: the policy itself without its adapters."""
+
+
+Reference = SpatialModel | AdaptersOff
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Groups that go through the model together, with one weight and advantage per token."""
+
+    groups: Sequence[Group]
+    weights: Tensor
+    advantages: Tensor
+    old_logps: Tensor | None
+    ref_logps: Tensor | None
+
+
+def micro_batches(groups: Sequence[Group], config: RFTConfig, ranks: Ranks = ALONE) -> list[MicroBatch]:
+    """Cut a step's groups; the weights come from *all* groups, so the cut does not matter.
+
+    Groups of one task stand together (their lengths are alike), longest first inside a task. With many
+    ranks ``groups`` are those of all of them; a rank gets its own, and batches of weight 0 where another
+    rank has more (under FSDP2 every rank must run the model equally often).
+    """
+    mine = _cut(groups, config, ranks)
+    if ranks.world == 1:
+        return mine
+    most = max(len(_cut(groups, config, Ranks(r, ranks.world))) for r in range(ranks.world))
+    return mine + [_nothing(groups)] * (most - len(mine))
+
+
+def _nothing(groups: Sequence[Group]) -> MicroBatch:
+    """A batch of weight 0: one token after the shortest prompt."""
+    group = min(groups, key=lambda g: len(g.item.prompt.prefix))
+    first = next((c for c in group.completions if c.tokens), Completion((0,), (0.0,), True))
+    short = replace(first, tokens=first.tokens[:1], logps=first.logps[:1])
+    return MicroBatch([replace(group, completions=[short])], torch.zeros(1), torch.zeros(1), None, None)
+
+
+def _cut(groups: Sequence[Group], config: RFTConfig, ranks: Ranks) -> list[MicroBatch]:
+    """The micro-batches of one rank."""
+    by_task: dict[str, list[Group]] = {}
+    for group in groups:
+        by_task.setdefault(group.task, []).append(group)
+    batches: list[MicroBatch] = []
+    for task, mine in by_task.items():
+        lengths = [[len(c.tokens) for c in g.completions] for g in mine]
+        weights = sequence_weights(lengths, config.loss, config.max_new_tokens[task])
+        factor = config.task_weights.get(task, 1.0) * len(mine) / len(groups)
+        kept = [
+            (g, w)
+            for g, w in ranks.mine(list(zip(mine, weights, strict=True)))
+            if not (config.skip_zero_advantage and config.beta == 0 and g.silent)
+        ]
+        kept.sort(key=lambda pair: -max(len(c.tokens) for c in pair[0].completions))
+        for at in range(0, len(kept), config.micro_groups):
+            chunk = kept[at : at + config.micro_groups]
+            token_weights = [
+                factor * w
+                for g, ws in chunk
+                for w, c in zip(ws, g.completions, strict=True)
+                for _ in c.tokens
+            ]
+            advantages = [a for g, _ in chunk for row in g.advantages for a in row.tolist()]
+            batches.append(
+                MicroBatch(
+                    [g for g, _ in chunk],
+                    torch.tensor(token_weights),
+                    torch.tensor(advantages).float(),
+                    None,
+                    None,
+                )
+            )
+    return batches
+
+
+def packed_groups(policy: Policy, groups: Sequence[Group]) -> Packed:
+    """A row a group, on the policy's device."""
+    rows = [
+        Row(
+            g.item.prompt.prefix,
+            g.item.prompt.positions,
+            [c.tokens for c in g.completions],
+            [len(c.tokens) for c in g.completions],
+        )
+        for g in groups
+    ]
+    return pack(rows, policy.pad_id).to(policy.device)
+
+
+def forward_logps(
+    network: torch.nn.Module,
+    policy: Policy,
+    corpus: Corpus,
+    groups: Sequence[Group],
+    temperature: float,
+    chunk: int = 0,
+) -> tuple[Tensor, Tensor, int]:
+    """Log-probabilities and entropies of the completions' tokens, in group order, and tokens run."""
+    packed = packed_groups(policy, groups)
+    features = [corpus.features[g.item.scene] for g in groups]
+    scored = network(packed, features, temperature=temperature, chunk=chunk)
+    return scored.logps, scored.entropy, packed.input_ids.numel()
+
+
+def update_policy(
+    engine: Engine,
+    corpus: Corpus,
+    groups: Sequence[Group],
+    config: RFTConfig,
+    reference: Reference | None,
+    step: int,
+) -> tuple[dict[str, float], int]:
+    """One or more optimizer steps on a rollout; returns metrics and the tokens run.
+
+    Raises:
+        NonFiniteError: loss or gradient is no number; the update was not taken.
+    """
+    ranks = engine.ranks
+    batches = micro_batches(groups, config, ranks)
+    metrics = {"kl": 0.0, "clip_share": 0.0, "loss": 0.0, "entropy": 0.0, "trained_groups": 0.0}
+    tokens = 0
+    if not batches:
+        return metrics, tokens
+    metrics["trained_groups"] = float(sum(len(b.groups) for b in batches if b.weights.any()))
+    batches, counted = _with_fixed_logps(batches, engine.policy, corpus, config, reference)
+    tokens += counted
+    total_weight = float(sum(b.weights.sum() for b in batches))
+    shared = ranks.total({"weight": total_weight, "groups": metrics["trained_groups"]})
+    total_weight, metrics["trained_groups"] = shared["weight"], shared["groups"]
+    for update in range(config.updates_per_rollout):
+        sums: dict[str, float] = dict.fromkeys(("kl", "clip_share", "loss", "entropy"), 0.0)
+        for index, batch in enumerate(batches):
+            with engine.accumulating(last=index + 1 == len(batches)):
+                found, count = _backward(engine, corpus, batch, config)
+            tokens += count
+            sums["loss"] += found["loss"]
+            for name in ("kl", "clip_share", "entropy"):
+                sums[name] += found[name] / total_weight
+        metrics |= ranks.total(sums)
+        number = step * config.updates_per_rollout + update
+        require_finite(number, {"loss": metrics["loss"]})
+        metrics["grad_norm"] = engine.step(number)
+    return metrics, tokens
+
+
+def _backward(
+    engine: Engine, corpus: Corpus, batch: MicroBatch, config: RFTConfig
+) -> tuple[dict[str, float], int]:
+    """Forward and backward of one batch; its loss, sums of KL, clip share and entropy by weight, tokens."""
+    policy = engine.policy
+    weights = batch.weights.to(policy.device)
+    sums: dict[str, float] = dict.fromkeys(("kl", "clip_share", "loss", "entropy"), 0.0)
+
+    def loss_of(logps: Tensor, entropy: Tensor, index: Tensor | slice) -> Tensor:
+        result, own = _loss(batch, config, logps, index), weights[index]
+        sums["loss"] += float(result.loss.detach())
+        sums["kl"] += float(result.kl) * float(own.sum())
+        sums["clip_share"] += float(result.clip_share) * float(own.sum())
+        sums["entropy"] += float((entropy * own).sum())
+        return result.loss
+
+    if not config.memory.two_phase:
+        logps, entropy, count = forward_logps(
+            engine.network, policy, corpus, batch.groups, config.temperature, config.memory.logit_chunk
+        )
+        engine.backward(loss_of(logps, entropy, slice(None)))
+        return sums, count
+    packed = packed_groups(policy, batch.groups)
+    with engine.accelerator.autocast():
+        two_phase_backward(
+            policy.model,
+            packed,
+            [corpus.features[g.item.scene] for g in batch.groups],
+            loss_of,
+            config.memory.two_phase,
+            config.temperature,
+            config.memory.logit_chunk,
+            engine.backward,
+        )
+    return sums, packed.input_ids.numel()
+
+
+def _loss(batch: MicroBatch, config: RFTConfig, logps: Tensor, index: Tensor | slice) -> PolicyLoss:
+    """The loss of some of a batch's tokens."""
+    device = logps.device
+    return policy_loss(
+        logps,
+        logps.detach() if batch.old_logps is None else batch.old_logps[index],
+        batch.advantages.to(device)[index],
+        batch.weights.to(device)[index],
+        None if batch.ref_logps is None else batch.ref_logps[index],
+        config.beta,
+        config.epsilon,
+        config.epsilon_high,
+        config.kl_bias_correction,
+    )
+
+
+def _with_fixed_logps(
+    batches: list[MicroBatch],
+    policy: Policy,
+    corpus: Corpus,
+    config: RFTConfig,
+    reference: Reference | None,
+) -> tuple[list[MicroBatch], int]:
+    """Add what stays fixed during the updates: sampling and reference log-probabilities."""
+    tokens = 0
+
+    def logps_of(model: SpatialModel, groups: Sequence[Group]) -> Tensor:
+        nonlocal tokens
+        logps, _, count = forward_logps(
+            model, policy, corpus, groups, config.temperature, config.memory.logit_chunk
+        )
+        tokens += count
+        return logps
+
+    out: list[MicroBatch] = []
+    with torch.no_grad():
+        for batch in batches:
+            old = ref = None
+            if config.updates_per_rollout > 1:
+                old = logps_of(policy.model, batch.groups)
+            if isinstance(reference, AdaptersOff):
+                with adapters_off(policy.model):
+                    ref = logps_of(policy.model, batch.groups)
+            elif reference is not None:
+                ref = logps_of(reference, batch.groups)
+            out.append(replace(batch, old_logps=old, ref_logps=ref))
+    return out, tokens

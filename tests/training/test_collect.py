@@ -1,0 +1,211 @@
+"""Prompts of a step, further prompts for silent groups, scaling by task, samplers, best weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from rich.console import Console
+from tests.tiny import Digits, same_weights, weights_of
+
+from rft3d.models import Policy
+from rft3d.rewards import Part, Score
+from rft3d.tasks import Task
+from rft3d.training.advantages import group_advantages, task_scaled
+from rft3d.training.collect import collect
+from rft3d.training.config import OptimConfig, RFTConfig, SelectConfig, SFTConfig
+from rft3d.training.data import Corpus
+from rft3d.training.engine import Engine
+from rft3d.training.grpo import train_rft
+from rft3d.training.rollout import refill_prompts, rollout, scaled_by_task, step_prompts
+from rft3d.training.selection import HeldOut
+from rft3d.training.sft import train_sft
+
+TASKS: Mapping[str, Task] = {"digits": Digits("3")}
+BASE = RFTConfig(
+    4, {"digits": 5}, 4, {"digits": 3}, save_every=1, select=SelectConfig(),
+    optim=OptimConfig(lr=3e-3, weight_decay=0.0, schedule="constant", warmup=0.1),
+)  # fmt: skip
+
+
+def test_a_prompt_drawn_twice_in_a_step_samples_other_completions(
+    new_speaker: Callable[[], Policy], digits: Corpus
+) -> None:
+    config = dataclasses.replace(BASE, prompts_per_step={"digits": 30}, max_new_tokens={"digits": 8})
+    items = step_prompts(digits, config, 0)["digits"]
+    count = Counter(item.sample.id for item in items)
+    assert max(count.values()) == 3 and len({item.key for item in items}) == 30
+    groups = rollout(new_speaker(), TASKS, digits, {"digits": items}, config, 0)
+    by_id: dict[str, list[tuple[object, ...]]] = {}
+    for group in groups:
+        by_id.setdefault(group.item.sample.id, []).append(tuple(c.tokens for c in group.completions))
+    differing = sum(len(set(draws)) > 1 for draws in by_id.values())
+    assert differing >= len(by_id) - 2, "short answers may agree by chance, but not everywhere"
+    firsts = [item for item in items if item.draw == 0]
+    alone = rollout(new_speaker(), TASKS, digits, {"digits": firsts}, config, 0)
+    together = {g.item.key: g for g in groups}
+    assert all(
+        [c.tokens for c in g.completions] == [c.tokens for c in together[g.item.key].completions]
+        for g in alone
+    )
+
+
+def test_tasks_decode_in_one_batch(
+    new_policy: Callable[[], Policy], corpus: Corpus, tasks: Mapping[str, Task]
+) -> None:
+    policy = new_policy()
+    config = RFTConfig(1, {"detection": 3, "spatial": 4}, 3, {"detection": 9, "spatial": 2})
+    prompts = step_prompts(corpus, config, 0)
+    calls: list[int] = []
+    sample = policy.sample
+    policy.sample = lambda rows, *rest: calls.append(len(rows)) or sample(rows, *rest)  # type: ignore[method-assign]
+    groups = rollout(policy, tasks, corpus, prompts, config, 0)
+    assert calls == [7] and [g.task for g in groups] == ["detection"] * 3 + ["spatial"] * 4
+    for task in ("detection", "spatial"):
+        (alone,) = [rollout(policy, tasks, corpus, {task: prompts[task]}, config, 0)]
+        mine = [g for g in groups if g.task == task]
+        assert [[c.tokens for c in g.completions] for g in alone] == [
+            [c.tokens for c in g.completions] for g in mine
+        ]
+        assert all(len(c.tokens) <= config.max_new_tokens[task] for g in mine for c in g.completions)
+
+
+class Sometimes(Digits):
+    """Every second prompt pays the same for everything; the rest pay by the text's length in bytes."""
+
+    def score(self, text: str, sample: object, truncated: bool = False) -> Score:
+        odd = str(getattr(sample, "id")).endswith("1")  # noqa: B009
+        return Score((Part("x", 0.5 if odd else (sum(text.encode()) % 7) / 7, ""),))
+
+
+def test_silent_groups_are_replaced(new_speaker: Callable[[], Policy], digits: Corpus) -> None:
+    config = dataclasses.replace(BASE, dynamic_sampling=6, prompts_per_step={"digits": 4})
+    tasks: Mapping[str, Task] = {"digits": Sometimes()}
+    engine = Engine(new_speaker(), config.optim, 4)
+    found = [collect(engine, tasks, digits, config, step) for step in range(3)]
+    assert any(any(g.silent for g in c.drawn) for c in found), "the test must have something to replace"
+    for collected in found:
+        assert len(collected.drawn) == 4 and len(collected.trained) == 4
+        assert not any(g.silent for g in collected.trained)
+        assert len({g.item.key for g in collected.trained}) == 4
+        metrics = collected.metrics(config)
+        assert metrics["dynamic/sampled_groups"] - metrics["dynamic/dropped_groups"] == 4
+    again = collect(engine, tasks, digits, config, 1)
+    keys = [[(g.item.key, [c.tokens for c in g.completions]) for g in c.trained] for c in (again, found[1])]
+    assert keys[0] == keys[1], "stateless: a resumed run draws the same"
+    off = collect(engine, tasks, digits, dataclasses.replace(config, dynamic_sampling=0), 0)
+    assert off.trained == off.drawn and not off.metrics(BASE)
+
+
+def test_a_step_without_any_signal_keeps_its_groups(
+    new_speaker: Callable[[], Policy], digits: Corpus, tmp_path: Path, console: Console
+) -> None:
+    class Indifferent(Digits):
+        def score(self, text: str, sample: object, truncated: bool = False) -> Score:
+            return Score(())
+
+    config = dataclasses.replace(BASE, dynamic_sampling=2, steps=1)
+    policy = new_speaker()
+    train_rft(policy, {"digits": Indifferent()}, digits, config, tmp_path, console)
+    (line,) = [json.loads(text) for text in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert line["dynamic/sampled_groups"] == 15 and line["trained_groups"] == 0
+    assert same_weights(weights_of(policy), weights_of(new_speaker()))
+
+
+def test_refills_prefer_prompts_that_were_not_seen(digits: Corpus) -> None:
+    seen = Counter({item.sample.id: 1 for item in digits.items("digits")[:9]})
+    fresh = {item.sample.id for item in digits.items("digits")[9:]}
+    more = refill_prompts(digits, BASE, 0, 0, {"digits": 5}, seen)["digits"]
+    assert {item.sample.id for item in more[:3]} == fresh and [item.draw for item in more[:3]] == [0, 0, 0]
+    assert all(item.draw == 1 for item in more[3:])
+
+
+def test_advantages_scaled_by_the_task(new_speaker: Callable[[], Policy], digits: Corpus) -> None:
+    rewards = [[0.0, 1.0, 0.0, 1.0], [0.5, 0.5, 0.5, 0.5], [0.4, 0.6, 0.4, 0.6]]
+    spread = np.std(np.concatenate(rewards), ddof=1) + 1e-4
+    for group, found in zip(rewards, task_scaled(rewards), strict=True):
+        assert np.allclose(found, (np.array(group) - np.mean(group)) / spread)
+    small = task_scaled([[0.01 * x for x in group] for group in rewards], eps=0.0)
+    assert np.allclose(small, task_scaled(rewards, eps=0.0)), "narrow rewards weigh as much as wide ones"
+    config = dataclasses.replace(BASE, scale="task")
+    groups = rollout(new_speaker(), TASKS, digits, step_prompts(digits, config, 0), config, 0)
+    scaled = scaled_by_task(groups, config)
+    wanted = task_scaled([[s.total for s in g.scores] for g in groups], config.advantage_eps)
+    for group, rows in zip(scaled, wanted, strict=True):
+        assert all(np.allclose(row, value) for row, value in zip(group.advantages, rows, strict=True))
+    centred = group_advantages([s.total for s in groups[0].scores], "none")
+    assert np.allclose([row[0] for row in groups[0].advantages], centred)
+
+
+def test_the_vllm_seam_says_what_is_missing(
+    new_speaker: Callable[[], Policy], digits: Corpus, tmp_path: Path, console: Console
+) -> None:
+    config = dataclasses.replace(BASE, sampler="vllm")
+    with pytest.raises(ValueError, match="not supported for this backbone"):
+        train_rft(new_speaker(), TASKS, digits, config, tmp_path, console)
+    assert not (tmp_path / "metrics.jsonl").exists()
+    with pytest.raises(ValueError, match="'mine' is none of own"):
+        train_rft(
+            new_speaker(), TASKS, digits, dataclasses.replace(config, sampler="mine"), tmp_path, console
+        )
+
+
+class Falling(Digits):
+    """Its metric is best after the second measurement, whatever the policy does."""
+
+    calls: ClassVar[Counter[str]] = Counter()
+
+    def metric(self, samples: object, scores: object) -> dict[str, float | None]:
+        self.calls["metric"] += 1
+        return {"made_up": {1: 0.1, 2: 0.9, 3: 0.9, 4: 0.3}[self.calls["metric"]]}
+
+
+@pytest.mark.parametrize("stage", ["sft", "rft"])
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_best_weights_go_on(
+    stage: str,
+    mode: str,
+    new_speaker: Callable[[], Policy],
+    digits: Corpus,
+    tmp_path: Path,
+    console: Console,
+) -> None:
+    Falling.calls.clear()
+    held = HeldOut(digits, {"digits": Falling("3")}, {"digits": 3}, every=1)
+    select = SelectConfig("held_out/digits/made_up", mode)  # type: ignore[arg-type]
+    policy = new_speaker()
+    at_step: dict[int, dict[str, object]] = {}
+
+    def remember(step: int) -> None:
+        at_step[step] = weights_of(policy)  # type: ignore[assignment]
+
+    if stage == "sft":
+        sft = SFTConfig(4, 3, {"digits": 2}, {}, OptimConfig(lr=1e-3), save_every=2, select=select)
+        train_sft(policy, digits, sft, tmp_path, console, on_step=remember, held_out=held)
+    else:
+        rft = dataclasses.replace(BASE, select=select)
+        train_rft(policy, TASKS, digits, rft, tmp_path, console, on_step=remember, held_out=held)
+    best = {"max": 2, "min": 1}[mode]
+    assert same_weights(weights_of(policy), at_step[best])  # type: ignore[arg-type]
+    assert not same_weights(weights_of(policy), at_step[4])  # type: ignore[arg-type]
+    assert [path.name for path in (tmp_path / "best").iterdir()] == [f"step-{best:06d}"]
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all("held_out/digits/reward" in line for line in log)
+
+
+def test_a_metric_that_is_not_measured_is_named(
+    new_speaker: Callable[[], Policy], digits: Corpus, tmp_path: Path, console: Console
+) -> None:
+    held = HeldOut(digits, {"digits": Digits("3")}, {"digits": 3}, every=2)
+    assert [step for step in range(1, 6) if held.due(step, 6)] == [1, 3, 5] and held.due(6, 6)
+    config = dataclasses.replace(BASE, select=SelectConfig("held_out/digits/f1"))
+    with pytest.raises(ValueError, match="not measured; there are held_out/digits/reward"):
+        train_rft(new_speaker(), TASKS, digits, config, tmp_path / "a", console, held_out=held)
+    with pytest.raises(ValueError, match="needs held-out samples"):
+        train_rft(new_speaker(), TASKS, digits, config, tmp_path / "b", console)

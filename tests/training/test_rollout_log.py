@@ -1,0 +1,172 @@
+"""What a stage writes down about its rollouts: complete lines, bounded files, pictures, and at what cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from rft3d.models import Policy
+from rft3d.tasks.types import Task
+from rft3d.training.config import RFTConfig
+from rft3d.training.data import Corpus, Item
+from rft3d.training.grpo import train_rft
+from rft3d.training.rollout import Group, rollout, sampling_seed, step_prompts
+from rft3d.training.rollout_log import StageWatch, line_limit, logs_rollouts, rollout_line
+from rft3d.training.trackers import track_pictures
+
+CONFIG = RFTConfig(
+    steps=3,
+    prompts_per_step={"detection": 3, "spatial": 6},
+    group_size=4,
+    max_new_tokens={"detection": 24, "spatial": 4},
+    log_rollouts_every=2,
+    rollouts_per_task=2,
+    save_every=10,
+)
+
+
+@pytest.fixture(scope="module")
+def groups(new_policy: Callable[[], Policy], tasks: Mapping[str, Task], corpus: Corpus) -> list[Group]:
+    chosen = {name: tasks[name] for name in CONFIG.prompts_per_step}
+    return rollout(new_policy(), chosen, corpus, step_prompts(corpus, CONFIG, 0), CONFIG, 0)
+
+
+def written(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_stage_logs_what_the_inspector_needs(
+    new_policy: Callable[[], Policy],
+    tasks: Mapping[str, Task],
+    corpus: Corpus,
+    tmp_path: Path,
+    console: Console,
+) -> None:
+    train_rft(new_policy(), tasks, corpus, CONFIG, tmp_path, console)
+    rows = written(tmp_path / "rollouts.jsonl")
+    assert [(r["step"], r["task"]) for r in rows] == [
+        (step, task) for step in (1, 3) for task in ("detection", "spatial") for _ in range(2)
+    ]
+    known = {item.sample.id: item.sample for name in tasks for item in corpus.items(name)}
+    for row in rows:
+        sample = known[row["sample_id"]]
+        assert (row["scene_id"], row["prompt"], row["truth"]) == (sample.scene, sample.prompt, sample.truth)
+        assert row["frames"] == list(sample.frames) and row["seed"] == sampling_seed(CONFIG, row["step"] - 1)
+        assert len(row["completions"]) == CONFIG.group_size
+        for made in row["completions"]:
+            score = tasks[row["task"]].score(made["text"], sample, made["truncated"])
+            assert made["total"] == pytest.approx(score.total, abs=1e-4)
+            assert [p["name"] for p in made["parts"]] == [p.name for p in score.parts]
+            assert (made["parse_failure"] is None) == (score.failure is None)
+            assert made["tokens"] > 0
+        if len({c["tokens"] for c in row["completions"]}) == 1:  # the mean over tokens hides no lengths
+            assert sum(c["advantage"] for c in row["completions"]) == pytest.approx(0, abs=1e-3)
+    metrics = written(tmp_path / "metrics.jsonl")
+    assert len(metrics) == 3
+    for row in metrics:
+        assert row["alarms"] == 0 and 0 < row["watch_seconds"] < row["seconds"]
+        assert "watch/same_answer/spatial" not in row or row["watch/same_answer/spatial"] <= 1
+    assert json.loads((tmp_path / "stage.json").read_text())["steps"] == 3
+
+
+def test_the_file_stays_below_its_bound(groups: list[Group], tmp_path: Path) -> None:
+    loud = [dataclasses.replace(g, texts=["é\x00" * 20_000] * len(g.texts)) for g in groups]
+    for megabytes in (0.05, 0.004, 0.0001):
+        config = dataclasses.replace(CONFIG, rollouts_mb=megabytes, steps=6)
+        logged = [step for step in range(1, 7) if logs_rollouts(config, step)]
+        lines = [rollout_line(g, s, 0, line_limit(config)) for s in logged for g in loud[:2] + loud[3:5]]
+        assert sum(len(line.encode()) for line in lines) <= megabytes * 1e6
+        assert all(json.loads(line)["step"] for line in lines if line)
+    assert "…" in json.loads(rollout_line(loud[0], 1, 0, 8000))["completions"][0]["text"]
+    whole = json.loads(rollout_line(groups[0], 1, 0, 10**6))
+    assert [c["text"] for c in whole["completions"]] == list(groups[0].texts)
+
+
+def test_the_rate_is_a_setting() -> None:
+    def logged(**changes: Any) -> list[int]:
+        config = dataclasses.replace(CONFIG, **changes)
+        return [step for step in range(1, 9) if logs_rollouts(config, step)]
+
+    assert logged(log_rollouts_every=3) == [1, 4, 7]
+    assert logged(log_rollouts_every=0) == logged(rollouts_per_task=0) == []
+
+
+def test_only_the_main_process_writes(
+    groups: list[Group], tasks: Mapping[str, Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rft3d.training.rollout_log.is_main_process", lambda: False)
+    watch = StageWatch(tmp_path, CONFIG, tasks)
+    assert watch.observe(1, groups, {}) == {}
+    assert not (tmp_path / "rollouts.jsonl").exists() or not (tmp_path / "rollouts.jsonl").read_text()
+
+
+def test_pictures_show_the_best_answer_of_each_task(
+    groups: list[Group], tasks: Mapping[str, Task], tmp_path: Path
+) -> None:
+    watch = StageWatch(tmp_path, CONFIG, tasks)
+    seen: list[tuple[str, str]] = []
+
+    def paint(item: Item, text: str) -> np.ndarray | None:
+        seen.append((item.sample.task, text))
+        return np.zeros((4, 6, 3), np.uint8) if item.sample.task == "detection" else None
+
+    assert list(watch.pictures(1, groups, paint)) == ["rollouts/detection"]
+    assert watch.pictures(2, groups, paint) == {}
+    for (task, text), group in zip(seen, (groups[0], groups[3]), strict=True):
+        best = max(range(4), key=lambda i: group.scores[i].total)
+        assert (task, text) == (group.task, group.texts[best])
+
+
+def test_trackers_get_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard for real, read back; W&B and trackio by the calls that their trackers understand."""
+    pytest.importorskip("tensorboard")
+    from accelerate import Accelerator
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accelerator = Accelerator(log_with="tensorboard", project_dir=str(tmp_path))
+    accelerator.init_trackers("run")
+    picture = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    track_pictures(accelerator, {"rollouts/detection": picture}, 7)
+    accelerator.log({"reward": 0.5}, step=7)
+    accelerator.end_training()
+    events = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0})
+    events.Reload()
+    (event,) = events.Images("rollouts/detection")
+    assert (event.step, event.width, event.height) == (7, 60, 40)
+    assert events.Scalars("reward")[0].value == 0.5
+
+    calls: list[tuple[Any, int, dict[str, Any]]] = []
+    wandb = SimpleNamespace(name="wandb", log_images=lambda v, step, **kw: calls.append((v, step, kw)))
+    silent = SimpleNamespace(name="mlflow")
+    fake: Any = SimpleNamespace(is_main_process=True, trackers=[silent, wandb])
+    track_pictures(fake, {"a": picture}, 3)
+    ((values, step, options),) = calls
+    assert step == 3 and options == {} and values["a"].shape == (1, 40, 60, 3)
+    logged: list[tuple[Any, int]] = []
+    trackio = SimpleNamespace(name="trackio", log=lambda v, step: logged.append((v, step)))
+    monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(Image=lambda pixels: ("image", pixels.shape)))
+    track_pictures(SimpleNamespace(is_main_process=True, trackers=[trackio]), {"a": picture}, 5)  # type: ignore[arg-type]
+    assert logged == [({"a": ("image", (40, 60, 3))}, 5)]
+    track_pictures(SimpleNamespace(is_main_process=False, trackers=[wandb]), {"a": picture}, 4)  # type: ignore[arg-type]
+    assert len(calls) == 1
+
+
+def test_watching_is_cheap(groups: list[Group], tasks: Mapping[str, Task], tmp_path: Path) -> None:
+    """Generous, since a busy machine is slow; real figures are in docs/watching.md."""
+    import time
+
+    watch = StageWatch(tmp_path, CONFIG, tasks)
+    watch.observe(1, groups, {})
+    began = time.process_time()
+    for step in range(2, 12):
+        watch.observe(step, groups, {})
+    assert (time.process_time() - began) / 10 < 0.05
