@@ -1,0 +1,82 @@
+"""3D-RFT-4B, stage 1, perception: supervised fine-tuning on detection and grounding, as VG-LLM trains it.
+
+Command (8 GPUs; two nodes: see recipes/accelerate/README.md)::
+
+    rft3d estimate recipes/sft_4b_perception.py
+    accelerate launch --config_file recipes/accelerate/fsdp2_8gpu.yaml \\
+        --no_python rft3d train recipes/sft_4b_perception.py
+
+``data/weights/qwen2.5-vl-3b-vggt`` is Qwen2.5-VL-3B-Instruct with VGGT-1B and a fresh merger, saved once (see
+docs/inference.md). Who starts from VG-LLM's released weights instead skips this stage: 3D-RFT's own SFT row
+equals theirs.
+
+Differs from VG-LLM: dense captions (Scan2Cap) are left out, since captions are no task here yet, and a step
+holds 32 scenes with a question of each task rather than 64 questions drawn by length.
+
+Hardware: 8 GPUs of 80 GB (VG-LLM: 8 x H800).
+Time: not measured (VG-LLM's own, three data sets: about 8 hours).
+Expected: not measured here; published: ScanNetDetection P / R / F1@0.25 41.7 / 35.7 / 38.2, ScanRefer
+Acc@0.25 / @0.5 36.4 / 11.8.
+
+Where each value comes from stands behind it: [paper] 3D-RFT, [VG-LLM] its second release, [ours] not given
+in the paper (docs/papers.md has the reasons).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rft3d.training.config import MemoryConfig, OptimConfig, SFTConfig
+from rft3d.training.plan import Plan
+from rft3d.training.recipes import Recipe
+
+DATA = Path("data/scannet")
+
+
+def config() -> Recipe:
+    return Recipe(
+        out=Path("runs/sft_4b_perception"),
+        model=Path("data/weights/qwen2.5-vl-3b-vggt"),  # [VG-LLM] Qwen2.5-VL-3B-Instruct and VGGT-1B
+        samples={  # [VG-LLM] [paper] ScanNetDetection and ScanRefer, train scans
+            "detection": DATA / "samples.detection.train.jsonl",
+            "grounding": DATA / "samples.grounding.train.jsonl",
+        },
+        tasks={  # [VG-LLM] two decimals, boxes as annotated
+            "detection": {"decimals": 2, "canonical": False},
+            "grounding": {"decimals": 2, "canonical": False},
+        },
+        trained_dtype="float32",  # [ours] VG-LLM keeps fp32 master weights through DeepSpeed
+        stages=(
+            SFTConfig(
+                steps=1200,  # [ours] about one epoch of 73 K grounding samples; [VG-LLM] 1 epoch
+                scenes_per_step=32,  # [ours] with one question of each task: 64 a step
+                per_scene={"detection": 1, "grounding": 1},  # [VG-LLM] global batch 64
+                task_weights={"detection": 1.0, "grounding": 1.0},  # [VG-LLM] none
+                micro_scenes=1,  # [VG-LLM] 1 a GPU
+                optim=OptimConfig(
+                    name="adamw",  # [VG-LLM]
+                    lr=1e-5,  # [VG-LLM] language model and merger alike
+                    weight_decay=0.01,  # [VG-LLM]
+                    betas=(0.9, 0.999),  # [VG-LLM]
+                    warmup=0.03,  # [VG-LLM]
+                    schedule="cosine",  # [VG-LLM]
+                    max_grad_norm=1.0,  # [ours] VG-LLM's launch probably clips nothing
+                ),
+                memory=MemoryConfig(gradient_checkpointing=True),  # [VG-LLM]
+                save_every=200,  # [ours]
+            ),
+        ),
+        plan=Plan(
+            backbone="qwen2.5-vl-3b-vggt",  # [paper]
+            frames={"detection": 4, "grounding": 32},  # [VG-LLM]
+            frame_size=(504, 392),  # [VG-LLM] any 4:3 frame
+            question_tokens={
+                "detection": 140,
+                "grounding": 260,
+            },  # [ours] prompts and chat markup, rounded up
+            answer_tokens={"detection": 300, "grounding": 60},  # [ours]
+            gpus=8,  # [VG-LLM]
+            parallel="fsdp2",  # [ours] VG-LLM: DeepSpeed ZeRO-2
+            precision="bf16",  # [VG-LLM]
+        ),
+    )

@@ -1,0 +1,39 @@
+"""``rft3d ask``: a question about a video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from rft3d.cli._clip import ClipOptions, run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args(ClipOptions):
+    """Ask about the place in a video, laid out as VSI-Bench's questions are. Prints JSON; writes a page."""
+
+    question: Annotated[str, tyro.conf.Positional]
+    """e.g. "How many chairs are in this room?" """
+    options: tuple[str, ...] = ()
+    """answers to choose from, for a multiple-choice question"""
+    think: bool = False
+    """let the model think first (for models trained to)"""
+    frames: int = 32
+    """frames to look at (the benchmark: 32; the demo's model was trained on 4)"""
+    max_new_tokens: int | None = None
+    """longest answer; 64 when not given, 1024 with --think"""
+
+
+def main(args: Args) -> None:
+    from rft3d.evaluation.infer import spatial_question
+
+    limit = args.max_new_tokens or (1024 if args.think else 64)
+    run(
+        args,
+        "ask",
+        args.frames,
+        limit,
+        lambda clip: spatial_question(clip, args.question, args.options, args.think),
+    )

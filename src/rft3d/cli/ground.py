@@ -1,0 +1,38 @@
+"""``rft3d ground``: the described object in a video, as a frame and a 3D box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from rft3d.cli._clip import ClipOptions, run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args(ClipOptions):
+    """Find the object that a text describes: the first clear frame, and a 9-DoF box in its camera.
+
+    Prints JSON; writes a page, the frames and a view from above. The box is drawn into its frame when
+    the camera is known (--intrinsics, --fov, or a posed folder).
+    """
+
+    text: Annotated[str, tyro.conf.Positional]
+    """e.g. "the chair by the window" """
+    frames: int = 32
+    """frames to look at (the benchmark: 32; the demo's model was trained on 4)"""
+    max_new_tokens: int = 100
+    """longest answer"""
+
+
+def main(args: Args) -> None:
+    from rft3d.evaluation.infer import grounding_question
+
+    run(
+        args,
+        "ground",
+        args.frames,
+        args.max_new_tokens,
+        lambda clip: grounding_question(clip, args.text),
+    )
