@@ -1,4 +1,4 @@
-"""The report of a run folder: complete, partial, hostile; every link in it leads to a file."""
+"""The report of run folders: what the file holds, within its size; partial and hostile folders."""
 
 from __future__ import annotations
 
@@ -6,170 +6,185 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-from tests.evaluation.fakes import (
-    detection_sample,
-    gold_answers,
-    grounding_sample,
-    spatial_sample,
-    write_frames,
-)
+from tests.evaluation.fakes import detection_sample, spatial_sample
+from tests.report.runs_on_disk import HOSTILE, MODELS, Page, make_eval, make_run
 
-from rft3d.evaluation import Prediction, ScoreConfig, score_files, write_json, write_predictions
+from rft3d.evaluation import Prediction, write_predictions
 from rft3d.report import write_report
-from rft3d.report.curves import draw_curves, panels, read_metrics, smooth
-from rft3d.report.page import clean, duration, number, percent
+from rft3d.report.page import CODE, clean, duration, number, percent
+from rft3d.report.question_index import box_count_curves
+from rft3d.report.rollouts import spread
 from rft3d.report.samples import read_cameras
 from rft3d.tasks import TASKS
-from rft3d.tasks.samples import write_samples
-from rft3d.tasks.types import Sample
-
-HOSTILE = "</pre><script>alert('x')</script>\x00\ud800\u202e<img src=x onerror=alert(1)>"
-MODELS = ("sft", "sft-sft", "rft-matched", "my own")
 
 
-class Links(HTMLParser):
+class Tags(HTMLParser):
     """Collects every element, and every address that a page loads or leads to."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.tags: list[str] = []
+        self.scripts: list[dict[str, str | None]] = []
         self.addresses: list[str] = []
         self.handlers: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [
-            value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")
-        ]
+        if tag == "script":
+            self.scripts.append(dict(attrs))
+        names = ("src", "href", "srcset", "action", "data", "poster")
+        self.addresses += [value or "" for name, value in attrs if name in names]
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
-def read_page(path: Path) -> Links:
-    links = Links()
-    links.feed(path.read_text(encoding="utf-8"))
-    return links
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("report") / "run")
 
 
-def make_eval(run: Path, tasks: dict[str, list[Sample]], models: tuple[str, ...] = MODELS) -> None:
-    folder = run / "eval"
-    for name, samples in tasks.items():
-        write_frames(folder, samples)
-        write_samples(folder / f"{name}.samples.jsonl", samples)
-        answers = gold_answers(samples)
-        for place, model in enumerate(models):
-            predictions = [
-                Prediction(s.id, HOSTILE if index == place else answers[s.prompt], tokens=7)
-                for index, s in enumerate(samples)
-            ]
-            path = folder / model / f"{name}.predictions.jsonl"
-            write_predictions(path, predictions)
-            if place:
-                result = score_files(
-                    name, folder / f"{name}.samples.jsonl", path, ScoreConfig(resamples=20, seed=3)
-                )
-                write_json(path.with_name(f"{name}.scores.json"), result)
+@pytest.fixture(scope="module")
+def page(run: Path) -> Page:
+    path = write_report(run, gallery=4, resamples=20)
+    assert path == run / "report" / "index.html"
+    assert [p.name for p in path.parent.iterdir()] == ["index.html"], "one file, no temporary ones"
+    return Page(path)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    run = tmp_path / "run"
-    tasks = {
-        "detection": [detection_sample(number) for number in range(5)],
-        "grounding": [grounding_sample(number) for number in range(5)],
-        "spatial": [spatial_sample(number) for number in range(5)],
-    }
-    make_eval(run, tasks)
-    for stage in ("sft", "rft"):
-        rows = [
-            {"step": i, "time": 1.0 * i, "loss": 1 / (i + 1), "reward/detection/iou": i} for i in range(30)
-        ]
-        path = run / "stages" / stage / "metrics.jsonl"
-        path.parent.mkdir(parents=True)
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 3')
-    write_json(run / "stages.json", [{"stage": "sft", "seconds": 71.0, "peak_memory_mb": 900, "tokens": 5}])
-    write_json(run / "env.json", {"commit": "abcdef0123456789", "hostile": "<b>"})
-    write_json(run / "config.json", {"seed": 3})
-    return run
+def test_one_file_that_loads_nothing(page: Page) -> None:
+    tags = Tags()
+    tags.feed(page.html)
+    assert tags.addresses and all(address.startswith("#") for address in tags.addresses)
+    assert not tags.handlers
+    code = [script for script in tags.scripts if script.get("type") != "text/plain"]
+    assert code == [{}, {}], "the library and the page's own code, inline"
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page.html)
+    assert policy and policy[1].count("sha256-") == 2 and "default-src 'none'" in policy[1]
+    assert "'unsafe-inline'" not in policy[1].split("script-src")[1].split(";")[0]
 
 
-def test_everything_is_there_and_every_link_leads_to_a_file(run: Path) -> None:
-    index = write_report(run, gallery=3, resamples=20)
-    assert index == run / "report" / "index.html"
-    pages = sorted((run / "report").rglob("*.html"))
-    assert len(pages) == 1 + 3 * 3
-    for page in pages:
-        for address in read_page(page).addresses:
-            if not address.startswith("#"):
-                assert "://" not in address
-                assert (page.parent / address).is_file(), (page, address)
-    text = index.read_text()
-    for expected in (
-        "SFT → SFT",
-        "SFT → RFT (matched reward)",
-        "my own",
-        "1 min 11 s",
-        "abcdef012345",
-        "900 MB",
-    ):
-        assert expected in text
-    assert "unreadable lines were skipped" in text
-    assert "eval/sft/detection.scores.json was missing" in text
-    svg = (run / "report" / "curves" / "0.svg").read_text()
+def test_the_tables_say_what_scores_json_says(run: Path, page: Page) -> None:
+    for task in TASKS:
+        scores = json.loads((run / "eval" / "sft_sft" / f"{task}.scores.json").read_text())
+        row = page.html.split("<b>SFT → SFT</b>")[1].split("</tr>")[0]
+        values = re.findall(r'<span class="value">([^<]+)</span>', row)
+        for interval in scores["headline"].values():
+            assert percent(interval["value"]) in values
+    for expected in ("SFT → RFT (matched reward)", "my own", "1 min 11 s", "abcdef012345", "900 MB"):
+        assert expected in page.html
+    assert "unreadable lines were skipped" in page.html
+    assert "eval/sft/detection.scores.json was missing" in page.html
     assert (
-        svg.count('<g id="axes_') == 2
-    )  # loss and the one reward part; the third place of the row stays empty
-    assert not list((run / "report").rglob("*.tmp"))
+        page.html.index("<b>SFT</b>") < page.html.index("<b>SFT → SFT</b>") < page.html.index("<b>my own</b>")
+    )
+    assert "Paired comparison with SFT → SFT" in page.html
 
 
-def test_model_text_cannot_act(run: Path) -> None:
-    write_report(run, gallery=5, resamples=20)
-    shown = 0
-    for page in (run / "report").rglob("*.html"):
-        links = read_page(page)
-        assert "script" not in links.tags and not links.handlers
-        text = page.read_text(encoding="utf-8")
-        shown += text.count("alert(&#39;x&#39;)")
-        assert "\x00" not in text and "\u202e" not in text
-    assert shown > 0
+def test_model_text_cannot_act(page: Page) -> None:
+    assert "<script>alert" not in page.html and "onerror=alert('y')>" not in page.html
+    told = json.dumps([page.index, *page.details("detection")], ensure_ascii=False)
+    assert "<script>alert('x')</script>" in told, "shown as it was written"
+    assert not re.search("[\x00-\x1f\u202e\ud800-\udfff]", told)
 
 
-def test_true_and_predicted_boxes_are_in_the_pictures(run: Path) -> None:
-    write_report(run, gallery=5, resamples=20)
-    found = {"green": 0, "orange": 0}
-    for path in sorted((run / "report" / "detection").glob("000-*.jpg")):
-        pixels = np.asarray(Image.open(path)).astype(int)
-        r, g, b = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-        found["green"] += int(((g > r + 60) & (g > b + 40)).sum())
-        found["orange"] += int(((r > b + 120) & (r > g + 40)).sum())
-    assert found["green"] > 500 and found["orange"] > 500
-    page = (run / "report" / "detection" / "004.html").read_text()
-    assert "why" in page and "4 of 4" not in page and "2 of 2" in page  # the reason of f1@0.25
+def test_every_sample_and_its_matches_are_there(page: Page) -> None:
+    for task in page.index["tasks"]:
+        assert len(page.details(task["name"])) == len(task["ids"]) == 5
+        assert [page.index["columns"][c]["model"] for c in task["columns"]] == list(MODELS)
+        gold = task["columns"].index(
+            next(i for i, c in enumerate(page.index["columns"]) if c["model"] == "my own")
+        )
+        assert sum(r < 0.5 for r in task["right"][gold]) == 1, "all gold but the one hostile answer"
+    detail = page.detail("detection", 0)
+    assert [box["label"] for box in detail["truth"]] == ["chair", "table"]
+    hostile, good = detail["answers"][0], detail["answers"][1]
+    assert hostile["failure"] and not hostile["boxes"] and hostile["total"] == 0
+    assert [box["match"] for box in good["boxes"]] == [0, 1] and min(b["iou"] for b in good["boxes"]) > 0.9
+    assert good["parts"][0]["name"] == "format" and good["parts"][0]["reason"]
 
 
-def test_without_cameras_nothing_is_drawn_and_the_page_says_so(tmp_path: Path) -> None:
+def test_curves_alarms_and_facts(page: Page) -> None:
+    assert [stage["stage"] for stage in page.index["curves"]] == ["sft", "rft"]
+    panels = {panel["title"]: panel["lines"] for panel in page.index["curves"][0]["panels"]}
+    assert panels["reward/detection"][0]["name"] == "iou"
+    assert panels["reward/detection"][0]["y"] == [float(i) for i in range(30)]
+    assert page.index["alarms"] == [{"stage": "rft", "since": 7, "keys": ["reward/detection/iou"]}]
+    assert "more boxes than objects" in page.html and "since step 7" in page.html
+    assert "&lt;script&gt;alert" in page.html, "what an alarm saw is text"
+    assert "abcdef0123456789" in page.html and "&lt;b&gt;" in page.html
+
+
+def test_rollout_groups(page: Page) -> None:
+    rows = page.index["groups"]["rows"]
+    assert len(rows) == 4
+    by_step = {row["step"]: row for row in rows}
+    assert by_step[1.0]["advantage"] == 1.5 and not by_step[1.0]["zero"]
+    assert by_step[2.0]["zero"] and by_step[2.0]["truncated"] == 1
+    assert by_step[3.0]["failures"] == 2
+    first = page.group(rows.index(by_step[1.0]))
+    assert [box["label"] for box in first["truth"]] == ["chair", "table"] and len(first["cameras"]) == 2
+    assert [box["match"] for box in first["answers"][0]["boxes"]] == [0, 1]
+    assert first["answers"][0]["advantage"] == 1.5 and first["answers"][0]["tokens"] == 40
+    assert page.has(f"p-{first['frames'][0]}")
+    bare = page.group(rows.index(by_step[4.0]))
+    assert bare["cameras"] is None and "not found" in bare["note"]
+    assert "rollouts.jsonl: 2 unreadable lines" in page.html
+
+
+def test_two_runs_are_compared_on_what_they_share(run: Path, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "second", seed=4, models=("sft",), count=4)
+    samples = other / "eval" / "detection.samples.jsonl"
+    samples.write_text(samples.read_text().replace("Find the things of room 1.", "Something else."))
+    page = Page(write_report([run, other], tmp_path / "out", gallery=2, resamples=20))
+    assert [column["title"] for column in page.index["columns"]][-1] == "second: SFT"
+    last = len(page.index["columns"]) - 1
+    pair = page.index["pairs"]["detection"][f"0-{last}"]
+    assert pair["f1@0.25"]["n"] == 3, "four samples, one of them another question"
+    assert "share an id with another run&#39;s but ask something else" in page.html
+    assert "Differs between the runs" in page.html and "<td>seed</td><td>3</td><td>4</td>" in page.html
+    path = write_report([run, other], resamples=5, gallery=0)
+    assert path == run / "report" / "compare.html"
+
+
+def test_the_size_is_kept_and_what_is_missing_is_said(run: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    from PIL import Image
+
+    many = tmp_path / "many"
+    make_eval(many, {"detection": [detection_sample(n) for n in range(80)]}, ("sft",))
+    for path in (many / "eval" / "frames").glob("*.png"):
+        Image.fromarray(noise.integers(0, 255, (224, 336, 3), dtype=np.uint8)).save(path)
+    path = write_report(many, resamples=5, gallery=8, max_mb=2.5)
+    assert 2.0e6 < path.stat().st_size <= 2.5e6
+    page = Page(path)
+    assert "pictures are left out" in page.html
+    worst = min(range(80), key=lambda i: page.index["tasks"][0]["totals"][0][i])
+    assert page.has(f"p-{page.detail('detection', worst)['frames'][0]}"), "the gallery's pictures come first"
+
+
+def test_without_cameras_boxes_stay_in_the_first_camera_and_the_page_says_so(tmp_path: Path) -> None:
     make_eval(tmp_path, {"detection": [detection_sample(n, cameras=False) for n in range(2)]}, ("sft",))
-    write_report(tmp_path, resamples=5)
-    page = (tmp_path / "report" / "detection" / "000.html").read_text()
-    assert "No boxes are drawn" in page and "no intrinsics" in page
-    assert "with boxes" not in page
+    detail = Page(write_report(tmp_path, resamples=5)).detail("detection", 0)
+    assert detail["cameras"] is None
+    assert "No boxes are drawn" in detail["note"] and "no intrinsics" in detail["note"]
+    # x right, z forward, y down of the camera become x, y, -z of a z-up view
+    assert detail["truth"][0]["box"][:3] == [0.4, 2.5, -0.3]
 
 
 def test_a_plain_eval_folder_is_enough(tmp_path: Path) -> None:
     make_eval(tmp_path, {"spatial": [spatial_sample(number) for number in range(3)]}, ("sft",))
     text = write_report(tmp_path, tmp_path / "elsewhere", resamples=5).read_text()
     assert "no stages/*/metrics.jsonl" in text and "macro8" in text
-    assert "Paired comparison" not in text and "Cost" not in text
+    assert "Paired comparison" not in text and "<h2>Cost" not in text
 
 
-def test_missing_pictures_are_said(run: Path) -> None:
-    for path in (run / "eval" / "frames").glob("*.png"):
+def test_missing_pictures_are_said(tmp_path: Path) -> None:
+    make_eval(tmp_path, {"spatial": [spatial_sample(number) for number in range(3)]}, ("sft",))
+    for path in (tmp_path / "eval" / "frames").glob("*.png"):
         path.unlink()
-    write_report(run, gallery=1, resamples=5)
-    assert "No pictures" in (run / "report" / "spatial" / "000.html").read_text()
+    page = Page(write_report(tmp_path, resamples=5))
+    assert "No pictures" in page.html and "(and " in page.html
 
 
 def test_bad_folders_are_named(tmp_path: Path) -> None:
@@ -178,55 +193,52 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a run folder"):
         write_report(tmp_path)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="gallery"):
-        write_report(tmp_path, gallery=-1)
-
-
-def test_the_table_marks_the_best_and_compares_with_more_sft(run: Path) -> None:
-    text = write_report(run, gallery=0, resamples=20).read_text()
-    assert "Paired comparison with SFT → SFT" in text
-    assert re.search(r'<td class="best">\d', text)
-    order = [
-        text.index(f"<b>{title}</b>")
-        for title in ("SFT", "SFT → SFT", "SFT → RFT (matched reward)", "my own")
-    ]
-    assert order == sorted(order)
+    for wrong, name in (
+        ({"gallery": -1}, "gallery"),
+        ({"resamples": 0}, "resamples"),
+        ({"max_mb": 1}, "max_mb"),
+    ):
+        with pytest.raises(ValueError, match=name):
+            write_report(tmp_path, **wrong)
+    with pytest.raises(ValueError, match="no run folder given"):
+        write_report([])
 
 
 def test_malformed_cameras_are_said() -> None:
-    sample = detection_sample(0)
-    sample.meta["T_world_camera"] = [[1.0, 2.0]]
-    cameras, problem = read_cameras(sample)
-    assert cameras is None and "malformed" in problem
+    for broken in ([[1.0, 2.0]], "x", [np.diag([2.0, 2, 2, 1]).tolist()] * 2):
+        sample = detection_sample(0)
+        sample.meta["T_world_camera"] = broken
+        cameras, problem = read_cameras(sample)
+        assert cameras is None and "malformed" in problem
 
 
-def test_metrics_file_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 5, "loss": 1.5, "note": "x", "flag": true, "kl": NaN}\n[1]\n{"loss": 2}\n{"lo')
-    stage = read_metrics(path, "sft")
-    assert stage.series == {"loss": [(5.0, 1.5), (2.0, 2.0)]}
-    assert stage.skipped == 2
-    assert draw_curves(read_metrics(path, "$x_{$"), tmp_path / "c.svg") == tmp_path / "c.svg"
-    path.write_text("")
-    assert draw_curves(read_metrics(path, "sft"), tmp_path / "none.svg") is None
-    assert not (tmp_path / "none.svg").exists()
-
-
-def test_panels_group_parts_and_start_with_what_matters() -> None:
-    found = panels(["lr", "reward/a/iou", "reward", "loss", "reward/a/f1", "a_kind"])
-    assert found == [
-        ("loss", ["loss"]),
-        ("reward", ["reward"]),
-        ("reward/a", ["reward/a/f1", "reward/a/iou"]),
-        ("a_kind", ["a_kind"]),
-        ("lr", ["lr"]),
+def test_box_counts() -> None:
+    # two scenes of 2 and 3 objects; the first answer hits, misses, hits; the second hits once
+    made = box_count_curves([([True, False, True], 2), ([True], 3)])
+    assert made["first"] == [
+        {"n": 1, "precision": 1.0, "recall": 0.4, "answers": 2},
+        {"n": 2, "precision": 0.6667, "recall": 0.4, "answers": 2},
+        {"n": 3, "precision": 0.75, "recall": 0.6, "answers": 2},
     ]
+    assert [(row["n"], row["recall"]) for row in made["true"]] == [(2, 1.0), (3, 0.3333)]
+    assert [(row["n"], row["precision"]) for row in made["written"]] == [(1, 1.0), (3, 0.6667)]
+    assert box_count_curves([([], 0)])["first"] == []
 
 
-def test_smoothing_starts_at_the_first_value_and_keeps_constants() -> None:
-    assert smooth([3.0] * 5, 10) == pytest.approx([3.0] * 5)
-    assert smooth([1.0, 5.0, 2.0], 1.0) == [1.0, 5.0, 2.0]
-    assert smooth([1.0, 0.0], 3.0) == pytest.approx([1.0, 1 / 3])
+def test_every_beginning_is_spread_over_the_whole() -> None:
+    assert spread(5) == [0, 4, 2, 1, 3]
+    for count in (0, 1, 2, 7, 100):
+        assert sorted(spread(count)) == list(range(count))
+
+
+def test_the_library_ships_with_its_licence() -> None:
+    import rft3d.report
+
+    static = Path(rft3d.report.__file__).parent / "static"
+    assert "MIT License" in (static / "three.LICENSE.txt").read_text()
+    version = re.search(r"THREE=(\S+)", (static / "build_three.sh").read_text())
+    assert version and f"three.js {version[1]}, MIT" in (static / "three.min.js").read_text()[:80]
+    assert {path.stem for path in static.glob("*.js")} == {*CODE, "three.min"}
 
 
 def test_formatting() -> None:
@@ -238,5 +250,10 @@ def test_formatting() -> None:
     assert (duration(3.21), duration(431), duration(7300)) == ("3.2 s", "7 min 11 s", "2 h 01 min")
 
 
-def test_every_task_has_a_page() -> None:
-    assert set(TASKS) == {"detection", "grounding", "spatial"}, "add the new task to this file's run fixture"
+def test_a_missing_prediction_is_said(tmp_path: Path) -> None:
+    samples = [spatial_sample(number) for number in range(3)]
+    make_eval(tmp_path, {"spatial": samples}, ("sft",))
+    write_predictions(tmp_path / "eval" / "sft" / "spatial.predictions.jsonl", [Prediction("q0", HOSTILE)])
+    page = Page(write_report(tmp_path, resamples=5))
+    missing: list[Any] = [page.detail("spatial", i)["answers"][0]["missing"] for i in range(3)]
+    assert missing == [False, True, True]

@@ -19,13 +19,37 @@ VERBS = {
     "demo": "the whole story on two cores: rooms, SFT, RFT, scores, report",
     "rooms": "make procedural rooms and samples files of every task",
     "samples": "ask every task about a real clip or a scene folder",
+    "data": "prepare benchmark samples from raw annotations, check a data folder, extract pictures",
     "train": "run a recipe (a Python file that returns a frozen config)",
     "predict": "let a model answer a samples file (resumable)",
     "score": "score a predictions file, with intervals; needs no torch",
+    "compare": "what changed between two predictions files, with paired intervals",
+    "solve": "answer spatial questions from boxes; split failures into seeing and reasoning",
+    "questions": "spatial training questions about annotated scenes",
+    "leaderboard": "published numbers, ours beside them, with footnotes on protocol",
+    "detect": "find the objects in a video or folder, as 3D boxes",
+    "ground": "find the object that a text describes in a video",
+    "ask": "ask a question about a video",
+    "estimate": "what a recipe will cost in memory and compute, before it is run",
+    "cache": "show or clear the frozen features kept on disk",
     "report": "turn a run folder into HTML pages",
+    "watch": "a run in the terminal: progress, curves, samples, alarms",
+    "view": "orbit a run's questions or a scene in the browser, live",
+    "export": "rerun recordings, pictures and videos for papers, a model card",
+    "export-verl": "write samples and rewards for verl (parquet, compute_score)",
 }
 
-_OVERRIDABLE = {"train"}  # what tyro doesn't know there is passed on as overrides of the recipe
+_EXTRAS = {
+    "av": "video",
+    "openpyxl": "sheets",
+    "pyarrow": "data",
+    "matplotlib": "viz",
+    "numba": "fast",
+    "rerun": "rerun",
+    "viser": "viser",
+}  # of a missing package; else [train]
+
+_OVERRIDABLE = {"train", "estimate"}  # what tyro doesn't know there is passed on as overrides of the recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(verb, rest)
     except KeyboardInterrupt:
         return _fail(f"{verb}: interrupted", code=130)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         # a missing module of our own is a broken installation or a bug, not something to install
         own = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "rft3d"
         if debug or own:
@@ -59,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(verb: str, arguments: list[str]) -> int:
     import tyro
 
-    module = importlib.import_module(f"rft3d.cli.{verb}")
+    module = importlib.import_module(f"rft3d.cli.{verb.replace('-', '_')}")
     overridable = verb in _OVERRIDABLE
     complaint = io.StringIO()  # tyro frames its complaints in a box; a script wants one line
     try:
@@ -77,13 +101,13 @@ def _run(verb: str, arguments: list[str]) -> int:
     if overridable:
         args, overrides = parsed
         module.main(args, overrides)
-    else:
-        module.main(parsed)
-    return 0
+        return 0
+    code = module.main(parsed)
+    return code if isinstance(code, int) else 0  # a check says with it what it found
 
 
 def _usage() -> str:
-    lines = [f"  {verb:8} {summary}" for verb, summary in VERBS.items()]
+    lines = [f"  {verb:11} {summary}" for verb, summary in VERBS.items()]
     return "\n".join(
         [
             "usage: rft3d COMMAND [options]     (rft3d COMMAND --help explains one)",
@@ -102,8 +126,9 @@ def _usage() -> str:
 
 def _one_line(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
+        extra = _EXTRAS.get(error.name or "", "train")
         return (
-            f"this needs the package {error.name!r}, which is not installed; try pip install 'rft3d[train]'"
+            f"this needs the package {error.name!r}, which is not installed; try pip install 'rft3d[{extra}]'"
         )
     if isinstance(error, OSError) and error.strerror:
         named = f": {error.filename}" if error.filename is not None else ""

@@ -1,4 +1,4 @@
-"""``rft3d report``: a run folder as HTML pages."""
+"""``rft3d report``: run folders as one HTML file."""
 
 from __future__ import annotations
 
@@ -11,24 +11,31 @@ import tyro
 
 @dataclass(frozen=True)
 class Args:
-    """Turn a run folder into HTML pages that open offline: RUN/report/index.html.
+    """Turn run folders into one HTML file that opens offline: RUN/report/index.html.
 
-    Reads what is there: config.json, stages.json, env.json, stages/*/metrics.jsonl and
+    Results with intervals, curves, classes, samples in 3D, comparisons, rollouts, cost. Reads what is there:
+    config.json, stages.json, env.json, stages/*/{metrics,alarms,rollouts}.jsonl and
     eval/<task>.samples.jsonl with eval/<model>/<task>.predictions.jsonl; the page says what is missing.
     A folder written by rft3d samples or rft3d rooms, with <model>/<task>.predictions.jsonl in it, will do.
+    Several runs are compared on the samples they share.
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """run folder"""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """run folders, one or more"""
     out: Path | None = None
-    """folder for the pages; RUN/report when not given"""
+    """folder for the page; RUN/report when not given (of several: the first one's, as compare.html)"""
     gallery: int = 16
-    """samples of each task that get a page of their own"""
+    """samples of each task whose pictures go in first: worst, best, most changed, and evenly between"""
     resamples: int = 1000
     """bootstrap resamples of the paired comparisons"""
+    max_mb: float = 15.0
+    """size of the file in MB; pictures, then rollouts and samples are left out to keep it"""
 
 
 def main(args: Args) -> None:
     from rft3d.report import write_report
 
-    print(write_report(args.run, args.out, gallery=args.gallery, resamples=args.resamples))
+    page = write_report(
+        args.runs, args.out, gallery=args.gallery, resamples=args.resamples, max_mb=args.max_mb
+    )
+    print(page)

@@ -1,11 +1,7 @@
-"""Learning curves of a run's stages, from ``metrics.jsonl`` to one picture a stage.
-
-matplotlib (the ``[viz]`` extra) is imported only when a picture is drawn.
-"""
+"""Learning curves of runs' stages, from ``metrics.jsonl`` to the lines that the page draws."""
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -13,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rft3d.evaluation.records import write_text
-
 _NOT_CURVES = {"step", "time", "epoch", "seconds"}
 # the order in which a reader asks; other panels follow alphabetically
 _FIRST = ("loss", "reward", "kl", "entropy", "completion_length", "parse_failure", "truncated", "clip_share")
-_PALETTE = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#0891b2", "#be123c", "#a16207", "#475569")
-_COLUMNS = 3
+
+POINTS = 300
+"""At most so many points of a line are drawn; a screen shows no more."""
 
 
 @dataclass(frozen=True)
@@ -80,51 +75,45 @@ def smooth(values: Sequence[float], span: float) -> list[float]:
     return smoothed
 
 
-def draw_curves(metrics: StageMetrics, path: str | Path) -> Path | None:
-    """Draw every curve of a stage into an SVG file, one small panel a group; None when there is nothing.
+def curves_view(stages: Sequence[tuple[int, StageMetrics]]) -> list[dict[str, Any]]:
+    """All curves for the page: a block a stage name, a panel a group of names, a line a name and run.
 
-    The thin line is the value as logged, the strong one its moving average.
+    ``stages``: (number of the run, its stage). A line is thinned to at most :data:`POINTS` points (means of
+    neighbours), with its moving average beside it.
     """
-    groups = panels(list(metrics.series))
-    if not groups:
-        return None
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    rows = math.ceil(len(groups) / _COLUMNS)
-    style: dict[Any, Any] = {
-        "font.size": 8,
-        "svg.hashsalt": "rft3d",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with rc_context(style):
-        figure = Figure(figsize=(3.6 * _COLUMNS, 2.1 * rows), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
-        for axis, (title, names) in zip(axes, groups, strict=False):
-            for colour_index, name in enumerate(names):
-                colour = _PALETTE[colour_index % len(_PALETTE)]
-                steps, values = zip(*metrics.series[name], strict=True)
-                axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.7)
-                label = name.rpartition("/")[2]
-                axis.plot(steps, smooth(values, len(values) / 15), color=colour, linewidth=1.4, label=label)
-            axis.set_title(_plain(title), fontsize=9, loc="left", color="#334155")
-            axis.grid(True, color="#e2e8f0", linewidth=0.6)
-            if len(names) > 1:
-                axis.legend(fontsize=7, frameon=False, ncols=2 if len(names) > 4 else 1)
-        for axis in axes[len(groups) :]:
-            axis.set_visible(False)
-        drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    path = Path(path)
-    write_text(path, drawn.getvalue())
-    return path
+    blocks = []
+    for name in dict.fromkeys(stage.stage for _, stage in stages):
+        here = [(run, stage.series) for run, stage in stages if stage.stage == name]
+        names = list(dict.fromkeys(line for _, series in here for line in series))
+        shown = [
+            {
+                "title": title,
+                "lines": [
+                    {"name": line.rpartition("/")[2], "run": run, **_line(series[line])}
+                    for line in members
+                    for run, series in here
+                    if line in series
+                ],
+            }
+            for title, members in panels(names)
+        ]
+        if shown:
+            blocks.append({"stage": name, "panels": shown})
+    return blocks
 
 
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # matplotlib reads $...$ as mathematics
+def _line(points: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
+    steps, values = zip(*points, strict=True)
+    means = smooth(values, len(values) / 15)
+    size = -(-len(points) // POINTS)
+    starts = range(0, len(points), size)
+
+    def thin(numbers: Sequence[float]) -> list[float]:
+        return [
+            float(f"{math.fsum(part) / len(part):.6g}") for s in starts if (part := numbers[s : s + size])
+        ]
+
+    return {"x": thin(steps), "y": thin(values), "mean": thin(means)}
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""HTML pages from jinja2 templates: every value is escaped, nothing is loaded from a network.
+"""The HTML page from a jinja2 template: every value is escaped, nothing is loaded from a network.
 
 Model texts are untrusted: autoescaping is on for every template, control characters are made
 visible, and a script's worth of text is cut to a readable length.
@@ -6,11 +6,11 @@ visible, and a script's worth of text is cut to a readable length.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-from rft3d.evaluation.records import write_text
 
 LONGEST_TEXT = 20_000
 
@@ -18,11 +18,38 @@ LONGEST_TEXT = 20_000
 _BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 
 
-def write_page(path: str | Path, template: str, **context: Any) -> Path:
-    """Render ``template`` (a file of ``templates/``) to ``path``; an undefined name in it is an error."""
-    path = Path(path)
-    write_text(path, _environment().get_template(template).render(**context))
-    return path
+STYLE = "style.css"
+LIBRARY = "three.min.js"
+CODE = ("core", "charts", "geometry", "overlay", "scene", "answers", "samples", "compare", "rollouts", "main")
+"""The page's own code, in this order, in one closure."""
+
+
+def render_page(**context: Any) -> str:
+    """The report's HTML; an undefined name in the template is an error.
+
+    Scripts run only if the page's policy names their hash: those in ``static/`` and no other.
+    """
+    folder = Path(__file__).parent / "static"
+    library = (folder / LIBRARY).read_text(encoding="utf-8")
+    parts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in CODE]
+    code = '(() => {\n"use strict";\n' + "\n".join(parts) + "\n})();\n"
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            style=(folder / STYLE).read_text(encoding="utf-8"),
+            library=library,
+            code=code,
+            policy=" ".join(script_hash(text) for text in (library, code)),
+            **context,
+        )
+    )
+
+
+def script_hash(text: str) -> str:
+    """The Content-Security-Policy source that allows exactly this inline script."""
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{digest}'"
 
 
 @lru_cache(maxsize=1)

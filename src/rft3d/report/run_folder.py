@@ -2,6 +2,8 @@
 
     run/ config.json  env.json  stages.json          facts and cost
          stages/<name>/metrics.jsonl                 learning curves
+         stages/<name>/alarms.jsonl                  what looked like reward hacking (:mod:`rft3d.report.alarms`)
+         stages/<name>/rollouts.jsonl                groups for the inspector (:mod:`rft3d.report.rollouts`)
          eval/<task>.samples.jsonl  eval/frames/...  questions and their pictures
          eval/<model>/<task>.predictions.jsonl       answers
          eval/<model>/<task>.scores.json             numbers (made here when missing)
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.records import Prediction, read_predictions
-from rft3d.evaluation.score import ScoreConfig, ScoredRun, make_task, score_files, score_predictions
+from rft3d.evaluation.score import ScoreConfig, ScoredRun, make_task, score_predictions, summarise
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import read_samples
@@ -137,13 +139,12 @@ def _task_runs(name: str, folder: Path, root: Path, resamples: int, notes: list[
     found = sorted(folder.glob(f"*/{name}.predictions.jsonl"), key=lambda path: table_order(path.parent.name))
     if not found:
         notes.append(f"no {inside}<model>/{name}.predictions.jsonl, so no results for {name}")
-    runs = [_model_run(name, samples_path, samples, path, root, resamples, notes) for path in found]
+    runs = [_model_run(name, samples, path, root, resamples, notes) for path in found]
     return TaskRuns(name, folder, samples, tuple(runs))
 
 
 def _model_run(
     task_name: str,
-    samples_path: Path,
     samples: tuple[Sample, ...],
     path: Path,
     root: Path,
@@ -153,15 +154,17 @@ def _model_run(
     model = path.parent.name
     scores_path = path.with_name(f"{task_name}.scores.json")
     summary = _json(scores_path, notes, optional=True)
-    if summary is None or not {"headline", "metrics", "protocol"} <= summary.keys():
+    if not isinstance(summary, dict) or not {"headline", "metrics", "protocol"} <= summary.keys():
         notes.append(f"{scores_path.relative_to(root).as_posix()} was missing; scored for this page")
-        config = ScoreConfig(allow_missing=True, resamples=resamples)
-        summary = score_files(task_name, samples_path, path, config)
-    mode = summary["protocol"].get("mode")
+        summary = None
     predictions = read_predictions(path)
-    scored = score_predictions(
-        make_task(task_name, mode, summary.get("options")), samples, predictions, allow_missing=True
-    )
+    made_with = summary or {"protocol": {}}
+    task = make_task(task_name, made_with["protocol"].get("mode"), made_with.get("options"))
+    scored = score_predictions(task, samples, predictions, allow_missing=True)
+    if summary is None:
+        summary = summarise(scored, ScoreConfig(allow_missing=True, resamples=resamples))
+        tokens = [prediction.tokens for prediction in predictions if prediction.tokens is not None]
+        summary["mean_tokens"] = sum(tokens) / len(tokens) if tokens else None
     return ModelRun(model, title_of(model), {p.id: p for p in predictions}, scored, summary)
 
 

@@ -1,260 +1,249 @@
-"""A run folder as HTML: ``write_report(run_dir)`` writes ``report/index.html`` and one page a shown sample.
+"""Run folders as one HTML file: ``write_report([run, ...])`` writes ``report/index.html``.
 
-Everything is relative to the report folder and inline otherwise, so that it opens offline and can
-be moved or sent as a folder.
+The page holds everything inside itself (pictures, data, code), so it opens from disk, offline, and can be
+sent as a file. Tables are written here; curves, samples, scenes, rollouts and comparisons are drawn by the
+page when they are looked at (``static/*.js``), from data packed by :mod:`rft3d.report.embed`.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rft3d import __version__
-from rft3d.evaluation.score import resample_run
-from rft3d.evaluation.stats import Difference, differences
-from rft3d.report.curves import draw_curves
-from rft3d.report.page import duration, write_page
-from rft3d.report.run_folder import (
-    ModelRun,
-    RunFolder,
-    TaskRuns,
-    is_baseline,
-    read_run_folder,
-    table_order,
-    title_of,
+from rft3d.files import write_text
+from rft3d.report.alarms import alarms_fragment, read_alarms
+from rft3d.report.curves import curves_view
+from rft3d.report.embed import Blob, Budget, Pictures, chunks, pack_cloud, pack_json, shown
+from rft3d.report.page import duration, render_page
+from rft3d.report.question_index import Chosen, Scenes, TaskIndex, by_rank
+from rft3d.report.rollouts import KnownSamples, group_facts, group_view, read_groups, spread
+from rft3d.report.run_folder import read_run_folder
+from rft3d.report.runs import Joined, Pairs, join_runs
+from rft3d.report.scene_facts import point_cloud
+from rft3d.report.tables import (
+    class_tables,
+    comparison_table,
+    cost_tables,
+    difference_view,
+    facts_table,
+    results_table,
 )
-from rft3d.report.samples import write_sample_pages
 
-_COUNTS = {"macro8/tasks"}  # how many, not how good
-_STAGE_COLUMNS = ("stage", "seconds", "peak_memory_mb", "tokens", "tokens_per_s")
+SAMPLE_CHUNK = 40
+GROUP_CHUNK = 8
+CLOUD_SHARE = 0.25
+"""Of what the texts leave free, at most this part goes to point clouds."""
+
+ROLLOUT_PICTURES = 400
+"""So many pictures of rollouts go in before those of samples outside the gallery."""
+
+_RESERVE = 30_000  # for notes that are written last
 
 
 def write_report(
-    run_dir: str | Path, out: str | Path | None = None, *, gallery: int = 16, resamples: int = 1000
+    runs: str | Path | Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    gallery: int = 16,
+    resamples: int = 1000,
+    max_mb: float = 15.0,
 ) -> Path:
-    """Write the report of ``run_dir`` into ``out`` (``run_dir/report`` when None); returns its index page.
+    """Write the report of one run folder, or of several side by side, and return the page's path.
 
-    ``gallery``: samples of each task that get a page. ``resamples``: of the paired comparisons, and of
-    intervals where a scores file is missing. What the folder lacks is left out and named on the page.
-    Raises FileNotFoundError or ValueError when the folder holds nothing to report on.
+    Args:
+        runs: run folders, or folders that ``rft3d rooms`` or ``rft3d samples`` wrote.
+        out: folder of the page (``index.html``). None: the run's ``report/index.html``; with several runs
+            the first one's ``report/compare.html``, so that its own report stays.
+        gallery: of each task, so many samples (worst, best, most changed, and evenly between) have their
+            pictures put in first; the others follow while they fit.
+        resamples: of the paired comparisons, and of intervals where a scores file is missing.
+        max_mb: the file's size in MB (10^6 bytes). Pictures, then rollouts and samples, are left out to keep
+            it, and the page says so.
+
+    Raises:
+        FileNotFoundError, ValueError: no run folder, or nothing in it to report on; a bad number.
     """
+    roots = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
+    if not roots:
+        raise ValueError("no run folder given; a report needs at least one")
     if gallery < 0:
         raise ValueError(f"gallery must be at least 0, got {gallery}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
-    run = read_run_folder(run_dir, resamples)
-    out = Path(out) if out is not None else run.root / "report"
-    out.mkdir(parents=True, exist_ok=True)
-    notes = list(run.notes)
-    galleries = [made for task in run.tasks if (made := write_sample_pages(task, out, gallery)) is not None]
-    context: dict[str, Any] = {
-        "results": results_table(run),
-        "comparisons": comparison_table(run, resamples),
-        "curves": _curves(run, out, notes),
-        "classes": class_tables(run),
-        "cost": cost_table(run),
-        "galleries": galleries,
-        "facts": _facts(run),
-    }
-    return write_page(
-        out / "index.html",
-        "index.html.j2",
-        title=f"rft3d run: {run.root.resolve().name}",
-        lead=_lead(run),
-        version=__version__,
-        notes=notes,
-        sections=_sections(context),
-        **context,
-    )
+    if not 2 <= max_mb <= 1000:
+        raise ValueError(f"max_mb must lie between 2 and 1000, got {max_mb}")
+    joined = join_runs([read_run_folder(root, resamples) for root in roots])
+    page = _Page(joined, gallery, resamples, int(max_mb * 1e6)).render()
+    folder = Path(out) if out is not None else roots[0] / "report"
+    path = folder / ("index.html" if out is not None or len(roots) == 1 else "compare.html")
+    write_text(path, page)
+    return path
 
 
-def results_table(run: RunFolder) -> dict[str, Any] | None:
-    """Rows = models, columns = headline metrics of every task, each with its interval."""
-    tasks = [task for task in run.tasks if task.runs]
-    if not tasks:
-        return None
-    models = sorted({model.name for task in tasks for model in task.runs}, key=table_order)
-    groups, columns = [], []
-    for task in tasks:
-        names = list(task.runs[0].summary["headline"])
-        first = task.runs[0].summary
-        groups.append(
-            {"task": task.name, "names": names, "samples": first["samples"], "scenes": first["scenes"]}
-        )
-        columns += [(task, name) for name in names]
-    rows = []
-    for model in models:
-        cells = [_cell(task, name, model) for task, name in columns]
-        rows.append({"title": title_of(model), "cells": cells})
-    for column in range(len(columns)):
-        values = [row["cells"][column]["value"] for row in rows]
-        best = max((value for value in values if value is not None), default=None)
-        for row in rows:
-            row["cells"][column]["best"] = (
-                len(rows) > 1 and best is not None and row["cells"][column]["value"] == best
-            )
-    one = next(iter(tasks[0].runs[0].summary["headline"].values()), {})
-    return {
-        "groups": groups,
-        "rows": rows,
-        "reading": [_reading_row(task, made) for task in tasks for made in task.runs],
-        "level": f"{100 * one.get('level', 0.95):g} %",
-        "resamples": one.get("resamples", "no"),
-    }
+class _Page:
+    """The page of some runs: what goes in, in which order, until it is full."""
 
+    def __init__(self, joined: Joined, gallery: int, resamples: int, size: int) -> None:
+        self.joined, self.gallery = joined, gallery
+        self.pairs = {task.name: Pairs(task, resamples) for task in joined.tasks}
+        self.notes = list(joined.notes)
+        self.pictures = Pictures()
+        self.scenes = Scenes()
+        self.blobs: list[Blob] = []
+        self.budget = Budget(size - _RESERVE)
 
-def _cell(task: TaskRuns, name: str, model: str) -> dict[str, Any]:
-    summary = next((made.summary for made in task.runs if made.name == model), None)
-    found = {} if summary is None else summary["headline"].get(name, {})
-    return {"value": found.get("value"), "low": found.get("low"), "high": found.get("high"), "best": False}
-
-
-def _reading_row(task: TaskRuns, made: ModelRun) -> dict[str, Any]:
-    summary = made.summary
-    return {
-        "title": made.title,
-        "task": task.name,
-        "samples": summary["samples"],
-        "missing": summary["missing"]["count"],
-        "unreadable": summary["parse_failures"]["rate"],
-        "truncated": summary["truncated"]["rate"],
-        "tokens": summary.get("mean_tokens"),
-        "reward": summary["reward"]["total"],
-        "mode": summary["protocol"].get("mode", "by default"),
-    }
-
-
-def comparison_table(run: RunFolder, resamples: int) -> dict[str, Any] | None:
-    """Every model against the baseline (SFT→SFT when there, else the first), paired on the same scenes."""
-    tasks = [task for task in run.tasks if len(task.runs) > 1]
-    models = sorted({made.name for task in tasks for made in task.runs}, key=table_order)
-    if not tasks:
-        return None
-    baseline = next((name for name in models if is_baseline(name)), models[0])
-    groups, rows = [], {name: [] for name in models if name != baseline}
-    for task in tasks:
-        drawn = {made.name: resample_run(made.scored, resamples) for made in task.runs}
-        names = next(iter(drawn.values())).names
-        groups.append({"task": task.name, "names": names})
-        for model, cells in rows.items():
-            if baseline not in drawn or model not in drawn:
-                cells += [None] * len(names)
-                continue
-            found = differences(drawn[baseline], drawn[model])
-            cells += [{**asdict(found[name]), "direction": _direction(found[name])} for name in names]
-    return {
-        "baseline": title_of(baseline),
-        "groups": groups,
-        "rows": [{"title": title_of(model), "cells": cells} for model, cells in rows.items()],
-    }
-
-
-def _direction(found: Difference) -> str:
-    if found.low is None or found.high is None:
-        return ""
-    return "up" if found.low > 0 else "down" if found.high < 0 else ""
-
-
-def class_tables(run: RunFolder) -> list[dict[str, Any]]:
-    """Metrics named ``metric/group``: a table a task, a row a group (classes last), a column a model."""
-    tables = []
-    for task in run.tasks:
-        keys = [
-            key
-            for made in task.runs
-            for key in made.summary["metrics"]
-            if "/" in key and not key.startswith("count/") and key not in _COUNTS
-        ]
-        columns = list(dict.fromkeys(key.partition("/")[0] for key in keys))
-        groups = list(dict.fromkeys(key.partition("/")[2] for key in keys))
-        groups.sort(key=lambda group: (":" in group, group if ":" in group else ""))
-        if not groups:
-            continue
-        rows = [
-            {
-                "name": group.rpartition(":")[2].replace("_", " "),
-                "cells": [_class_cell(made.summary["metrics"], columns, group) for made in task.runs],
-            }
-            for group in groups
-        ]
-        models = [made.title for made in task.runs]
-        tables.append({"task": task.name, "models": models, "columns": columns, "rows": rows})
-    return tables
-
-
-def _class_cell(metrics: dict[str, float | None], columns: list[str], group: str) -> dict[str, Any]:
-    first, *others = [(column, metrics.get(f"{column}/{group}")) for column in columns]
-    return {"value": first[1], "others": [(name, value) for name, value in others if value is not None]}
-
-
-def cost_table(run: RunFolder) -> dict[str, Any] | None:
-    """Wall time, peak memory and throughput of each stage, from ``stages.json``."""
-    if not run.stages:
-        return None
-    extra = list(dict.fromkeys(key for row in run.stages for key in row if key not in _STAGE_COLUMNS))
-    rows = [
-        {
-            "stage": row.get("stage", "?"),
-            "seconds": row.get("seconds"),
-            "memory": row.get("peak_memory_mb"),
-            "tokens": row.get("tokens"),
-            "tokens_per_s": row.get("tokens_per_s"),
-            "extra": [row.get(key) for key in extra],
+    def render(self) -> str:
+        context = self._tables()
+        tasks = [TaskIndex(task, self.pictures, self.scenes) for task in self.joined.tasks]
+        order = {index.task.name: index.order(self.gallery) for index in tasks}
+        self.budget.left -= len(self._html(context, "").encode())
+        groups, group_rows = self._rollouts()
+        views = {index.task.name: self._samples(index, order[index.task.name]) for index in tasks}
+        first = [number for index in tasks for number in index.pictures_of(order[index.task.name].first)]
+        rest = [number for index in tasks for number in index.pictures_of(order[index.task.name].rest)]
+        data = {
+            "columns": [{"run": c.run, "model": c.model, "title": c.title} for c in self.joined.columns],
+            "runs": list(self.joined.titles),
+            "tasks": [view for view in views.values() if view],
+            "curves": curves_view([(i, s) for i, run in enumerate(self.joined.runs) for s in run.metrics]),
+            "alarms": [
+                {"stage": stage.stage, "since": span.since, "keys": list(span.keys)}
+                for run in self.joined.runs
+                for stage in read_alarms(run.root)
+                for span in stage.spans
+            ],
+            "groups": {"rows": group_rows, "chunk": GROUP_CHUNK},
+            "pairs": self._pairs(),
+            "clouds": self._clouds(tasks, order),
         }
-        for row in run.stages
-    ]
-    return {
-        "rows": rows,
-        "extra": extra,
-        "seconds": sum(row["seconds"] or 0.0 for row in rows),
-        "memory": max((row["memory"] for row in rows if row["memory"] is not None), default=None),
-    }
+        packed = pack_json(shown(data))
+        self.budget.left -= len(packed)
+        rolled = by_rank(groups)
+        wanted = [*first, *rolled[:ROLLOUT_PICTURES], *rest, *rolled[ROLLOUT_PICTURES:]]
+        self.blobs += self.pictures.fill(wanted, self.budget)
+        self._note_pictures()
+        return self._html(context, packed)
 
+    def _html(self, context: dict[str, Any], packed: str) -> str:
+        return render_page(
+            title=f"rft3d: {', '.join(self.joined.titles)}",
+            lead=self._lead(),
+            version=__version__,
+            notes=self.notes,
+            index=packed,
+            blobs=self.blobs,
+            **context,
+        )
 
-def _curves(run: RunFolder, out: Path, notes: list[str]) -> list[dict[str, str]]:
-    drawn = []
-    for index, stage in enumerate(run.metrics):
-        try:
-            path = draw_curves(stage, out / "curves" / f"{index}.svg")
-        except ModuleNotFoundError as error:
-            notes.append(f"no learning curves: the package {error.name!r} is not installed (extra [viz])")
-            return []
-        if path is not None:
-            drawn.append({"stage": stage.stage, "src": f"curves/{path.name}"})
-    return drawn
+    def _tables(self) -> dict[str, Any]:
+        return {
+            "alarms": [
+                {"run": title, "html": html}
+                for title, run in zip(self.joined.titles, self.joined.runs, strict=True)
+                if (html := alarms_fragment(run.root))
+            ],
+            "results": results_table(self.joined),
+            "comparisons": comparison_table(self.joined, self.pairs),
+            "classes": class_tables(self.joined),
+            "costs": cost_tables(self.joined),
+            "config": facts_table(self.joined, "config"),
+            "env": facts_table(self.joined, "env"),
+        }
 
+    def _samples(self, index: TaskIndex, order: Chosen) -> dict[str, Any]:
+        """The task's index, and its samples' details as blobs, most wanted first."""
+        rows = (shown(index.details[i]) for i in (*order.first, *order.rest))
+        keep = int(self.budget.left * 0.4)  # texts never push all pictures out
+        blobs, count = chunks(f"s-{index.task.name}", rows, SAMPLE_CHUNK, self.budget, keep)
+        self.blobs += blobs
+        if count < len(index.task.samples):
+            self.notes.append(
+                f"{len(index.details) - count} of {len(index.details)} {index.task.name} samples are listed "
+                "without their details, to keep the page small (--max-mb)"
+            )
+        return index.view((*order.first, *order.rest)[:count], SAMPLE_CHUNK)
 
-def _facts(run: RunFolder) -> list[dict[str, str]]:
-    named = (("Environment (env.json)", run.env), ("Configuration (config.json)", run.config))
-    return [
-        {"name": name, "text": json.dumps(value, indent=2, ensure_ascii=False)}
-        for name, value in named
-        if value is not None
-    ]
+    def _rollouts(self) -> tuple[list[list[int]], list[dict[str, Any]]]:
+        """Facts of every group that fits (its place is its place in the blobs), and each group's pictures."""
+        rows: list[dict[str, Any]] = []
+        numbers: list[list[int]] = []
 
+        def views() -> Iterator[Any]:
+            for run, folder in enumerate(self.joined.runs):
+                samples = {s.id: (s, task.folder) for task in folder.tasks for s in task.samples}
+                known = KnownSamples(folder.root, folder.config, samples)
+                groups = read_groups(folder.root, self.notes)
+                for place in spread(len(groups)):
+                    view, found = group_view(groups[place], known)
+                    refs = found[0].frames if found else ()
+                    base = found[1] if found else folder.root
+                    view["frames"] = [
+                        self.pictures.number(f"{base.resolve()}|{ref}", known.picture(ref, base))
+                        for ref in refs
+                    ]
+                    rows.append({"run": run, **group_facts(view)})
+                    numbers.append(view["frames"])
+                    yield shown(view)
 
-def _lead(run: RunFolder) -> str:
-    facts = []
-    env = run.env if isinstance(run.env, dict) else {}
-    if env.get("commit"):
-        facts.append(f"commit {str(env['commit'])[:12]}")
-    if run.stages:
-        facts.append(f"{duration(sum(row.get('seconds') or 0.0 for row in run.stages))} of computing")
-    for task in run.tasks:
-        facts.append(f"{len(task.samples)} {task.name} samples")
-    return " · ".join(facts)
+        blobs, count = chunks("g", views(), GROUP_CHUNK, self.budget, int(self.budget.left * 0.6))
+        self.blobs += blobs
+        if count < len(rows):
+            self.notes.append(f"only {count} rollout groups are in the page, to keep it small (--max-mb)")
+        return numbers[:count], rows[:count]
 
+    def _clouds(self, tasks: Sequence[TaskIndex], order: dict[str, Chosen]) -> dict[str, int]:
+        """Point clouds as blobs ``c-<k>``, the most wanted scenes first: ``{number of the scene: k}``."""
+        keep = int(self.budget.left * (1 - CLOUD_SHARE))
+        wanted = [key for index in tasks for key in index.scenes_of(order[index.task.name].first)]
+        wanted += [key for index in tasks for key in index.scenes_of(order[index.task.name].rest)]
+        made: dict[str, int] = {}
+        for number in dict.fromkeys(wanted):
+            try:
+                cloud = point_cloud(self.scenes.facts[number])
+            except (OSError, ValueError) as error:
+                self.notes.append(f"no point cloud: {error}")
+                continue
+            if cloud is None:
+                continue
+            text = pack_cloud(*cloud)
+            if not self.budget.take(len(text) + 80, keep):
+                break
+            self.blobs.append(Blob(f"c-{len(made)}", text))
+            made[str(number)] = len(made)
+        return made
 
-def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
-    names = (
-        ("results", "Results"),
-        ("comparisons", "Comparison"),
-        ("curves", "Curves"),
-        ("classes", "Classes"),
-        ("cost", "Cost"),
-    )
-    found = [(anchor, name) for anchor, name in names if context[anchor]]
-    found += [(gallery["anchor"], f"Samples: {gallery['task']}") for gallery in context["galleries"]]
-    return [*found, ("setup", "Setup")] if context["facts"] else found
+    def _pairs(self) -> dict[str, dict[str, Any]]:
+        """``{task: {"a-b": {metric: difference}}}`` of every pair of columns, by their numbers."""
+        found: dict[str, dict[str, Any]] = {}
+        for task in self.joined.tasks:
+            for b in range(len(task.columns)):
+                for a in range(b):
+                    made, count = self.pairs[task.name].between(a, b)
+                    key = f"{task.columns[a]}-{task.columns[b]}"
+                    found.setdefault(task.name, {})[key] = {
+                        name: difference_view(value, count) for name, value in made.items()
+                    }
+        return found
+
+    def _note_pictures(self) -> None:
+        if self.pictures.dropped:
+            self.notes.append(
+                f"{self.pictures.dropped} pictures are left out to keep the page small (--max-mb)"
+            )
+        problems = list(dict.fromkeys(self.pictures.problems))
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            self.notes.append(f"No pictures: {problems[0]}{more}")
+
+    def _lead(self) -> str:
+        facts = []
+        for run in self.joined.runs:
+            env = run.env if isinstance(run.env, dict) else {}
+            if env.get("commit"):
+                facts.append(f"commit {str(env['commit'])[:12]}")
+            if run.stages:
+                facts.append(f"{duration(sum(row.get('seconds') or 0.0 for row in run.stages))} of computing")
+        facts += [f"{len(task.samples)} {task.name} samples" for task in self.joined.tasks]
+        return " · ".join(dict.fromkeys(facts))

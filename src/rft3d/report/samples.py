@@ -1,29 +1,23 @@
-"""Per-sample pages: frames with true and predicted boxes, the answer written and read, the reward and why."""
+"""One question and its answers as JSON values: cameras, boxes in the world, matches, reward parts and why."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d import __version__
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure
-from rft3d.evaluation.predict import load_frames
-from rft3d.evaluation.records import Prediction
-from rft3d.geometry import invert_pose, transform_boxes
-from rft3d.report.draw import PREDICTED_COLOUR, TRUE_COLOUR, draw_boxes
-from rft3d.report.page import write_page
-from rft3d.report.run_folder import ModelRun, TaskRuns
+from rft3d.geometry import box_iou, invert_pose, transform_boxes
+from rft3d.rewards import Score, match_detections
 from rft3d.tasks.types import Sample, Task
 
-PICTURE_WIDTH = 560
-"""Pictures narrower than this are enlarged by a whole factor, so that thin lines stay readable."""
+GROUNDING_HIT = 0.25
+
+T_VIEW_CAMERA = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+"""A z-up frame for samples without poses: the first camera is taken to look horizontally."""
 
 NamedBoxes = list[tuple[str, tuple[float, ...]]]
 
@@ -40,125 +34,6 @@ class Cameras:
         return invert_pose(self.T_world_camera[0]) @ self.T_world_camera[frame]
 
 
-def choose(task: TaskRuns, count: int) -> list[int]:
-    """Indices of ``count`` samples, evenly spaced from the worst to the best of the last model."""
-    if count < 1:
-        return []
-    order = list(range(len(task.samples)))
-    if task.runs:
-        totals = [score.total for score in task.runs[-1].scored.scores]
-        order.sort(key=lambda index: (totals[index], index))
-    places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
-    return [order[place] for place in places]
-
-
-def write_sample_pages(task: TaskRuns, out: Path, count: int) -> dict[str, Any] | None:
-    """Write the pages of ``count`` samples into ``out`` and return what the gallery of the index shows."""
-    chosen = choose(task, count)
-    if not chosen:
-        return None
-    folder = out / task.name
-    pages = [f"{task.name}/{place:03d}.html" for place in range(len(chosen))]
-    tiles = []
-    for place, index in enumerate(chosen):
-        around = [Path(pages[p]).name if 0 <= p < len(pages) else None for p in (place - 1, place + 1)]
-        tiles.append(_write_sample(task, index, folder, f"{place:03d}", around[0], around[1]))
-    return {
-        "task": task.name,
-        "anchor": f"samples-{task.name}",
-        "samples": tiles,
-        "count": len(task.samples),
-        "by": task.runs[-1].title if task.runs else "nothing (no predictions)",
-        "boxes": any(tile["boxes"] for tile in tiles),
-    }
-
-
-def _write_sample(
-    task: TaskRuns, index: int, folder: Path, stem: str, previous: str | None, following: str | None
-) -> dict[str, Any]:
-    sample = task.samples[index]
-    reader = task.runs[-1].scored.task if task.runs else None
-    pictures, problem = _pictures(sample, task.folder)
-    cameras, camera_problem = read_cameras(sample)
-    gold, true_boxes = _gold(reader, sample, cameras)
-    frames = _save_all(pictures, folder, f"{stem}-frame")
-    runs = [
-        _run_view(run, index, sample, pictures, cameras, true_boxes, folder, f"{stem}-{number}")
-        for number, run in enumerate(task.runs)
-    ]
-    if true_boxes is not None and camera_problem:
-        problem = " ".join(filter(None, [problem, camera_problem]))
-    kind = str(sample.meta.get("question_type", ""))
-    drawn = runs[-1]["frames"] if runs else []
-    write_page(
-        folder / f"{stem}.html",
-        "sample.html.j2",
-        title=sample.id,
-        version=__version__,
-        sample={
-            "id": sample.id,
-            "task": sample.task,
-            "scene": sample.scene,
-            "prompt": sample.prompt,
-            "kind": kind,
-        },
-        frames=frames,
-        picture_note=problem,
-        gold=gold,
-        runs=runs,
-        previous=previous,
-        following=following,
-    )
-    pictured = drawn or frames
-    return {
-        "id": sample.id,
-        "kind": kind,
-        "href": f"{task.name}/{stem}.html",
-        "thumb": f"{task.name}/{pictured[0]['src']}" if pictured else None,
-        "boxes": bool(drawn),
-        "chips": [
-            {"title": run["title"], "total": f"{run['total']:.2f}", "failed": bool(run["failure"])}
-            for run in runs
-        ],
-    }
-
-
-def _run_view(
-    run: ModelRun,
-    index: int,
-    sample: Sample,
-    pictures: Sequence[NDArray[np.uint8]],
-    cameras: Cameras | None,
-    true_boxes: NamedBoxes | None,
-    folder: Path,
-    stem: str,
-) -> dict[str, Any]:
-    score = run.scored.scores[index]
-    prediction = run.predictions.get(sample.id, Prediction(sample.id, ""))
-    parsed = run.scored.task.parse(prediction.text, sample)
-    predicted, note = first_camera_boxes(parsed, cameras)
-    frames: list[dict[str, str]] = []
-    if true_boxes is not None and cameras is not None and pictures:
-        drawn = [
-            _draw(picture, frame, cameras, true_boxes, predicted or [])
-            for frame, picture in enumerate(pictures)
-        ]
-        frames = _save_all(drawn, folder, stem)
-    return {
-        "title": run.title,
-        "missing": sample.id not in run.predictions,
-        "truncated": prediction.truncated,
-        "failure": "" if score.failure is None else f"{score.failure.reason} {score.failure.excerpt}".strip(),
-        "tokens": prediction.tokens,
-        "total": score.total,
-        "parts": score.parts,
-        "text": prediction.text,
-        "parsed": readable(parsed),
-        "frames": frames,
-        "note": note,
-    }
-
-
 def read_cameras(sample: Sample) -> tuple[Cameras | None, str]:
     """The cameras in ``sample.meta`` and, when there are none, a sentence that says so.
 
@@ -169,11 +44,13 @@ def read_cameras(sample: Sample) -> tuple[Cameras | None, str]:
         return None, f"No boxes are drawn: the sample's meta has no {' and no '.join(missing)}."
     count = len(sample.frames)
     try:
-        K = np.asarray(sample.meta["intrinsics"], dtype=np.float64)
+        K = np.nan_to_num(np.asarray(sample.meta["intrinsics"], dtype=np.float64))
         T_world_camera = np.asarray(sample.meta["T_world_camera"], dtype=np.float64)
         K = np.broadcast_to(K, (count, 3, 3))
         T_world_camera = T_world_camera.reshape(count, 4, 4)
-    except ValueError as error:
+        for pose in T_world_camera:
+            transform_boxes(pose, np.zeros((0, 9)))  # refuses what is not rigid
+    except (TypeError, ValueError) as error:
         return None, f"No boxes are drawn: the cameras in the sample's meta are malformed ({error})."
     return Cameras(K, T_world_camera), ""
 
@@ -204,57 +81,114 @@ def readable(parsed: object) -> str:
     return str(parsed)
 
 
-def _numbers(box: Sequence[float]) -> str:
-    return "  ".join(f"{value:.2f}" for value in box)
-
-
-def _gold(task: Task | None, sample: Sample, cameras: Cameras | None) -> tuple[str, NamedBoxes | None]:
-    if task is None:
-        return "–", None
+def true_boxes(task: Task, sample: Sample, cameras: Cameras | None) -> tuple[str, NamedBoxes | None]:
+    """The gold text, and the true boxes in the first camera where they are, not where rounding puts them."""
     exact: Any = task
-    if hasattr(task, "decimals"):  # draw the true boxes where they are, not where rounding puts them
+    if hasattr(task, "decimals"):
         exact = dataclasses.replace(exact, decimals=6)
     boxes, _ = first_camera_boxes(exact.parse(exact.gold(sample), sample), cameras)
     return task.gold(sample), boxes
 
 
-def _draw(
-    picture: NDArray[np.uint8], frame: int, cameras: Cameras, true: NamedBoxes, predicted: NamedBoxes
-) -> NDArray[np.uint8]:
-    boxes = np.array([box for _, box in (*true, *predicted)], dtype=np.float64).reshape(-1, 9)
-    scale = max(1, -(-PICTURE_WIDTH // picture.shape[1]))
-    return draw_boxes(
-        picture,
-        _move(invert_pose(cameras.first_from(frame)), boxes),
-        cameras.K[frame],
-        [TRUE_COLOUR] * len(true) + [PREDICTED_COLOUR] * len(predicted),
-        [name for name, _ in (*true, *predicted)],
-        scale=scale,
-    )
+def question_view(sample: Sample, gold: str, true: NamedBoxes | None) -> dict[str, Any]:
+    """What every answer to ``sample`` shares; boxes and cameras are in the world (z up)."""
+    cameras, problem = read_cameras(sample)
+    view: dict[str, Any] = {
+        "id": sample.id,
+        "scene": sample.scene,
+        "prompt": sample.prompt,
+        "gold": gold,
+        "labels": [str(label) for label in sample.meta.get("labels", ()) if isinstance(label, str)],
+        "truth": _boxes_view(true or [], cameras),
+        "note": problem if true is not None else "",
+        "cameras": None,
+    }
+    named = sample.meta.get("label")
+    if (
+        isinstance(named, str) and sample.task == "grounding" and view["truth"]
+    ):  # a described object: the answer has only its frame
+        view["truth"][0]["label"] = f"{named}, {view['truth'][0]['label']}"
+    if cameras is not None:
+        view["cameras"] = [
+            {
+                "K": [float(f"{v:.6g}") for v in (K[0, 0], K[1, 1], K[0, 2], K[1, 2])],
+                "T": np.round(T[:3], 6).reshape(-1).tolist(),
+            }
+            for K, T in zip(cameras.K, cameras.T_world_camera, strict=True)
+        ]
+    return view
+
+
+def answer_view(
+    parsed: object, sample: Sample, true: NamedBoxes | None, cameras: Cameras | None = None
+) -> dict[str, Any]:
+    """A parsed answer: readable text, and each box with its label, IoU and the true box that it found."""
+    if cameras is None:
+        cameras, _ = read_cameras(sample)
+    predicted, note = first_camera_boxes(parsed, cameras)
+    boxes = _boxes_view(predicted or [], cameras)
+    for box, facts in zip(boxes, _matches(parsed, predicted or [], true or []), strict=True):
+        box.update(facts)
+    return {"parsed": readable(parsed), "boxes": boxes, "note": note}
+
+
+def score_view(score: Score) -> dict[str, Any]:
+    """Total, parts and failure of a score."""
+    failure = score.failure
+    return {
+        "total": round(score.total, 4),
+        "parts": [
+            {"name": part.name, "value": round(part.value, 4), "weight": part.weight, "reason": part.reason}
+            for part in score.parts
+        ],
+        "failure": None if failure is None else f"{failure.reason} {failure.excerpt}".strip(),
+        "truncated": score.truncated,
+    }
+
+
+def _matches(parsed: object, predicted: NamedBoxes, true: NamedBoxes) -> list[dict[str, Any]]:
+    """IoU and match of every predicted box, by the rule of its task's official metric.
+
+    ``iou``: with the matched true box, else the highest with any true box of the same label. ``match``: index
+    of the true box, or None. ``other``: a differently labelled true box that overlaps it more than 0.25.
+    """
+    if not predicted or not true:
+        return [{"iou": 0.0, "match": None} for _ in predicted]
+    iou = box_iou(np.array([box for _, box in predicted]), np.array([box for _, box in true]))
+    if isinstance(parsed, FrameBox):
+        value = float(iou[0, 0])
+        return [{"iou": round(value, 4), "match": 0 if value >= GROUNDING_HIT else None}]
+    pairs = match_detections(
+        [LabelledBox(label, box) for label, box in predicted],
+        [LabelledBox(label, box) for label, box in true],
+    ).pairs
+    found: dict[int, tuple[int, float]] = {i: (j, value) for i, j, value in pairs}
+    same = np.array([[label == other for other, _ in true] for label, _ in predicted])
+    rows: list[dict[str, Any]] = []
+    for i, (row, alike) in enumerate(zip(iou, same, strict=True)):
+        match, value = found.get(i, (None, float(np.where(alike, row, 0.0).max())))
+        facts: dict[str, Any] = {"iou": round(float(value), 4), "match": match}
+        best = int(row.argmax())
+        if match is None and not alike[best] and row[best] > GROUNDING_HIT:
+            facts["other"] = [true[best][0], round(float(row[best]), 4)]
+        rows.append(facts)
+    return rows
+
+
+def _boxes_view(boxes: NamedBoxes, cameras: Cameras | None) -> list[dict[str, Any]]:
+    if not boxes:
+        return []
+    T = T_VIEW_CAMERA if cameras is None else cameras.T_world_camera[0]
+    moved = _move(T, np.array([box for _, box in boxes], dtype=np.float64))
+    return [
+        {"label": label, "box": [round(value, 4) for value in box] if np.isfinite(box).all() else None}
+        for (label, _), box in zip(boxes, moved.tolist(), strict=True)
+    ]
+
+
+def _numbers(box: Sequence[float]) -> str:
+    return "  ".join(f"{value:.2f}" for value in box)
 
 
 def _move(T: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return transform_boxes(T, boxes) if len(boxes) else boxes
-
-
-def _pictures(sample: Sample, folder: Path) -> tuple[list[NDArray[np.uint8]], str]:
-    try:
-        return load_frames(sample, folder), ""
-    except (OSError, ValueError) as error:  # a damaged picture is an OSError
-        return [], f"No pictures: {error}."
-
-
-def _save_all(pictures: Sequence[NDArray[np.uint8]], folder: Path, stem: str) -> list[dict[str, str]]:
-    from PIL import Image
-
-    folder.mkdir(parents=True, exist_ok=True)
-    saved = []
-    for frame, picture in enumerate(pictures):
-        name = f"{stem}-{frame}.jpg"
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "JPEG", quality=82)
-        temporary = folder / f".{name}.tmp"
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, folder / name)
-        saved.append({"src": name})
-    return saved

@@ -1,0 +1,286 @@
+"""A run in the terminal: progress, time left, curves as sparklines, last samples, alarms. Reads files only.
+
+The trainer needs no server and knows nothing of its watchers: everything comes from ``stages/*/stage.json``,
+``metrics.jsonl``, ``rollouts.jsonl`` and ``alarms.jsonl``, read as far as they are whole.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rft3d.report.alarms import AlarmSpan, StageAlarms, read_alarms
+from rft3d.report.curves import StageMetrics, read_metrics
+from rft3d.report.page import duration, number
+from rft3d.report.strokes import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+BARS = "▁▂▃▄▅▆▇█"
+STALE_S = 90.0
+"""A stage that has written nothing for so long, and for five of its steps, is probably not running."""
+
+_SHOWN = ("loss", "reward", "kl", "entropy", "grad_norm", "completion_length", "parse_failure", "truncated",
+          "zero_std", "held_out")  # fmt: skip
+_TAIL_BYTES = 400_000
+
+
+@dataclass(frozen=True)
+class StageState:
+    """One stage as its files say. ``steps`` and ``left_s`` are None when not known."""
+
+    name: str
+    step: int
+    steps: int | None
+    seconds_a_step: float | None
+    left_s: float | None
+    quiet_s: float
+    done: bool
+    metrics: StageMetrics
+
+    @property
+    def status(self) -> str:
+        if self.done:
+            return "done"
+        stale = max(STALE_S, 5 * (self.seconds_a_step or 0.0))
+        return f"no news for {duration(self.quiet_s)}" if self.quiet_s > stale else "running"
+
+
+def read_stages(run: str | Path, now: float | None = None) -> list[StageState]:
+    """The stages of ``run`` that have begun, in the order of their last news.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: the folder has no stage with metrics (yet).
+    """
+    run = Path(run)
+    if not run.is_dir():
+        raise FileNotFoundError(f"no run folder at {run}")
+    now = time.time() if now is None else now
+    files = sorted((run / "stages").glob("*/metrics.jsonl"))
+    if not files:
+        raise ValueError(
+            f"{run} has no stages/*/metrics.jsonl; it is no run folder, or nothing was trained yet"
+        )
+    states = [(_step_times(path), path) for path in files]
+    # a copied folder has lost its files' times
+    states.sort(key=lambda pair: pair[0][-1][1] if pair[0] else 0.0)
+    return [_stage(path, times, now) for times, path in states]
+
+
+def _stage(path: Path, times: Sequence[tuple[int, float]], now: float) -> StageState:
+    metrics = read_metrics(path, path.parent.name)
+    facts = _json(path.with_name("stage.json"))
+    steps = facts.get("steps") if isinstance(facts.get("steps"), int) else None
+    step = times[-1][0] if times else 0
+    pace = (times[-1][1] - times[0][1]) / (times[-1][0] - times[0][0]) if len(times) > 1 else None
+    done = path.with_name("done.json").is_file()
+    left = None if steps is None or pace is None or done else max(0, steps - step) * pace
+    quiet = max(0.0, now - path.stat().st_mtime)
+    return StageState(path.parent.name, step, steps, pace, left, quiet, done, metrics)
+
+
+def _step_times(path: Path, latest: int = 20) -> list[tuple[int, float]]:
+    """``(step, time)`` of the latest lines: the present pace counts, not that of hours ago."""
+    rows = [row for row in _tail(path) if isinstance(row.get("step"), int)]
+    return [(row["step"], float(row["time"])) for row in rows if isinstance(row.get("time"), int | float)][
+        -latest:
+    ]
+
+
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """``values`` as ``width`` bars between their least and their greatest; longer series are averaged."""
+    if not values:
+        return ""
+    if len(values) > width:
+        cuts = [round(i * len(values) / width) for i in range(width + 1)]
+        values = [sum(values[a:b]) / (b - a) for a, b in pairwise(cuts)]
+    low, high = min(values), max(values)
+    if high - low <= 1e-12 * max(1.0, abs(high)):
+        return BARS[0] * len(values)
+    return "".join(BARS[min(7, int(8 * (value - low) / (high - low)))] for value in values)
+
+
+def render(run: str | Path, now: float | None = None) -> RenderableType:
+    """What ``rft3d watch`` prints: all stages in a line each, the latest one in full."""
+    from rich.console import Group
+    from rich.rule import Rule
+
+    stages = read_stages(run, now)
+    current = stages[-1]
+    alarms = {stage.stage: stage for stage in read_alarms(run)}
+    parts: list[RenderableType] = [_overview(stages, alarms), Rule(f"[bold]{_safe(current.name)}")]
+    parts.append(_curves(current))
+    if current.name in alarms:
+        parts += _alarm_lines(alarms[current.name])
+    parts += _samples(Path(run) / "stages" / current.name / "rollouts.jsonl")
+    return Group(*parts)
+
+
+def watch(
+    run: str | Path, *, once: bool = False, every_s: float = 2.0, console: Console | None = None
+) -> None:
+    """Print :func:`render` once, or draw it again every ``every_s`` seconds until Ctrl-C or the run's end."""
+    from rich.console import Console
+    from rich.live import Live
+
+    if every_s <= 0:
+        raise ValueError(f"--every must be above 0 seconds, got {every_s}")
+    console = console or Console()
+    if once or not console.is_terminal:
+        console.print(render(run))
+        return
+    with Live(render(run), console=console, screen=True, auto_refresh=False) as live:
+        try:
+            while True:
+                time.sleep(every_s)
+                live.update(render(run), refresh=True)
+        except KeyboardInterrupt:
+            pass
+    console.print(render(run))
+
+
+def _overview(stages: Sequence[StageState], alarms: dict[str, StageAlarms]) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("stage", "", "steps", "a step", "left", "state", "alarms"):
+        table.add_column(name, justify="right" if name in ("steps", "a step", "left") else "left", style="")
+    for stage in stages:
+        on = len(alarms[stage.name].active) if stage.name in alarms else None
+        total = stage.steps or stage.step or 1
+        table.add_row(
+            _safe(stage.name),
+            ProgressBar(total=total, completed=total if stage.done else stage.step, width=20),
+            f"{stage.step}/{stage.steps if stage.steps is not None else '?'}",
+            duration(stage.seconds_a_step),
+            "" if stage.done else duration(stage.left_s),
+            _coloured(stage.status),
+            "" if on is None else (f"[red]{on} on[/red]" if on else "[green]none[/green]"),
+        )
+    return table
+
+
+def _coloured(status: str) -> str:
+    colour = {"done": "green", "running": "cyan"}.get(status, "yellow")
+    return f"[{colour}]{status}[/{colour}]"
+
+
+def _curves(stage: StageState) -> RenderableType:
+    """One line a metric: first value, sparkline, last value."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for justify in ("left", "right", "left", "right"):
+        table.add_column(justify=justify)
+    names = [n for n in stage.metrics.series if n.split("/")[0] in _SHOWN]
+    for name in sorted(names, key=lambda n: (_SHOWN.index(n.split("/")[0]), n)):
+        values = [value for _, value in stage.metrics.series[name]]
+        table.add_row(
+            _safe(name),
+            f"[dim]{number(values[0])}",
+            f"[cyan]{sparkline(values)}",
+            f"[bold]{number(values[-1])}",
+        )
+    return table
+
+
+def _alarm_lines(stage: StageAlarms) -> list[RenderableType]:
+    from rich.rule import Rule
+    from rich.text import Text
+
+    lines: list[RenderableType] = [Rule("[bold]alarms", style="red" if stage.active else "green")]
+    if not stage.spans:
+        lines.append(Text(f"none in {stage.last} steps", style="green"))
+    for span in stage.spans:
+        lines.append(_alarm_line(span))
+    return lines
+
+
+def _alarm_line(span: AlarmSpan) -> RenderableType:
+    from rich.text import Text
+
+    on = span.until is None
+    text = Text("● " if on else "○ ", style="bold red" if on else "dim")
+    state = f"since step {span.since}" if on else f"steps {span.since} to {span.until}"
+    text.append(one_line(f"{span.task}: {span.title}"), style="bold" if on else "dim")
+    text.append(one_line(f" ({state}; {span.saw})"), style="" if on else "dim")
+    if on:
+        text.append("\n  " + one_line(span.advice), style="dim")
+    return text
+
+
+def _samples(path: Path) -> list[RenderableType]:
+    """The best and the worst answer of the latest logged group of every task."""
+    from rich.rule import Rule
+    from rich.text import Text
+
+    groups: dict[str, dict[str, Any]] = {}
+    for row in _tail(path):
+        if (
+            isinstance(row.get("task"), str)
+            and isinstance(row.get("completions"), list)
+            and row["completions"]
+        ):
+            groups[row["task"]] = row
+    if not groups:
+        return []
+    lines: list[RenderableType] = [Rule("[bold]last samples")]
+    for task, row in groups.items():
+        made = [
+            c for c in row["completions"] if isinstance(c, dict) and isinstance(c.get("total"), int | float)
+        ]
+        made.sort(key=lambda c: -c["total"])
+        lines.append(Text(one_line(f"{task}, step {row.get('step')}: {row.get('sample_id')}"), style="bold"))
+        for name, completion in zip(
+            ("best ", "worst"), (made[:1] + made[-1:]) if len(made) > 1 else made, strict=False
+        ):
+            text = Text(
+                f"  {name} {completion['total']:.2f} ", style="green" if name == "best " else "yellow"
+            )
+            text.append(one_line(str(completion.get("text", "")))[:300], style="dim")
+            lines.append(text)
+    return lines
+
+
+def _safe(text: str) -> str:
+    """Untrusted text inside rich markup."""
+    from rich.markup import escape
+
+    return escape(one_line(text))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _tail(path: Path) -> list[dict[str, Any]]:
+    """The whole lines in the last part of a JSON-lines file that may still be growing."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _TAIL_BYTES))
+        lines = file.read().split(b"\n")
+    if size > _TAIL_BYTES:
+        lines = lines[1:]
+    rows = []
+    for line in lines:
+        try:
+            row = json.loads(line) if line.strip() else None
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows

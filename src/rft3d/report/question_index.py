@@ -1,0 +1,218 @@
+"""One task's samples for the page: what lists sort and filter by, what one sample's view shows, the order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rft3d.evaluation.records import Prediction
+from rft3d.report.embed import Pictures
+from rft3d.report.runs import JoinedTask
+from rft3d.report.samples import answer_view, question_view, read_cameras, score_view, true_boxes
+from rft3d.report.scene_facts import SceneFacts, facts_of_pictures, same_world, scene_view
+from rft3d.scenes.sources import load_frame_ref
+from rft3d.tasks import TASKS
+from rft3d.tasks.types import Sample
+
+MOST_BOXES = 64
+"""Longer answers are read whole; only the curve over box counts ends here."""
+
+HALF = 0.5
+"""An answer counts as right from this much accuracy on (a grounding box: IoU 0.25)."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Sample indices: ``first`` are worth a picture before all others, ``rest`` follow."""
+
+    first: tuple[int, ...]
+    rest: tuple[int, ...]
+
+
+@dataclass
+class Scenes:
+    """The scene folders that samples come from, numbered."""
+
+    facts: list[SceneFacts] = field(default_factory=list)
+    numbers: dict[Path, int] = field(default_factory=dict)
+
+    def number(self, found: SceneFacts) -> int:
+        if found.folder not in self.numbers:
+            self.numbers[found.folder] = len(self.facts)
+            self.facts.append(found)
+        return self.numbers[found.folder]
+
+
+class TaskIndex:
+    """Every sample of a joined task, read once."""
+
+    def __init__(self, task: JoinedTask, pictures: Pictures, scenes: Scenes) -> None:
+        self.task, self.pictures, self.scenes = task, pictures, scenes
+        self.details = [self._detail(index) for index in range(len(task.samples))]
+
+    def order(self, gallery: int) -> Chosen:
+        """A quarter of ``gallery`` each for the worst, best and most changed, the rest evenly between."""
+        count = len(self.details)
+        totals = [self._totals(column) for column in range(len(self.task.columns))]
+        if not totals or not gallery:
+            return Chosen((), tuple(range(count)))
+        by_reward = sorted(range(count), key=lambda i: (totals[-1][i], i))
+        change = sorted(range(count), key=lambda i: (-abs(totals[-1][i] - totals[0][i]), i))
+        quarter = -(-gallery // 4)
+        even = [by_reward[p] for p in np.linspace(0, count - 1, min(gallery, count)).round().astype(int)]
+        first = dict.fromkeys([*by_reward[:quarter], *by_reward[::-1][:quarter], *change[:quarter], *even])
+        kept = tuple(first)[:gallery]
+        return Chosen(kept, tuple(i for i in range(count) if i not in set(kept)))
+
+    def view(self, placed: Sequence[int], chunk: int) -> dict[str, Any]:
+        """The index: one list a fact, an entry a sample. ``places[i]`` is where a sample's details are."""
+        place = {index: p for p, index in enumerate(placed)}
+        details = self.details
+        columns = range(len(self.task.columns))
+        return {
+            "name": self.task.name,
+            "columns": list(self.task.columns),
+            "chunk": chunk,
+            "ids": [detail["id"] for detail in details],
+            "kinds": [detail["kind"] for detail in details],
+            "places": [place.get(i, -1) for i in range(len(details))],
+            "frames": [detail["frames"][0] if detail["frames"] else -1 for detail in details],
+            "totals": [self._facts(c, "total") for c in columns],
+            "right": [self._facts(c, "right") for c in columns],
+            "found": [self._facts(c, "found") for c in columns],
+            "failed": [self._facts(c, "failure", bool) for c in columns],
+            "truncated": [self._facts(c, "truncated", bool) for c in columns],
+            "counts": self._counts(),
+            "half": HALF,
+        }
+
+    def pictures_of(self, indices: Iterable[int]) -> list[int]:
+        """All frames of these samples, first frames of all before second frames."""
+        return by_rank([self.details[i]["frames"] for i in indices])
+
+    def scenes_of(self, indices: Iterable[int]) -> list[int]:
+        found = (self.details[i]["place"] for i in indices)
+        return [number for number in found if number is not None]
+
+    def _detail(self, index: int) -> dict[str, Any]:
+        task, sample, folder = self.task, self.task.samples[index], self.task.folders[index]
+        reader = task.answers[-1].scored.task if task.answers else TASKS[task.name]()
+        cameras, _ = read_cameras(sample)
+        gold, true = true_boxes(reader, sample, cameras)
+        detail = question_view(sample, gold, true)
+        detail["kind"] = _kind(sample)
+        detail["frames"] = [
+            self.pictures.number(f"{folder.resolve()}|{ref}", partial(_load, sample.id, ref, folder))
+            for ref in sample.frames
+        ]
+        detail["answers"] = [self._answer(c, index, true) for c in range(len(task.columns))]
+        detail["place"], detail["objects"], detail["floor"] = None, [], None
+        facts = facts_of_pictures(sample.frames, folder)
+        pose = None if cameras is None else cameras.T_world_camera[0]
+        if facts is not None and pose is not None and same_world(facts, folder / sample.frames[0], pose):
+            detail["place"] = self.scenes.number(facts)
+            detail |= scene_view(facts)
+        return detail
+
+    def _answer(self, column: int, index: int, true: Any) -> dict[str, Any] | None:
+        made, place = self.task.answers[column], self.task.places[column].get(index)
+        if place is None:
+            return None
+        sample, score = self.task.samples[index], made.scored.scores[place]
+        prediction = made.predictions.get(sample.id, Prediction(sample.id, ""))
+        view = answer_view(made.scored.task.parse(prediction.text, sample), sample, true)
+        view |= score_view(score)
+        view |= {
+            "text": prediction.text,
+            "tokens": prediction.tokens,
+            "missing": sample.id not in made.predictions,
+        }
+        found = sorted(box["match"] for box in view["boxes"] if box["match"] is not None)
+        details: dict[str, Any] = dict(score.details)
+        if "n_pred" in details:  # a list of boxes: how much of it is right, and which objects it found
+            right = 2 * len(found) / max(1, details["n_pred"] + details["n_true"])
+            view |= {"found": found, "list": True}
+        elif "iou" in details:
+            right = 1.0 if details["iou"] >= 0.25 else 0.0
+        else:
+            worth = [part for part in score.parts if part.name != "format"]
+            right = sum(part.value for part in worth) / len(worth) if worth else 0.0
+        return {"found": None, "list": False, **view, "right": round(right, 4)}
+
+    def _answers(self, column: int) -> list[dict[str, Any] | None]:
+        return [detail["answers"][column] for detail in self.details]
+
+    def _facts(self, column: int, name: str, make: Callable[[Any], Any] = lambda value: value) -> list[Any]:
+        return [None if answer is None else make(answer[name]) for answer in self._answers(column)]
+
+    def _totals(self, column: int) -> list[float]:
+        return [0.0 if answer is None else answer["total"] for answer in self._answers(column)]
+
+    def _counts(self) -> list[dict[str, Any]]:
+        """Precision and recall against the number of boxes, one entry a column that wrote lists of boxes."""
+        made = []
+        for place, column in enumerate(self.task.columns):
+            lists = [
+                ([box["match"] is not None for box in answer["boxes"]], len(detail["truth"]))
+                for detail, answer in zip(self.details, self._answers(place), strict=True)
+                if answer is not None and answer["list"]
+            ]
+            if lists:
+                made.append({"column": column, **box_count_curves(lists)})
+        return made
+
+
+def by_rank(rows: Sequence[Sequence[int]]) -> list[int]:
+    """The first of every row, then the second of every row, and so on."""
+    longest = max(map(len, rows), default=0)
+    return [row[k] for k in range(longest) for row in rows if k < len(row)]
+
+
+def box_count_curves(answers: Sequence[tuple[Sequence[bool], int]]) -> dict[str, list[dict[str, float]]]:
+    """Pooled precision and recall at IoU > 0.25 against how many boxes were written, and how many there are.
+
+    Args:
+        answers: for each answer, whether each of its boxes hit (in output order), and the number of true
+            boxes. Matching goes in output order, so the first k boxes of an answer hit what they would
+            have hit alone.
+
+    Returns:
+        ``first``: for k = 1, 2, ..., answers cut to their first k boxes. ``written``: answers with exactly n
+        boxes; ``true``: scenes with exactly n objects. Each ``{"n", "precision", "recall", "answers"}``.
+    """
+
+    def point(n: int, rows: Sequence[tuple[Sequence[bool], int]]) -> dict[str, float]:
+        hits, named = sum(sum(row) for row, _ in rows), sum(len(row) for row, _ in rows)
+        true = sum(count for _, count in rows)
+        return {
+            "n": n,
+            "precision": round(hits / named, 4) if named else 0.0,
+            "recall": round(hits / true, 4) if true else 0.0,
+            "answers": len(rows),
+        }
+
+    longest = max((len(row) for row, _ in answers), default=0)
+    written = sorted({len(row) for row, _ in answers})
+    true = sorted({count for _, count in answers})
+    cuts = range(1, min(longest, MOST_BOXES) + 1)
+    return {
+        "first": [point(k, [(row[:k], count) for row, count in answers]) for k in cuts],
+        "written": [point(n, [row for row in answers if len(row[0]) == n]) for n in written],
+        "true": [point(n, [row for row in answers if row[1] == n]) for n in true],
+    }
+
+
+def _kind(sample: Sample) -> str:
+    return str(sample.meta.get("question_type") or sample.meta.get("label") or "")
+
+
+def _load(identity: str, ref: str, folder: Path) -> Any:
+    try:
+        return load_frame_ref(ref, folder)
+    except ValueError as error:
+        raise ValueError(f"sample {identity!r}: {error}") from error

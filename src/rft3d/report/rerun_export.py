@@ -1,0 +1,137 @@
+"""Exhibits as a rerun recording (``.rrd``): cameras and pictures along a time line, boxes in the world.
+
+Two time lines: ``sample`` steps through the questions, ``frame`` through the pictures of each. The entities:
+
+    world/camera                 pose and pinhole of the current frame
+    world/camera/image           its picture
+    world/path                   the whole camera path
+    world/true                   true boxes
+    world/predicted/<model>      a model's boxes; switch models on and off in the viewer
+    world/points                 coloured points where depth is known
+    prompt, answer/<model>       texts
+
+Needs the ``[rerun]`` extra. Open the file with ``rerun FILE.rrd``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.geometry import boxes_valid, matrix_from_euler_zxy, quaternion_from_matrix
+from rft3d.report.draw import TRUE_COLOUR
+from rft3d.report.exhibit import Exhibit, ShownBox
+from rft3d.report.overlay import file_stem
+from rft3d.report.page import clean
+from rft3d.report.strokes import rgb
+
+MODEL_COLOURS = ("#ff7f0e", "#2563eb", "#9333ea", "#be123c", "#0891b2", "#a16207")
+
+
+def write_rerun(exhibits: Iterable[Exhibit], path: str | Path, application: str = "rft3d") -> int:
+    """Write ``exhibits`` to the recording ``path``, which appears complete or not at all; returns how many.
+
+    Raises:
+        ValueError: there is nothing to write.
+    """
+    import rerun as rr
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    recording = rr.RecordingStream(application)
+    count = 0
+    try:
+        recording.save(str(temporary), default_blueprint=_blueprint())
+        recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+        for exhibit in exhibits:
+            _log(recording, exhibit, count)
+            count += 1
+        recording.flush()
+        recording.disconnect()
+        if not count:
+            raise ValueError("there is nothing to export")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _blueprint() -> Any:
+    import rerun.blueprint as rrb
+
+    return rrb.Blueprint(
+        rrb.Horizontal(
+            rrb.Spatial3DView(origin="world", name="scene"),
+            rrb.Vertical(
+                rrb.Spatial2DView(origin="world/camera/image", contents=["world/**"], name="picture"),
+                rrb.TextDocumentView(origin="texts", name="texts"),
+            ),
+            column_shares=[2, 1],
+        )
+    )
+
+
+def _log(recording: Any, exhibit: Exhibit, index: int) -> None:
+    import rerun as rr
+
+    recording.reset_time()
+    recording.set_time("sample", sequence=index)
+    recording.set_time("frame", sequence=0)
+    recording.log("world", rr.Clear(recursive=True))
+    centres = exhibit.T_world_camera[:, :3, 3]
+    recording.log("world/path", rr.LineStrips3D([centres], colors=[rgb("#94a3b8")]))
+    _log_boxes(recording, "world/true", exhibit.true or (), TRUE_COLOUR)
+    for place, (model, boxes) in enumerate(exhibit.predicted.items()):
+        _log_boxes(recording, f"world/predicted/{file_stem(model)}", boxes, MODEL_COLOURS[place % 6])
+    points, colours = exhibit.points()
+    if len(points):
+        recording.log("world/points", rr.Points3D(points, colors=colours, radii=0.01))
+    recording.log("texts", rr.TextDocument(_texts(exhibit)))
+    for frame, picture in enumerate(exhibit.pictures):
+        recording.set_time("frame", sequence=frame)
+        T = exhibit.T_world_camera[frame]
+        recording.log("world/camera", rr.Transform3D(translation=T[:3, 3], mat3x3=T[:3, :3]))
+        height, width = picture.shape[:2]
+        recording.log(
+            "world/camera/image",
+            rr.Pinhole(
+                image_from_camera=exhibit.K[frame],
+                resolution=[width, height],
+                camera_xyz=rr.ViewCoordinates.RDF,
+                image_plane_distance=0.4,
+            ),
+        )
+        recording.log("world/camera/image", rr.Image(picture).compress(jpeg_quality=90))
+
+
+def box_arrays(boxes: Sequence[ShownBox]) -> dict[str, NDArray[np.float64]]:
+    """Centres and half sizes ``(N, 3)`` in metres, quaternions ``(N, 4)`` xyzw."""
+    rows = np.array([box.box for box in boxes], dtype=np.float64).reshape(-1, 9)
+    wxyz = quaternion_from_matrix(matrix_from_euler_zxy(rows[:, 6:]))
+    return {"centers": rows[:, :3], "half_sizes": rows[:, 3:6] / 2, "quaternions": np.roll(wxyz, -1, axis=1)}
+
+
+def _log_boxes(recording: Any, entity: str, boxes: Sequence[ShownBox], colour: str) -> None:
+    import rerun as rr
+
+    valid = [box for box in boxes if boxes_valid(box.box[None])[0]]
+    arrays = box_arrays(valid)
+    shown = rr.Boxes3D(
+        centers=arrays["centers"],
+        half_sizes=arrays["half_sizes"],
+        quaternions=arrays["quaternions"],
+        labels=[clean(box.tag, 200) for box in valid],
+        colors=[rgb(colour)] * len(valid),
+    )
+    recording.log(entity, shown)
+
+
+def _texts(exhibit: Exhibit) -> str:
+    parts = [f"{exhibit.task}: {exhibit.id}", exhibit.prompt.replace("<image>", "")]
+    parts += [f"--- {model}\n{text}" for model, text in exhibit.texts.items()]
+    return "\n\n".join(clean(part) for part in parts if part)

@@ -1,0 +1,259 @@
+"""Rollout groups of a run as JSON values for the page's inspector.
+
+Reads ``stages/<stage>/rollouts.jsonl``, one group a line, as far as it can be read: a run killed while
+writing leaves half a line, and a line that had to be short may lack anything but its completions. Truth comes
+with the line, or else from a samples file that knows the sample; procedural rooms are drawn again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.answers import parse_detections, parse_frame_box
+from rft3d.answers.types import ParseFailure
+from rft3d.evaluation.records import with_cameras
+from rft3d.report.samples import Cameras, NamedBoxes, answer_view, question_view, read_cameras, true_boxes
+from rft3d.scenes import RoomConfig, make_room
+from rft3d.scenes.sources import load_frame_ref
+from rft3d.tasks import TASKS
+from rft3d.tasks.samples import read_samples, sample_from_record
+from rft3d.tasks.types import Sample, Task
+
+MOST_GROUPS = 2000
+"""At most so many groups of a run are read, evenly spread over it; the page keeps as many as fit."""
+
+Group = dict[str, Any]
+_ROOM_REF = re.compile(r"rooms:(\d+)/(\d+)")
+
+
+@dataclass
+class KnownSamples:
+    """Where the truth, the cameras and the pictures of a run's rollouts come from."""
+
+    root: Path
+    config: Any
+    shown: Mapping[str, tuple[Sample, Path]]
+    """samples that the report reads anyway, by id, with the folder that their frames are relative to"""
+    _recipe: dict[str, tuple[Sample, Path]] | None = None
+
+    def find(self, group: Group) -> tuple[Sample, Path] | None:
+        """The sample that ``group`` answered, and the folder that its frames are relative to."""
+        name = group["sample_id"]
+        known = self.shown.get(name) or self._from_recipe().get(name)
+        if known is not None and group["prompt"] in ("", known[0].prompt):
+            return known
+        if not group["truth"]:
+            return None
+        record = {"id": name, "task": group["task"], "scene": group["scene_id"]}
+        record |= {key: group[key] for key in ("frames", "prompt", "truth", "meta")}
+        try:
+            return self._posed(sample_from_record(record)), self._frames_folder(group["frames"])
+        except ValueError:
+            return None  # cut down to fit its line: the group is shown without truth
+
+    def room_config(self) -> RoomConfig:
+        """How this run's rooms were made, as far as its config says."""
+        found = self.config.get("rooms") if isinstance(self.config, dict) else None
+        names = {f.name for f in dataclasses.fields(RoomConfig)}
+        values = found.items() if isinstance(found, dict) else ()
+        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values if k in names}
+        return RoomConfig(**known)
+
+    def picture(self, ref: str, folder: Path) -> Callable[[], NDArray[np.uint8]]:
+        """Reads (or draws) the picture that ``ref`` names when it is called."""
+        return lambda: load_frame_ref(ref, folder, self.room_config())
+
+    def _posed(self, sample: Sample) -> Sample:
+        """``sample`` with the cameras of the procedural room that its frames name, if it has none."""
+        seeds = {match[1] for ref in sample.frames if (match := _ROOM_REF.fullmatch(ref))}
+        if "T_world_camera" in sample.meta or len(seeds) != 1:
+            return sample
+        seed = seeds.pop()
+        room = _room(int(seed), self.room_config())
+        refs = [f"rooms:{seed}/{k}" for k in range(len(room.frames))]
+        return with_cameras(sample, room, refs) if set(sample.frames) <= set(refs) else sample
+
+    def _frames_folder(self, frames: Sequence[str]) -> Path:
+        """Relative frames of a rollout are relative to its samples file: a recipe's config names those."""
+        if frames and not frames[0].startswith("rooms:"):
+            for path in self._recipe_files():
+                if (path.parent / frames[0]).is_file():
+                    return path.parent
+        return self.root
+
+    def _recipe_files(self) -> list[Path]:
+        named = self.config.get("samples") if isinstance(self.config, dict) else None
+        paths = [Path(str(text)) for text in (named.values() if isinstance(named, dict) else ())]
+        return [place for path in paths for place in (path, self.root / path) if place.is_file()]
+
+    def _from_recipe(self) -> dict[str, tuple[Sample, Path]]:
+        if self._recipe is None:
+            self._recipe = {s.id: (s, f.parent) for f in self._recipe_files() for s in read_samples(f)}
+        return self._recipe
+
+
+def read_groups(root: Path, notes: list[str], most: int = MOST_GROUPS) -> list[Group]:
+    """The groups of all stages of run ``root``, in the order of their stages and steps."""
+    groups: list[Group] = []
+    for folder in sorted((root / "stages").glob("*/")):
+        path = folder / "rollouts.jsonl"
+        if not path.is_file():
+            continue
+        lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+        if len(lines) > most:
+            notes.append(
+                f"stages/{folder.name}/{path.name}: {most} of {len(lines)} groups, evenly spread, are read"
+            )
+            lines = [lines[i] for i in np.linspace(0, len(lines) - 1, most).round().astype(int)]
+        read = [_group(line, folder.name) for line in lines]
+        skipped = sum(group is None for group in read)
+        if skipped:
+            notes.append(f"stages/{folder.name}/{path.name}: {skipped} unreadable lines were skipped")
+        groups += [group for group in read if group is not None]
+    return groups
+
+
+def _group(line: bytes, stage: str) -> Group | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("completions"), list):
+        return None
+    truth, meta = record.get("truth"), record.get("meta")
+    return {
+        "stage": stage,
+        "task": str(record.get("task", "?")),
+        "sample_id": str(record.get("sample_id", "?")),
+        "scene_id": str(record.get("scene_id", "?")),
+        "seed": _number(record.get("seed")),
+        "truth": truth if isinstance(truth, dict) else {},
+        "meta": meta if isinstance(meta, dict) else {},
+        "step": _number(record.get("step")),
+        "prompt": record["prompt"] if isinstance(record.get("prompt"), str) else "",
+        "frames": [str(frame) for frame in _list(record.get("frames"))],
+        "completions": [_completion(made) for made in record["completions"] if isinstance(made, dict)],
+    }
+
+
+def _completion(made: dict[str, Any]) -> dict[str, Any]:
+    failure = made.get("parse_failure")
+    tokens = _number(made.get("tokens"))
+    return {
+        "text": str(made.get("text", "")),
+        "tokens": None if tokens is None else int(tokens),
+        "truncated": made.get("truncated") is True,
+        "parts": [
+            {
+                "name": str(part.get("name", "?")),
+                "value": _number(part.get("value")),
+                "weight": _number(part.get("weight")),
+                "reason": str(part.get("reason") or ""),
+            }
+            for part in _list(made.get("parts"))
+            if isinstance(part, dict)
+        ],
+        "total": _number(made.get("total")),
+        "advantage": _number(made.get("advantage")),
+        "failure": None if failure in (None, False, "") else str(failure),
+    }
+
+
+def group_view(group: Group, known: KnownSamples) -> tuple[dict[str, Any], tuple[Sample, Path] | None]:
+    """One group for the page, and its sample when it could be found."""
+    found = known.find(group)
+    sample = found[0] if found else None
+    gold, true = "", None
+    if sample is not None and sample.task in TASKS:
+        gold, true = _true_boxes(TASKS[sample.task](), sample, read_cameras(sample)[0])
+    if sample is not None:
+        view = question_view(sample, gold, true)
+    else:
+        view = {"id": group["sample_id"], "scene": str(group.get("scene_id", "")), "prompt": group["prompt"],
+                "gold": "", "labels": [], "truth": [], "cameras": None,
+                "note": "Its sample was not found, so no truth and no cameras are known."}  # fmt: skip
+    view["answers"] = [_answer(made, group["task"], sample, true) for made in group["completions"]]
+    view |= {key: group[key] for key in ("step", "stage", "task", "seed")}
+    return view, found
+
+
+def _true_boxes(task: Task, sample: Sample, cameras: Cameras | None) -> tuple[str, NamedBoxes | None]:
+    try:
+        return true_boxes(task, sample, cameras)
+    except (KeyError, TypeError, ValueError) as error:  # a rollout's truth is as untrusted as its text
+        return f"(the truth cannot be read: {type(error).__name__} {error})", None
+
+
+def _answer(
+    made: dict[str, Any], task: str, sample: Sample | None, true: NamedBoxes | None
+) -> dict[str, Any]:
+    if sample is not None and sample.task in TASKS:
+        parsed: object = TASKS[sample.task]().parse(made["text"], sample)
+    elif task == "grounding":
+        parsed = parse_frame_box(made["text"])
+    elif task == "detection":
+        parsed = parse_detections(made["text"])
+    else:
+        parsed = made["text"].strip()
+    failure = made["failure"]
+    if isinstance(parsed, ParseFailure) and failure is None:
+        failure = f"{parsed.reason} {parsed.excerpt}".strip()
+    view = {"parsed": str(parsed), "boxes": [], "note": ""}
+    if sample is not None:
+        view = answer_view(parsed, sample, true)
+    return {**made, "failure": failure, **view}
+
+
+def group_facts(view: dict[str, Any]) -> dict[str, Any]:
+    """What the inspector sorts and filters by."""
+    totals = [made["total"] for made in view["answers"] if made["total"] is not None]
+    advantages = [abs(made["advantage"]) for made in view["answers"] if made["advantage"] is not None]
+    return {
+        "stage": view["stage"],
+        "step": view["step"],
+        "task": view["task"],
+        "id": view["id"],
+        "size": len(view["answers"]),
+        "mean": round(float(np.mean(totals)), 4) if totals else None,
+        "low": min(totals, default=None),
+        "high": max(totals, default=None),
+        # equal totals give every completion the advantage 0: nothing is learnt from the group
+        "zero": bool(totals) and max(totals) - min(totals) < 1e-9,
+        "failures": sum(made["failure"] is not None for made in view["answers"]),
+        "truncated": sum(made["truncated"] for made in view["answers"]),
+        "advantage": max(advantages, default=None),
+    }
+
+
+def spread(count: int) -> list[int]:
+    """0 ... count - 1 so ordered that every beginning is spread over the whole: halves, quarters, eighths."""
+    order: dict[int, None] = {0: None, count - 1: None} if count else {}
+    pieces = 2
+    while len(order) < count:
+        order |= {round(k * (count - 1) / pieces): None for k in range(1, pieces)}
+        pieces *= 2
+    return list(order)[:count]
+
+
+@lru_cache(maxsize=8)
+def _room(seed: int, config: RoomConfig) -> Any:
+    return make_room(seed, config)
+
+
+def _list(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def _number(value: Any) -> float | None:
+    fine = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+    return float(value) if fine else None

@@ -1,0 +1,103 @@
+"""What a scene folder beside a sample's pictures knows: depth as a point cloud, the floor, all objects.
+
+``rft3d rooms``, ``rft3d samples`` and ``write_dataset`` leave such a folder (``scenes/<id>/scene.json``); a
+samples file with bare pictures has none, and then a report shows less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.geometry import backproject, transform_points
+from rft3d.scenes.folder import read_scene
+from rft3d.scenes.images import load_depth, load_rgb
+from rft3d.scenes.types import Scene
+
+CLOUD_POINTS = 9000
+CLOUD_FRAMES = 12
+
+
+@dataclass(frozen=True)
+class SceneFacts:
+    """One scene folder, read once; ``frame_of`` maps a picture's resolved path to its frame's index."""
+
+    folder: Path
+    scene: Scene
+    frame_of: dict[Path, int]
+
+
+@lru_cache(maxsize=64)
+def scene_facts(folder: Path) -> SceneFacts | None:
+    """The scene in ``folder``; None when there is none, or when its scene.json cannot be read."""
+    if not (folder / "scene.json").is_file():
+        return None
+    try:
+        scene = read_scene(folder)
+    except (OSError, ValueError):
+        return None  # the pictures alone are still worth showing
+    frames = {frame.rgb.resolve(): i for i, frame in enumerate(scene.frames) if isinstance(frame.rgb, Path)}
+    return SceneFacts(folder, scene, frames)
+
+
+def facts_of_pictures(frames: tuple[str, ...], folder: Path) -> SceneFacts | None:
+    """The scene folder two levels above the first picture (``<scene>/rgb/000.png``), if it is one."""
+    if not frames or frames[0].startswith("rooms:"):
+        return None
+    facts = scene_facts((folder / frames[0]).resolve().parent.parent)
+    if facts is None or (folder / frames[0]).resolve() not in facts.frame_of:
+        return None
+    return facts
+
+
+def same_world(facts: SceneFacts, picture: Path, T_world_camera: NDArray[np.float64]) -> bool:
+    """Whether the scene folder and the sample mean the same world: the picture has the same pose in both."""
+    index = facts.frame_of.get(picture.resolve())
+    if index is None:
+        return False
+    return bool(np.allclose(facts.scene.frames[index].T_world_camera, T_world_camera, atol=1e-4))
+
+
+def scene_view(facts: SceneFacts) -> dict[str, Any]:
+    """All objects (world boxes) and the floor's outline, as JSON values."""
+    floor = facts.scene.floor_polygon
+    return {
+        "objects": [
+            {"label": thing.label, "box": [round(float(v), 4) for v in thing.box]}
+            for thing in facts.scene.objects
+        ],
+        "floor": None if floor is None else np.round(floor, 3).tolist(),
+    }
+
+
+def point_cloud(facts: SceneFacts) -> tuple[NDArray[np.float64], NDArray[np.uint8]] | None:
+    """World points (metres) and their colours from the frames' depth; None where no frame has any.
+
+    At most :data:`CLOUD_FRAMES` frames, spread over the clip, and :data:`CLOUD_POINTS` points.
+    """
+    known = [frame for frame in facts.scene.frames if frame.depth is not None]
+    if not known:
+        return None
+    places = np.unique(np.linspace(0, len(known) - 1, min(CLOUD_FRAMES, len(known))).round().astype(int))
+    rng = np.random.default_rng(0)
+    points, colours = [], []
+    for frame in (known[place] for place in places):
+        depth, rgb = load_depth(frame), load_rgb(frame)
+        # depth may be coarser than the picture: K is the picture's, so both are taken on the depth's grid
+        height, width = depth.shape
+        shrink = np.diag([width / frame.width, height / frame.height, 1.0])
+        camera = backproject(depth, shrink @ frame.intrinsics).reshape(-1, 3)
+        rows = (np.arange(height) * rgb.shape[0] // height)[:, None]
+        pixels = rgb[rows, np.arange(width) * rgb.shape[1] // width].reshape(-1, 3)
+        valid = np.flatnonzero(depth.reshape(-1) > 0)
+        if not len(valid):
+            continue
+        chosen = rng.choice(valid, min(len(valid), CLOUD_POINTS // len(places)), replace=False)
+        points.append(transform_points(frame.T_world_camera, camera[chosen]))
+        colours.append(pixels[chosen])
+    return (np.concatenate(points), np.concatenate(colours)) if points else None

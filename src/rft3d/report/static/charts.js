@@ -1,0 +1,96 @@
+// Small line charts as SVG, drawn when they come into sight.
+
+/** Ticks at round numbers inside [low, high]. */
+function ticks(low, high, count = 4) {
+  const raw = (high - low) / count || 1;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw);
+  const found = [];
+  for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-9; t += step) found.push(Math.abs(t) < step * 1e-9 ? 0 : t);
+  return found;
+}
+
+const short = (value) => {
+  const size = Math.abs(value);
+  if (size >= 1e5 || (size > 0 && size < 1e-3)) return value.toExponential(1).replace("e+", "e");
+  return String(Number(value.toPrecision(size >= 100 ? 4 : 3)));
+};
+
+/**
+ * A chart of lines [{name, colour, x, y, mean?, dashed?, points?}]; `mean` is drawn strong over a thin `y`.
+ * Pointing at it shows the values at the nearest x.
+ */
+function plot(title, lines, { xName = "step", marks = [], height = 150, yFrom = null, key = lines } = {}) {
+  const box = el("div", { class: "plot" }, el("h4", {}, title));
+  const W = 330, H = height, L = 42, R = 8, T = 6, B = 20;
+  const xs = lines.flatMap((line) => line.x), ys = lines.flatMap((line) => line.y);
+  if (!xs.length) return box;
+  let [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+  if (yFrom !== null) y0 = Math.min(y0, yFrom);
+  if (x0 === x1) [x0, x1] = [x0 - 0.5, x1 + 0.5];
+  if (y0 === y1) [y0, y1] = [y0 - 0.5 * (Math.abs(y0) || 1), y1 + 0.5 * (Math.abs(y1) || 1)];
+  const px = (x) => L + ((x - x0) / (x1 - x0)) * (W - L - R), py = (y) => H - B - ((y - y0) / (y1 - y0)) * (H - T - B);
+  const svg = el("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${title}: ${lines.map((l) => `${l.name} ends at ${short(l.y.at(-1))}`).join(", ")}` });
+  for (const t of ticks(y0, y1)) svg.append(el("line", { class: "axis", x1: L, x2: W - R, y1: py(t), y2: py(t) }), el("text", { x: L - 5, y: py(t) + 3, "text-anchor": "end" }, short(t)));
+  for (const t of ticks(x0, x1, 5)) svg.append(el("text", { x: px(t), y: H - 6, "text-anchor": "middle" }, short(t)));
+  for (const mark of marks) svg.append(el("line", { x1: px(mark.x), x2: px(mark.x), y1: T, y2: H - B, "stroke-dasharray": "3 3", style: { stroke: mark.colour } }));
+  for (const line of lines) {
+    const path = (values) => line.x.map((x, i) => `${px(x).toFixed(1)},${py(values[i]).toFixed(1)}`).join(" ");
+    const stroke = { stroke: line.colour, "stroke-dasharray": line.dashed ? "4 3" : null, fill: "none" };
+    if (line.mean) svg.append(el("polyline", { points: path(line.y), ...stroke, "stroke-width": 0.8, opacity: 0.35 }));
+    svg.append(el("polyline", { points: path(line.mean || line.y), ...stroke, "stroke-width": 1.7 }));
+    if (line.points) line.x.forEach((x, i) => svg.append(el("circle", { cx: px(x), cy: py(line.y[i]), r: 2.6, fill: line.colour })));
+  }
+  const cursor = el("line", { y1: T, y2: H - B, stroke: "var(--grey)", "stroke-width": 1, visibility: "hidden" });
+  svg.append(cursor);
+  svg.addEventListener("pointermove", (event) => {
+    const rect = svg.getBoundingClientRect();
+    const x = x0 + (((event.clientX - rect.left) / rect.width) * W - L) / (W - L - R) * (x1 - x0);
+    const at = lines.map((line) => line.x.reduce((best, value, i) => (Math.abs(value - x) < Math.abs(line.x[best] - x) ? i : best), 0));
+    const near = lines[0].x[at[0]];
+    for (const name of ["x1", "x2"]) cursor.setAttribute(name, px(near));
+    cursor.setAttribute("visibility", "visible");
+    tip(event, [`${xName} ${short(near)}`, ...lines.map((line, i) => `${line.name}: ${short(line.y[at[i]])}${line.notes ? ` (${line.notes[at[i]]})` : ""}`)].join("\n"));
+  });
+  svg.addEventListener("pointerleave", () => { cursor.setAttribute("visibility", "hidden"); tip(null, ""); });
+  box.append(svg);
+  if (key.length > 1) box.append(el("div", { class: "key" }, key.map((line) => el("span", {}, swatch(line.colour), line.name))));
+  return box;
+}
+
+function drawCurves() {
+  if (!data.curves.length) return;
+  const several = data.runs.length > 1;
+  fill(byId("curves"), data.curves.map((stage) => {
+    const plots = el("div", { class: "plots" });
+    for (const panel of stage.panels) {
+      const names = [...new Set(panel.lines.map((line) => line.name))];
+      const lines = panel.lines.map((line) => ({ ...line,
+        name: several ? (names.length > 1 ? `${line.name}, ${data.runs[line.run]}` : data.runs[line.run]) : line.name,
+        colour: colourOf(several && names.length === 1 ? line.run : names.indexOf(line.name)), dashed: several && names.length > 1 && line.run > 0 }));
+      const marks = data.alarms.filter((alarm) => alarm.stage === stage.stage && alarm.keys.some((key) => key === panel.title || key.startsWith(`${panel.title}/`)))
+        .map((alarm) => ({ x: alarm.since, colour: "var(--bad)" }));
+      const place = el("div", { class: "plot", style: { minHeight: "170px" } });
+      whenSeen(place, () => place.replaceWith(plot(panel.title, lines, { marks })));
+      plots.append(place);
+    }
+    return el("div", { class: "card" }, el("h2", {}, stage.stage), plots);
+  }), el("p", { class: "note" }, "Thin: as logged. Strong: moving average over a fifteenth of the stage. Dashed red: an alarm's first step."));
+}
+
+/** Precision and recall against the number of boxes: cut after k boxes, and by how many objects there are. */
+function drawBoxCounts() {
+  for (const task of data.tasks) {
+    if (!task.counts.length) continue;
+    const line = (entry, what, y, dashed) => ({ name: `${data.columns[entry.column].title}${dashed === undefined ? "" : `, ${y}`}`, colour: colourOf(entry.column), dashed,
+      x: entry[what].map((p) => p.n), y: entry[what].map((p) => 100 * p[y]), notes: entry[what].map((p) => `${p.answers} answers`), points: true });
+    const both = (what) => task.counts.flatMap((entry) => [line(entry, what, "precision", false), line(entry, what, "recall", true)]);
+    const pr = task.counts.map((entry) => ({ name: data.columns[entry.column].title, colour: colourOf(entry.column), points: true,
+      x: entry.first.map((p) => 100 * p.recall), y: entry.first.map((p) => 100 * p.precision), notes: entry.first.map((p) => `first ${p.n}`) }));
+    byId("box-counts").append(el("div", { class: "card" }, el("h2", {}, `${task.name}: precision and recall against box count`), el("div", { class: "plots" },
+      plot("% precision (full) and recall (dashed), answers cut after k boxes", both("first"), { xName: "first", yFrom: 0, height: 190, key: pr }),
+      plot("% precision against % recall, a point a cut", pr, { xName: "recall", yFrom: 0, height: 190 }),
+      plot("% precision and recall by objects in the scene", both("true"), { xName: "objects", yFrom: 0, height: 190, key: pr })),
+      el("p", { class: "note" }, "Pooled over all boxes, IoU above 0.25. Answers have no confidences; their order is the model's own.")));
+  }
+}

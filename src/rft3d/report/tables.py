@@ -1,0 +1,213 @@
+"""The report's tables: results with intervals, paired comparisons, classes, question types, cost, config."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from rft3d.evaluation.stats import Difference
+from rft3d.report.run_folder import ModelRun
+from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
+
+_COUNTS = {"macro8/tasks"}  # how many, not how good
+_STAGE_COLUMNS = ("stage", "seconds", "peak_memory_mb", "tokens", "tokens_per_s")
+
+
+def results_table(joined: Joined) -> dict[str, Any] | None:
+    """Rows = models, columns = headline metrics of every task, each with its interval, from scores.json."""
+    tasks = [task for task in joined.tasks if task.answers]
+    if not tasks:
+        return None
+    groups, columns = [], []
+    for task in tasks:
+        names = list(dict.fromkeys(name for made in task.answers for name in made.summary["headline"]))
+        groups.append({"task": task.name, "names": names, "samples": _counts(task)})
+        columns += [(task, name) for name in names]
+    rows = [
+        {"title": column.title, "cells": [_cell(task, name, index) for task, name in columns]}
+        for index, column in enumerate(joined.columns)
+    ]
+    for place in range(len(columns)):
+        values = [row["cells"][place]["value"] for row in rows]
+        best = max((value for value in values if value is not None), default=None)
+        for row in rows:
+            cell = row["cells"][place]
+            cell["best"] = len(rows) > 1 and best is not None and cell["value"] == best
+    one = next(iter(tasks[0].answers[0].summary["headline"].values()), {})
+    return {
+        "groups": groups,
+        "rows": rows,
+        "reading": [
+            _reading_row(joined.columns[column].title, task, made)
+            for task in tasks
+            for column, made in zip(task.columns, task.answers, strict=True)
+        ],
+        "level": f"{100 * one.get('level', 0.95):g} %",
+        "resamples": one.get("resamples", "no"),
+    }
+
+
+def _counts(task: JoinedTask) -> str:
+    """``n = 320 in 320 scenes``, or a range where the columns answered different numbers."""
+    counts = {(made.summary["samples"], made.summary["scenes"]) for made in task.answers}
+    if len(counts) == 1:
+        samples, scenes = counts.pop()
+        return f"n = {samples} in {scenes} scenes"
+    return f"n = {min(counts)[0]} to {max(counts)[0]}"
+
+
+def _cell(task: JoinedTask, name: str, column: int) -> dict[str, Any]:
+    made = _answers_of(task, column)
+    found = {} if made is None else made.summary["headline"].get(name, {})
+    return {"value": found.get("value"), "low": found.get("low"), "high": found.get("high"), "best": False}
+
+
+def _answers_of(task: JoinedTask, column: int) -> ModelRun | None:
+    return next((made for c, made in zip(task.columns, task.answers, strict=True) if c == column), None)
+
+
+def _reading_row(title: str, task: JoinedTask, made: ModelRun) -> dict[str, Any]:
+    summary = made.summary
+    return {
+        "title": title,
+        "task": task.name,
+        "samples": summary["samples"],
+        "missing": summary["missing"]["count"],
+        "unreadable": summary["parse_failures"]["rate"],
+        "truncated": summary["truncated"]["rate"],
+        "tokens": summary.get("mean_tokens"),
+        "reward": summary["reward"]["total"],
+        "mode": summary["protocol"].get("mode", "by default"),
+    }
+
+
+def comparison_table(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] | None:
+    """Every model against the baseline (SFT→SFT when there, else the first), paired on samples of both."""
+    tasks = [task for task in joined.tasks if len(task.columns) > 1]
+    if not tasks:
+        return None
+    baseline = baseline_column(joined)
+    groups = []
+    rows: dict[int, list[dict[str, Any] | None]] = {
+        i: [] for i in range(len(joined.columns)) if i != baseline
+    }
+    for task in tasks:
+        names = list(task.answers[0].summary["headline"])
+        groups.append({"task": task.name, "names": names})
+        for column, cells in rows.items():
+            if baseline not in task.columns or column not in task.columns:
+                cells += [None] * len(names)
+                continue
+            found, count = pairs[task.name].between(task.columns.index(baseline), task.columns.index(column))
+            cells += [difference_view(found[name], count) if name in found else None for name in names]
+    return {
+        "baseline": joined.columns[baseline].title,
+        "groups": groups,
+        "rows": [{"title": joined.columns[column].title, "cells": cells} for column, cells in rows.items()],
+    }
+
+
+def difference_view(found: Difference, count: int) -> dict[str, Any]:
+    """A difference as JSON values, with ``n`` and where its interval lies (``up``, ``down`` or around 0)."""
+    direction = ""
+    if found.low is not None and found.high is not None:
+        direction = "up" if found.low > 0 else "down" if found.high < 0 else ""
+    return {**asdict(found), "direction": direction, "n": count}
+
+
+def class_tables(joined: Joined) -> list[dict[str, Any]]:
+    """Metrics named ``metric/group``: a table a task, a row a group (classes last), a column a model."""
+    tables = []
+    for task in joined.tasks:
+        keys = [
+            key
+            for made in task.answers
+            for key in made.summary["metrics"]
+            if "/" in key and not key.startswith("count/") and key not in _COUNTS
+        ]
+        columns = list(dict.fromkeys(key.partition("/")[0] for key in keys))
+        groups = list(dict.fromkeys(key.partition("/")[2] for key in keys))
+        groups.sort(key=lambda group: (":" in group, group if ":" in group else ""))
+        if not groups:
+            continue
+        rows = [
+            {
+                "name": group.rpartition(":")[2].replace("_", " "),
+                "cells": [_class_cell(made.summary["metrics"], columns, group) for made in task.answers],
+            }
+            for group in groups
+        ]
+        titles = [joined.columns[column].title for column in task.columns]
+        tables.append({"task": task.name, "models": titles, "columns": columns, "rows": rows})
+    return tables
+
+
+def _class_cell(metrics: dict[str, float | None], columns: list[str], group: str) -> dict[str, Any]:
+    first, *others = [(column, metrics.get(f"{column}/{group}")) for column in columns]
+    return {"value": first[1], "others": [(name, value) for name, value in others if value is not None]}
+
+
+def cost_tables(joined: Joined) -> list[dict[str, Any]]:
+    """Wall time, peak memory and throughput of each stage of each run, from ``stages.json``."""
+    tables = []
+    for title, run in zip(joined.titles, joined.runs, strict=True):
+        if not run.stages:
+            continue
+        rows = [
+            {
+                "stage": row.get("stage", "?"),
+                "seconds": row.get("seconds"),
+                "memory": row.get("peak_memory_mb"),
+                "tokens": row.get("tokens"),
+                "tokens_per_s": row.get("tokens_per_s"),
+                "facts": _short_facts({k: v for k, v in row.items() if k not in _STAGE_COLUMNS}),
+            }
+            for row in run.stages
+        ]
+        tables.append(
+            {
+                "run": title,
+                "rows": rows,
+                "seconds": sum(row["seconds"] or 0.0 for row in rows),
+                "memory": max((row["memory"] for row in rows if row["memory"] is not None), default=None),
+            }
+        )
+    return tables
+
+
+def _short_facts(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+                     for key, value in flatten(facts).items())  # fmt: skip
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested JSON as dotted names (``stages.0.steps``); empty lists and objects stay as they are."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    flat: dict[str, Any] = {}
+    for key, item in items:
+        name = f"{prefix}.{key}" if prefix else str(key)
+        flat.update(flatten(item, name) if isinstance(item, dict | list) and item else {name: item})
+    return flat
+
+
+def facts_table(joined: Joined, what: str) -> dict[str, Any] | None:
+    """``config`` or ``env`` of every run by dotted name; rows on which the runs differ come first."""
+    read = [getattr(run, what) for run in joined.runs]
+    if all(value is None for value in read):
+        return None
+    flat = [flatten(value) for value in read]
+    names = dict.fromkeys(name for values in flat for name in values)
+    rows = []
+    for name in names:
+        texts = ["–" if name not in values else _plain(values[name]) for values in flat]
+        rows.append({"name": name, "values": texts, "differs": len(set(texts)) > 1})
+    return {
+        "runs": list(joined.titles),
+        "differing": [row for row in rows if row["differs"]],
+        "same": [row for row in rows if not row["differs"]],
+    }
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

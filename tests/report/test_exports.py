@@ -1,0 +1,245 @@
+"""Exports: the same boxes in every format, compared with the geometry code; hostile texts stay harmless."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.report.runs import HOSTILE, make_run
+
+from rft3d.evaluation import load_frames
+from rft3d.geometry import box_corners, invert_pose, matrix_from_euler_zxy, project, transform_points
+from rft3d.report.card import write_card
+from rft3d.report.exhibit import Exhibit, exhibits
+from rft3d.report.overlay import (
+    OverlayStyle,
+    draw_frame,
+    file_stem,
+    label_colour,
+    look,
+    paint_answer,
+    write_overlays,
+    write_video,
+)
+from rft3d.report.rerun_export import box_arrays, write_rerun
+from rft3d.report.run_folder import read_run_folder
+from rft3d.scenes import CATE20, RoomConfig, make_room
+from rft3d.scenes.folder import write_scene
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("exports"))
+
+
+@pytest.fixture(scope="module")
+def shown(run: Path) -> list[Exhibit]:
+    return list(exhibits(run, tasks=("detection",)))
+
+
+# ---------------------------------------------------------------------------------- exhibits
+
+
+def test_exhibits_hold_boxes_in_the_world(run: Path, shown: list[Exhibit]) -> None:
+    assert [e.id for e in shown] == ["s0", "s1", "s2"]
+    sample = read_run_folder(run, 1).tasks[0].samples[1]
+    truth = np.array([row["bbox_3d"] for row in sample.truth["boxes"]])
+    T = np.array(sample.meta["T_world_camera"])[0]
+    expected = transform_points(T, box_corners(truth))
+    found = box_corners(np.array([box.box for box in shown[1].true or ()]))
+    assert found == pytest.approx(expected, abs=1e-5)
+    good = shown[2].predicted["SFT"]
+    assert [box.label for box in good] == ["chair", "table"]
+    assert all(box.hit and box.iou is not None and box.iou > 0.9 for box in good)
+    assert shown[0].predicted["SFT"] == [] and shown[0].texts["SFT"] == HOSTILE
+
+
+def test_what_is_asked_for_is_shown(run: Path, tmp_path: Path) -> None:
+    only = list(exhibits(run, models=("rft_matched",), ids=("g1",)))
+    assert [(e.id, list(e.predicted)) for e in only] == [("g1", ["SFT → RFT (matched reward)"])]
+    assert len(list(exhibits(run, tasks=("grounding",), limit=2))) == 2
+    for wrong in ({"tasks": ("nothing",)}, {"models": ("x",)}, {"ids": ("x",)}):
+        with pytest.raises(ValueError, match="has no"):
+            list(exhibits(run, **wrong))  # type: ignore[arg-type]
+    room = make_room(3, RoomConfig(frames=2, width=84, height=56, max_objects=3))
+    (scene,) = exhibits(write_scene(room, tmp_path / "scene"))
+    assert [box.label for box in scene.true or ()] == [thing.label for thing in room.objects]
+    points, colours = scene.points(500)
+    assert len(points) == len(colours) > 300
+    floor = points[:, 2].min()
+    assert -0.05 < floor < 0.3, "depth becomes world points: nothing lies below the floor"
+
+
+# ---------------------------------------------------------------------------------- overlays
+
+
+@pytest.mark.parametrize("frame", [0, 1])
+def test_edges_are_drawn_where_the_geometry_code_projects_them(shown: list[Exhibit], frame: int) -> None:
+    exhibit = shown[2]
+    style = OverlayStyle(width_px=168 * 4, labels=False)
+    picture = draw_frame(exhibit, frame, None, style).astype(int)
+    green = (picture[..., 1] > picture[..., 0] + 40) & (picture[..., 1] > picture[..., 2] + 20)
+    for box in exhibit.true or ():
+        corners = transform_points(invert_pose(exhibit.T_world_camera[frame]), box_corners(box.box[None])[0])
+        uv, _ = project(corners, exhibit.K[frame])
+        for u, v in uv * 4:
+            if 4 <= u < picture.shape[1] - 4 and 4 <= v < picture.shape[0] - 4:
+                assert green[int(v) - 3 : int(v) + 4, int(u) - 3 : int(u) + 4].any(), (box.label, u, v)
+
+
+def test_colours_are_the_same_everywhere(shown: list[Exhibit]) -> None:
+    true, hit = (shown[2].true or ())[0], shown[2].predicted["SFT"][0]
+    assert look(true, True, "kind") == ("#18a558", False) and look(hit, False, "kind") == ("#ff7f0e", False)
+    assert look(hit, False, "label")[0] == look(true, True, "label")[0] == label_colour("chair")
+    assert look(true, True, "label")[1] and not look(true, True, "label", alone=True)[1]
+    assert len({label_colour(label) for label in CATE20}) == len(CATE20)
+    assert label_colour("a thing nobody knows") == label_colour("a thing nobody knows")
+
+
+def test_sheet_and_frames_are_written(shown: list[Exhibit], tmp_path: Path) -> None:
+    files = write_overlays(shown[1], tmp_path, OverlayStyle(width_px=200))
+    assert files[0] == tmp_path / "s1.png" and len(files) == 1 + 2 * 2
+    with Image.open(files[0]) as sheet, Image.open(files[1]) as frame:
+        assert sheet.width > 2 * 200 and sheet.height > 2 * 133
+        assert frame.size == (200, 133)
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_video_has_every_frame(shown: list[Exhibit], tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    path = write_video(shown[2], tmp_path / "v" / "s2.mp4", "SFT", OverlayStyle(width_px=201), fps=2.5)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        assert float(stream.average_rate) == 2.5
+    assert len(frames) == 2 and frames[0].shape == (134, 200, 3)
+    expected = draw_frame(shown[2], 1, "SFT", OverlayStyle(width_px=201))[:134, :200]
+    assert np.abs(frames[1].astype(int) - expected).mean() < 12
+
+
+def test_hostile_labels_and_names(shown: list[Exhibit], run: Path, tmp_path: Path) -> None:
+    task = read_run_folder(run, 1).tasks[0]
+    sample = task.samples[0]
+    text = '```json\n[\n\t{"label": "' + "x" * 90 + '", "bbox_3d": [0, 0, 2, 1, 1, -1, 0, 0, 0]}\n]```'
+    pictures = load_frames(sample, task.folder)
+    for answer in (text, HOSTILE, "[]"):
+        assert paint_answer(sample, task.runs[0].scored.task, pictures, answer).shape[2] == 3
+    assert file_stem("../../etc/passwd\x00") == "etc_passwd" and file_stem("///") == "unnamed"
+
+
+# ------------------------------------------------------------------------------ rerun and viser
+
+
+def test_rerun_boxes_are_the_same_solids(shown: list[Exhibit]) -> None:
+    boxes = list(shown[1].true or ())
+    arrays = box_arrays(boxes)
+    for row, centre, half, (x, y, z, w) in zip(
+        boxes, arrays["centers"], arrays["half_sizes"], arrays["quaternions"], strict=True
+    ):
+        R = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+        assert pytest.approx(matrix_from_euler_zxy(row.box[6:]), abs=1e-9) == R
+        assert centre == pytest.approx(row.box[:3]) and 2 * half == pytest.approx(row.box[3:6])
+    assert box_arrays([])["centers"].shape == (0, 3)
+
+
+def read_rerun(path: Path) -> tuple[set[str], set[int], dict[str, list[Any]]]:
+    """Entities, values of the time line ``frame``, and the half sizes logged for each entity."""
+    from rerun.chunk import RrdReader
+
+    entities, frames, sizes = set(), set(), {}
+    for chunk in RrdReader(path).stream():
+        entities.add(chunk.entity_path)
+        batch = chunk.to_record_batch()
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name == "frame":
+                frames |= set(column.to_pylist())
+            if name.endswith("half_sizes"):
+                sizes.setdefault(chunk.entity_path, []).extend(column.to_pylist())
+    return entities, frames, sizes
+
+
+def test_rerun_recording_holds_everything(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rerun")
+    path = tmp_path / "out" / "run.rrd"
+    assert write_rerun(exhibits(run, limit=2), path) == 4, "spatial questions here have no cameras"
+    assert not list(path.parent.glob(".*"))
+    entities, frames, sizes = read_rerun(path)
+    assert {"/world/true", "/world/predicted/SFT", "/world/camera/image", "/world/path", "/texts"} <= entities
+    assert frames == {0, 1}
+    first = read_run_folder(run, 1).tasks[0].samples[0]
+    found = np.array(next(row for row in sizes["/world/true"] if len(row or ()) == 2))
+    expected = np.array([row["bbox_3d"][3:6] for row in first.truth["boxes"]]) / 2
+    assert found == pytest.approx(expected, abs=1e-4), "sizes are not changed by the move to the world"
+    with pytest.raises(ValueError, match="nothing to export"):
+        write_rerun([], tmp_path / "none.rrd")
+    assert not (tmp_path / "none.rrd").exists()
+
+
+def test_viser_serves_the_scene(shown: list[Exhibit]) -> None:
+    pytest.importorskip("viser")
+    from urllib.request import urlopen
+
+    from rft3d.report.viser_view import start_viewer
+
+    with pytest.raises(ValueError, match="nothing to show"):
+        start_viewer([])
+    viewer = start_viewer(shown, port=18_231)
+    try:
+        assert b"<html" in urlopen(viewer.url, timeout=10).read(4000).lower()
+        viewer.show(2)
+        names = set(viewer.handles)
+        assert {"true/edges", "true/label0", "predicted/0/edges", "predicted/1/edges"} <= names
+        assert {"cameras/0", "cameras/1"} <= names
+        lines = np.asarray(viewer.handles["true/edges"].points).reshape(-1, 3)
+        corners = box_corners(np.array([box.box for box in shown[2].true or ()])).reshape(-1, 3)
+        apart = np.linalg.norm(lines[:, None] - corners[None], axis=2).min(axis=1)
+        assert apart.max() < 1e-5 and len(lines) == 2 * 12 * 2
+        viewer.set_visible("predicted/0/", False)
+        assert not viewer.handles["predicted/0/edges"].visible and viewer.handles["true/edges"].visible
+        viewer.show(0)
+        assert "predicted/0/edges" not in viewer.handles, "an unreadable answer has no boxes"
+    finally:
+        viewer.stop()
+
+
+# ---------------------------------------------------------------------------------- model card
+
+
+def test_the_card_says_what_the_files_say(run: Path) -> None:
+    import json
+
+    yaml = pytest.importorskip("yaml")
+    path = write_card(run, "sft")
+    assert path == run / "models" / "sft" / "README.md"
+    text = path.read_text()
+    front = yaml.safe_load(text.split("---")[1])
+    scores = json.loads((run / "eval" / "sft" / "detection.scores.json").read_text())
+    results = front["model-index"][0]["results"]
+    numbers = {m["type"]: m["value"] for m in results[0]["metrics"]}
+    for name, found in scores["headline"].items():
+        assert numbers[name] == pytest.approx(100 * found["value"], abs=0.005)
+        assert f"| detection | {name} | {100 * found['value']:.1f} |" in text
+    for section in ("convention", "Data", "Numbers", "Protocol", "Training", "Limits", "Licences"):
+        assert section in text
+    assert "intrinsic ZXY" in text and "abcdef0123456789" in text and "1 of 3 unreadable" in text
+    assert "Alarm still on at the end of stage rft" in text
+    assert "<script" not in text and "<img" not in text and "\x00" not in text
+    assert front["license"] == "other", "its scenes are not procedural rooms, so the licence is not known"
+    assert "Training data: not stated by the run" in text
+
+
+def test_licences_can_be_told(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "card.md"
+    write_card(run, "sft", out, {"data": "CC-BY-4.0 (own recordings)", "base": "Apache-2.0"})
+    assert "CC-BY-4.0 (own recordings)" in out.read_text()
+    with pytest.raises(ValueError, match="no answers of model 'x'; it has rft"):
+        write_card(run, "x")
