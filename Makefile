@@ -26,13 +26,13 @@ demo-quick: .venv/.stamp  ## the same story in at most 3 minutes
 test: lint  ## style, floors, types, then the default test suite
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
 
-lint: .venv/.stamp  ## ruff, import-linter, pyright
+lint: .venv/.stamp-dev  ## ruff, import-linter, pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-format: .venv/.stamp  ## let ruff rewrite what it can
+format: .venv/.stamp-dev  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -40,17 +40,24 @@ nightly: lint  ## every test that needs no accelerator, more random cases, run-t
 	RFT3D_TYPECHECK=1 HYPOTHESIS_PROFILE=nightly $(TEST_ENV) $(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
 	$(MAKE) bench
 
-bench: .venv/.stamp  ## every benchmark, one after another (minutes; leave the machine alone meanwhile)
+bench: .venv/.stamp-dev  ## every benchmark, one after another (minutes; leave the machine alone meanwhile)
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(TEST_ENV) $(BIN)/python $$file; done
 
-pin: .venv/.stamp  ## write constraints.txt from this environment, after a deliberate upgrade
+pin: .venv/.stamp-dev  ## write constraints.txt from this environment, after a deliberate upgrade
 	$(BIN)/python .ci/pin.py
 
 # torch goes first and alone: a plain `torch>=2.6` pulled in by another package could resolve to another build.
+# The demo needs less than the tests, and should not wait for what it does not use.
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
 .venv/.stamp: pyproject.toml constraints.txt | python-check
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt '$(TORCH)'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,fast,viz,dev]'
+	$(PIP) '$(TORCH)'
+	$(PIP) --editable '.[train,fast,viz]'
+	touch $@
+
+.venv/.stamp-dev: .venv/.stamp
+	$(PIP) --editable '.[train,fast,viz,video,data,rerun,sheets,dev]'
 	touch $@
 
 python-check:
