@@ -109,7 +109,7 @@ def start_viewer(exhibits: Sequence[Exhibit], host: str = "127.0.0.1", port: int
     """
     if not exhibits:
         raise ValueError("there is nothing to show")
-    import viser
+    import viser  # pyright: ignore[reportMissingImports]  (an extra of its own)
 
     server = viser.ViserServer(host=host, port=port, verbose=False)
     models = list(dict.fromkeys(model for e in exhibits for model in e.predicted))
