@@ -87,3 +87,11 @@ def test_a_used_folder_is_refused_and_depth_can_be_left_out(tmp_path: Path) -> N
     assert not list(out.rglob("depth"))
     with pytest.raises(FileExistsError, match="not an empty folder"):
         write_dataset([make_room(0)], out)
+
+
+def test_a_relative_folder_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_dataset([make_room(3)], Path("some/data"), seed=0)
+    made = tmp_path / "some" / "data"
+    samples = [s for task in TASKS for s in read_samples(next(made.glob(f"*{task}*.jsonl")))]
+    assert samples and all((made / frame).is_file() for s in samples for frame in s.frames)

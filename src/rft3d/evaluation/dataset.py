@@ -92,7 +92,7 @@ def _write_scene(scene: Scene, root: Path, with_depth: bool) -> tuple[str, ...]:
     folder = write_scene(scene, target)
     # as a scene that is read from its folder, so that the frames are named by their files
     return tuple(
-        Path(frame.rgb).relative_to(root).as_posix()
+        Path(frame.rgb).resolve().relative_to(root.resolve()).as_posix()
         for frame in read_scene(folder).frames
         if isinstance(frame.rgb, Path)
     )
