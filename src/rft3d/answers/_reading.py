@@ -23,7 +23,7 @@ EXCERPT_CHARS = 120
 
 # Strings are skipped whole, so brackets inside labels don't count. The quantifiers are possessive and
 # the closing quote optional: a match never backtracks, which keeps an unclosed string linear.
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?+|[\[\]{}]', re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[\[\]{}]', re.DOTALL)
 
 
 class Unreadable(Exception):

@@ -20,10 +20,11 @@ _PLAIN_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0
 _NUMBER = re.compile(
     r"(?<![\w.])"  # not inside an identifier such as frame2
     r"(?P<sign>[-+])?"
-    r"(?P<whole>[0-9]{1,3}(?:,[0-9]{3})++(?![0-9])|[0-9]++|(?=\.[0-9]))"
-    r"(?P<rest>(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+)"
-    r"(?![dD]\b)"  # "3D" is not a number
+    r"(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+(?!,?[0-9]{3}|[0-9])|[0-9]++|(?=\.[0-9]))"
+    # No possessive groups: before Python 3.11.5 they keep half of a failed try ("0eV" gave "0e").
+    r"(?P<rest>(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?)"
 )
+_DIMENSION = re.compile(r"[dD]\b")  # "3D" is not a number
 _ANSWER_PHRASE = re.compile(r"\b(?:answer|option|choice)(?: is| would be)?:? ?", re.IGNORECASE)
 _WORD = re.compile(r"[a-z]+")
 _MAX_DIGITS = 40
@@ -147,7 +148,8 @@ def _lenient_number(answer: str) -> float:
 
 
 def _first_number(answer: str) -> float | None:
-    match = _NUMBER.search(answer)
+    found = _NUMBER.finditer(answer)
+    match = next((m for m in found if _DIMENSION.match(answer, m.end()) is None), None)
     before = answer if match is None else answer[: match.start()]
     lowered = before.lower()
     for word in _WORD.finditer(lowered):
