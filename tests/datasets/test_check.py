@@ -164,11 +164,11 @@ def test_the_boxes_tell_their_convention(old: bool, evidence: str) -> None:
     sets = [
         BoxSet(
             "s",
-            labels,
+            labels,  # type: ignore[arg-type]
             boxes,
             None if evidence == "no cameras" else T,
             world if evidence == "true boxes" else None,
-        )  # type: ignore[arg-type]
+        )
         for labels, boxes, T in camera_boxes(scene, old)
     ]
     verdict = angle_verdict(sets)

@@ -38,6 +38,7 @@ from rft3d.datasets import (
     read_meta,
 )
 from rft3d.datasets.areas import frame_area, frame_area_upstream
+from rft3d.datasets.check import check_folder
 from rft3d.datasets.convert import detection_sample, grounding_sample, type_from_words
 from rft3d.datasets.detection import run_windows
 from rft3d.datasets.extract import extract_scan
@@ -47,6 +48,7 @@ from rft3d.geometry import box_iou_pairs, canonical_boxes, transform_boxes
 from rft3d.scenes.readers.vgllm import vgllm
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS, Sample, read_samples
+from rft3d.tasks.spatial.task import AFTER_NUMBER
 
 
 @pytest.fixture(scope="module")
@@ -328,6 +330,21 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
         prepare_samples(jobs("a", "a"), make_three, tmp_path / "b.jsonl", plan={}, progress=quiet)
 
 
+def test_parquet_is_prepared_alike(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    lines, table = tmp_path / "a.jsonl", tmp_path / "a.parquet"
+    for out in (lines, table):
+        prepare_samples(jobs("a", "b"), make_three, out, plan={"x": 1}, progress=io.StringIO())
+    assert list(read_samples(table)) == list(read_samples(lines)) and len(list(read_samples(table))) == 6
+    assert json.loads((tmp_path / "a.parquet.meta.json").read_text())["version"] == 1
+    assert prepare_samples(jobs(), make_three, table, plan={"x": 1}, progress=io.StringIO()).resumed == 2
+    report = check_folder(tmp_path)
+    assert {f.where: f.what for f in report.findings if f.kind == "present"} == {
+        "a.jsonl": "6 samples about 2 scans",
+        "a.parquet": "6 samples about 2 scans",
+    }
+
+
 def test_processes_write_the_same_bytes(disk: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
         settings = DetectionSettings(frames=2)
@@ -378,3 +395,63 @@ def test_the_command(disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert asdict(next(iter(read_samples(out))))["task"] == "detection"
     assert main(["data", "prepare", "scannet-detection", *arguments, "--frames", "3"]) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_thoughts_are_worked_out_from_metadata(disk: Path, tmp_path: Path) -> None:
+    """What the boxes show gets a thought, what they don't is left out by type with its reason."""
+    scan = "scene0191_00"
+    write_media(tmp_path / "media", scan)
+    rows = []
+    for number, (kind, ask, key) in enumerate(
+        [
+            ("object_counting", "How many chair(s) are in this room?", "2"),
+            ("object_counting", "How many lamp(s) are in this room?", "1"),
+            ("object_size_estimation", "What is the length of the longest dimension (length, width, or height) "
+             "of the bed, measured in centimeters?", "200"),
+            ("object_size_estimation", "What is the length of the longest dimension (length, width, or height) "
+             "of the bed, measured in centimeters?", "150"),
+            ("room_size_estimation", "What is the size of this room (in square meters)?", "12.0"),
+        ]
+    ):  # fmt: skip
+        text = f"<image>\nThese are frames of a video.\n{ask}\n{AFTER_NUMBER}"
+        turns = [{"from": "human", "value": text}, {"from": "gpt", "value": key}]
+        rows.append(
+            {
+                "id": str(number),
+                "data_source": "scannet",
+                "scene_name": scan,
+                "question_type": kind,
+                "conversations": turns,
+            }
+        )
+    (tmp_path / "vlm3r.json").write_text(json.dumps(rows))
+    axes = [1, 0, 0, 0, 1, 0, 0, 0, 1]
+    box = {"axesLengths": [2, 1, 0.5], "normalizedAxes": axes}
+    boxes = {
+        "bed": [{**box, "centroid": [0, 0, 0.2]}],
+        "chair": [{**box, "centroid": [2, 0, 0.2]}, {**box, "centroid": [0, 3, 0.2]}],
+    }
+    counts = {"bed": 1, "chair": 2}
+    metadata = tmp_path / "scannet_meta_info_train.json"
+    metadata.write_text(
+        json.dumps({scan: {"room_size": 12.0, "object_counts": counts, "object_bbox": boxes}})
+    )
+    settings = VsiSettings("train", 3, answers="think")
+    made = prepare_vsi(
+        [tmp_path / "vlm3r.json"], tmp_path / "media", tmp_path / "t.jsonl", settings, metadata=[metadata]
+    )
+    samples = list(read_samples(tmp_path / "t.jsonl"))
+    assert [TASKS["spatial"]().gold(sample) for sample in samples] == [
+        "<think>From above (metres): chair at (2.00, 0.00); (0.00, 3.00). So it is 2.</think><answer>2</answer>",
+        "<think>The bed measures 2.00 x 1.00 x 0.50 metres. Its longest edge is 2.00 metres, 200 centimeters. "
+        "So it is 200.</think><answer>200</answer>",
+    ]
+    assert made.skipped == {
+        "no thought for object_counting: a thing that it names has no box": 1,
+        "no thought for object_size_estimation: the boxes lead to another answer than the key": 1,
+        "no thought for room_size_estimation: a floor area without the floor's outline has no working": 1,
+    }
+    with pytest.raises(ValueError, match="need each other"):
+        prepare_vsi([tmp_path / "vlm3r.json"], tmp_path / "media", tmp_path / "u.jsonl", settings)
+    with pytest.raises(ValueError, match="think-prompt"):
+        VsiSettings("test", answers="think")

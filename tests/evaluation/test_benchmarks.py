@@ -14,13 +14,14 @@ from rft3d.answers import LabelledBox, render_detections, render_frame_box
 from rft3d.answers.types import FrameBox
 from rft3d.evaluation import BENCHMARKS, BenchmarkConfig, Prediction, score_benchmark, write_predictions
 from rft3d.evaluation.benchmarks.scannet_detection import CATE31_UPSTREAM
-from rft3d.evaluation.benchmarks.scanrefer import read_proposals, refine
-from rft3d.evaluation.benchmarks.vsi_bench import OFFICIAL_COUNTS
+from rft3d.evaluation.benchmarks.scanrefer import refine
 from rft3d.scenes.labels import CATE8, CATE20, CATE31
+from rft3d.scenes.readers.proposals import read_proposals
+from rft3d.scenes.readers.vsi_bench import COUNTS
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
 
-from .fakes import detection_sample, gold_answers, grounding_sample
+from .fakes import caption_sample, detection_sample, gold_answers, grounding_sample
 
 CONFIG = BenchmarkConfig(resamples=20)
 COMPAT = replace(CONFIG, compat="vg-llm")
@@ -66,7 +67,7 @@ def test_the_class_lists() -> None:
     assert set(CATE8) < set(CATE20) < set(CATE31) and len(CATE20) == 20 and len(CATE31) == 30
     assert len(CATE31_UPSTREAM) == 31 and CATE31_UPSTREAM.count("lamp") == 2
     assert set(CATE31_UPSTREAM) - set(CATE31) == {"towl"}
-    assert sum(OFFICIAL_COUNTS.values()) == 5130 == BENCHMARKS["vsi-bench"].official["samples"]
+    assert sum(COUNTS.values()) == 5130 == BENCHMARKS["vsi-bench"].official["samples"]
 
 
 def test_detection_counts_are_pooled_and_classes_averaged(tmp_path: Path) -> None:
@@ -232,3 +233,23 @@ def test_names_are_checked(tmp_path: Path) -> None:
     allowed = score(tmp_path, "scannet-detection-4f", [sample], [], replace(COMPAT, allow_missing=True))
     assert allowed["missing"]["count"] == 1
     assert np.isclose(metric(allowed, "vg-llm", "f1@0.25"), 0)
+
+
+def test_scan2cap_by_hand_and_like_upstream(tmp_path: Path) -> None:
+    """Three objects: a perfect caption, one about a badly detected box, and a refusal."""
+    samples = [caption_sample(0), caption_sample(1, iou=0.3), caption_sample(2)]
+    texts = [samples[0].truth["caption"], samples[1].truth["caption"], "I cannot see it."]
+    predictions = [Prediction(s.id, t) for s, t in zip(samples, texts, strict=True)]
+    result = score(tmp_path, "scan2cap", samples, predictions)
+    ours, theirs = result["variants"]["ours"], result["variants"]["vg-llm"]
+    assert list(ours["headline"]) == ["cider@0.5", "bleu4@0.5", "rouge_l@0.5"]
+    assert ours["metrics"]["rouge_l@0.5"] == pytest.approx(1 / 3)
+    assert ours["metrics"]["count/boxes"] == 2 and ours["unreadable"]["count"] == 1
+    assert theirs["metrics"]["rouge_l@0.5"] > ours["metrics"]["rouge_l@0.5"], (
+        "sos eos, and the refusal's words"
+    )
+    assert "detected boxes" in ours["note"] and not result["official"]["complete"]
+    assert any("METEOR" in line for line in result["benchmark"]["protocol"]["deviations"])
+    true = [caption_sample(number) for number in range(3)]
+    note = score(tmp_path, "scan2cap", true, predictions)["variants"]["ours"]["note"]
+    assert "NOT the published protocol" in note

@@ -58,7 +58,7 @@ def rows_of(exported: Path) -> list[dict[str, Any]]:
 def test_columns_are_what_verl_reads(samples: Path, exported: Path) -> None:
     wanted = list(read_samples(samples))
     rows = rows_of(exported)
-    assert len({sample.task for sample in wanted}) == 3
+    assert {sample.task for sample in wanted} == set(TASKS)
     for index, (row, sample) in enumerate(zip(rows, wanted, strict=True)):
         assert set(row) == {
             "data_source", "prompt", "images", "ability", "reward_model", "extra_info"

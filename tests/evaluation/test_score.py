@@ -14,7 +14,6 @@ import rft3d
 from rft3d.evaluation import ScoreConfig, compare_files, make_task, score_files, score_predictions, summarise
 from rft3d.evaluation.records import Prediction, write_predictions
 from rft3d.evaluation.score import HEADLINE
-from rft3d.tasks import TASKS
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
 
@@ -33,7 +32,7 @@ def gold_predictions(samples: list[Sample]) -> list[Prediction]:
     return [Prediction(sample.id, answers[sample.prompt]) for sample in samples]
 
 
-@pytest.mark.parametrize("name", list(TASKS))
+@pytest.mark.parametrize("name", list(SAMPLES))
 def test_gold_answers_earn_the_metrics_best(name: str) -> None:
     task, samples = make_task(name), SAMPLES[name]
     result = summarise(score_predictions(task, samples, gold_predictions(samples)), FAST)
@@ -49,7 +48,7 @@ def test_gold_answers_earn_the_metrics_best(name: str) -> None:
             assert found["low"] <= found["value"] <= found["high"]
 
 
-@pytest.mark.parametrize("name", list(TASKS))
+@pytest.mark.parametrize("name", list(SAMPLES))
 def test_garbage_is_counted_as_unreadable(name: str) -> None:
     samples = SAMPLES[name]
     predictions = gold_predictions(samples)

@@ -205,6 +205,31 @@ def test_the_official_check_passes_on_a_true_key_and_fails_on_a_wrong_one(
     assert "object_abs_distance" not in captured.err and "key " in captured.out
 
 
+def test_the_agreement_with_a_key_is_printed_by_type(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One wrong answer is planted in each of three types; the line of each says so, and so does an example."""
+    metadata, questions = official_files(tmp_path)
+    rows = [json.loads(line) for line in questions.read_text().splitlines()]
+    by_type = {kind: [row for row in rows if row["question_type"] == kind] for kind in BARS}
+    by_type["object_counting"][0]["ground_truth"] += "0"
+    by_type["object_abs_distance"][-1]["ground_truth"] += "7"  # "1.2" -> "1.27": within 0.2 m
+    letter = by_type["object_rel_direction_medium"][0]["ground_truth"]
+    by_type["object_rel_direction_medium"][0]["ground_truth"] = "B" if letter == "A" else "A"
+    by_type["room_size_estimation"][-1]["ground_truth"] = "1.0"
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["solve", "--check-official", "--questions", str(questions), "--metadata", str(metadata)]
+    assert main(command) == 2
+    lines = capsys.readouterr().out.splitlines()
+    wrong = {"object_counting": 1, "object_rel_direction_medium": 1, "room_size_estimation": 1}
+    for kind, mine in by_type.items():
+        (line,) = [line for line in lines if f" {kind} " in line]
+        assert f"{len(mine) - wrong.get(kind, 0)} of {len(mine)} " in line, line
+        assert line.startswith("NO " if kind in wrong else "ok ")
+    for kind in wrong:
+        assert any(f"question {row['id']} " in line for row in by_type[kind] for line in lines)
+
+
 def test_the_check_names_what_is_missing(tmp_path: Path) -> None:
     metadata, questions = official_files(tmp_path)
     places = places_from_metadata(RECORDS["vsi_meta"](metadata))

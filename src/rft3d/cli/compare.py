@@ -23,9 +23,11 @@ class Args:
     """predictions of the second model"""
     samples: Path
     """samples file that both answer"""
-    task: Literal["detection", "grounding", "spatial"] | None = None
+    task: Literal["detection", "grounding", "spatial", "captioning"] | None = None
     """compare by this task's metric"""
-    benchmark: Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "vsi-bench"] | None = None
+    benchmark: (
+        Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "scan2cap", "vsi-bench"] | None
+    ) = None
     """compare by this benchmark's protocol instead"""
     compat: Literal["vg-llm"] | None = None
     """with --benchmark: also as this code base scores"""

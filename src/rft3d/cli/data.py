@@ -18,7 +18,7 @@ Split = Literal["train", "val"]
 @dataclass(frozen=True)
 class _Run:
     out: Path
-    """samples file to write (JSON lines); OUT.meta.json says what it was made from"""
+    """samples file to write (JSON lines, or .parquet); OUT.meta.json says what it was made from"""
     workers: int = 1
     """processes"""
     overwrite: bool = False
@@ -97,8 +97,11 @@ class Vsi(_Run):
     """train leaves out rooms of benchmarks"""
     frames: int = 32
     """of a question"""
-    answers: Literal["direct", "think"] = "direct"
-    """think asks for a thought first"""
+    answers: Literal["direct", "think", "think-prompt"] = "direct"
+    """think-prompt asks for a thought and gives none (RFT, evaluation); think gives one worked out from
+    --metadata (SFT)"""
+    metadata: tuple[Path, ...] = ()
+    """scene metadata, {dataset}_meta_info_*.json: boxes that thoughts are worked out from"""
     seed: int = 0
     """of the frames that vg-llm draws"""
 
@@ -194,7 +197,7 @@ def _prepare(args: ScannetDetection | Scanrefer | Scan2cap | Vsi) -> Prepared:
         )
     if isinstance(args, Vsi):
         chosen = VsiSettings(args.split, args.frames, args.answers, args.seed, args.like)
-        return prepare_vsi(args.questions, args.media, args.out, chosen, **run)
+        return prepare_vsi(args.questions, args.media, args.out, chosen, metadata=args.metadata, **run)
     shared: dict[str, Any] = {
         "split": args.split,
         "frames": args.frames,

@@ -18,7 +18,9 @@ class Args:
 
     scores: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """our results; none: published numbers only"""
-    benchmark: Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "vsi-bench"] | None = None
+    benchmark: (
+        Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "scan2cap", "vsi-bench"] | None
+    ) = None
     """only this one"""
     full: bool = False
     """every class or question type, not only the headline"""

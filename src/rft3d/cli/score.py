@@ -19,9 +19,11 @@ class Args:
     """samples file that the predictions answer"""
     predictions: Path
     """predictions: JSON lines {"id", "text"}, or another program's (see --format)"""
-    task: Literal["detection", "grounding", "spatial"] | None = None
+    task: Literal["detection", "grounding", "spatial", "captioning"] | None = None
     """score by this task's metric"""
-    benchmark: Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "vsi-bench"] | None = None
+    benchmark: (
+        Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "scan2cap", "vsi-bench"] | None
+    ) = None
     """score by every protocol of this benchmark instead"""
     compat: Literal["vg-llm"] | None = None
     """with --benchmark: also as this code base reads answers and lists classes"""

@@ -9,10 +9,7 @@ references. Without ``proposals`` validation asks about the true centres and ``t
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,15 +19,12 @@ from rft3d.datasets.grounding import GroundingSettings, ReferringJob, annotated,
 from rft3d.datasets.views import match_target
 from rft3d.datasets.work import Made
 from rft3d.evaluation.records import with_cameras
-from rft3d.geometry import box_iou, invert_pose, transform_points
-from rft3d.prompts import IMAGE
-from rft3d.scenes.fields import Fields
+from rft3d.geometry import box_iou
 from rft3d.scenes.readers.records import ReferringRow
 from rft3d.scenes.readers.scannet_labels import scan_objects
 from rft3d.scenes.sources import frame_refs
+from rft3d.tasks.captioning import caption_prompt, caption_truth
 from rft3d.tasks.types import Sample
-
-PROMPT = "Carefully watch the video and describe the object located at {centre} in detail."
 
 
 @dataclass(frozen=True)
@@ -52,10 +46,12 @@ def make_captions(job: ReferringJob) -> Made:
     for rows in groups.values():
         item = annotated(rows[0], objects, job.annotations)
         box, iou = item.box, 1.0
-        if job.settings.split == "val" and job.proposals is not None and len(job.proposals):
-            ious = box_iou(item.box[None], job.proposals)[0]
-            best = int(np.argmax(ious))
-            box, iou = job.proposals[best], float(ious[best])
+        if job.settings.split == "val" and job.proposals is not None:
+            iou = 0.0  # of a scan in which nothing was detected: the caption never counts
+            if len(job.proposals):
+                ious = box_iou(item.box[None], job.proposals)[0]
+                best = int(np.argmax(ious))
+                box, iou = job.proposals[best], float(ious[best])
         target = match_target(item.box, job.scene)
         for draw in range(job.settings.draws if job.settings.split == "train" else 1):
             chosen = choose_frames(target, job.scene, rows[0], draw, job.settings)
@@ -74,7 +70,6 @@ def _sample(
     draw: int,
 ) -> Sample:
     first = job.scene.frames[chosen[0]]
-    centre = transform_points(invert_pose(first.T_world_camera), box[:3])
     own = tuple(refs[index] for index in chosen)
     words = [row.text.capitalize() for row in rows]
     suffix = f":{rows[0].ann_id}" + (f":{draw}" if job.settings.draws > 1 else "")
@@ -89,35 +84,8 @@ def _sample(
         task="captioning",
         scene=job.scene.id,
         frames=own,
-        prompt=IMAGE * len(own) + PROMPT.format(centre=[round(float(v), 2) for v in centre]),
-        truth={
-            "caption": words[0],
-            "references": words,
-            "box_world": true_box.tolist(),
-            "input_box_world": box.tolist(),
-            "iou": iou,
-        },
+        prompt=caption_prompt(box[:3], first.T_world_camera, len(own)),
+        truth=caption_truth(words, true_box, box, iou),
         meta=facts,
     )
     return with_cameras(sample, job.scene, refs)
-
-
-def read_proposals(path: Path | str) -> Mapping[str, NDArray[np.float64]]:
-    """``scan id -> (N, 9)`` boxes of a proposals file: ``{"scannet/scene0011_00": [[6 numbers], ...]}``.
-
-    Video-3D-LLM's ``scannet_val_pred_box.json`` (Mask3D): centre and size in the aligned world. Whether
-    upstream keeps all of them or the first 50 of a scan could not be verified; all are kept.
-
-    Raises:
-        ValueError: naming file, scan, value and fix.
-    """
-    path = Path(path)
-    try:
-        top = Fields(path, "", json.loads(path.read_text(encoding="utf-8")))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
-    out = {}
-    for key in top.data:
-        boxes = top.array(key, (-1, 6)) if top.data[key] else np.zeros((0, 6))
-        out[key.rpartition("/")[2]] = np.concatenate([boxes, np.zeros((len(boxes), 3))], axis=1)
-    return out

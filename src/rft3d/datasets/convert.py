@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rft3d.prompts import IMAGE
 from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES
+from rft3d.tasks.spatial.read import read_question
+from rft3d.tasks.spatial.solve import Place, Unsolved
 from rft3d.tasks.spatial.task import AFTER_NUMBER, AFTER_OPTIONS, BEFORE, THINK
+from rft3d.tasks.spatial.worked import work_out
 from rft3d.tasks.types import Sample
 
+Answers = Literal["direct", "think", "think-prompt"]
 _OPTION = re.compile(r"^\(?([A-Z])[.):]\s*(.+)$")
 _TAG = re.compile(r"<(?:image|video)>\n?")
 
@@ -89,7 +93,9 @@ def caption_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     )
 
 
-def chat_question_sample(record: ChatRecord, frames: Sequence[str], answers: str = "direct") -> Sample:
+def chat_question_sample(
+    record: ChatRecord, frames: Sequence[str], answers: Answers = "direct", place: Place | None = None
+) -> Sample:
     """A sample of VLM-3R's record: VSI-Bench's prompt as text, the answer as the other turn."""
     text = _TAG.sub("", record.turns[0].text).strip()
     head, _, tail = text.partition("\nOptions:\n")
@@ -99,16 +105,22 @@ def chat_question_sample(record: ChatRecord, frames: Sequence[str], answers: str
         record.id, record.scene, record.dataset, record.question_type or "", body, options,
         record.turns[1].text.strip(), record.video,
     )  # fmt: skip
-    return question_sample(question, frames, answers)
+    return question_sample(question, frames, answers, place)
 
 
-def question_sample(record: QuestionRecord, frames: Sequence[str], answers: str = "direct") -> Sample:
+def question_sample(
+    record: QuestionRecord, frames: Sequence[str], answers: Answers = "direct", place: Place | None = None
+) -> Sample:
     """A spatial sample of a question with a key.
 
     Args:
-        answers: ``direct``, or ``think``: the prompt asks for a thought. The data have none, so the truth's
-        thought
-            is empty: such samples are for RFT and evaluation, not for SFT.
+        answers: ``direct``; ``think``: with a thought worked out from the boxes of ``place``; or
+            ``think-prompt``: the prompt asks for a thought and the truth's is empty, for RFT and evaluation,
+            not for SFT.
+        place: what is known of the scene.
+
+    Raises:
+        NotASample: no spatial question, or ``think`` where the boxes don't lead to the key.
     """
     kind = record.question_type
     if kind not in QUESTION_TYPES:
@@ -122,8 +134,8 @@ def question_sample(record: QuestionRecord, frames: Sequence[str], answers: str 
     else:
         truth["answer"], truth["options"] = _choice(record)
     options = truth.get("options", [])
-    if answers == "think":
-        truth["thought"] = ""
+    if answers != "direct":
+        truth["thought"] = "" if answers == "think-prompt" else _thought(kind, record, truth, place)
         after = THINK.format(what="the option's letter" if options else "the number")
     else:
         after = AFTER_OPTIONS if options else AFTER_NUMBER
@@ -137,6 +149,20 @@ def question_sample(record: QuestionRecord, frames: Sequence[str], answers: str 
         truth=truth,
         meta={"question_type": kind, "dataset": record.dataset},
     )
+
+
+def _thought(kind: str, record: QuestionRecord, truth: dict[str, Any], place: Place | None) -> str:
+    if place is None:
+        raise NotASample(f"no thought for {kind}: no boxes of the scene")
+    try:
+        query = read_question(kind, record.question, truth.get("options", ()))
+    except ValueError:
+        raise NotASample(f"no thought for {kind}: words that nobody understands") from None
+    thought = work_out(query, place, truth["answer"])
+    if isinstance(thought, Unsolved):
+        reason = "a thing that it names has no box" if thought.missing else thought.reason
+        raise NotASample(f"no thought for {kind}: {reason}")
+    return thought
 
 
 _WORDS = (

@@ -95,7 +95,8 @@ def referring_jobs(
     """A job a scan that has descriptions, in the order of the infos.
 
     Raises:
-        ValueError: descriptions of a scan that the infos don't have (after all others were yielded).
+        ValueError: descriptions of a scan that the infos don't have (after all others were yielded), or a
+            validation scan without proposals where there is a file of them.
     """
     by_scan: dict[str, list[ReferringRow]] = {}
     for row in rows:
@@ -104,6 +105,11 @@ def referring_jobs(
         mine = tuple(by_scan.pop(scene.id, ()))
         if mine:
             boxes = None if proposals is None else proposals.get(scene.id)
+            if proposals is not None and boxes is None and settings.split == "val":
+                raise ValueError(
+                    f"the proposals file has no scan {scene.id}; it holds {len(proposals)} scans, such as "
+                    f"{next(iter(proposals), 'none')}; use the proposals of the validation split"
+                )
             known = {key: value for key, value in unique.items() if key[0] == scene.id}
             yield Job(scene.id, ReferringJob(scene, mine, known, scans / scene.id, root, settings, boxes))
     if by_scan:

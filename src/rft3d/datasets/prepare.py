@@ -7,18 +7,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rft3d.datasets.captions import CaptionSettings, make_captions, read_proposals
+from rft3d.datasets.captions import CaptionSettings, make_captions
 from rft3d.datasets.detection import DetectionSettings, detection_jobs, make_detection
 from rft3d.datasets.grounding import GroundingSettings, make_grounding, referring_jobs
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
 from rft3d.datasets.work import Prepared, prepare_samples
+from rft3d.evaluation.solving.places import places_from_metadata
 from rft3d.scenes.readers.embodiedscan import embodiedscan, info_records
+from rft3d.scenes.readers.proposals import read_proposals
 from rft3d.scenes.readers.scannet_labels import read_nyu40
 from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
 from rft3d.scenes.readers.spacer import spacer
 from rft3d.scenes.readers.vlm3r import vlm3r
 from rft3d.scenes.readers.vsi_bench import COUNTS, vsi_bench
+from rft3d.scenes.readers.vsi_meta import vsi_meta
 from rft3d.scenes.types import Scene
 
 
@@ -103,23 +106,32 @@ def prepare_vsi(
     out: Path,
     settings: VsiSettings | None = None,
     *,
+    metadata: Sequence[Path] = (),
     workers: int = 1,
     overwrite: bool = False,
 ) -> Prepared:
     """VSI-Bench (``split="test"``), or training questions of VLM-3R and SpaceR files (``"train"``).
 
+    ``metadata``: scene metadata files; ``answers="think"`` works its thoughts out from their boxes.
+
     Raises:
         ValueError: damaged annotations, missing videos, or a test file that isn't the whole benchmark.
     """
     settings = settings or VsiSettings()
+    if (settings.answers == "think") != bool(metadata):
+        raise ValueError(
+            "worked thoughts (--answers think) and scene metadata (--metadata) need each other; for RFT and "
+            "evaluation, which need no thoughts, ask with --answers think-prompt"
+        )
+    places = {key: place for path in metadata for key, place in places_from_metadata(vsi_meta(path)).items()}
     records = list(_questions(questions, settings.split))
     scans = {f"{record.dataset}/{record.scene or record.video}" for record in records}
     return prepare_samples(
-        vsi_jobs(records, media, out.parent, settings),
+        vsi_jobs(records, media, out.parent, settings, places),
         make_vsi,
         out,
         plan={"benchmark": "vsi", "settings": asdict(settings)},
-        inputs=questions,
+        inputs=[*questions, *metadata],
         workers=workers,
         total=len(scans),
         overwrite=overwrite,

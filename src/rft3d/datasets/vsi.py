@@ -14,7 +14,7 @@ Scans of benchmarks are left out and counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -22,13 +22,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rft3d.datasets.convert import NotASample, chat_question_sample, question_sample
+from rft3d.datasets.convert import Answers, NotASample, chat_question_sample, question_sample
 from rft3d.datasets.detection import Like
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.work import Job, Made
+from rft3d.evaluation.solving.places import scene_key
 from rft3d.scenes.clip import spread_indices
 from rft3d.scenes.images import write_image
 from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
+from rft3d.tasks.spatial.solve import Place
 from rft3d.tasks.types import Sample
 
 Question = ChatRecord | QuestionRecord
@@ -50,20 +52,23 @@ class VsiSettings:
     Attributes:
         split: ``test`` is VSI-Bench itself; ``train`` leaves out scans of benchmarks.
         frames: of a question.
-        answers: ``direct``, or ``think`` (RFT and evaluation with thoughts).
+        answers: ``direct``; ``think`` (SFT: with thoughts worked out from boxes); ``think-prompt`` (RFT and
+            evaluation: a thought is asked for, none is given).
         seed: of the frames that ``like="vg-llm"`` draws for training.
         like: ``rft3d`` or upstream's conventions.
     """
 
     split: Literal["test", "train"] = "test"
     frames: int = 32
-    answers: Literal["direct", "think"] = "direct"
+    answers: Answers = "direct"
     seed: int = 0
     like: Like = "rft3d"
 
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise ValueError(f"frames must be at least 1, got {self.frames}")
+        if self.split == "test" and self.answers == "think":
+            raise ValueError("a benchmark's samples hold no worked thoughts; ask with --answers think-prompt")
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,16 @@ class VsiJob:
     media: Path
     root: Path
     settings: VsiSettings
+    place: Place | None = None
 
 
-def vsi_jobs(records: Iterable[Question], media: Path, root: Path, settings: VsiSettings) -> Iterator[Job]:
+def vsi_jobs(
+    records: Iterable[Question],
+    media: Path,
+    root: Path,
+    settings: VsiSettings,
+    places: Mapping[str, Place] | None = None,
+) -> Iterator[Job]:
     """A job a scan, in the order in which scans first occur. All questions are held in memory (some 300
     MB).
     """
@@ -85,7 +97,8 @@ def vsi_jobs(records: Iterable[Question], media: Path, root: Path, settings: Vsi
     for record in records:
         groups.setdefault(f"{record.dataset}/{record.scene or record.video}", []).append(record)
     for key, mine in groups.items():
-        yield Job(key, VsiJob(key, tuple(mine), media, root, settings))
+        place = (places or {}).get(scene_key(mine[0].scene or ""))
+        yield Job(key, VsiJob(key, tuple(mine), media, root, settings, place))
 
 
 def make_vsi(job: VsiJob) -> Made:
@@ -101,9 +114,9 @@ def make_vsi(job: VsiJob) -> Made:
         frames = video if video is not None else _drawn(pictures, record, job)
         try:
             if isinstance(record, ChatRecord):
-                samples.append(chat_question_sample(record, frames, job.settings.answers))
+                samples.append(chat_question_sample(record, frames, job.settings.answers, job.place))
             else:
-                samples.append(question_sample(record, frames, job.settings.answers))
+                samples.append(question_sample(record, frames, job.settings.answers, job.place))
         except NotASample as reason:
             if job.settings.split == "test":  # every question of a benchmark counts
                 raise ValueError(f"{job.key}, question {record.id}: {reason}") from None

@@ -26,11 +26,8 @@ from urllib.parse import quote
 
 from rft3d.files import source_commit, write_json, write_text
 from rft3d.tasks.samples import sample_from_record, write_samples
+from rft3d.tasks.samples_parquet import FORMAT, VERSION
 from rft3d.tasks.types import Sample
-
-FORMAT = "rft3d-samples"
-VERSION = 1
-"""Of the samples schema in ``docs/data.md``; a reader refuses what it doesn't know."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ def prepare_samples(
     progress: TextIO | None = None,
     overwrite: bool = False,
 ) -> Prepared:
-    """Write ``out`` (JSON lines) and ``out.meta.json`` from what ``make`` makes of each job.
+    """Write ``out`` (JSON lines, or ``.parquet``) and ``out.meta.json`` from what ``make`` makes of each job.
 
     Args:
         jobs: read once, in order; at most ``2 * workers`` payloads are in memory.

@@ -16,22 +16,14 @@ otherwise score as noise. None of the outside formats says whether an answer was
 
 from __future__ import annotations
 
-import csv
-import json
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
+from rft3d.evaluation.outside_formats import READERS, PredictionFormat, Row, detect_format
 from rft3d.evaluation.records import Prediction, read_predictions
-from rft3d.tasks.samples import read_jsonl
 from rft3d.tasks.types import Sample
-
-PredictionFormat = Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"]
-MAX_SHEET_BYTES = 2_000_000_000
-"""Unpacked size of a spreadsheet beyond which it is refused; a real one has a few MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +53,6 @@ class Loaded:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One foreign prediction: the names it may go by, its place, its text, its right answer, its scene."""
-
-    names: tuple[str, ...]
-    place: int | None
-    text: str | None
-    truth: str | None = None
-    about: str = ""
-    where: str = ""
-
-
 def load_predictions(
     path: str | Path, samples: Sequence[Sample], format: PredictionFormat = "auto"
 ) -> Loaded:
@@ -86,14 +66,14 @@ def load_predictions(
     kind = detect_format(path) if format == "auto" else format
     if kind == "rft3d":
         predictions = read_predictions(path)
-        rows = [_Row((p.id,), None, p.text, where=f"{path}: {p.id!r}") for p in predictions]
+        rows = [Row((p.id,), None, p.text, where=f"{path}: {p.id!r}") for p in predictions]
         matched, how = _match(path, rows, samples)
         renamed = [
             Prediction(identity, p.text, p.truncated, p.tokens)
             for identity, p in zip(matched, predictions, strict=True)
         ]
         return Loaded(renamed, Origin(kind, how, 0, 0, truncation_known=True))
-    rows = list(_READERS[kind](path))
+    rows = list(READERS[kind](path))
     if not rows:
         raise ValueError(f"{path}: no predictions in it (read as {kind})")
     matched, how = _match(path, rows, samples)
@@ -111,149 +91,7 @@ def load_predictions(
     return Loaded(kept, Origin(kind, how, len(mismatches), len(rows) - len(kept), truncation_known=False))
 
 
-def detect_format(path: Path) -> Literal["rft3d", "plain", "lmms-eval", "vlmevalkit"]:
-    """By the file's name, and for JSON by its first object."""
-    if path.suffix.lower() in (".xlsx", ".tsv"):
-        return "vlmevalkit"
-    if path.suffix.lower() == ".json":
-        return "lmms-eval" if isinstance(_json_object(path).get("logs"), list) else "plain"
-    for _, record in read_jsonl(path):
-        return "lmms-eval" if "resps" in record or "filtered_resps" in record else "rft3d"
-    return "rft3d"
-
-
-def _plain(path: Path) -> Iterator[_Row]:
-    for identity, text in _json_object(path).items():
-        if not isinstance(text, str):
-            raise ValueError(f"{path}: {identity!r} has {text!r}; a plain file maps ids to texts")
-        yield _Row((identity,), None, text, where=f"{path}: {identity!r}")
-
-
-def _lmms_eval(path: Path) -> Iterator[_Row]:
-    if path.suffix.lower() == ".json":
-        logs = _json_object(path).get("logs")
-        if not isinstance(logs, list):
-            raise ValueError(f'{path}: no list "logs"; an lmms-eval log written as one JSON has one')
-        records: Iterable[tuple[int, Any]] = enumerate(logs, start=1)
-    else:
-        records = read_jsonl(path)
-    for number, record in records:
-        where = f"{path}:{number}"
-        if not isinstance(record, dict):
-            raise ValueError(f"{where}: {record!r} is no object; an lmms-eval log has one a sample")
-        doc = record.get("doc")
-        doc = doc if isinstance(doc, dict) else {}
-        names = tuple(str(doc[key]) for key in ("id", "sample_id", "question_id") if key in doc)
-        place = record.get("doc_id")
-        if place is not None and (isinstance(place, bool) or not isinstance(place, int)):
-            raise ValueError(f"{where}: field 'doc_id' must be a whole number, got {place!r}")
-        target = record.get("target", doc.get("ground_truth"))
-        yield _Row(
-            names,
-            place,
-            _response(record, where),
-            None if target is None else str(target),
-            _about(doc),
-            where,
-        )
-
-
-def _response(record: Mapping[str, Any], where: str) -> str:
-    """The text before filters; nested lists hold one answer a repeat, of which the first counts."""
-    value = record.get("resps", record.get("filtered_resps"))
-    while isinstance(value, list) and value:
-        value = value[0]
-    if not isinstance(value, str):
-        raise ValueError(f"{where}: field 'resps' holds no text, got {record.get('resps')!r}")
-    return value
-
-
-def _about(doc: Mapping[str, Any]) -> str:
-    """What names the scene: the first picture's path, or the scene itself."""
-    images = doc.get("images")
-    if isinstance(images, list) and images and isinstance(images[0], str):
-        return images[0]
-    return str(doc.get("scene_name", ""))
-
-
-def _vlmevalkit(path: Path) -> Iterator[_Row]:
-    rows = _sheet(path) if path.suffix.lower() == ".xlsx" else _table(path)
-    header = [str(cell).strip() if cell is not None else "" for cell in next(rows, [])]
-    if "prediction" not in header or not {"id", "index"} & set(header):
-        raise ValueError(
-            f"{path}: its first row must name the columns 'prediction' and 'id' or 'index', got {header[:12]}"
-        )
-    for number, cells in enumerate(rows, start=2):
-        if all(cell is None or cell == "" for cell in cells):
-            continue
-        row = dict(zip(header, cells, strict=False))
-        names = tuple(_cell(row[key]) for key in ("id", "index") if row.get(key) not in (None, ""))
-        place = _cell(row.get("index", ""))
-        text, truth = row.get("prediction"), row.get("answer")
-        yield _Row(
-            names,
-            int(place) if place.isdecimal() else None,
-            None if text is None else _cell(text),
-            None if truth in (None, "") else _cell(truth),
-            _cell(row.get("video", "")),
-            f"{path}: row {number}",
-        )
-
-
-def _sheet(path: Path) -> Iterator[list[Any]]:
-    import openpyxl  # lazy: the extra `sheets`
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_SHEET_BYTES:
-            raise ValueError(f"{path}: unpacks to {size} bytes; that is no sheet of predictions")
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            sheet = book.worksheets[0]
-            for cells in sheet.iter_rows(values_only=True):
-                yield list(cells)
-        finally:
-            book.close()
-    except (zipfile.BadZipFile, KeyError, IndexError) as error:
-        raise ValueError(f"{path}: not an Excel workbook ({error}); save it as .xlsx again") from None
-
-
-def _table(path: Path) -> Iterator[list[Any]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        try:
-            yield from csv.reader(file, delimiter="\t")
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not a tab-separated table in UTF-8 ({error})") from None
-
-
-def _cell(value: object) -> str:
-    """A cell as text: 3.0 was a 3 before a spreadsheet touched it."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "" if value is None else str(value)
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: not JSON ({error}); name it .jsonl when it has one object a line"
-        ) from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: must be one JSON object (id -> text), got {type(value).__name__}")
-    return value
-
-
-_READERS: dict[str, Callable[[Path], Iterator[_Row]]] = {
-    "plain": _plain,
-    "lmms-eval": _lmms_eval,
-    "vlmevalkit": _vlmevalkit,
-}
-
-
-def _match(path: Path, rows: Sequence[_Row], samples: Sequence[Sample]) -> tuple[list[str], str]:
+def _match(path: Path, rows: Sequence[Row], samples: Sequence[Sample]) -> tuple[list[str], str]:
     """The sample id of every row, and by what they were found."""
     ids = {sample.id for sample in samples}
     if not rows or any(name in ids for row in rows for name in row.names):
@@ -290,7 +128,7 @@ def _aliases(samples: Sequence[Sample]) -> dict[str, str]:
     return {name: identity for name, identity in names.items() if counts[name] == 1}
 
 
-def _truth_mismatches(rows: Sequence[_Row], matched: Sequence[str], samples: Sequence[Sample]) -> list[str]:
+def _truth_mismatches(rows: Sequence[Row], matched: Sequence[str], samples: Sequence[Sample]) -> list[str]:
     by_id = {sample.id: sample for sample in samples}
     found = []
     for row, identity in zip(rows, matched, strict=True):

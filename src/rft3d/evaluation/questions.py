@@ -22,7 +22,7 @@ from rft3d.evaluation.records import with_cameras
 from rft3d.scenes.sources import frame_refs
 from rft3d.scenes.types import Scene
 from rft3d.scenes.windows import select_frames, spread_frames
-from rft3d.tasks.samples import read_jsonl, write_samples
+from rft3d.tasks.samples import read_jsonl, read_samples, write_samples
 from rft3d.tasks.spatial import QUESTION_TYPES, Limits, Spatial, View
 from rft3d.tasks.spatial.balance import Balance
 from rft3d.tasks.spatial.questions import offer
@@ -120,6 +120,9 @@ def _key(scene: str) -> str:
 
 
 def _listed(path: Path) -> Iterator[str]:
+    if path.suffix == ".parquet":
+        yield from (sample.scene for sample in read_samples(path))
+        return
     if path.suffix == ".jsonl":
         for number, record in read_jsonl(path):
             scene = record.get("scene")

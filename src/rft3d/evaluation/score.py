@@ -18,7 +18,8 @@ from typing import Any
 
 from rft3d import __version__
 from rft3d.answers.types import ParseMode
-from rft3d.evaluation.outside import PredictionFormat, load_predictions
+from rft3d.evaluation.outside import load_predictions
+from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction, file_digest
 from rft3d.evaluation.stats import Finish, Resampled, differences, intervals, resample, resample_pools
 from rft3d.files import source_commit
@@ -31,6 +32,7 @@ HEADLINE: dict[str, tuple[str, ...]] = {
     "detection": ("f1@0.25", "precision@0.25", "recall@0.25", "mean_iou"),
     "grounding": ("acc@0.25", "acc@0.5", "mean_iou"),
     "spatial": ("macro8", "micro"),
+    "captioning": ("cider@0.5", "bleu4@0.5", "rouge_l@0.5"),
 }
 """Metrics that get an interval; a task that isn't listed gets one for each metric without a ``/``."""
 
@@ -199,9 +201,11 @@ def provenance(samples: Path, predictions: Path, read: Sequence[Prediction]) -> 
 def pools_of(run: ScoredRun) -> tuple[list[dict[str, float]], Finish]:
     """What each answer adds to the sums of the run's metric, and the metric of the sums.
 
-    ValueError for a task whose metric is no sum over samples (it has no ``pool``).
+    ValueError for a task whose metric is no sum over samples (it has neither ``pool`` nor ``pools``).
     """
     task: Any = run.task
+    if hasattr(task, "pools"):  # what an answer adds depends on all samples
+        return task.pools(run.samples, run.scores), task.metric_from
     if not (hasattr(task, "pool") and hasattr(task, "metric_from")):
         raise ValueError(f"task {task.name!r} has no pool(); its metric can't be taken apart by sample")
     return [task.pool(*pair) for pair in zip(run.samples, run.scores, strict=True)], task.metric_from
@@ -210,7 +214,7 @@ def pools_of(run: ScoredRun) -> tuple[list[dict[str, float]], Finish]:
 def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0) -> Resampled:
     """The headline metrics of a run on resampled scenes; two runs of the same samples can be compared."""
     names = headline_names(run.task, dict(run.task.metric(run.samples, run.scores)))
-    if hasattr(run.task, "pool"):  # the same numbers as below, much faster
+    if hasattr(run.task, "pool") or hasattr(run.task, "pools"):  # the same numbers as below, much faster
         pools, finish = pools_of(run)
         scenes = [sample.scene for sample in run.samples]
         return resample_pools(pools, scenes, finish, names, resamples=resamples, seed=seed)

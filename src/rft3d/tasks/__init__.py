@@ -6,12 +6,23 @@ nothing registers itself at import.
 
 from __future__ import annotations
 
+from rft3d.tasks.captioning import Captioning
 from rft3d.tasks.detection import Detection
 from rft3d.tasks.grounding import Grounding
 from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.spatial import Spatial
 from rft3d.tasks.types import Sample, Task
 
-TASKS = {"detection": Detection, "grounding": Grounding, "spatial": Spatial}
+TASKS = {"detection": Detection, "grounding": Grounding, "spatial": Spatial, "captioning": Captioning}
 
-__all__ = ["TASKS", "Detection", "Grounding", "Sample", "Spatial", "Task", "read_samples", "write_samples"]
+__all__ = [
+    "TASKS",
+    "Captioning",
+    "Detection",
+    "Grounding",
+    "Sample",
+    "Spatial",
+    "Task",
+    "read_samples",
+    "write_samples",
+]

@@ -8,14 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rft3d.datasets.check.angles import BoxSet, Verdict, angle_verdict
-from rft3d.datasets.check.annotations import (
-    broken_json,
-    check_annotations,
-    check_samples,
-    json_files,
-    kind_of,
-)
+from rft3d.datasets.check.annotations import check_annotations
 from rft3d.datasets.check.findings import Finding, Report, problem
+from rft3d.datasets.check.kinds import broken_json, json_files, kind_of
+from rft3d.datasets.check.samples import check_samples
 from rft3d.datasets.check.scans import check_infos, check_pictures, check_scans, pointers, scan_folders
 
 __all__ = ["BoxSet", "Finding", "Report", "Verdict", "angle_verdict", "check_folder"]

@@ -10,7 +10,8 @@ from typing import Any
 from rft3d.answers.types import ParseMode
 from rft3d.evaluation.benchmarks.registry import find_benchmark
 from rft3d.evaluation.benchmarks.types import Benchmark, Compat, Inputs, Variant
-from rft3d.evaluation.outside import PredictionFormat, load_predictions
+from rft3d.evaluation.outside import load_predictions
+from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.score import (
     ScoreConfig,

@@ -22,12 +22,8 @@ Deviations of our own variant
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +33,7 @@ from rft3d.answers.vgllm import vgllm_frame_box
 from rft3d.evaluation.benchmarks.compat import upstream_solid
 from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Variant
 from rft3d.geometry import box_iou, transform_boxes
+from rft3d.scenes.readers.proposals import read_proposals
 from rft3d.tasks.grounding import Grounding, pool_iou
 from rft3d.tasks.types import Sample
 
@@ -59,30 +56,6 @@ PROTOCOL = Protocol(
     compat_deviations=("an expression that is not a Python literal is dropped, as nothing is executed",),
 )
 Box = tuple[float, ...]
-
-
-def read_proposals(path: str | Path) -> dict[str, NDArray[np.float64]]:
-    """Scene id (without ``scannet/``) -> ``(N, 9)`` axis-aligned proposals in the aligned world.
-
-    ValueError names file, scene and value of anything that is not a list of six finite numbers.
-    """
-    with Path(path).open(encoding="utf-8") as file:
-        try:
-            data = json.load(file)
-        except ValueError as error:
-            raise ValueError(f"{path}: not JSON ({error}); give scannet_val_pred_box.json") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"{path}: must be an object scene -> list of boxes, got {type(data).__name__}")
-    found = {}
-    for scene, rows in data.items():
-        for row in rows if isinstance(rows, list) else [rows]:
-            if not isinstance(row, list) or len(row) < 6 or not all(_finite(value) for value in row[:6]):
-                raise ValueError(f"{path}: {scene}: {row!r} is not [x, y, z, dx, dy, dz] in metres")
-        boxes = np.zeros((len(rows), 9))
-        if rows:
-            boxes[:, :6] = [row[:6] for row in rows]
-        found[scene.split("/")[-1]] = boxes
-    return found
 
 
 def refine(box: Box, proposals: NDArray[np.float64]) -> Box:
@@ -181,10 +154,6 @@ def _frame_right(answer: FrameBox | ParseFailure, sample: Sample) -> bool:
 
 def _scan(sample: Sample) -> str:
     return sample.scene.split("/")[-1]
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 SCANREFER = Benchmark(

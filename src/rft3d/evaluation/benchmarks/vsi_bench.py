@@ -35,18 +35,6 @@ from rft3d.tasks.spatial import NUMERIC_TYPES, QUESTION_TYPES, Spatial
 from rft3d.tasks.spatial.task import pool_readings
 from rft3d.tasks.types import Sample
 
-OFFICIAL_COUNTS: dict[str, int] = {
-    "object_counting": 565,
-    "object_abs_distance": 834,
-    "object_size_estimation": 953,
-    "room_size_estimation": 288,
-    "object_rel_distance": 710,
-    "object_rel_direction_easy": 217,
-    "object_rel_direction_medium": 378,
-    "object_rel_direction_hard": 373,
-    "route_planning": 194,
-    "obj_appearance_order": 618,
-}
 HEADLINE = ("macro8", "micro")
 PROTOCOL = Protocol(
     source="VSI-Bench (arXiv 2412.14171) and its lmms-eval task; VLMEvalKit for the micro average",

@@ -1,0 +1,174 @@
+"""The rows of other programs' predictions files, before anybody asks which samples they answer.
+
+What each format looks like stands in :mod:`rft3d.evaluation.outside`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rft3d.tasks.samples import read_jsonl
+
+PredictionFormat = Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"]
+MAX_SHEET_BYTES = 2_000_000_000
+"""Unpacked size of a spreadsheet beyond which it is refused; a real one has a few MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One foreign prediction: the names it may go by, its place, its text, its right answer, its scene."""
+
+    names: tuple[str, ...]
+    place: int | None
+    text: str | None
+    truth: str | None = None
+    about: str = ""
+    where: str = ""
+
+
+def detect_format(path: Path) -> Literal["rft3d", "plain", "lmms-eval", "vlmevalkit"]:
+    """By the file's name, and for JSON by its first object."""
+    if path.suffix.lower() in (".xlsx", ".tsv"):
+        return "vlmevalkit"
+    if path.suffix.lower() == ".json":
+        return "lmms-eval" if isinstance(_json_object(path).get("logs"), list) else "plain"
+    for _, record in read_jsonl(path):
+        return "lmms-eval" if "resps" in record or "filtered_resps" in record else "rft3d"
+    return "rft3d"
+
+
+def _plain(path: Path) -> Iterator[Row]:
+    for identity, text in _json_object(path).items():
+        if not isinstance(text, str):
+            raise ValueError(f"{path}: {identity!r} has {text!r}; a plain file maps ids to texts")
+        yield Row((identity,), None, text, where=f"{path}: {identity!r}")
+
+
+def _lmms_eval(path: Path) -> Iterator[Row]:
+    if path.suffix.lower() == ".json":
+        logs = _json_object(path).get("logs")
+        if not isinstance(logs, list):
+            raise ValueError(f'{path}: no list "logs"; an lmms-eval log written as one JSON has one')
+        records: Iterable[tuple[int, Any]] = enumerate(logs, start=1)
+    else:
+        records = read_jsonl(path)
+    for number, record in records:
+        where = f"{path}:{number}"
+        if not isinstance(record, dict):
+            raise ValueError(f"{where}: {record!r} is no object; an lmms-eval log has one a sample")
+        doc = record.get("doc")
+        doc = doc if isinstance(doc, dict) else {}
+        names = tuple(str(doc[key]) for key in ("id", "sample_id", "question_id") if key in doc)
+        place = record.get("doc_id")
+        if place is not None and (isinstance(place, bool) or not isinstance(place, int)):
+            raise ValueError(f"{where}: field 'doc_id' must be a whole number, got {place!r}")
+        target = record.get("target", doc.get("ground_truth"))
+        yield Row(
+            names,
+            place,
+            _response(record, where),
+            None if target is None else str(target),
+            _about(doc),
+            where,
+        )
+
+
+def _response(record: Mapping[str, Any], where: str) -> str:
+    """The text before filters; nested lists hold one answer a repeat, of which the first counts."""
+    value = record.get("resps", record.get("filtered_resps"))
+    while isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, str):
+        raise ValueError(f"{where}: field 'resps' holds no text, got {record.get('resps')!r}")
+    return value
+
+
+def _about(doc: Mapping[str, Any]) -> str:
+    """What names the scene: the first picture's path, or the scene itself."""
+    images = doc.get("images")
+    if isinstance(images, list) and images and isinstance(images[0], str):
+        return images[0]
+    return str(doc.get("scene_name", ""))
+
+
+def _vlmevalkit(path: Path) -> Iterator[Row]:
+    rows = _sheet(path) if path.suffix.lower() == ".xlsx" else _table(path)
+    header = [str(cell).strip() if cell is not None else "" for cell in next(rows, [])]
+    if "prediction" not in header or not {"id", "index"} & set(header):
+        raise ValueError(
+            f"{path}: its first row must name the columns 'prediction' and 'id' or 'index', got {header[:12]}"
+        )
+    for number, cells in enumerate(rows, start=2):
+        if all(cell is None or cell == "" for cell in cells):
+            continue
+        row = dict(zip(header, cells, strict=False))
+        names = tuple(_cell(row[key]) for key in ("id", "index") if row.get(key) not in (None, ""))
+        place = _cell(row.get("index", ""))
+        text, truth = row.get("prediction"), row.get("answer")
+        yield Row(
+            names,
+            int(place) if place.isdecimal() else None,
+            None if text is None else _cell(text),
+            None if truth in (None, "") else _cell(truth),
+            _cell(row.get("video", "")),
+            f"{path}: row {number}",
+        )
+
+
+def _sheet(path: Path) -> Iterator[list[Any]]:
+    import openpyxl  # lazy: the extra `sheets`
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_SHEET_BYTES:
+            raise ValueError(f"{path}: unpacks to {size} bytes; that is no sheet of predictions")
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            sheet = book.worksheets[0]
+            for cells in sheet.iter_rows(values_only=True):
+                yield list(cells)
+        finally:
+            book.close()
+    except (zipfile.BadZipFile, KeyError, IndexError) as error:
+        raise ValueError(f"{path}: not an Excel workbook ({error}); save it as .xlsx again") from None
+
+
+def _table(path: Path) -> Iterator[list[Any]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        try:
+            yield from csv.reader(file, delimiter="\t")
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not a tab-separated table in UTF-8 ({error})") from None
+
+
+def _cell(value: object) -> str:
+    """A cell as text: 3.0 was a 3 before a spreadsheet touched it."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: not JSON ({error}); name it .jsonl when it has one object a line"
+        ) from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: must be one JSON object (id -> text), got {type(value).__name__}")
+    return value
+
+
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    "plain": _plain,
+    "lmms-eval": _lmms_eval,
+    "vlmevalkit": _vlmevalkit,
+}
