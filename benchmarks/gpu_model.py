@@ -9,7 +9,15 @@ ignored, so every completion has ``--completion`` tokens. Training steps checkpo
 with bf16 states (a float32 master copy and float32 states would add 8 bytes a trained parameter). A setting
 that does not fit is reported with the phase that failed, and larger ones are not tried. ``--tiny-cpu`` runs
 the same code on a model of thousands of parameters without a GPU; its times mean nothing and no memory is
-reported. The file ``--out`` holds every number and the settings, to be held against ``rft3d estimate``.
+reported. The file ``--out`` holds every number and the settings, to be held against ``rft3d estimate``::
+
+    rft3d estimate recipes/rft_4b_grounding.py --plan.gpus 1 --plan.parallel single --json
+
+Not run yet: no GPU was at hand, so every time and peak of the full-size model, and the largest setting that fits
+80 GB, are unknown. What is known without one: the code runs (``--tiny-cpu``, in the tests), the parameter counts,
+and the estimate's parts (exact or within 8 % of counts on tiny models: ``tests/training/test_estimate.py``,
+``tests/models/test_vggt_memory.py``). The estimate counts float32 trained weights and states where this script has
+bf16 ones, so compare activations, logits, keys and values, and encoders, not the weights.
 """
 
 from __future__ import annotations

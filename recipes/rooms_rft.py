@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rft3d.training.config import OptimConfig, RFTConfig
 from rft3d.training.recipes import Recipe
+from rft3d.training.start import LoadConfig
 
 DATA = Path("data/rooms")
 
@@ -25,6 +26,7 @@ def config() -> Recipe:
         out=Path("runs/rooms_rft"),
         model=Path("runs/rooms_sft/models/0-sft"),
         samples={name: DATA / f"samples.{name}.jsonl" for name in ("detection", "grounding", "spatial")},
+        load=LoadConfig(dtype="stored"),  # fp32 on a GPU too: the tiny model is no faster in bf16
         stages=(
             RFTConfig(
                 steps=30,

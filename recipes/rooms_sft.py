@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rft3d.training.config import OptimConfig, SFTConfig
 from rft3d.training.recipes import Recipe
+from rft3d.training.start import LoadConfig
 
 DATA = Path("data/rooms")
 
@@ -26,6 +27,7 @@ def config() -> Recipe:
         out=Path("runs/rooms_sft"),
         model=None,
         samples={name: DATA / f"samples.{name}.jsonl" for name in ("detection", "grounding", "spatial")},
+        load=LoadConfig(dtype="stored"),  # fp32 on a GPU too: the tiny model is no faster in bf16
         stages=(
             SFTConfig(
                 steps=400,

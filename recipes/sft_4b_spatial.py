@@ -31,7 +31,7 @@ from rft3d.training.recipes import Recipe
 def config() -> Recipe:
     return Recipe(
         out=Path("runs/sft_4b_spatial"),
-        model=Path("data/weights/qwen2.5-vl-3b-vggt"),  # [VG-LLM] Qwen2.5-VL-3B-Instruct and VGGT-1B
+        model="qwen2.5-vl-3b-vggt",  # [VG-LLM] Qwen2.5-VL-3B-Instruct and VGGT-1B
         samples={"spatial": Path("data/vsi298k/samples.spatial.train.jsonl")},  # [paper] VSI-298K + thoughts
         trained_dtype="float32",  # [ours] VG-LLM keeps fp32 master weights through DeepSpeed
         stages=(

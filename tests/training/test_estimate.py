@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -251,31 +252,37 @@ def test_other_architectures_are_refused() -> None:
         sizes_of({"model_type": "qwen2_5_vl"})
 
 
-def test_trained_weights_widen_and_frozen_ones_stay(tmp_path: Path) -> None:
-    from rft3d.training.recipes import _widen
-
-    policy = make_policy()
-    policy.model.to(torch.bfloat16)
-    _widen(policy)
-    for name, parameter in policy.model.named_parameters():
-        frozen = name.startswith(("model.visual.", "geometry_encoder."))
-        assert parameter.dtype == (torch.bfloat16 if frozen else torch.float32), name
-    assert policy.model.lm_head.weight is policy.model.model.language_model.embed_tokens.weight
-    policy.encode([[np.zeros((56, 84, 3), np.uint8)]])
-    scored = policy.model(*packed_row(policy, 2, 1, 3)[:2])
-    assert torch.isfinite(scored.logps).all()
-
-
-def test_deepspeed_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deepspeed_that_is_not_installed_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "deepspeed" else found(name)
+    )
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     assert main(["train", str(RECIPES / "rft_4b_detection.py")]) == 2
-    assert "DeepSpeed is not supported; launch with recipes/accelerate/fsdp2" in capsys.readouterr().err
+    assert "pip install 'rft3d[deepspeed]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted((RECIPES / "accelerate").glob("*.yaml")), ids=lambda path: path.stem)
 def test_launch_files_are_what_accelerate_reads(path: Path) -> None:
     from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.commands.launch import launch_command_parser
+    from accelerate.utils import DistributedType
 
     config = load_config_from_file(str(path))
     assert config.num_processes == 8 * config.num_machines and config.mixed_precision == "bf16"
-    assert ("fsdp" in path.stem) == (getattr(config, "fsdp_config", {}).get("fsdp_version") == 2)
+    assert config.num_machines == (2 if "_2x8gpu" in path.stem else 1)
+    kind = {"ddp": "MULTI_GPU", "fsdp2": "FSDP", "zero2": "DEEPSPEED"}[path.stem.split("_")[0]]
+    assert config.distributed_type == DistributedType(kind)
+    options = vars(launch_command_parser().parse_args(["x.py"]))
+    for settings in (getattr(config, f"{name}_config", {}) for name in ("fsdp", "deepspeed")):
+        unknown = set(settings) - set(options)
+        assert not unknown, f"accelerate launch has no {unknown}"
+    assert (kind == "FSDP") == (getattr(config, "fsdp_config", {}).get("fsdp_version") == 2)
+    assert (kind == "DEEPSPEED") == (getattr(config, "deepspeed_config", {}).get("zero_stage") == 2)
+
+
+def test_every_launch_exists_for_one_node_and_for_two() -> None:
+    names = {path.stem for path in (RECIPES / "accelerate").glob("*.yaml")}
+    assert names == {f"{kind}_{where}" for kind in ("ddp", "fsdp2", "zero2") for where in ("8gpu", "2x8gpu")}

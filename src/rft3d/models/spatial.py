@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +80,11 @@ class FrozenFeatures:
     def tokens_per_frame(self) -> list[int]:
         return (self.grid.prod(-1) // 4).tolist()
 
+    def cpu(self) -> FrozenFeatures:
+        """The same in main memory."""
+        geometry = None if self.geometry is None else self.geometry.cpu()
+        return FrozenFeatures(self.vision.cpu(), geometry, self.grid.cpu())
+
     def nbytes(self) -> int:
         return self.vision.nbytes + (0 if self.geometry is None else self.geometry.nbytes)
 
@@ -118,9 +123,11 @@ def cells_of(patches: Tensor) -> Tensor:
     return grouped.reshape(*lead, (h // 2) * (w // 2), 4, dim)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Log-probabilities and entropies of the scored tokens, both ``(N,)`` fp32, in ``Packed`` order."""
+class Scored(NamedTuple):
+    """Log-probabilities and entropies of the scored tokens, both ``(N,)`` fp32, in ``Packed`` order.
+
+    A tuple, because FSDP2 and DeepSpeed look for a forward's tensors in tuples, not in dataclasses.
+    """
 
     logps: Tensor
     entropy: Tensor
@@ -234,8 +241,9 @@ class SpatialModel(_Base):
             return vision
         if any(f.geometry is None for f in features):
             raise ValueError("use_geometry_encoder is set but a clip's features hold no geometry")
-        cells = torch.cat([f.geometry.to(weight) for f in features if f.geometry is not None])
-        merged = self.geometry_merger(cells)
+        own = cast(Tensor, self.geometry_merger.ln_q.weight)  # fp32 where it trains beside adapters
+        cells = torch.cat([f.geometry.to(own) for f in features if f.geometry is not None])
+        merged = self.geometry_merger(cells).to(vision.dtype)
         levels = vision.shape[-1] - merged.shape[-1]
         return vision + (nn.functional.pad(merged, (0, levels)) if levels else merged)
 

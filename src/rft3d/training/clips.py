@@ -88,9 +88,10 @@ def read_clips(files: Mapping[str, Path], tasks: Sequence[str]) -> Clips:
 
 
 def encode_clips(policy: Policy, clips: Clips, console: Console, keep: int = 512) -> Sequence[FrozenFeatures]:
-    """The frozen features of every clip, each encoded once: in memory, or through the policy's cache.
+    """The frozen features of every clip, each encoded once: in main memory, or through the policy's cache.
 
-    With a cache only ``keep`` of them stay in memory.
+    They leave the device as they are made (a clip of 32 frames takes 165 MB there). With a cache only ``keep``
+    of them stay in memory.
     """
     count = len(clips.frames)
     if policy.cache is not None:
@@ -101,5 +102,7 @@ def encode_clips(policy: Policy, clips: Clips, console: Console, keep: int = 512
     found: list[FrozenFeatures] = []
     chunks = [range(count)[at : at + CLIPS_AT_ONCE] for at in range(0, count, CLIPS_AT_ONCE)]
     for chunk in track(console, "features", chunks, len(chunks)):
-        found += policy.encode([clips.load(clip) for clip in chunk])
+        found += [features.cpu() for features in policy.encode([clips.load(clip) for clip in chunk])]
+        if policy.device.type != "cpu":
+            policy.features.clear()  # the latest clips, on the device
     return found

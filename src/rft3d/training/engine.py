@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -28,6 +29,7 @@ from rft3d.training.distributed import (
 )
 from rft3d.training.lora import add_lora
 from rft3d.training.stopping import require_finite
+from rft3d.training.zero import STATE, masters, split_state, take_step, wants_zero, without_zero
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -79,11 +81,17 @@ def optimizers_of(
     return optimizers
 
 
-def step_all(optimizers: Sequence[torch.optim.Optimizer], scale: float) -> None:
-    """Update at ``scale`` times the peak learning rates and drop the gradients."""
+def set_rates(optimizers: Sequence[torch.optim.Optimizer], scale: float) -> None:
+    """Learning rates at ``scale`` times their peaks."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * scale
+
+
+def step_all(optimizers: Sequence[torch.optim.Optimizer], scale: float) -> None:
+    """Update at ``scale`` times the peak learning rates and drop the gradients."""
+    set_rates(optimizers, scale)
+    for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -148,6 +156,9 @@ class Engine:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self.zero = wants_zero()
+        if self.zero and self.memory.two_phase:
+            raise ValueError("memory.two_phase runs beside DeepSpeed's backward; use gradient_checkpointing")
         self.accelerator = _accelerator(self.tracking)
         self.updates = 0  # taken by this process
         self.policy.model.freeze_encoders()
@@ -159,7 +170,13 @@ class Engine:
             self.policy.model.activation_checkpointing_enable({"use_reentrant": False})
         self.ranks = Ranks(self.accelerator.process_index, self.accelerator.num_processes)
         self.sharded = wants_sharding()
-        if self.sharded:  # by ourselves, so that one path serves GPUs and the CPU tests
+        self.network: Any
+        if self.zero:
+            made = build_optimizers(self.policy.model, self.config)
+            self.network, self.optimizers = split_state(
+                self.accelerator, self.policy.model, made, self.config.max_grad_norm
+            )
+        elif self.sharded:  # by ourselves, so that one path serves GPUs and the CPU tests
             self.network = shard(self.policy.model, self.accelerator.device, self.accelerator.mixed_precision)
             self.optimizers = build_optimizers(self.policy.model, self.config)
         else:
@@ -179,12 +196,17 @@ class Engine:
             self.accelerator.end_training()
         if self.memory.gradient_checkpointing:
             self.policy.model.activation_checkpointing_disable()
+        if self.zero:
+            without_zero(self.network, self.policy.model)
         self.policy.model = whole_model(self.policy.model)
 
     @contextmanager
     def accumulating(self, last: bool) -> Iterator[None]:
         """Around one forward and backward of a step: under DDP only the last one exchanges gradients."""
-        if last or self.sharded or self.ranks.world == 1:  # FSDP2 without exchange would hold whole gradients
+        if self.zero:
+            self.network.set_gradient_accumulation_boundary(last)
+            yield
+        elif last or self.sharded or self.ranks.world == 1:  # FSDP2 must not hold whole gradients
             yield
         else:
             with self.accelerator.no_sync(self.network):
@@ -192,7 +214,11 @@ class Engine:
 
     def backward(self, loss: Tensor) -> None:
         """Backward of this rank's share of a loss whose weights count all ranks (gradients are averaged)."""
-        self.accelerator.backward(loss * self.ranks.world if self.ranks.world > 1 else loss)
+        whole = loss * self.ranks.world if self.ranks.world > 1 else loss
+        if self.zero:  # accelerate's would take the step as well
+            self.network.backward(whole)
+        else:
+            self.accelerator.backward(whole)
 
     def step(self, step: int) -> float:
         """Clip, update, reset; returns the gradient norm before clipping.
@@ -200,11 +226,18 @@ class Engine:
         Raises:
             NonFiniteError: the norm is NaN or infinite (on all ranks alike); nothing was updated.
         """
+        scale = lr_scale(self.config, step, self.steps)
+        if self.zero:
+            set_rates(self.optimizers, scale)
+            norm = take_step(self.network)
+            require_finite(step, {"grad_norm": norm})
+            self.updates += 1
+            return norm
         limit = self.config.max_grad_norm or math.inf
         clipped = self.accelerator.clip_grad_norm_(self.parameters, limit)
         norm = float(getattr(clipped, "full_tensor", lambda: clipped)()) if clipped is not None else 0.0
         require_finite(step, {"grad_norm": norm})
-        step_all(self.optimizers, lr_scale(self.config, step, self.steps))
+        step_all(self.optimizers, scale)
         self.updates += 1
         return norm
 
@@ -244,11 +277,12 @@ class Engine:
                 f"{found.path} is from a run of {found.steps} steps, this one has {self.steps}; "
                 "the schedule would differ. Use another run folder"
             )
-        if (found.path / SHARDED).is_dir() != self.sharded:
-            raise ValueError(
-                f"{found.path} was saved {'without' if self.sharded else 'with'} FSDP2; "
-                "resume with the launch options of the first start"
-            )
+        for folder_of, ours, launch in ((SHARDED, self.sharded, "FSDP2"), (STATE, self.zero, "DeepSpeed")):
+            if (found.path / folder_of).is_dir() != ours:
+                raise ValueError(
+                    f"{found.path} was saved {'without' if ours else 'with'} {launch}; "
+                    "resume with the launch options of the first start"
+                )
         if self.sharded:
             load_sharded(found.path, self.policy.model, self.optimizers)
         else:
@@ -259,6 +293,8 @@ class Engine:
 def trained_weights(engine: Engine) -> dict[str, Tensor]:
     """The trained parameters by name, whole on every rank (all ranks must call it)."""
     names = trainable_parameters(engine.policy.model)
+    if engine.zero:
+        return masters(names)
     if not engine.sharded:
         return {name: p.detach() for name, p in names.items()}
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict

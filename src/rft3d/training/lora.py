@@ -28,7 +28,8 @@ ADAPTER = "default"
 def add_lora(model: SpatialModel, config: LoRAConfig, seed: int) -> None:
     """Put fresh adapters (they change nothing yet) into the language model's layers; only they train.
 
-    With ``config.merger`` the geometry merger trains too, in full.
+    With ``config.merger`` the geometry merger trains too, in full. What trains is in float32 where the model is
+    in bf16 (as peft does by default): small steps would be rounded away.
 
     Raises:
         ValueError: no module of the language model has a name of ``config.targets``.
@@ -52,6 +53,8 @@ def add_lora(model: SpatialModel, config: LoRAConfig, seed: int) -> None:
         inject_adapter_in_model(settings, model, ADAPTER)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(".lora_" in name or (config.merger and name.startswith("geometry_merger.")))
+        if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
+            parameter.data = parameter.data.float()
 
 
 def lora_modules(model: nn.Module) -> list[Any]:

@@ -15,7 +15,8 @@ from typing import Any
 from rft3d.models.policy import META
 from rft3d.tasks import TASKS, read_samples
 from rft3d.training.config import RFTConfig, SFTConfig
-from rft3d.training.estimate import Question, StageCost, feature_bytes, stage_cost
+from rft3d.training.estimate import StageCost, feature_bytes, stage_cost
+from rft3d.training.passes import Question
 from rft3d.training.plan import Plan
 from rft3d.training.recipes import Recipe, apply_overrides, check_recipe, load_recipe
 from rft3d.training.sizes import ARCHITECTURES, Sizes, sizes_of
@@ -135,7 +136,7 @@ def show(found: Estimate) -> str:
 
 
 def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
-    config = None if recipe.model is None else recipe.model / "config.json"
+    config = None if recipe.model is None else Path(recipe.model) / "config.json"
     if config is not None and config.is_file():
         saved = json.loads(config.read_text(encoding="utf-8"))
         return config.parent.name, sizes_of(saved, str(config))
@@ -153,9 +154,9 @@ def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
 
 
 def _frame_size(recipe: Recipe) -> tuple[int, int] | None:
-    if recipe.model is None or not (recipe.model / META).is_file():
+    if recipe.model is None or not (Path(recipe.model) / META).is_file():
         return None
-    size = json.loads((recipe.model / META).read_text(encoding="utf-8")).get("frame_size")
+    size = json.loads((Path(recipe.model) / META).read_text(encoding="utf-8")).get("frame_size")
     return (int(size[0]), int(size[1])) if isinstance(size, list) else None
 
 

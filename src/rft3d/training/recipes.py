@@ -16,25 +16,27 @@ import contextlib
 import dataclasses
 import importlib.util
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rft3d.models import Policy, load_policy
+from rft3d.models import Policy
 from rft3d.models.feature_cache import FeatureCache, Format
 from rft3d.tasks import TASKS, Task
 from rft3d.training.clips import Clips, check_clips, encode_clips, read_clips
 from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, tokenize
+from rft3d.training.distributed import is_main_process
 from rft3d.training.features import ClipFeatures
 from rft3d.training.grpo import train_rft
 from rft3d.training.plan import Plan
 from rft3d.training.rollout_log import PaintAnswer, Painter
-from rft3d.training.runs import Run
+from rft3d.training.runs import Run, write_json
 from rft3d.training.selection import HeldOut
 from rft3d.training.sft import train_sft
+from rft3d.training.start import LoadConfig, load_start, require_files
+from rft3d.training.zero import wants_zero
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class Recipe:
 
     out: Path
     """Run folder."""
-    model: Path | None
-    """Folder of the saved policy to start from."""
+    model: Path | str | None
+    """The policy to start from: a folder, a hub repository (owner/name), or a name of ``rft3d.models``'s
+    ``PUBLIC_WEIGHTS`` (qwen2.5-vl-3b-vggt ...)."""
     samples: Mapping[str, Path]
     """A samples file for each task; frame paths in it are relative to its folder."""
     stages: tuple[SFTConfig | RFTConfig, ...]
@@ -75,8 +78,11 @@ class Recipe:
     """Steps between measurements on them."""
     cache: CacheConfig = CacheConfig()
     trained_dtype: Literal["stored", "float32"] = "stored"
-    """Number format of the trained weights. Public weights are stored in bf16, in which steps of a small
-    learning rate are rounded away: train them in float32 (under bf16 autocast). Frozen ones stay as stored."""
+    """Number format of the trained weights (``stored``: that of ``load.dtype``). Public weights are stored in
+    bf16, in which steps of a small learning rate are rounded away: train them in float32 (under bf16 autocast).
+    ``load.dtype`` is that of the frozen ones."""
+    load: LoadConfig = LoadConfig()
+    """Device, number format and geometry of ``model``."""
     plan: Plan = Plan()
     """What ``rft3d estimate`` needs beside this; changes nothing of a run."""
 
@@ -89,26 +95,27 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
             tasks it has no samples of, samples whose gold answer earns no format mark or whose pictures
             are missing, or a run folder with other settings.
         FileNotFoundError: no policy at ``model``, or no samples file.
+        ModuleNotFoundError: a launch with DeepSpeed, which is not installed.
     """
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
-        # its wrapped backward takes an optimizer step of its own, ours would take a second one
-        raise ValueError("DeepSpeed is not supported; launch with recipes/accelerate/fsdp2_8gpu.yaml instead")
-    recipe = apply_overrides(load_recipe(path), overrides)
+    wants_zero()  # a launch without what it needs ends here
+    written = load_recipe(path)
+    recipe = apply_overrides(written, overrides)
     tasks_needed = check_recipe(recipe, path)
     if recipe.model is None:
         raise ValueError(
             f"{path}: no policy to start from; give --model FOLDER (rft3d demo leaves some in models/)"
         )
+    for kind in ("samples", "held_out"):
+        require_files(path, {f"{kind}.{task}": file for task, file in getattr(recipe, kind).items()})
     clips = read_clips(recipe.samples, tasks_needed)
-    policy = load_policy(recipe.model)
-    if recipe.trained_dtype == "float32":
-        _widen(policy)
+    policy = load_start(recipe.model, recipe.load, recipe.trained_dtype)
     tasks = {name: _task(name, recipe, policy) for name in tasks_needed}
     judged = read_clips(recipe.held_out, tuple(recipe.held_out)) if recipe.held_out else None
     for each in (clips, judged):  # before anything expensive, and before there is a run folder
         if each is not None:
             check_clips(each, tasks)
     run = Run(recipe.out, _identity(recipe))
+    write_json(recipe.out / "defaults.json", _identity(written))  # for the report: what the command changed
     if recipe.cache.folder is not None:
         policy.cache = FeatureCache(recipe.cache.folder, recipe.cache.dtype, int(recipe.cache.limit_gb * 1e9))
     features = encode_clips(policy, clips, run.console, recipe.cache.clips_in_memory)
@@ -121,7 +128,8 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
         name = f"{index}-{'sft' if isinstance(stage, SFTConfig) else 'rft'}"
         saved = recipe.out / "models" / name
         if run.done(name):
-            policy = _hand_over(policy, load_policy(saved), corpus, held_corpus)
+            after = load_start(saved, recipe.load, recipe.trained_dtype, own=True)
+            policy = _hand_over(policy, after, corpus, held_corpus)
             continue
         config = dataclasses.replace(stage, seed=stage.seed + recipe.seed)
         where, watch = run.stage(name), recipe.trackers
@@ -144,7 +152,8 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
                     paint=_painter(paint, clips, tasks),
                     held_out=held,
                 )
-            policy.save(saved)
+            if is_main_process():  # the others would write into the same folder
+                policy.save(saved)
         print(f"{name}: {saved}")
 
 
@@ -164,17 +173,10 @@ def _hand_over(before: Policy, after: Policy, *corpora: Corpus | None) -> Policy
     return after
 
 
-def _widen(policy: Policy) -> None:
-    """Trained weights to float32, in place; tied ones stay tied."""
-    policy.model.freeze_encoders()
-    for parameter in policy.model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-
-
 def _identity(recipe: Recipe) -> dict[str, Any]:
     """The settings that make a run the same run: not where it is, who watches, how features are kept."""
     settings = dataclasses.asdict(recipe)
+    del settings["load"]["device"]
     del settings["out"], settings["trackers"], settings["plan"]
     settings["cache"] = recipe.cache.dtype if recipe.cache.folder is not None else None
     return settings

@@ -1,0 +1,101 @@
+"""The policy that a recipe starts from: where it comes from, on which device, in which number format.
+
+Frozen encoders are run in the device's own format (bf16 on a GPU, fp32 on a CPU), because clips go through them
+before the engine exists; trained weights get the format that the recipe asks for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from rft3d.models import Policy, load_policy
+
+DType = Literal["auto", "stored", "bfloat16", "float32"]
+BoxConvention = Literal["intrinsic_zxy", "extrinsic_zxy"]
+
+
+@dataclass(frozen=True)
+class LoadConfig:
+    """How ``Recipe.model`` is loaded."""
+
+    device: str = "auto"
+    """``auto``: the GPU that accelerate gives this process, else the CPU; or a name like ``cpu``."""
+    dtype: DType = "auto"
+    """Number format of the weights. ``auto``: bfloat16 on a GPU, float32 on a CPU; ``stored``: as in the files."""
+    geometry: str | None = None
+    """Where VGGT comes from when the weights hold none (a folder or hub repository), or ``off``: without the
+    geometry prior (the paper's ablation). None: the weights' own."""
+    box_convention: BoxConvention | None = None
+    """How the weights write angles; None: as their config says. ``extrinsic_zxy`` for VG-LLM's V2 from before
+    2025-11-27."""
+
+
+def local_device() -> torch.device:
+    """Where this process computes, as accelerate decides: its own GPU, else the CPU."""
+    asked_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
+    if asked_cpu or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+
+
+def load_start(
+    model: str | Path, load: LoadConfig, trained: Literal["stored", "float32"], own: bool = False
+) -> Policy:
+    """The policy ``model`` on its device, frozen encoders in ``load.dtype``.
+
+    Args:
+        model: a saved folder, a folder or hub repository (``owner/name``) with public weights, or a name of
+            ``rft3d.models.PUBLIC_WEIGHTS``.
+        trained: ``float32``: the trained weights are read in float32, whatever ``load.dtype`` is, so that
+            weights which a stage saved in float32 are not rounded on the way to the next.
+        own: the folder was saved by this run, so it holds its geometry branch and convention itself.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`rft3d.models.load_policy`.
+    """
+    device = local_device() if load.device == "auto" else torch.device(load.device)
+    wanted = _dtype(load.dtype, device)
+    wide = trained == "float32" and wanted is not None
+    options = {} if own else {"geometry": load.geometry, "box_convention": load.box_convention}
+    given = {name: value for name, value in options.items() if value is not None}
+    policy = load_policy(model, str(device), dtype=torch.float32 if wide else wanted, **given)
+    if trained == "float32":
+        set_formats(policy, wanted, torch.float32)
+    return policy
+
+
+def _dtype(name: DType, device: torch.device) -> torch.dtype | None:
+    """None: as stored."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    formats: Mapping[str, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+    return formats.get(name)
+
+
+def set_formats(policy: Policy, frozen: torch.dtype | None, trained: torch.dtype) -> None:
+    """Number formats of frozen (None: as they are) and trained weights, in place; tied ones stay tied.
+
+    Buffers keep theirs: rotary frequencies must not be rounded to bf16.
+    """
+    policy.model.freeze_encoders()
+    for parameter in policy.model.parameters():
+        wanted = trained if parameter.requires_grad else frozen
+        if wanted is not None:
+            parameter.data = parameter.data.to(wanted)
+
+
+def require_files(recipe: Path, fields: Mapping[str, Path]) -> None:
+    """FileNotFoundError naming recipe, field, file and fix for the first of ``fields`` that is no file."""
+    for name, file in fields.items():
+        if not Path(file).is_file():
+            option = name.replace("_", "-")
+            raise FileNotFoundError(
+                f"{recipe}: {name} is {file}, which does not exist; make it (docs/data.md: rft3d data prepare) "
+                f"or give --{option} FILE"
+            )
