@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.equality.launch import accelerate, launch_environment
 from tests.equality.two_ranks import RUNS, TASKS, setting, train, trained_weights
 from tests.tiny import farthest
 
@@ -26,13 +25,11 @@ KINDS = ("ddp", "fsdp2")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what two ranks trained."""
     out = tmp_path_factory.mktemp("two")
-    # as `accelerate launch --multi_gpu` does it; on CPUs accelerate's own launcher needs MPI
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "PYTHONWARNINGS": "ignore"}
     script = Path(__file__).with_name("two_ranks.py")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*launch, str(script), str(out), *KINDS], env=environment, capture_output=True, text=True, timeout=600
-    )
+        [*accelerate("ddp"), str(script), str(out), *KINDS],
+        env=launch_environment(), capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-6000:]
     return out
 

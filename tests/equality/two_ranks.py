@@ -1,4 +1,6 @@
-"""What one process and two ranks both run: ``torchrun --nproc_per_node 2 two_ranks.py OUT KIND...``.
+"""What one process and two ranks both run: ``accelerate launch ... two_ranks.py OUT KIND...``.
+
+Without a KIND (``ddp``, ``fsdp2``) the launch options decide, and what is run are best weights and SIGTERM.
 
 Prompts are ragged (clips of two and three frames), tasks are mixed, shares are unequal (an odd number of
 prompts, groups without advantage), so that ranks differ in everything but the number of forwards.
@@ -8,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,18 +24,20 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # started as a script by torchrun
+sys.path.insert(0, str(Path(__file__).parents[2]))  # started as a script by the launcher
 
 from tests.tiny import Digits, make_policy, weights_of
 
 from rft3d.models import Policy
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample, Task
-from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
+from rft3d.training.config import OptimConfig, RFTConfig, SelectConfig, SFTConfig
 from rft3d.training.data import Corpus, tokenize
-from rft3d.training.distributed import is_main_process
+from rft3d.training.distributed import FROZEN, is_main_process, wants_sharding
 from rft3d.training.grpo import train_rft
+from rft3d.training.selection import HeldOut
 from rft3d.training.sft import train_sft
+from rft3d.training.stopping import Stopped
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ RUNS: Mapping[str, SFTConfig | RFTConfig] = {
     "rft-token": replace(RFT, beta=0.0, updates_per_rollout=1, loss="token"),
     "rft-dapo": replace(RFT, beta=0.0, updates_per_rollout=1, loss="dapo", micro_groups=2, steps=2),
 }
+BEST = replace(RFT, beta=0.0, updates_per_rollout=1, steps=5, select=SelectConfig("held_out/words/reward"))
+"""Rewards here are arbitrary, so the best step is some step, and hardly the last."""
 
 
 class Stop(Exception):
@@ -97,23 +105,39 @@ def setting() -> tuple[Policy, Corpus]:
     return policy, tokenize(policy, TASKS, samples, policy.encode(clips))
 
 
-def train(name: str, folder: Path, stop: int | None = None) -> Policy:
-    """Run ``RUNS[name]`` in ``folder`` from the start or its checkpoint, at most up to step ``stop``."""
+def train(name: str, folder: Path, stop: int | None = None, terminate: bool = False) -> Policy:
+    """Run ``RUNS[name]`` (or ``BEST``) in ``folder`` from the start or its checkpoint, at most up to ``stop``.
+
+    With ``terminate`` the *second* rank alone gets a SIGTERM after the first step.
+    """
 
     def on_step(step: int) -> None:
+        if name == "best" and wants_sharding():
+            check_placement(policy)
         if step == stop:
             raise Stop
+        if terminate and step == 1 and not is_main_process():
+            os.kill(os.getpid(), signal.SIGTERM)
 
     policy, corpus = setting()
-    config, console = RUNS[name], Console(file=io.StringIO())
+    config, console = BEST if name == "best" else RUNS[name], Console(file=io.StringIO())
+    held_out = HeldOut(corpus, TASKS, RFT.max_new_tokens, every=1) if config.select.metric else None
     try:
         if isinstance(config, SFTConfig):
-            train_sft(policy, corpus, config, folder, console, on_step=on_step)
+            train_sft(policy, corpus, config, folder, console, on_step=on_step, held_out=held_out)
         else:
-            train_rft(policy, TASKS, corpus, config, folder, console, on_step=on_step)
+            train_rft(policy, TASKS, corpus, config, folder, console, on_step=on_step, held_out=held_out)
     except Stop:
         pass
     return policy
+
+
+def check_placement(policy: Policy) -> None:
+    """Between steps every rank holds its part of what is trained, and the frozen encoders whole."""
+    from torch.distributed.tensor import DTensor
+
+    for name, parameter in policy.model.named_parameters():
+        assert isinstance(parameter, DTensor) != name.startswith(FROZEN), name
 
 
 def trained_weights(policy: Policy) -> dict[str, torch.Tensor]:
@@ -134,6 +158,24 @@ def main(out: Path, kinds: list[str]) -> None:
             save_file(trained_weights(policy), out / kind / "cut.safetensors")
 
 
+def survive(out: Path) -> None:
+    """Best weights, and a run that one rank was asked to stop, as the launch options want it."""
+    policy = train("best", out / "best")
+    if is_main_process():
+        save_file(trained_weights(policy), out / "best.safetensors")
+    try:
+        train("rft-kl", out / "asked", terminate=True)
+    except Stopped as stopped:
+        rank = os.environ["RANK"]
+        (out / f"stopped-{rank}.json").write_text(json.dumps([stopped.code, str(stopped)]))
+    policy = train("rft-kl", out / "asked")
+    if is_main_process():
+        save_file(trained_weights(policy), out / "asked.safetensors")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]), sys.argv[2:])
+    if sys.argv[2:]:
+        main(Path(sys.argv[1]), sys.argv[2:])
+    else:
+        survive(Path(sys.argv[1]))

@@ -125,6 +125,18 @@ def test_graphs_need_a_gpu_and_capture_once_a_shape(batch: Batch, monkeypatch: p
     assert close(graphs, batch.sample(Sampling(24, 1.0, 5)))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the capture would succeed")
+def test_a_capture_that_fails_is_said_and_the_steps_run_eagerly(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No stand-in: the real capture, which fails where there is no GPU."""
+    monkeypatch.setattr("rft3d.models.generate.decode_mode", lambda sampling, device: "graphs")
+    with pytest.warns(RuntimeWarning, match="no CUDA graph for decoding"):
+        graphs = batch.sample(Sampling(24, 1.0, 5))
+    monkeypatch.undo()
+    assert close(graphs, batch.sample(Sampling(24, 1.0, 5)))
+
+
 @pytest.mark.gpu
 def test_cuda_graphs_sample_the_same(policy: Policy, clips: Any) -> None:
     torch.nn.Module.to(policy.model, torch.device("cuda"))

@@ -146,3 +146,15 @@ def test_engine_seed_reaches_the_adapters(new_policy: Callable[[], Policy]) -> N
     for policy, seed in ((a, 0), (b, 1)):
         Engine(policy, OptimConfig(), 1, lora=LORA, seed=seed)
     assert not same_weights(weights_of(a), weights_of(b))
+
+
+def test_adapters_under_fsdp2_are_refused_before_anything_is_changed(
+    new_policy: Callable[[], Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not supported: the gathered model at a stage's end has no place for them. DDP serves."""
+    monkeypatch.setattr("rft3d.training.engine.wants_sharding", lambda: True)
+    policy = new_policy()
+    names = set(policy.model.state_dict())
+    with pytest.raises(ValueError, match=r"lora.rank > 0 is not supported with FSDP2; use DDP"):
+        Engine(policy, OptimConfig(), 1, lora=LORA)
+    assert set(policy.model.state_dict()) == names

@@ -91,15 +91,16 @@ def test_random_kills(stage: str, training: Callable[[str, Path], Policy], tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["sft", "rft"])
 def test_twenty_random_kills(stage: str, training: Callable[[str, Path], Policy], tmp_path: Path) -> None:
-    """Again and again from the start until twenty kills have hit, a new seed each round."""
+    """Again and again from the start until twenty kills (``RFT3D_KILLS``) have hit, a new seed each round."""
+    wanted = int(os.environ.get("RFT3D_KILLS", "20"))
     took = seconds_of(training, stage, tmp_path / "whole")
     hit, seed = 0, 0
-    while hit < 20:
+    while hit < wanted:
         folder = tmp_path / f"cut{seed}"
         hit += killed_at_random(lambda where=folder: training(stage, where), 0.5 * took, 10, seed)
         compare(training, stage, folder, tmp_path / "whole")
         seed += 1
-        assert seed < 40
+        assert seed < 2 * wanted
 
 
 def test_a_kill_at_every_moment_of_saving(

@@ -3,10 +3,13 @@
 Decoding a model of billions of parameters in eager mode is bound by launching kernels, not by the GPU.
 With a :class:`~rft3d.models.kv_cache.StaticCache` every shape and address of a step stays the same, so that
 it can be captured once and replayed. The static cache is tested on CPUs; the capture itself has a test
-marked ``gpu`` and has not been run yet.
+marked ``gpu`` and **has not been run on hardware yet**. So a capture that fails is no end of a run: one
+warning says so, and the same step runs eagerly on the static cache, which is tested.
 """
 
 from __future__ import annotations
+
+import warnings
 
 import torch
 from torch import Tensor
@@ -26,14 +29,28 @@ class GraphStep:
             raise TypeError(f"a CUDA graph needs a StaticCache, got {type(cache).__name__}")
         self.model, self.cache = model, cache
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.failed = False
 
     def __call__(self, tokens: Tensor, positions: Tensor, cache: PrefixCache) -> Tensor:
         """``(R,)`` tokens at ``(R,)`` positions -> ``(R, vocab)`` logits, valid until the next call."""
         if cache is not self.cache:
             raise ValueError("this graph was captured for another cache")
+        if self.graph is None and not self.failed:
+            at = self.cache.at.clone()
+            try:
+                self._capture(tokens, positions)
+            except (RuntimeError, AssertionError) as error:  # what torch.cuda raises, also without a GPU
+                self.failed = True
+                self.cache.at.copy_(at)
+                why = str(error).strip().splitlines() or [type(error).__name__]
+                warnings.warn(
+                    f"no CUDA graph for decoding ({why[0]}); the steps run one kernel after the other, slower "
+                    "but equal. Sampling.decode='static' or 'eager' asks for that at once",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
         if self.graph is None:
-            self._capture(tokens, positions)
-        assert self.graph is not None
+            return self.model.next_logits(tokens, positions, cache)
         self.tokens.copy_(tokens)
         self.positions.copy_(positions)
         self.graph.replay()

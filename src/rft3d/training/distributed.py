@@ -5,9 +5,9 @@ does cross ranks: the completions of a step (a few kilobytes), from which every 
 token weights and the same number of forwards; and the gradients, which DDP and FSDP2 average, so that a
 rank's loss is multiplied by the number of ranks.
 
-``accelerate launch`` decides: ``--multi_gpu`` (or ``--cpu --num_processes N``) is DDP, ``--use_fsdp
---fsdp_version 2`` shards the trained part layer by layer. The frozen encoders stay whole on every rank,
-and sampling runs on gathered weights, without a collective (ranks stop at different lengths).
+``accelerate launch`` decides: ``--multi_gpu`` is DDP (on CPUs too, with ``ACCELERATE_USE_CPU=true``),
+``--use_fsdp --fsdp_version 2`` shards the trained part layer by layer. The frozen encoders stay whole on
+every rank, and sampling runs on gathered weights, without a collective (ranks stop at different lengths).
 """
 
 from __future__ import annotations

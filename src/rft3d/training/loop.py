@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from rft3d.training.config import LoRAConfig, SelectConfig
 from rft3d.training.distributed import is_main_process
 from rft3d.training.engine import Engine, trained_weights
+from rft3d.training.launching import check_launch
 from rft3d.training.lora import merge_lora, save_adapters
 from rft3d.training.runs import MetricsLog, progress
 from rft3d.training.selection import Best, HeldOut
@@ -39,6 +41,7 @@ class Loop:
         held_out: HeldOut | None,
         on_step: OnStep | None,
     ) -> None:
+        check_launch(os.environ)
         if select.metric and held_out is None:
             raise ValueError(
                 f"{title}: select.metric={select.metric!r} needs held-out samples, there are none"

@@ -107,6 +107,9 @@ class Best:
     def offer(self, step: int, metrics: Mapping[str, float], weights: Mapping[str, Tensor]) -> bool:
         """Keep ``weights`` if they are strictly better than what is kept (of equal ones the earlier stay).
 
+        The main process decides and writes; the others only pass by (True where something was kept): reading
+        the folder beside the one that replaces it would now and then find a file gone.
+
         Raises:
             ValueError: the metric is not among ``metrics``.
         """
@@ -115,11 +118,11 @@ class Best:
                 f"select.metric={self.config.metric!r} is not measured; there are "
                 f"{', '.join(sorted(m for m in metrics if m.startswith('held_out/')))}"
             )
+        if not is_main_process():
+            return False
         value, known = metrics[self.config.metric], self.kept()
         if known is not None and self.sign * value <= self.sign * known[1]["value"]:
             return False
-        if not is_main_process():
-            return True
         from safetensors.torch import save_file
 
         staging = self.folder / f"step-{step:06d}.tmp"
