@@ -59,7 +59,8 @@ def test_other_letters() -> None:
         ("-2", -2), ("\u22122", -2), (".5", 0.5), ("5.", 5), ("2e2", 200), ("1,234,567.5", 1234567.5),
         ("The answer is: 7.", 7), ("In frame 2, the answer is 4", 4), ("one hundred and five", 105),
         ("two thousand three hundred forty", 2340), ("two point five", 2.5), ("a hundred", 100),
-        ("one two three", 1), ("2-3 metres", 2), ("frame2 shows 3", 3), ("a 3D room of 20 m2", 20), ("0eV", 0), ("2e-x", 2), ("1,234,5678", 1), ("1,234,56", 1234),
+        ("one two three", 1), ("2-3 metres", 2), ("frame2 shows 3", 3), ("a 3D room of 20 m2", 20),
+        ("0eV", 0), ("2e-x", 2), ("1,234,5678", 1), ("1,234,56", 1234),
         ("<think>9</think><answer>four</answer>", 4), ("zero", 0), ("fifty and six", 50),
     ],
 )  # fmt: skip

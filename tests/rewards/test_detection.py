@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rft3d.answers import LabelledBox
+from rft3d.geometry import matrix_from_euler_zxy, transform_boxes
 from rft3d.rewards import (
     LabelCounts,
     Part,
+    detection_assignment,
     detection_credit,
     detection_f1,
+    detection_matched_diou,
     detection_matched_iou,
     detection_mean_iou,
     match_detections,
@@ -192,3 +196,56 @@ def test_a_worse_box_never_scores_more(
     better = values(moved(near), [LabelledBox(label, box), company])
     worse = values(moved(far), [LabelledBox(label, box), company])
     assert all(w <= b + 1e-9 for w, b in zip(worse, better, strict=True))
+
+
+def test_diou_by_hand() -> None:
+    """Unit cubes moved along x: the farthest corners lie s + 1 apart along x and 1 in y and z."""
+    truth = [cube("chair", 0)]
+    for shift in (0.0, 0.5, 3.0):
+        iou = max(0.0, 1 - shift) / (1 + shift)
+        expected = (1 + iou - shift**2 / ((1 + shift) ** 2 + 2)) / 2
+        assert detection_matched_diou([cube("chair", shift)], truth).value == pytest.approx(expected)
+    assert detection_matched_diou([cube("table", 0)], truth).value == 0  # another label is no pair
+
+
+def test_diou_ranks_boxes_that_do_not_overlap_and_keeps_the_count() -> None:
+    near, far = (detection_matched_diou([cube("chair", x)], TRUTH[:1]).value for x in (2, 6))
+    assert 0 < far < near < 0.5
+    assert detection_matched_iou([cube("chair", 2)], TRUTH[:1]).value == 0
+    honest = detection_matched_diou(TRUTH, TRUTH)
+    assert honest == Part("matched_diou", 1.0, "matched (1 + DIoU) / 2 sums to 4.000 over the larger of "
+                          "4 predictions and 4 objects")  # fmt: skip
+    assert detection_matched_diou([*TRUTH, *TRUTH], TRUTH).value == pytest.approx(0.5)
+    assert detection_matched_diou(TRUTH[:1], TRUTH).value == pytest.approx(0.25)
+    assert detection_matched_diou([], []).value == 1 and detection_matched_diou(TRUTH, []).value == 0
+
+
+def test_diou_of_a_wild_box_is_a_number() -> None:
+    for size in (1e300, 1e-300, -1.0):
+        wild = LabelledBox("chair", (1e300, 0.0, 0.0, size, 1.0, 1.0, 0.0, 0.0, 0.0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            assert 0 <= detection_matched_diou([wild], TRUTH).value <= 0.25
+
+
+@given(st.integers(0, 2**31))
+def test_diou_does_not_depend_on_the_camera(seed: int) -> None:
+    """A common rotation and shift change nothing, and a value is in [0, 1] and at least half the IoU's."""
+    rng = np.random.default_rng(seed)
+    boxes = np.c_[rng.normal(size=(4, 3)), rng.uniform(0.2, 2, (4, 3)), rng.uniform(-1, 1, (4, 3))]
+    pose = np.eye(4)
+    pose[:3, :3] = matrix_from_euler_zxy(rng.uniform(-3, 3, 3))
+    pose[:3, 3] = rng.normal(size=3)
+    both = []
+    for rows in (boxes, transform_boxes(pose, boxes)):
+        named = [LabelledBox("a", tuple(row)) for row in rows.tolist()]
+        value = detection_matched_diou(named[:2], named[2:]).value
+        assert detection_matched_iou(named[:2], named[2:]).value / 2 <= value <= 1
+        both.append(value)
+    assert both[0] == pytest.approx(both[1], abs=1e-9)
+
+
+def test_assignment_names_the_truth_of_each_box() -> None:
+    predicted = [cube("chair", 10.5), cube("sofa", 0), cube("chair", 0)]
+    assert detection_assignment(predicted, TRUTH) == (
+        (pytest.approx(HALF), 1), (0.0, None), (pytest.approx(1.0), 0)
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rft3d.answers import FrameBox
-from rft3d.rewards import grounding_frame, grounding_hit, grounding_iou
+from rft3d.rewards import grounding_diou, grounding_frame, grounding_hit, grounding_iou
 
 # Frame 0 is the world; frame 1 stands 2 m along x; frame 2 is turned a quarter about z (x -> y).
 POSES = np.stack([np.eye(4)] * 3)
@@ -74,3 +74,16 @@ def test_a_hit_is_inclusive(iou: float, hit: float) -> None:
     part = grounding_hit(iou)
     assert (part.name, part.value) == ("acc@0.25", hit)
     assert part.reason.startswith(f"IoU {iou:.3f} ")
+
+
+def test_diou_by_hand() -> None:
+    """Two unit cubes 3 m apart: corners at most sqrt(4^2 + 1 + 1) apart, no overlap."""
+    truth = (0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
+    near = FrameBox(0, (3.0, *truth[1:]))
+    assert grounding_diou(near, truth, POSES, 0.0).value == pytest.approx((1 - 9 / 18) / 2)
+    assert grounding_diou(FrameBox(0, truth), truth, POSES, 1.0).value == pytest.approx(1.0)
+    from_frame_1 = FrameBox(1, (-2.0, *truth[1:]))  # frame 1 stands at x = 2
+    assert grounding_diou(from_frame_1, truth, POSES, 1.0).value == pytest.approx(1.0)
+    assert grounding_diou(FrameBox(9, truth), truth, POSES, 0.0).value == 0
+    flat = FrameBox(0, (0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0))
+    assert grounding_diou(flat, truth, POSES, 0.0).value == 0

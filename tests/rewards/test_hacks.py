@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 
 from rft3d.answers import LabelledBox
-from rft3d.rewards import detection_f1, detection_matched_iou, detection_mean_iou
+from rft3d.rewards import (
+    detection_f1,
+    detection_matched_diou,
+    detection_matched_iou,
+    detection_mean_iou,
+)
 
 ROOMS, EASY, HARD = 10, 12, 8
 Answer = list[LabelledBox]
@@ -95,3 +100,11 @@ def test_f1_pays_for_dropping_hard_objects() -> None:
     assert values["drop the hard objects"] > values["honest"]
     assert values["only the first box"] < values["honest"]
     assert values["each box six times"] < values["honest"]
+
+
+def test_diou_shaping_keeps_honesty_first() -> None:
+    values = table(lambda answer, truth: detection_matched_diou(answer, truth).value)
+    honest = values.pop("honest")
+    for strategy, value in values.items():
+        assert value < honest, strategy
+    assert values["nothing"] == 0 and values["only the first box"] < honest / 8

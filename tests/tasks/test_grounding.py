@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,6 +35,21 @@ def test_best_frame_is_the_given_one_or_the_clearest(scene: Scene, frame_refs: l
         Grounding().samples(replace(scene, expressions=(Expression("x", 2, 9),)), frame_refs, 0)
     with pytest.raises(ValueError, match="target 77"):
         Grounding().samples(replace(scene, expressions=(Expression("x", 77, 0),)), frame_refs, 0)
+
+
+def test_the_first_clear_frame_shows_half_of_what_the_best_shows(scene: Scene, frame_refs: list[str]) -> None:
+    def frame_for(*shares: float) -> int | None:
+        frames = tuple(replace(f, visible={2: share}) for f, share in zip(scene.frames, shares, strict=True))
+        shown = replace(scene, frames=frames, expressions=(Expression("the chair", 2, 3),))
+        made = Grounding(target_frame="first_clear").samples(shown, frame_refs, 0)
+        return made[0].truth["frame"] if made else None
+
+    assert frame_for(0.39, 0.4, 0.8, 0.7) == 1  # not the expression's frame 3, nor the best, 2
+    assert frame_for(0.1, 0.1, 0.1, 0.9) == 3
+    assert frame_for(0.9, 1.0, 0.0, 0.0) == 0
+    assert frame_for(0.0, 0.0, 0.0, 0.0) is None
+    with pytest.raises(ValueError, match="target_frame"):
+        Grounding(target_frame="last")  # type: ignore[arg-type]
 
 
 def test_truth_box_is_the_object_in_the_best_frame(scene: Scene, frame_refs: list[str]) -> None:
@@ -118,3 +134,19 @@ def test_the_metric_reward_does_not_look_at_the_frame(scene: Scene, frame_refs: 
     assert Grounding(reward="paper").score(render_frame_box(far), sample).total == 2.0  # paid for the frame
     with pytest.raises(ValueError, match=r"Grounding\.reward"):
         Grounding(reward="both")  # type: ignore[arg-type]
+
+
+def test_the_shaped_reward_pays_for_coming_near(scene: Scene, frame_refs: list[str]) -> None:
+    task = Grounding(reward="metric_diou")
+    sample = task.samples(scene, frame_refs, 0)[0]
+    box = np.array(sample.truth["bbox_3d"])
+
+    def moved(metres: float) -> float:
+        answer = FrameBox(sample.truth["frame"], (box[0] + metres, *box[1:]))
+        score = task.score(render_frame_box(answer, 6), sample)
+        assert [part.name for part in score.parts] == ["format", "acc@0.25", "iou", "diou"]
+        return score.value("diou")
+
+    assert moved(0.0) == pytest.approx(1, abs=1e-4)
+    values = [moved(metres) for metres in (0.0, 0.5, 3.0, 6.0, 60.0)]
+    assert all(far < near for near, far in pairwise(values)) and values[-1] < 0.1

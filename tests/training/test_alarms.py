@@ -226,7 +226,7 @@ def test_reward_and_held_out_metric_part_ways() -> None:
     assert names(rows(down.tolist(), down.tolist())) == set(), "both fall: bad, but no gap"
 
 
-@pytest.mark.parametrize("name", list(TASKS))
+@pytest.mark.parametrize("name", list(MAKERS))
 def test_the_held_out_metric_is_the_headline(name: str) -> None:
     """``held_out/<task>/...`` holds all metrics of a task in its own order; the alarm takes the first."""
     rng, task = np.random.default_rng(0), TASKS[name]()

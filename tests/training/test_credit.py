@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from rft3d.models.tokens import byte_tokenizer
 from rft3d.rewards import Score
 from rft3d.tasks import Detection, Task
-from rft3d.training.credit import object_credit
+from rft3d.training.credit import attempt_baselines, object_baselines, object_credit
 from rft3d.training.data import Corpus
 
 PIECES = ["```json\n[\n\t{", "},\n\t{", "}\n]```", "AA", "BB", "CC"]
@@ -73,3 +75,78 @@ def test_detection_scores_carry_credit_in_output_order(corpus: Corpus, tasks: Ma
         assert credit[0] == 0 and min(credit[1:]) > 0.2
         assert sum(credit) == pytest.approx(score.details["matched_iou_sum"])
     assert Detection().score("no list", item.sample).details["credit"] == []
+
+
+def scored(*boxes: tuple[float, int | None]) -> Score:
+    return Score((), details={"credit": [v for v, _ in boxes], "owners": [owner for _, owner in boxes]})
+
+
+def test_an_object_is_compared_with_itself_over_the_group() -> None:
+    """Object 0 is easy, object 1 is hard: the answer that finds the hard one best is praised for it."""
+    group = [
+        scored((0.9, 0), (0.3, 1)),
+        scored((0.1, 1), (0.7, 0)),  # another order
+        scored((0.8, 0)),  # misses object 1
+        Score((), details={"credit": [], "owners": []}),  # unreadable
+    ]
+    easy, hard = (0.9 + 0.7 + 0.8) / 4, (0.3 + 0.1) / 4
+    assert object_baselines(group) == [
+        pytest.approx([easy, hard]), pytest.approx([hard, easy]), pytest.approx([easy]), []
+    ]  # fmt: skip
+
+
+def test_a_box_without_an_object_is_compared_with_the_average_box() -> None:
+    baselines = object_baselines([scored((0.6, 0), (0.0, None)), scored((0.6, 0))])
+    assert baselines == [pytest.approx([0.6, 0.4]), pytest.approx([0.6])]
+
+
+def test_the_objects_own_mean_has_less_variance_when_objects_are_unequally_hard() -> None:
+    """Credit of random answers about one easy and one hard object: the difference between them is gone."""
+    rng = np.random.default_rng(0)
+    group = [scored((0.9 + 0.05 * e, 0), (0.1 + 0.05 * h, 1)) for e, h in rng.normal(size=(64, 2))]
+    same = [v - b for s, row in zip(group, object_baselines(group), strict=True)
+            for v, b in zip(s.details["credit"], row, strict=True)]  # type: ignore[call-overload] # fmt: skip
+    answer = [v - sum(c) / 2 for s in group for c in [s.details["credit"]] for v in c]  # type: ignore[arg-type, attr-defined]
+    assert np.mean(same) == pytest.approx(0, abs=1e-12)
+    assert np.var(same) < np.var(answer) / 20
+
+
+def test_credit_takes_the_given_baselines_also_for_one_box() -> None:
+    tokenizer = byte_tokenizer(["{", "A", "}"])
+    ids = tokenizer.encode("{A}", add_special_tokens=False)
+    score = Score((), details={"credit": [0.5]})
+    assert object_credit(tokenizer, ids, score, [0.2]) == pytest.approx([0.3] * len(ids))
+    with pytest.raises(ValueError, match="2 baselines for 1 boxes"):
+        object_credit(tokenizer, ids, score, [0.2, 0.1])
+
+
+def test_attempts_at_an_object_are_a_group_of_their_own() -> None:
+    """Centred and of unit spread for each object; an answer that misses it, or a stray box, has no say."""
+    group = [
+        scored((0.9, 0), (0.3, 1)),
+        scored((0.1, 1), (0.7, 0)),
+        scored((0.0, None)),
+        Score((), details={}),
+    ]
+    means, units = attempt_baselines(group, least_spread=0.0)
+    assert means == [pytest.approx([0.8, 0.2]), pytest.approx([0.2, 0.8]), [0.0], []]
+    assert units == [pytest.approx([0.1, 0.1]), pytest.approx([0.1, 0.1]), [1.0], []]
+    tokenizer = byte_tokenizer(["{", "A", "}", ","])
+    ids = tokenizer.encode("{A},{A}", add_special_tokens=False)
+    credit = object_credit(tokenizer, ids, group[0], means[0], units[0])
+    assert [credit[0], credit[-1]] == pytest.approx([1.0, 1.0])
+    assert object_credit(tokenizer, ids, group[1], means[1], units[1])[0] == pytest.approx(-1.0)
+    one = attempt_baselines([scored((0.4, 0))])
+    assert one[0] == [[0.4]] and one[1] == [pytest.approx([0.01])]  # nothing to compare with: no credit
+
+
+def test_a_shaped_reward_pays_credit_for_coming_near(corpus: Corpus, tasks: Mapping[str, Task]) -> None:
+    item = corpus.items("detection")[0]
+    task = Detection(decimals=1, reward="matched_diou")
+    boxes = [dict(row, bbox_3d=list(row["bbox_3d"])) for row in item.sample.truth["boxes"]]
+    boxes[0]["bbox_3d"][0] += 3.0  # away from the truth and from everything else
+    far = "[" + ", ".join(json.dumps(box) for box in boxes) + "]"
+    details = task.score(far, item.sample).details
+    assert details["credit"][0] == 0  # type: ignore[index]
+    assert 0 < details["shaped_credit"][0] < min([1.0, *details["shaped_credit"][1:]])  # type: ignore[index]
+    assert "shaped_credit" not in Detection(decimals=1, reward="matched").score(far, item.sample).details

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     with pytest.raises(FloatingPointError, match="step 0"):
         train_sft(policy, corpus, settings(), tmp_path, console)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_empty_thoughts_are_not_trained_on(
+    tmp_path: Path, new_policy: Callable[[], Policy], corpus: Corpus, console: Console
+) -> None:
+    first = corpus.by_scene["spatial"][0][0]
+    asks = replace(first, sample=replace(first.sample, truth={**first.sample.truth, "thought": ""}))
+    broken = replace(
+        corpus, by_scene={**corpus.by_scene, "spatial": [[asks], *corpus.by_scene["spatial"][1:]]}
+    )
+    config = SFTConfig(steps=1, scenes_per_step=2, per_scene={"detection": 1, "spatial": 1})
+    with pytest.raises(ValueError, match=f"{asks.sample.id}.*--answers think"):
+        train_sft(new_policy(), broken, config, tmp_path, console)
+    off = replace(config, per_scene={"detection": 1, "spatial": 0})
+    assert train_sft(new_policy(), broken, off, tmp_path, console) > 0

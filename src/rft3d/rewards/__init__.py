@@ -8,15 +8,18 @@ from __future__ import annotations
 from rft3d.rewards.detection import (
     DetectionMatch,
     LabelCounts,
+    detection_assignment,
     detection_credit,
     detection_f1,
+    detection_matched_diou,
     detection_matched_iou,
     detection_mean_iou,
     label_ious,
     match_detections,
+    shaped_assignment,
 )
 from rft3d.rewards.format import format_part, think_format_part, zero_parts
-from rft3d.rewards.grounding import grounding_frame, grounding_hit, grounding_iou
+from rft3d.rewards.grounding import grounding_diou, grounding_frame, grounding_hit, grounding_iou
 from rft3d.rewards.scalars import exact_match, mean_relative_accuracy
 from rft3d.rewards.types import Part, Score
 
@@ -25,18 +28,22 @@ __all__ = [
     "LabelCounts",
     "Part",
     "Score",
+    "detection_assignment",
     "detection_credit",
     "detection_f1",
+    "detection_matched_diou",
     "detection_matched_iou",
     "detection_mean_iou",
     "exact_match",
     "format_part",
+    "grounding_diou",
     "grounding_frame",
     "grounding_hit",
     "grounding_iou",
     "label_ious",
     "match_detections",
     "mean_relative_accuracy",
+    "shaped_assignment",
     "think_format_part",
     "zero_parts",
 ]

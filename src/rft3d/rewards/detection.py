@@ -11,6 +11,16 @@ spam, duplicates and silence:
 
     R_matched = (sum of IoUs over the best one-to-one assignment) / max(N, M)      M = number of truths
 
+and a shaped form of it, which also says *where to* when two boxes do not overlap (a policy that hits
+one box in ten learns little from IoUs that are nearly all zero):
+
+    R_DIoU    = (sum of (1 + DIoU) / 2 over the best one-to-one assignment) / max(N, M)
+    DIoU      = IoU - d^2 / c^2        d = distance of the centres
+
+after Zheng et al., "Distance-IoU Loss" (arXiv 1911.08287). There c is the diagonal of the axis-aligned box
+around both; here it is the largest distance between two of their 16 corners, which does not depend on how
+the camera is turned. It is never smaller than d, so a shaped value lies in [0, 1].
+
 What the paper leaves open and how it is decided here: only boxes of the same label can meet
 (``match_labels``, as in the official evaluation; labels are compared exactly); "no boxes" answers a
 truth of "no boxes" perfectly (1), and earns 0 otherwise; predictions where there is nothing earn 0.
@@ -27,7 +37,7 @@ from functools import lru_cache
 import numpy as np
 
 from rft3d.answers import LabelledBox
-from rft3d.geometry import box_iou, box_iou_pairs, greedy_match, optimal_match
+from rft3d.geometry import box_corners, box_iou, box_iou_pairs, boxes_valid, greedy_match, optimal_match
 from rft3d.rewards.types import Part
 
 Detections = Sequence[LabelledBox]
@@ -167,6 +177,72 @@ def detection_matched_iou(
                 f"{len(predicted)} predictions and {len(truth)} objects")  # fmt: skip
 
 
+def detection_matched_diou(
+    predicted: Detections,
+    truth: Detections,
+    iou: np.ndarray | None = None,
+    assigned: Sequence[tuple[float, int | None]] | None = None,
+) -> Part:
+    """R_DIoU: the matched reward with (1 + DIoU) / 2 in the place of IoU, for equal labels.
+
+    A box of the right label that is off earns something for being near; naming it twice, or naming labels
+    that are not there, still costs through max(N, M). ``iou``: the masked matrix, ``assigned``:
+    :func:`shaped_assignment`, if they are known.
+    """
+    if not predicted or not truth:
+        return _empty_part("matched_diou", predicted, truth)
+    if assigned is None:
+        assigned = shaped_assignment(predicted, truth, iou)
+    total = float(sum(value for value, _ in assigned))
+    larger = max(len(predicted), len(truth))
+    value = min(total / larger, 1.0)
+    return Part("matched_diou", value, f"matched (1 + DIoU) / 2 sums to {total:.3f} over the larger of "
+                f"{len(predicted)} predictions and {len(truth)} objects")  # fmt: skip
+
+
+def shaped_ious(predicted: Detections, truth: Detections, iou: np.ndarray) -> np.ndarray:
+    """(N, M) values (1 + DIoU) / 2 in [0, 1]; 0 where labels differ or a box is invalid.
+
+    ``iou``: (N, M) IoUs of the same pairs, 0 where labels differ.
+    """
+    ours = np.array([p.box for p in predicted], dtype=np.float64).reshape(-1, 9)
+    theirs = np.array([t.box for t in truth], dtype=np.float64).reshape(-1, 9)
+    shaped = np.zeros((len(ours), len(theirs)))
+    valid, true = boxes_valid(ours), boxes_valid(theirs)
+    for i, j in np.ndindex(*shaped.shape):
+        if valid[i] and true[j] and predicted[i].label == truth[j].label:
+            shaped[i, j] = shaped_iou(ours[i], theirs[j], float(iou[i, j]))
+    return shaped
+
+
+def shaped_iou(box: np.ndarray, truth: np.ndarray, iou: float) -> float:
+    """(1 + DIoU) / 2 in [0, 1] of two valid ``(9,)`` boxes with that IoU (formula: head of this file)."""
+    corners = box_corners(np.stack([box, truth])).reshape(16, 3)
+    squared = ((corners[:, None] - corners[None]) ** 2).sum(-1).max()
+    apart = ((box[:3] - truth[:3]) ** 2).sum() / squared
+    # not a number when a wild answer's box is too large for its squares
+    return float(max(0.0, 1.0 + iou - apart) / 2) if np.isfinite(apart) else 0.0
+
+
+def detection_assignment(
+    predicted: Detections, truth: Detections, iou: np.ndarray | None = None
+) -> tuple[tuple[float, int | None], ...]:
+    """Each prediction's ``(IoU, index of its truth)`` in the best one-to-one assignment; (0, None) without.
+
+    ``iou``: the masked matrix, if it is known.
+    """
+    return _assigned(_masked_iou(tuple(predicted), tuple(truth), True) if iou is None else iou)
+
+
+def shaped_assignment(
+    predicted: Detections, truth: Detections, iou: np.ndarray | None = None
+) -> tuple[tuple[float, int | None], ...]:
+    """:func:`detection_assignment` by (1 + DIoU) / 2, so that a box that only comes near has a truth too."""
+    if iou is None:
+        iou = _masked_iou(tuple(predicted), tuple(truth), True)
+    return _assigned(shaped_ious(predicted, truth, iou))
+
+
 def detection_credit(
     predicted: Detections, truth: Detections, iou: np.ndarray | None = None
 ) -> tuple[float, ...]:
@@ -176,7 +252,7 @@ def detection_credit(
     matrix, if it is known.
     """
     if iou is not None:
-        return _assigned(iou)
+        return tuple(value for value, _ in _assigned(iou))
     return _matched_ious(tuple(predicted), tuple(truth))
 
 
@@ -208,14 +284,14 @@ def _masked_iou(
 @lru_cache(maxsize=64)
 def _matched_ious(predicted: tuple[LabelledBox, ...], truth: tuple[LabelledBox, ...]) -> tuple[float, ...]:
     """Each prediction's IoU in the best one-to-one assignment; a reward and the details both need it."""
-    return _assigned(_masked_iou(predicted, truth, True))
+    return detection_credit(predicted, truth, _masked_iou(predicted, truth, True))
 
 
-def _assigned(iou: np.ndarray) -> tuple[float, ...]:
-    credit = [0.0] * len(iou)
+def _assigned(iou: np.ndarray) -> tuple[tuple[float, int | None], ...]:
+    found: list[tuple[float, int | None]] = [(0.0, None)] * len(iou)
     for i, j in optimal_match(iou):
-        credit[i] = float(iou[i, j])
-    return tuple(credit)
+        found[i] = (float(iou[i, j]), j)
+    return tuple(found)
 
 
 def _require_threshold(threshold: float) -> None:

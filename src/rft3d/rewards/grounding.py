@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rft3d.answers import FrameBox
-from rft3d.geometry import box_iou, transform_boxes
+from rft3d.geometry import box_iou, boxes_valid, transform_boxes
+from rft3d.rewards.detection import shaped_iou
 from rft3d.rewards.types import Part
 
 
@@ -39,17 +40,44 @@ def grounding_iou(
 
     A frame that the video doesn't have earns 0. ValueError when truth or poses have the wrong shape.
     """
+    truth, poses = _checked(truth_box_world, T_world_camera)
+    if not 0 <= answer.frame < len(poses):
+        return Part("iou", 0.0, f"frame {answer.frame} of a video with frames 0 to {len(poses) - 1}")
+    value = float(box_iou(_in_world(answer, poses), truth[None])[0, 0])
+    return Part("iou", value, f"IoU {value:.3f} in the world, by the camera of frame {answer.frame}")
+
+
+def grounding_diou(
+    answer: FrameBox, truth_box_world: Sequence[float] | np.ndarray, T_world_camera: np.ndarray, iou: float
+) -> Part:
+    """(1 + DIoU) / 2 of the same two boxes: near is worth more than far where nothing overlaps yet.
+
+    Not in the paper; arguments and errors as :func:`grounding_iou`, whose value is ``iou``.
+    """
+    truth, poses = _checked(truth_box_world, T_world_camera)
+    if not 0 <= answer.frame < len(poses):
+        return Part("diou", 0.0, f"frame {answer.frame} of a video with frames 0 to {len(poses) - 1}")
+    box = _in_world(answer, poses)[0]
+    if not boxes_valid(np.stack([box, truth])).all():
+        return Part("diou", 0.0, "an impossible box")
+    away = float(np.linalg.norm(box[:3] - truth[:3]))
+    return Part("diou", shaped_iou(box, truth, iou), f"{away:.2f} m from centre to centre, IoU {iou:.3f}")
+
+
+def _checked(
+    truth_box_world: Sequence[float] | np.ndarray, T_world_camera: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     truth = np.asarray(truth_box_world, dtype=np.float64)
     poses = np.asarray(T_world_camera, dtype=np.float64)
     if truth.shape != (9,):
         raise ValueError(f"grounding_iou: truth_box_world must have shape (9,), got {truth.shape}")
     if poses.ndim != 3 or poses.shape[1:] != (4, 4):
         raise ValueError(f"grounding_iou: T_world_camera must have shape (F, 4, 4), got {poses.shape}")
-    if not 0 <= answer.frame < len(poses):
-        return Part("iou", 0.0, f"frame {answer.frame} of a video with frames 0 to {len(poses) - 1}")
-    box_world = transform_boxes(poses[answer.frame], np.array([answer.box], dtype=np.float64))
-    value = float(box_iou(box_world, truth[None])[0, 0])
-    return Part("iou", value, f"IoU {value:.3f} in the world, by the camera of frame {answer.frame}")
+    return truth, poses
+
+
+def _in_world(answer: FrameBox, poses: np.ndarray) -> np.ndarray:
+    return transform_boxes(poses[answer.frame], np.array([answer.box], dtype=np.float64))
 
 
 def grounding_hit(iou: float, threshold: float = 0.25) -> Part:

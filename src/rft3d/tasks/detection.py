@@ -21,26 +21,37 @@ the text; prompts here are what the model sees.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import atan2
+from math import atan2, degrees, hypot
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from rft3d.answers import LabelledBox, ParseFailure, ParseMode, parse_detections, render_detections
+from rft3d.answers import (
+    LabelledBox,
+    ParseFailure,
+    ParseMode,
+    parse_detections,
+    render_detections,
+    render_thought,
+    split_sections,
+)
 from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
 from rft3d.rewards import (
     DetectionMatch,
+    Part,
     Score,
-    detection_credit,
+    detection_assignment,
     detection_f1,
+    detection_matched_diou,
     detection_matched_iou,
     detection_mean_iou,
     format_part,
     label_ious,
     match_detections,
+    shaped_assignment,
     zero_parts,
 )
 from rft3d.scenes.labels import CATE20
@@ -56,11 +67,22 @@ PROMPT = (
     "pitch]."
 )
 
+THINK = (
+    "\nFirst note inside <think> and </think> what you see and roughly where, then give only the list inside "
+    "<answer> and </answer>."
+)
+"""Ours: the paper gives its perception tasks no thoughts and leaves open what they would do."""
+
 _KINDS = ("tp", "fp", "fn")
 _SUMS = ("n_pred", "n_true", "n_hits", "hit_iou_sum", "matched_iou_sum")
-_PARTS = {
+DetectionReward = Literal["paper", "matched", "format", "iou", "f1", "matched_diou"]
+_PARTS: dict[str, tuple[str, ...]] = {
     "paper": ("format", "mean_iou", "f1@0.25"),
     "matched": ("format", "f1@0.25", "matched_iou"),
+    "format": ("format",),
+    "iou": ("format", "mean_iou"),
+    "f1": ("format", "f1@0.25"),
+    "matched_diou": ("format", "f1@0.25", "matched_diou"),
 }
 
 
@@ -88,9 +110,13 @@ class Detection:
         min_visible: a frame shows an object when it shows at least this share of it.
         reward: parts of the score. ``paper``: format + mean IoU over predictions + F1@0.25;
             ``matched``: format + F1@0.25 + one-to-one IoU over the larger count, which can't be hacked by
-            naming only what is sure (:mod:`rft3d.rewards.detection`).
+            naming only what is sure (:mod:`rft3d.rewards.detection`). For ablations: ``format`` alone,
+            ``iou`` (format + mean IoU), ``f1`` (format + F1), and ``matched_diou``, which is ``matched`` with
+            DIoU shaping on the matched pairs.
         mode: how the boxes are read; the format part always needs ``strict``. ``upstream`` to compare
             with published numbers.
+        answers: ``think``: a thought before the list, with each object's distance and direction, nearest
+            first; inside ``<think>``, the list inside ``<answer>``.
         classes: the list that macro means go over; ``CATE20`` (:mod:`rft3d.scenes.labels`) is published.
     """
 
@@ -100,15 +126,18 @@ class Detection:
     labels: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ("wall", "ceiling", "floor", "object")
     min_visible: float = 0.05
-    reward: Literal["paper", "matched"] = "paper"
+    reward: DetectionReward = "paper"
     mode: ParseMode = "lenient"
     classes: tuple[str, ...] = CATE20
+    answers: Literal["direct", "think"] = "direct"
 
     name: ClassVar[str] = "detection"
 
     def __post_init__(self) -> None:
         if self.reward not in _PARTS:
             raise ValueError(f"Detection.reward must be one of {tuple(_PARTS)}, got {self.reward!r}")
+        if self.answers not in ("direct", "think"):
+            raise ValueError(f"Detection.answers must be 'direct' or 'think', got {self.answers!r}")
         if self.order not in ("first_seen", "azimuth"):
             raise ValueError(f"Detection.order must be 'first_seen' or 'azimuth', got {self.order!r}")
         if len(set(self.classes)) != len(self.classes):
@@ -133,14 +162,15 @@ class Detection:
         ]
         if self.order == "azimuth":
             rows.sort(key=lambda row: atan2(row["bbox_3d"][0], row["bbox_3d"][2]))
+        thinks = self.answers == "think"
         return [
             Sample(
-                id=f"{scene.id}:detection:0",
+                id=f"{scene.id}:detection{'-think' if thinks else ''}:0",
                 task=self.name,
                 scene=scene.id,
                 frames=refs,
-                prompt=IMAGE * len(refs) + PROMPT,
-                truth={"boxes": rows},
+                prompt=IMAGE * len(refs) + PROMPT + (THINK if thinks else ""),
+                truth={"boxes": rows, **({"thought": _thought(rows)} if thinks else {})},
                 meta={"objects": len(rows)},
             )
         ]
@@ -149,7 +179,9 @@ class Detection:
         """The truth in upstream's layout; rounded, so its IoU is not quite 1."""
         truth = detection_truth(sample)
         rows = [LabelledBox(true.label, never_flat(true.box, self.decimals)) for true in truth]
-        return render_detections(rows, self.decimals)
+        text = render_detections(rows, self.decimals)
+        thought = sample.truth.get("thought")
+        return text if thought is None else render_thought(thought, text)
 
     def parse(
         self, text: str, sample: Sample, mode: ParseMode | None = None
@@ -175,6 +207,8 @@ class Detection:
             return _Reading((), None, None, truncated=True)
         strict = self.parse(text, sample, "strict")
         fault = strict if isinstance(strict, ParseFailure) else None
+        if fault is None and "thought" in sample.truth and not split_sections(text).well_formed:
+            fault = ParseFailure("not exactly <think>…</think><answer>…</answer>", text[:80])
         # what strict takes, lenient takes too, but for space around a label: no need to read twice
         boxes = strict if self.mode == "lenient" and _all_bare(strict) else self.parse(text, sample)
         if isinstance(boxes, ParseFailure):
@@ -183,19 +217,27 @@ class Detection:
 
     def _scored(self, reading: _Reading, truth: Sequence[LabelledBox], iou: np.ndarray) -> Score:
         boxes = reading.boxes
-        match, credit = match_detections(boxes, truth, iou=iou), detection_credit(boxes, truth, iou)
+        match, assigned = match_detections(boxes, truth, iou=iou), detection_assignment(boxes, truth, iou)
+        credit = [value for value, _ in assigned]
         details = detection_details(boxes, truth, match, credit)
+        details["owners"] = [owner for _, owner in assigned]  # true objects: the credit's baseline
+        shaped = shaped_assignment(boxes, truth, iou) if self.reward == "matched_diou" else ()
+        if shaped:  # what a box is paid in the shaped reward, and for which object
+            details["shaped_credit"] = [value for value, _ in shaped]
+            details["owners"] = [owner for _, owner in shaped]
         if reading.truncated:
             return Score(zero_parts(_PARTS[self.reward], TRUNCATED), truncated=True, details=details)
         if reading.failure is not None:
             parts = zero_parts(_PARTS[self.reward], reading.failure.reason)
             return Score(parts, reading.failure, details=details)
-        f1 = detection_f1(boxes, truth, match=match)
-        if self.reward == "paper":
-            task_parts = (detection_mean_iou(boxes, truth, iou=iou), f1)
-        else:
-            task_parts = (f1, detection_matched_iou(boxes, truth, credit))
-        return Score((format_part(reading.fault), *task_parts), details=details)
+        makers: dict[str, Callable[[], Part]] = {
+            "format": lambda: format_part(reading.fault),
+            "mean_iou": lambda: detection_mean_iou(boxes, truth, iou=iou),
+            "f1@0.25": lambda: detection_f1(boxes, truth, match=match),
+            "matched_iou": lambda: detection_matched_iou(boxes, truth, credit),
+            "matched_diou": lambda: detection_matched_diou(boxes, truth, iou, shaped),
+        }
+        return Score(tuple(makers[name]() for name in _PARTS[self.reward]), details=details)
 
     def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
         """Precision, recall and F1 at IoU > 0.25, pooled per class, and mean IoUs.
@@ -233,6 +275,21 @@ class Detection:
             "count/outside_predictions": totals.get("outside_pred", 0.0),
             "count/outside_truths": totals.get("outside_true", 0.0),
         }
+
+
+def _thought(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What is where, seen from the first camera: distance over the floor and direction, nearest first."""
+    notes = []
+    for row in rows:
+        x, _, z = row["bbox_3d"][:3]
+        side = "right" if x > 0 else "left"
+        notes.append(
+            (
+                hypot(x, z),
+                f"{row['label']} {hypot(x, z):.1f} m, {abs(degrees(atan2(x, z))):.0f} degrees {side}",
+            )
+        )
+    return f"{len(rows)} objects: " + "; ".join(note for _, note in sorted(notes)) + "."
 
 
 def _all_bare(boxes: tuple[LabelledBox, ...] | ParseFailure) -> bool:

@@ -27,7 +27,15 @@ import numpy as np
 from rft3d.answers import FrameBox, ParseFailure, ParseMode, parse_frame_box, render_frame_box
 from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
-from rft3d.rewards import Score, format_part, grounding_frame, grounding_hit, grounding_iou, zero_parts
+from rft3d.rewards import (
+    Score,
+    format_part,
+    grounding_diou,
+    grounding_frame,
+    grounding_hit,
+    grounding_iou,
+    zero_parts,
+)
 from rft3d.scenes.types import Expression, Scene
 from rft3d.tasks._shared import TRUNCATED, checked_refs, never_flat, summed
 from rft3d.tasks.types import Sample
@@ -39,7 +47,13 @@ PROMPT = (
     'Output a JSON dictionary with the frame index in "frame" and its 3D bounding box in "bbox_3d" in the '
     "frame's coordinates.\n"
 )
-_PARTS = {"paper": ("format", "frame", "iou"), "metric": ("format", "acc@0.25", "iou")}
+CLEAR = 0.5
+"""A frame shows an object clearly when it shows this share of what the best frame shows."""
+_PARTS = {
+    "paper": ("format", "frame", "iou"),
+    "metric": ("format", "acc@0.25", "iou"),
+    "metric_diou": ("format", "acc@0.25", "iou", "diou"),
+}
 _GROUPS: dict[bool | None, str] = {None: "", True: "/unique", False: "/multiple"}
 
 
@@ -55,7 +69,11 @@ class Grounding:
         mode: how the answer is read; the format part always needs ``strict``.
         reward: parts of the score. ``paper``: format + frame + IoU; ``metric``: format + Acc@0.25 + IoU.
             The official number does not look at the frame by itself, and on short clips the frame part
-            pays for always naming a middle one (``docs/log.md``).
+            pays for always naming a middle one (``docs/log.md``). ``metric_diou``: and DIoU, for policies
+            that rarely overlap the truth.
+        target_frame: which frame is the right one. ``best``: the expression's best frame, else the one that
+            shows most of the object, as upstream annotates; ``first_clear``: the first that shows at least
+            half of what the best shows, which is what the prompt's words ask for.
     """
 
     decimals: int = 2
@@ -63,20 +81,26 @@ class Grounding:
     canonical: bool = True
     max_per_scene: int | None = None
     mode: ParseMode = "lenient"
-    reward: Literal["paper", "metric"] = "paper"
+    reward: Literal["paper", "metric", "metric_diou"] = "paper"
+    target_frame: Literal["best", "first_clear"] = "best"
 
     name: ClassVar[str] = "grounding"
 
     def __post_init__(self) -> None:
         if self.reward not in _PARTS:
             raise ValueError(f"Grounding.reward must be one of {', '.join(_PARTS)}, got {self.reward!r}")
+        if self.target_frame not in ("best", "first_clear"):
+            raise ValueError(
+                f"Grounding.target_frame must be 'best' or 'first_clear', got {self.target_frame!r}"
+            )
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample for each description whose object some frame shows."""
         refs = checked_refs(scene, frame_refs)
         made = []
         for index, expression in enumerate(scene.expressions):
-            frame = _best_frame(scene, expression)
+            choose = _first_clear_frame if self.target_frame == "first_clear" else _best_frame
+            frame = choose(scene, expression)
             if frame is not None:
                 made.append(self._sample(scene, refs, index, expression, frame))
         if self.max_per_scene is not None and len(made) > self.max_per_scene:
@@ -132,7 +156,7 @@ class Grounding:
         return answer
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
-        """Three parts as ``reward`` says, weight 1 each; truncated text earns 0."""
+        """Parts as ``reward`` says, weight 1 each; truncated text earns 0."""
         truth: dict[str, Any] = sample.truth
         nothing: dict[str, object] = {"iou": 0.0, "frame": None, "true_frame": truth["frame"]}
         if truncated:
@@ -141,14 +165,17 @@ class Grounding:
         if isinstance(answer, ParseFailure):
             return Score(zero_parts(_PARTS[self.reward], answer.reason), answer, details=nothing)
         strict = self.parse(text, sample, "strict")
-        iou = grounding_iou(answer, truth["box_world"], np.array(truth["T_world_camera"]))
-        parts = (
-            format_part(strict if isinstance(strict, ParseFailure) else None),
-            grounding_frame(answer.frame, truth["frame"], self.tau)
-            if self.reward == "paper"
-            else grounding_hit(iou.value),
-            iou,
-        )
+        poses = np.array(truth["T_world_camera"])
+        iou = grounding_iou(answer, truth["box_world"], poses)
+        made = [format_part(strict if isinstance(strict, ParseFailure) else None)]
+        if self.reward == "paper":
+            made.append(grounding_frame(answer.frame, truth["frame"], self.tau))
+        else:
+            made.append(grounding_hit(iou.value))
+        made.append(iou)
+        if self.reward == "metric_diou":
+            made.append(grounding_diou(answer, truth["box_world"], poses, iou.value))
+        parts = tuple(made)
         return Score(parts, details={"iou": iou.value, "frame": answer.frame, "true_frame": truth["frame"]})
 
     def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
@@ -201,3 +228,10 @@ def _best_frame(scene: Scene, expression: Expression) -> int | None:
     shares = [frame.visible.get(expression.target, 0.0) for frame in scene.frames]
     best = max(range(len(shares)), key=lambda index: shares[index], default=None)
     return best if best is not None and shares[best] > 0 else None
+
+
+def _first_clear_frame(scene: Scene, expression: Expression) -> int | None:
+    """The first frame that shows at least ``CLEAR`` times what the best one shows; None when none shows it."""
+    shares = [frame.visible.get(expression.target, 0.0) for frame in scene.frames]
+    most = max(shares, default=0.0)
+    return next((k for k, share in enumerate(shares) if share >= CLEAR * most), None) if most > 0 else None

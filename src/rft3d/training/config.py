@@ -140,6 +140,10 @@ class RFTConfig:
     """Factor on a task's loss; 1 where absent."""
     object_credit: float = 0.0
     """Weight of per-object credit on a detection's own tokens; 0 = one advantage per completion."""
+    object_baseline: Literal["answer", "object", "attempts"] = "answer"
+    """What a box's credit is compared with: the mean over its answer's boxes; what the same true object
+    earned on average over the group (less variance where some objects are harder than others); or the
+    group's other attempts at that object, in units of their spread."""
     epsilon: float = 0.2
     epsilon_high: float | None = None
     beta: float = 0.0

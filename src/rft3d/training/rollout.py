@@ -15,7 +15,7 @@ from rft3d.rewards.types import Score
 from rft3d.tasks.types import Task
 from rft3d.training.advantages import group_advantages, per_token, task_scaled
 from rft3d.training.config import RFTConfig
-from rft3d.training.credit import object_credit
+from rft3d.training.credit import attempt_baselines, object_baselines, object_credit
 from rft3d.training.data import Corpus, Item, draw, permutation
 from rft3d.training.samplers import sampler
 
@@ -140,10 +140,19 @@ def _score(
     scores = [task.score(g.text, item.sample, g.truncated) for g in generations]
     totals = group_advantages([s.total for s in scores], config.scale, config.advantage_eps)
     lengths = [len(c.tokens) for c in completions]
-    credit = [
-        object_credit(policy.tokenizer, c.tokens, s) if config.object_credit and name == "detection" else None
-        for c, s in zip(completions, scores, strict=True)
-    ]
+    credit: list[list[float] | None] = [None] * len(completions)
+    if config.object_credit and item.sample.task == "detection":
+        nothing: list[list[float] | None] = [None] * len(scores)
+        baselines: Sequence[Sequence[float] | None] = nothing
+        units: Sequence[Sequence[float] | None] = nothing
+        if config.object_baseline == "object":
+            baselines = object_baselines(scores)
+        elif config.object_baseline == "attempts":
+            baselines, units = attempt_baselines(scores)
+        credit = [
+            object_credit(policy.tokenizer, c.tokens, s, b, u)
+            for c, s, b, u in zip(completions, scores, baselines, units, strict=True)
+        ]
     weighted = [None if c is None else [config.object_credit * x for x in c] for c in credit]
     flat = per_token(totals.tolist(), lengths, weighted)
     cuts = np.cumsum(lengths)[:-1]

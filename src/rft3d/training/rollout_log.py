@@ -151,7 +151,7 @@ def rollout_line(group: Group, step: int, seed: int, limit: int) -> str:
     sample = group.item.sample
     record: dict[str, Any] = {
         "step": step,
-        "task": group.task,
+        "task": sample.task,
         "sample_id": sample.id,
         "scene_id": sample.scene,
         "frames": list(sample.frames),

@@ -78,9 +78,11 @@ def train_sft(
     """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model.
 
     Raises:
+        ValueError: a sample asks for a thought and its gold answer has none.
         NonFiniteError: a loss or gradient became NaN; the state before that step is saved.
         Stopped: SIGTERM came; the step was finished and saved.
     """
+    _require_thoughts(corpus, config)
     tracking = tracking_in(folder, trackers, title)
     engine = Engine(policy, config.optim, config.steps, tracking, config.lora, config.memory, config.seed)
     loop = Loop(
@@ -101,6 +103,17 @@ def train_sft(
             loop.end_step(step, metrics, f"loss {metrics['loss']:.3f}")
     loop.finish(config.lora)
     return round(engine.ranks.total({"tokens": tokens})["tokens"])
+
+
+def _require_thoughts(corpus: Corpus, config: SFTConfig) -> None:
+    """Nobody wants a model that learns to think nothing: prompts for RFT have empty thoughts."""
+    for task, count in config.per_scene.items():
+        for item in corpus.items(task) if count else ():
+            if item.sample.truth.get("thought") == "":
+                raise ValueError(
+                    f"sample {item.sample.id!r} of {task} asks for a thought, but its gold answer has an empty "
+                    "one; SFT needs worked thoughts (rft3d data prepare --answers think)"
+                )
 
 
 def update_on(

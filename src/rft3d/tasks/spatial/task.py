@@ -38,6 +38,7 @@ from rft3d.answers import (
     render_thought,
     split_sections,
 )
+from rft3d.answers.places import read_places
 from rft3d.prompts import IMAGE
 from rft3d.rewards import (
     Part,
@@ -48,6 +49,7 @@ from rft3d.rewards import (
     think_format_part,
     zero_parts,
 )
+from rft3d.rewards.process import places_part
 from rft3d.scenes.types import Scene
 from rft3d.tasks._shared import TRUNCATED, checked_refs, mean, summed
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
@@ -62,7 +64,6 @@ THINK = (
     "Work it out step by step inside <think> and </think>, "
     "then give only {what} inside <answer> and </answer>."
 )
-_PARTS = ("format", "accuracy")
 _DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 
 
@@ -78,6 +79,8 @@ class Spatial:
         limits: when a question is unambiguous enough to be asked.
         mode: how the answer is read. ``lenient``: the first letter or number in the sentence; ``strict``:
             the text up to the first space (VSI-Bench's harness). Both are counted; this one scores.
+        process: pay for the places that the thought names, too (:mod:`rft3d.rewards.process`); a third part,
+            for samples with a thought.
     """
 
     answers: Literal["direct", "think"] = "direct"
@@ -85,6 +88,7 @@ class Spatial:
     max_per_type: int = 2
     limits: Limits = field(default_factory=Limits)
     mode: ParseMode = "lenient"
+    process: bool = False
 
     name: ClassVar[str] = "spatial"
 
@@ -156,15 +160,21 @@ class Spatial:
         readings.setdefault(self.mode, self.parse(text, sample))
         if truncated:
             details = _details(sample, {"strict": None, "lenient": None}, 0.0)
-            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True, details=details)
+            return Score(zero_parts(self._parts(sample), TRUNCATED), truncated=True, details=details)
         parts = {mode: _accuracy(reading, sample) for mode, reading in readings.items()}
         values = {mode: part.value if part is not None else None for mode, part in parts.items()}
         reading, accuracy = readings[self.mode], parts[self.mode]
         if isinstance(reading, ParseFailure) or accuracy is None:
             assert isinstance(reading, ParseFailure), "no accuracy only where nothing was read"
-            return Score(zero_parts(_PARTS, reading.reason), reading, details=_details(sample, values, 0.0))
+            none = zero_parts(self._parts(sample), reading.reason)
+            return Score(none, reading, details=_details(sample, values, 0.0))
         form = _format(text, sample, readings["strict"])
-        return Score((form, accuracy), details=_details(sample, values, accuracy.value))
+        paid = (form, accuracy, *([_places(text, sample)] if "places" in self._parts(sample) else []))
+        return Score(paid, details=_details(sample, values, accuracy.value))
+
+    def _parts(self, sample: Sample) -> tuple[str, ...]:
+        thinks = self.process and "thought" in sample.truth
+        return ("format", "accuracy", "places") if thinks else ("format", "accuracy")
 
     def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
         """VSI-Bench's averages of accuracy and MRA.
@@ -228,6 +238,10 @@ def _format(text: str, sample: Sample, strict: str | float | ParseFailure) -> Pa
     elif sections.tagged or sections.think is not None:
         return Part("format", 0.0, "tags around an answer that should be given directly")
     return format_part(strict if isinstance(strict, ParseFailure) else None)
+
+
+def _places(text: str, sample: Sample) -> Part:
+    return places_part(read_places(split_sections(text).think or ""), read_places(sample.truth["thought"]))
 
 
 def _details(sample: Sample, readings: dict[str, float | None], accuracy: float) -> dict[str, object]:
