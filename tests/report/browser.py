@@ -19,8 +19,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 NAMES = ("chromium", "google-chrome", "chromium-browser", "google-chrome-stable")
 SOFTWARE_GL = ("--enable-unsafe-swiftshader",)
+
+DRAWN_EDGES = """[...document.querySelectorAll('.frames figure')].map(f =>
+  [...f.querySelectorAll('g[data-kind]')].map(g => [g.dataset.kind, g.dataset.label,
+    g.querySelector('.edge').getAttribute('d')]))"""
+"""Of a sample's frames in the page: kind, label and path of every box that is drawn."""
+
+
+def ends(path: str) -> np.ndarray:
+    """``M u v L u v ...`` -> (n, 2) end points."""
+    return np.array(path.replace("M", " ").replace("L", " ").split(), dtype=float).reshape(-1, 2)
 
 
 def find_browser() -> str | None:

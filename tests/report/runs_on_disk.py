@@ -97,14 +97,14 @@ def make_run(run: Path, seed: int = 3, models: tuple[str, ...] = MODELS, count: 
         "keys": ["reward/detection/iou"],
     }
     (run / "stages" / "rft" / "alarms.jsonl").write_text(json.dumps(alarm) + "\n{")
-    (run / "stages" / "rft" / "rollouts.jsonl").write_text(_rollouts(tasks["detection"][0]))
+    (run / "stages" / "rft" / "rollouts.jsonl").write_text(rollouts_of(tasks["detection"][0]))
     write_json(run / "stages.json", [{"stage": "sft", "seconds": 71.0, "peak_memory_mb": 900, "tokens": 5}])
     write_json(run / "env.json", {"commit": "abcdef0123456789", "hostile": "<b>"})
     write_json(run / "config.json", {"seed": seed, "steps": 30})
     return run
 
 
-def _rollouts(sample: Sample) -> str:
+def rollouts_of(sample: Sample) -> str:
     gold = gold_answers([sample])[sample.prompt]
     known = {
         "task": "detection",

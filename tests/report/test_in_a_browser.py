@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.evaluation.fakes import K, detection_sample
-from tests.report.browser import NAMES, Browser, find_browser
-from tests.report.runs_on_disk import make_run
+from tests.report.browser import DRAWN_EDGES, NAMES, Browser, ends, find_browser
+from tests.report.runs_on_disk import make_run, rollouts_of
 
 from rft3d.evaluation import ClipConfig, Prediction, clip_questions, write_dataset, write_predictions
 from rft3d.geometry import box_corners, boxes_valid, invert_pose, project, transform_boxes
@@ -26,9 +25,6 @@ pytestmark = pytest.mark.skipif(
     find_browser() is None, reason=f"needs a browser: none of {', '.join(NAMES)} is on PATH"
 )
 
-EDGES = """[...document.querySelectorAll('.frames figure')].map(f =>
-  [...f.querySelectorAll('g[data-kind]')].map(g => [g.dataset.kind, g.dataset.label,
-    g.querySelector('.edge').getAttribute('d')]))"""
 WORLD_CORNERS = """(() => { const v = document.querySelector('canvas').view; return v.items.map((item, i) =>
   [v.boxes[i].kind, item.corners.map(c => c.toArray())]); })()"""
 ON_CANVAS = """(() => { const v = document.querySelector('canvas').view, r = v.canvas.getBoundingClientRect();
@@ -44,28 +40,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(run: Path) -> Path:
     return write_report(run, gallery=4, resamples=20)
-
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Browser]:
-    with Browser.open() as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(opened: Browser) -> Iterator[Browser]:
-    """The module's browser; afterwards nothing may have been logged as an error or asked of a network."""
-    opened.errors.clear()
-    opened.requests.clear()
-    yield opened
-    opened.js("1")  # events that are on their way arrive first
-    assert opened.errors == []
-    assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []
-
-
-def ends(path: str) -> np.ndarray:
-    """``M u v L u v ...`` -> (n, 2) end points."""
-    return np.array(path.replace("M", " ").replace("L", " ").split(), dtype=float).reshape(-1, 2)
 
 
 def test_every_view_opens_and_numbers_are_those_of_scores_json(
@@ -105,7 +79,7 @@ def test_drawn_boxes_are_where_the_geometry_says(browser: Browser, page: Path) -
     parsed = task.parse(task.gold(sample), sample)
     predicted = np.array([found.box for found in parsed])
     poses = np.array(sample.meta["T_world_camera"])
-    for frame, drawn in enumerate(browser.js(EDGES)):
+    for frame, drawn in enumerate(browser.js(DRAWN_EDGES)):
         assert [kind for kind, _, _ in drawn] == ["truth", "truth", "predicted", "predicted"]
         assert [label for _, label, _ in drawn] == ["chair", "table"] * 2
         T_camera_first = invert_pose(poses[frame]) @ poses[0]
@@ -270,21 +244,42 @@ def test_a_real_clip(browser: Browser, tmp_path: Path) -> None:
     scene = next(SOURCES["posed_clip"](os.environ["RFT3D_REAL_CLIP"]))
     run = tmp_path / "clip"
     write_dataset([scene], run, tasks=clip_questions(ClipConfig(windows=3)))
-    for name, make in TASKS.items():
+    for name in ("detection", "grounding", "spatial"):
         samples = list(read_samples(run / f"samples.{name}.jsonl"))
         write_predictions(
-            run / "gold" / f"{name}.predictions.jsonl", [Prediction(s.id, make().gold(s)) for s in samples]
+            run / "gold" / f"{name}.predictions.jsonl",
+            [Prediction(s.id, TASKS[name]().gold(s)) for s in samples],
         )
+        write_predictions(
+            run / "blank" / f"{name}.predictions.jsonl", [Prediction(s.id, "") for s in samples]
+        )
+    sample = next(iter(read_samples(run / "samples.detection.jsonl")))
+    (run / "stages" / "rft").mkdir(parents=True)
+    (run / "stages" / "rft" / "rollouts.jsonl").write_text(rollouts_of(sample))
     path = write_report(run, resamples=10)
     browser.goto(path, "#samples/detection/0")
     browser.wait("document.querySelector('canvas')?.view?.cloud")
     assert browser.js("document.querySelector('canvas').view.cloud.geometry.attributes.position.count") > 3000
-    sample = next(iter(read_samples(run / "samples.detection.jsonl")))
     true = np.array([row["bbox_3d"] for row in sample.truth["boxes"]])
     assert boxes_valid(true).all()
-    drawn = browser.js(EDGES)[0]
-    for (_, _, line), box in zip(drawn, true, strict=False):
-        corners, z = project(box_corners(box[None])[0], np.array(sample.meta["intrinsics"][0]))
-        inside = corners[(z > 0.1) & ((corners > 0) & (corners < [540, 360])).all(axis=1)]
-        for corner in inside:
-            assert np.abs(ends(line) - corner).max(axis=1).min() < 0.2
+    drawn = browser.js(DRAWN_EDGES)[0]
+    task = TASKS["detection"]()
+    predicted = np.array([found.box for found in task.parse(task.gold(sample), sample)])
+    checked = 0
+    for kind, boxes in (("truth", true), ("predicted", predicted)):
+        lines = np.concatenate([ends(path) for found, _, path in drawn if found == kind])
+        for box in boxes:
+            corners, z = project(box_corners(box[None])[0], np.array(sample.meta["intrinsics"][0]))
+            inside = corners[(z > 0.1) & ((corners > 0) & (corners < [540, 360])).all(axis=1)]
+            assert all(np.abs(lines - corner).max(axis=1).min() < 0.2 for corner in inside)
+            checked += len(inside)
+    assert checked > 8
+    browser.click("#tab-compare")
+    browser.wait("document.querySelector('#pair-slider img')")
+    browser.click("#flip-gained")
+    browser.choose("#pair-rule", "25")
+    assert browser.js("document.querySelector('#pair-slider .over').style.clipPath").endswith("25%)")
+    browser.click("#tab-rollouts")
+    browser.wait("document.querySelectorAll('#completions .picture svg path').length")
+    browser.choose("#group-filter", "zero")
+    assert browser.js("document.querySelectorAll('#view-rollouts .group-row').length") == 2

@@ -19,7 +19,6 @@ from rft3d.report.page import CODE, clean, duration, number, percent
 from rft3d.report.question_index import box_count_curves
 from rft3d.report.rollouts import spread
 from rft3d.report.samples import read_cameras
-from rft3d.tasks import TASKS
 
 
 class Tags(HTMLParser):
@@ -65,7 +64,7 @@ def test_one_file_that_loads_nothing(page: Page) -> None:
 
 
 def test_the_tables_say_what_scores_json_says(run: Path, page: Page) -> None:
-    for task in TASKS:
+    for task in ("detection", "grounding", "spatial"):
         scores = json.loads((run / "eval" / "sft_sft" / f"{task}.scores.json").read_text())
         row = page.html.split("<b>SFT → SFT</b>")[1].split("</tr>")[0]
         values = re.findall(r'<span class="value">([^<]+)</span>', row)

@@ -22,6 +22,9 @@ from rft3d.tasks.types import Sample
 MOST_BOXES = 64
 """Longer answers are read whole; only the curve over box counts ends here."""
 
+HIGHLIGHTS = 2
+"""So many worst, best and most changed samples of a task are on the first view (``samples.js``)."""
+
 HALF = 0.5
 """An answer counts as right from this much accuracy on (a grounding box: IoU 0.25)."""
 
@@ -56,14 +59,18 @@ class TaskIndex:
         self.details = [self._detail(index) for index in range(len(task.samples))]
 
     def order(self, gallery: int) -> Chosen:
-        """A quarter of ``gallery`` each for the worst, best and most changed, the rest evenly between."""
+        """A quarter of ``gallery`` each for the worst, best and most changed, the rest evenly between.
+
+        At least those :data:`HIGHLIGHTS` that the page's first view shows, unless ``gallery`` is 0.
+        """
         count = len(self.details)
         totals = [self._totals(column) for column in range(len(self.task.columns))]
         if not totals or not gallery:
             return Chosen((), tuple(range(count)))
         by_reward = sorted(range(count), key=lambda i: (totals[-1][i], i))
         change = sorted(range(count), key=lambda i: (-abs(totals[-1][i] - totals[0][i]), i))
-        quarter = -(-gallery // 4)
+        quarter = max(HIGHLIGHTS, -(-gallery // 4))
+        gallery = max(3 * HIGHLIGHTS, gallery)
         even = [by_reward[p] for p in np.linspace(0, count - 1, min(gallery, count)).round().astype(int)]
         first = dict.fromkeys([*by_reward[:quarter], *by_reward[::-1][:quarter], *change[:quarter], *even])
         kept = tuple(first)[:gallery]

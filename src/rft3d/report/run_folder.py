@@ -1,6 +1,7 @@
 """Read a run folder for the report: what is there, and notes on what is not.
 
     run/ config.json  env.json  stages.json          facts and cost
+         defaults.json                               the config that nobody changed (optional)
          stages/<name>/metrics.jsonl                 learning curves
          stages/<name>/alarms.jsonl                  what looked like reward hacking (:mod:`rft3d.report.alarms`)
          stages/<name>/rollouts.jsonl                groups for the inspector (:mod:`rft3d.report.rollouts`)
@@ -73,6 +74,8 @@ class RunFolder:
     metrics: tuple[StageMetrics, ...]
     tasks: tuple[TaskRuns, ...]
     notes: tuple[str, ...]
+    defaults: Any = None
+    """what ``config`` would be if nothing had been set; None where the run did not write it down"""
 
 
 def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
@@ -82,6 +85,7 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
         raise FileNotFoundError(f"no run folder at {root}")
     notes: list[str] = []
     config, env = _json(root / "config.json", notes), _json(root / "env.json", notes)
+    defaults = _json(root / "defaults.json", notes, optional=True)
     stages = _json(root / "stages.json", notes)
     if stages is not None and not (isinstance(stages, list) and all(isinstance(row, dict) for row in stages)):
         notes.append("stages.json is not a list of objects; the cost table is left out")
@@ -104,7 +108,7 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
             f"{root} is not a run folder: it has neither eval/<task>.samples.jsonl nor samples.<task>.jsonl "
             "nor stages/*/metrics.jsonl nor stages.json"
         )
-    return RunFolder(root, config, env, tuple(stages or ()), tuple(metrics), present, tuple(notes))
+    return RunFolder(root, config, env, tuple(stages or ()), tuple(metrics), present, tuple(notes), defaults)
 
 
 def title_of(model: str) -> str:

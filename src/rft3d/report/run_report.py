@@ -7,7 +7,7 @@ page when they are looked at (``static/*.js``), from data packed by :mod:`rft3d.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,18 @@ from rft3d.report.question_index import Chosen, Scenes, TaskIndex, by_rank
 from rft3d.report.rollouts import KnownSamples, group_facts, group_view, read_groups, spread
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import Joined, Pairs, join_runs
-from rft3d.report.scene_facts import point_cloud
+from rft3d.report.scene_facts import point_cloud, scene_facts
 from rft3d.report.tables import (
     class_tables,
     comparison_table,
     cost_tables,
+    default_differences,
     difference_view,
     facts_table,
     results_table,
 )
+from rft3d.report.variants import variant_tables
+from rft3d.scenes.folder import read_scene
 
 SAMPLE_CHUNK = 40
 GROUP_CHUNK = 8
@@ -49,6 +52,7 @@ def write_report(
     gallery: int = 16,
     resamples: int = 1000,
     max_mb: float = 15.0,
+    add_depth: Callable[[Sequence[Path]], None] | None = None,
 ) -> Path:
     """Write the report of one run folder, or of several side by side, and return the page's path.
 
@@ -61,6 +65,8 @@ def write_report(
         resamples: of the paired comparisons, and of intervals where a scores file is missing.
         max_mb: the file's size in MB (10^6 bytes). Pictures, then rollouts and samples, are left out to keep
             it, and the page says so.
+        add_depth: called once with the scene folders of the gallery's samples, before their depth is read
+            for point clouds: who can still make depth (the demo draws its rooms again) writes it there.
 
     Raises:
         FileNotFoundError, ValueError: no run folder, or nothing in it to report on; a bad number.
@@ -75,7 +81,7 @@ def write_report(
     if not 2 <= max_mb <= 1000:
         raise ValueError(f"max_mb must lie between 2 and 1000, got {max_mb}")
     joined = join_runs([read_run_folder(root, resamples) for root in roots])
-    page = _Page(joined, gallery, resamples, int(max_mb * 1e6)).render()
+    page = _Page(joined, gallery, resamples, int(max_mb * 1e6), add_depth).render()
     folder = Path(out) if out is not None else roots[0] / "report"
     path = folder / ("index.html" if out is not None or len(roots) == 1 else "compare.html")
     write_text(path, page)
@@ -85,8 +91,15 @@ def write_report(
 class _Page:
     """The page of some runs: what goes in, in which order, until it is full."""
 
-    def __init__(self, joined: Joined, gallery: int, resamples: int, size: int) -> None:
-        self.joined, self.gallery = joined, gallery
+    def __init__(
+        self,
+        joined: Joined,
+        gallery: int,
+        resamples: int,
+        size: int,
+        add_depth: Callable[[Sequence[Path]], None] | None = None,
+    ) -> None:
+        self.joined, self.gallery, self.add_depth = joined, gallery, add_depth
         self.pairs = {task.name: Pairs(task, resamples) for task in joined.tasks}
         self.notes = list(joined.notes)
         self.pictures = Pictures()
@@ -145,10 +158,12 @@ class _Page:
                 if (html := alarms_fragment(run.root))
             ],
             "results": results_table(self.joined),
+            "variants": variant_tables(self.joined),
             "comparisons": comparison_table(self.joined, self.pairs),
             "classes": class_tables(self.joined),
             "costs": cost_tables(self.joined),
             "config": facts_table(self.joined, "config"),
+            "changed": default_differences(self.joined),
             "env": facts_table(self.joined, "env"),
         }
 
@@ -197,11 +212,15 @@ class _Page:
         """Point clouds as blobs ``c-<k>``, the most wanted scenes first: ``{number of the scene: k}``."""
         keep = int(self.budget.left * (1 - CLOUD_SHARE))
         wanted = [key for index in tasks for key in index.scenes_of(order[index.task.name].first)]
+        if self.add_depth is not None:
+            self.add_depth([self.scenes.facts[number].folder for number in dict.fromkeys(wanted)])
+            scene_facts.cache_clear()  # those in memory know of no depth
         wanted += [key for index in tasks for key in index.scenes_of(order[index.task.name].rest)]
         made: dict[str, int] = {}
         for number in dict.fromkeys(wanted):
             try:
-                cloud = point_cloud(self.scenes.facts[number])
+                facts = self.scenes.facts[number]  # the folder may have depth by now
+                cloud = point_cloud(facts.scene if self.add_depth is None else read_scene(facts.folder))
             except (OSError, ValueError) as error:
                 self.notes.append(f"no point cloud: {error}")
                 continue

@@ -75,12 +75,12 @@ def scene_view(facts: SceneFacts) -> dict[str, Any]:
     }
 
 
-def point_cloud(facts: SceneFacts) -> tuple[NDArray[np.float64], NDArray[np.uint8]] | None:
+def point_cloud(scene: Scene) -> tuple[NDArray[np.float64], NDArray[np.uint8]] | None:
     """World points (metres) and their colours from the frames' depth; None where no frame has any.
 
     At most :data:`CLOUD_FRAMES` frames, spread over the clip, and :data:`CLOUD_POINTS` points.
     """
-    known = [frame for frame in facts.scene.frames if frame.depth is not None]
+    known = [frame for frame in scene.frames if frame.depth is not None]
     if not known:
         return None
     places = np.unique(np.linspace(0, len(known) - 1, min(CLOUD_FRAMES, len(known))).round().astype(int))

@@ -30,7 +30,8 @@ def results_table(joined: Joined) -> dict[str, Any] | None:
     ]
     for place in range(len(columns)):
         values = [row["cells"][place]["value"] for row in rows]
-        best = max((value for value in values if value is not None), default=None)
+        known = {value for value in values if value is not None}
+        best = max(known) if len(known) > 1 else None  # where all are equal, none stands out
         for row in rows:
             cell = row["cells"][place]
             cell["best"] = len(rows) > 1 and best is not None and cell["value"] == best
@@ -138,6 +139,7 @@ def class_tables(joined: Joined) -> list[dict[str, Any]]:
             }
             for group in groups
         ]
+        rows = [row for row in rows if any(c["value"] is not None or c["others"] for c in row["cells"])]
         titles = [joined.columns[column].title for column in task.columns]
         tables.append({"task": task.name, "models": titles, "columns": columns, "rows": rows})
     return tables
@@ -207,6 +209,22 @@ def facts_table(joined: Joined, what: str) -> dict[str, Any] | None:
         "differing": [row for row in rows if row["differs"]],
         "same": [row for row in rows if not row["differs"]],
     }
+
+
+def default_differences(joined: Joined) -> list[dict[str, str]] | None:
+    """One run's settings that are not the defaults, ``{name, value, default}``; None where none are known."""
+    if len(joined.runs) != 1 or joined.runs[0].config is None or joined.runs[0].defaults is None:
+        return None
+    own, usual = flatten(joined.runs[0].config), flatten(joined.runs[0].defaults)
+    return [
+        {
+            "name": name,
+            "value": _plain(own[name]) if name in own else "–",
+            "default": _plain(usual[name]) if name in usual else "–",
+        }
+        for name in dict.fromkeys([*own, *usual])
+        if name not in own or name not in usual or own[name] != usual[name]
+    ]
 
 
 def _plain(value: Any) -> str:

@@ -20,13 +20,16 @@ const short = (value) => {
  * A chart of lines [{name, colour, x, y, mean?, dashed?, points?}]; `mean` is drawn strong over a thin `y`.
  * Pointing at it shows the values at the nearest x.
  */
-function plot(title, lines, { xName = "step", marks = [], height = 150, yFrom = null, key = lines } = {}) {
+function plot(title, lines, { xName = "step", marks = [], height = 150, width = 330, yFrom = null, key = lines } = {}) {
   const box = el("div", { class: "plot" }, el("h4", {}, title));
-  const W = 330, H = height, L = 42, R = 8, T = 6, B = 20;
+  const W = width, H = height, L = 42, R = 8, T = 6, B = 20;
   const xs = lines.flatMap((line) => line.x), ys = lines.flatMap((line) => line.y);
-  if (!xs.length) return box;
+  if (!xs.length) {
+    box.append(el("p", { class: "soft" }, "Nothing to draw: no readable answer has a value here."));
+    return box;
+  }
   let [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-  if (yFrom !== null) y0 = Math.min(y0, yFrom);
+  if (yFrom !== null) [y0, y1] = [Math.min(y0, yFrom), Math.max(y1, yFrom + 1)];
   if (x0 === x1) [x0, x1] = [x0 - 0.5, x1 + 0.5];
   if (y0 === y1) [y0, y1] = [y0 - 0.5 * (Math.abs(y0) || 1), y1 + 0.5 * (Math.abs(y1) || 1)];
   const px = (x) => L + ((x - x0) / (x1 - x0)) * (W - L - R), py = (y) => H - B - ((y - y0) / (y1 - y0)) * (H - T - B);
@@ -58,20 +61,32 @@ function plot(title, lines, { xName = "step", marks = [], height = 150, yFrom = 
   return box;
 }
 
+/** The lines of a panel, named and coloured: by run where there are several runs. */
+function panelLines(panel) {
+  const several = data.runs.length > 1;
+  const names = [...new Set(panel.lines.map((line) => line.name))];
+  return panel.lines.map((line) => ({ ...line,
+    name: several ? (names.length > 1 ? `${line.name}, ${data.runs[line.run]}` : data.runs[line.run]) : line.name,
+    colour: colourOf(several && names.length === 1 ? line.run : names.indexOf(line.name)), dashed: several && names.length > 1 && line.run > 0 }));
+}
+
+const marksOf = (stage, panel) => data.alarms.filter((alarm) => alarm.stage === stage.stage && alarm.keys.some((key) => key === panel.title || key.startsWith(`${panel.title}/`)))
+  .map((alarm) => ({ x: alarm.since, colour: "var(--bad)" }));
+
+/** On the first view, in the order of training: each stage's reward, or its loss where it has none. */
+function drawStory() {
+  const shown = data.curves.map((stage) => [stage, ["reward", "loss"].map((title) => stage.panels.find((panel) => panel.title === title)).find(Boolean)]).filter(([, panel]) => panel).slice(0, 6);
+  byId("story").hidden = !shown.length;
+  fill(byId("story-plots"), shown.map(([stage, panel]) => plot(`${stage.stage}: ${panel.title}`, panelLines(panel), { marks: marksOf(stage, panel), width: 215, height: 112 })));
+}
+
 function drawCurves() {
   if (!data.curves.length) return;
-  const several = data.runs.length > 1;
   fill(byId("curves"), data.curves.map((stage) => {
     const plots = el("div", { class: "plots" });
     for (const panel of stage.panels) {
-      const names = [...new Set(panel.lines.map((line) => line.name))];
-      const lines = panel.lines.map((line) => ({ ...line,
-        name: several ? (names.length > 1 ? `${line.name}, ${data.runs[line.run]}` : data.runs[line.run]) : line.name,
-        colour: colourOf(several && names.length === 1 ? line.run : names.indexOf(line.name)), dashed: several && names.length > 1 && line.run > 0 }));
-      const marks = data.alarms.filter((alarm) => alarm.stage === stage.stage && alarm.keys.some((key) => key === panel.title || key.startsWith(`${panel.title}/`)))
-        .map((alarm) => ({ x: alarm.since, colour: "var(--bad)" }));
       const place = el("div", { class: "plot", style: { minHeight: "170px" } });
-      whenSeen(place, () => place.replaceWith(plot(panel.title, lines, { marks })));
+      whenSeen(place, () => place.replaceWith(plot(panel.title, panelLines(panel), { marks: marksOf(stage, panel) })));
       plots.append(place);
     }
     return el("div", { class: "card" }, el("h2", {}, stage.stage), plots);

@@ -1,6 +1,6 @@
 // Two models on the same samples: paired intervals, flips, and a slider between their boxes.
 
-const pairing = { task: null, a: null, b: null, flip: "gained", at: 0 };
+const pairing = { task: null, a: null, b: null, flip: null, at: 0 };
 
 /** Samples that both answered, and which flipped: [{index, a, b, gained, lost}] (objects, or 1 for an answer). */
 function flips(task, a, b) {
@@ -27,12 +27,13 @@ function drawCompare() {
   const set = (values) => { Object.assign(pairing, { at: 0 }, values); drawCompare(); };
   const options = task.columns.map((c) => [c, columnTitle(c)]);
   const rows = flips(task, a, b);
-  const orders = { gained: (r) => -r.gained, lost: (r) => -r.lost, up: (r) => r.a - r.b, down: (r) => r.b - r.a };
-  const chosen = rows.filter((r) => (pairing.flip === "gained" ? r.gained : pairing.flip === "lost" ? r.lost : pairing.flip === "up" ? r.b > r.a : r.b < r.a))
-    .sort((x, y) => orders[pairing.flip](x) - orders[pairing.flip](y) || x.index - y.index);
+  const orders = { gained: (r) => -r.gained, lost: (r) => -r.lost, up: (r) => r.a - r.b, down: (r) => r.b - r.a, all: (r) => r.index };
+  const kept = { gained: (r) => r.gained, lost: (r) => r.lost, up: (r) => r.b > r.a, down: (r) => r.b < r.a, all: () => true };
+  const flip = pairing.flip ?? Object.keys(kept).find((key) => rows.some(kept[key])) ?? "all"; // until one is asked for
+  const chosen = rows.filter(kept[flip]).sort((x, y) => orders[flip](x) - orders[flip](y) || x.index - y.index);
   pairing.at = clamp(pairing.at, 0, Math.max(0, chosen.length - 1));
   const unit = rows.some((r) => r.lists) ? "objects" : "answers";
-  const flipButton = (key, text) => el("button", { type: "button", "aria-pressed": String(pairing.flip === key), id: `flip-${key}`, on: { click: () => set({ flip: key }) } }, text);
+  const flipButton = (key, text) => el("button", { type: "button", "aria-pressed": String(flip === key), id: `flip-${key}`, on: { click: () => set({ flip: key }) } }, text);
   const shown = el("div", { class: "card", id: "pair" });
   fill(view, el("div", { class: "controls" },
     choice("Task", tasks.map((t) => [t.name, t.name]), task.name, (name) => set({ task: name })),
@@ -41,8 +42,8 @@ function drawCompare() {
   el("div", { class: "card" }, el("h2", {}, "B minus A"), pairTable(task, pairing.a, pairing.b)),
   el("div", { class: "controls" }, el("span", { class: "soft" }, "Flips"),
     flipButton("gained", `wrong → right: ${sum(rows.map((r) => r.gained))} ${unit}`), flipButton("lost", `right → wrong: ${sum(rows.map((r) => r.lost))} ${unit}`),
-    flipButton("up", `reward up: ${rows.filter((r) => r.b > r.a).length}`), flipButton("down", `reward down: ${rows.filter((r) => r.b < r.a).length}`)),
-  chosen.length ? el("div", { class: "split" }, flipList(task, chosen, shown, a, b), shown) : el("p", { class: "soft" }, "None."));
+    flipButton("up", `reward up: ${rows.filter((r) => r.b > r.a).length}`), flipButton("down", `reward down: ${rows.filter((r) => r.b < r.a).length}`), flipButton("all", `all: ${rows.length}`)),
+  chosen.length ? el("div", { class: "split" }, flipList(task, chosen, shown, a, b), shown) : el("p", { class: "soft" }, "No such sample."));
   if (chosen.length) drawPair(shown, task, chosen[pairing.at], a, b);
 }
 

@@ -52,7 +52,7 @@ function tile(task, index) {
   const place = el("span", { class: "picture" }, el("span", { class: "none" }, "…"));
   const node = el("a", { class: "tile", href: `#samples/${task.name}/${index}` }, place,
     el("span", { class: "caption", style: { display: "block" } }, el("b", {}, task.ids[index]), task.kinds[index] && chip(task.kinds[index].replaceAll("_", " ")),
-      task.columns.slice(0, 6).map((c, k) => task.totals[k][index] !== null && chip(`${columnTitle(c)} ${fixed(task.totals[k][index])}`, task.failed[k][index] ? "bad" : ""))));
+      task.columns.slice(0, 6).map((c, k) => task.totals[k][index] !== null && el("span", { class: `score ${task.failed[k][index] ? "bad" : ""}`, title: task.failed[k][index] ? "unreadable" : null }, el("span", {}, columnTitle(c)), el("span", {}, fixed(task.totals[k][index]))))));
   return whenSeen(node, async () => {
     const detail = await detailOf(task, index);
     const c = Math.max(0, task.columns.indexOf(Number(listing.column ?? task.columns.at(-1))));
@@ -79,10 +79,11 @@ async function drawSample(task, index) {
     const boxes = drawnBoxes(detail, answers, { objects: !detail.truth.length });
     const legend = [detail.truth.length && ["var(--true)", "true"], ...answers.filter(({ answer }) => answer.boxes.length).map(({ colour, who }) => [colour, who]),
       !detail.truth.length && detail.labels.length && ["var(--accent)", "asked about"], !detail.truth.length && detail.objects?.length && ["var(--grey)", "other objects"]].filter(Boolean);
-    fill(body, boxes.length || detail.cameras ? el("div", { class: "card" }, el("h2", {}, "Scene"), scenePanel(detail, boxes, legend)) : null,
+    const unread = [...chosen].filter((c) => detail.answers[c]?.failure).map((c) => chip(`${columnTitle(task.columns[c])}: unreadable answer, so no boxes`, "bad"));
+    fill(body, boxes.length || detail.cameras ? el("div", { class: "card" }, el("h2", {}, "Scene"), unread, scenePanel(detail, boxes, legend)) : null,
       el("div", { class: "card" }, el("h2", {}, "Frames"), framesBlock(detail, boxes), detail.note && el("p", { class: "note" }, detail.note), el("p", { class: "note" }, "Dashed: a predicted box without a match.")));
   };
-  const models = task.columns.length > 1 && el("div", { class: "controls" }, el("span", { class: "soft" }, "Boxes of"), task.columns.map((c, k) => detail.answers[k] &&
+  const models = task.columns.length > 1 && el("div", { class: "controls models" }, el("span", { class: "soft" }, "Boxes of"), task.columns.map((c, k) => detail.answers[k] &&
     toggle(columnTitle(c), chosen.has(k), (on) => { on ? chosen.add(k) : chosen.delete(k); redraw(); })));
   fill(view, head, models, body, el("div", { class: "card" }, el("h2", {}, "Answers"), el("div", { class: "answers" }, task.columns.map((c, k) => detail.answers[k] && answerCard(detail.answers[k], { title: columnTitle(c) })))),
     el("div", { class: "card" }, el("h2", {}, "Question"), questionBlock(detail)));

@@ -269,10 +269,13 @@ function scenePanel(detail, boxes, legend) {
   openScene?.close();
   openScene = null;
   const stage = el("div", { class: "stage" });
+  const firstTrue = boxes.findIndex((box) => box.kind === "truth"); // a match is a place among the true boxes
+  const predicting = boxes.some((box) => box.kind === "predicted");
+  const metBy = new Set(boxes.filter((box) => box.kind === "predicted").map((box) => box.match));
   const rows = boxes.map((box, index) => el("tr", { tabindex: 0, "data-row": index, on: {
     pointerenter: () => openScene?.heat(index), focus: () => openScene?.heat(index), pointerleave: () => openScene?.heat(-1) } },
     el("td", {}, swatch(box.colour), box.label), el("td", {}, box.kind === "predicted" ? fixed(box.iou) : "–"),
-    el("td", { class: "reason" }, box.kind === "predicted" ? (box.dashed ? (box.other ? `is a ${box.other[0]}?` : "no match") : `matches ${detail.truth[box.match]?.label ?? "?"}`) : box.kind === "truth" ? "true" : "in the scene")));
+    el("td", { class: "reason" }, box.kind === "predicted" ? (box.dashed ? (box.other ? `is a ${box.other[0]}?` : "no match") : `matches ${detail.truth[box.match]?.label ?? "?"}`) : box.kind === "truth" ? `true${predicting ? (metBy.has(index - firstTrue) ? ", found" : ", missed") : ""}` : "in the scene")));
   const list = el("div", { class: "boxes" }, el("table", {}, el("thead", {}, el("tr", {}, el("th", {}, "box"), el("th", {}, "IoU"), el("th", { class: "left" }, "match"))), el("tbody", {}, rows)));
   const controls = el("div", { class: "controls" });
   const panel = el("div", {}, controls, el("div", { class: "look" }, stage, list));

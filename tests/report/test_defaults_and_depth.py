@@ -1,0 +1,68 @@
+"""What a run changed from its defaults, and depth that is made when the report asks for it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tests.report.runs_on_disk import Page, make_run
+
+from rft3d.demo.redrawn import add_depth, room_painter
+from rft3d.evaluation import write_dataset, write_json
+from rft3d.report import write_report
+from rft3d.scenes import RoomConfig, iter_rooms
+from rft3d.scenes.folder import read_scene
+from rft3d.scenes.images import load_depth
+from rft3d.scenes.sources import frame_refs
+from rft3d.tasks import TASKS
+from rft3d.training.data import Item
+
+ROOMS = RoomConfig(frames=2, min_objects=3, max_objects=3)
+
+
+def test_one_run_shows_what_differs_from_its_defaults(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", count=2)
+    html = write_report(run, resamples=5).read_text()
+    assert "so what was changed is not known" in html and 'id="changed"' not in html
+    write_json(run / "defaults.json", {"seed": 3, "steps": 4321, "gone": [1]})
+    html = write_report(run, resamples=5).read_text()
+    table = html.split('id="changed"')[1].split("</table>")[0]
+    assert "<td>steps</td><td>30</td>" in table and "4321" in table and "gone.0" in table
+    assert "seed" not in table
+    write_json(run / "defaults.json", {"seed": 3, "steps": 30})
+    assert "All settings are the defaults." in write_report(run, resamples=5).read_text()
+
+
+def test_the_gallery_gets_depth_when_somebody_can_make_it(tmp_path: Path) -> None:
+    tasks = {"grounding": TASKS["grounding"]()}
+    write_dataset(iter_rooms(range(8), ROOMS), tmp_path, tasks=tasks, with_depth=False)
+    assert Page(write_report(tmp_path, resamples=5)).index["clouds"] == {}
+    asked: list[Path] = []
+
+    def make(folders: list[Path]) -> None:
+        asked.extend(folders)
+        add_depth(folders[:1], ROOMS)
+
+    (tmp_path / "stages").mkdir()
+    for folder in sorted((tmp_path / "scenes").iterdir())[:1]:
+        before = (folder / "rgb" / "000.png").read_bytes()
+        add_depth([folder], ROOMS)
+        room = next(iter_rooms([int(folder.name.removeprefix("rooms-"))], ROOMS))
+        kept = read_scene(folder)
+        assert (folder / "rgb" / "000.png").read_bytes() == before and kept.frames[0].instances is None
+        for mine, theirs in zip(kept.frames, room.frames, strict=True):
+            assert np.abs(load_depth(mine) - load_depth(theirs)).max() < 0.0006
+    page = Page(write_report(tmp_path, resamples=5, add_depth=partial(make)))  # type: ignore[arg-type]
+    assert len(page.index["clouds"]) >= 1
+
+
+def test_answers_are_painted_over_redrawn_rooms() -> None:
+    room = next(iter_rooms([3], ROOMS))
+    task = TASKS["grounding"]()
+    sample = task.samples(room, frame_refs(room), 0)[0]
+    item = Item.__new__(Item)  # only its sample is looked at
+    object.__setattr__(item, "sample", sample)
+    paint = room_painter({"grounding": task}, ROOMS)
+    drawn, empty = paint(item, task.gold(sample)), paint(item, "")
+    assert drawn is not None and empty is not None and drawn.shape[2] == 3 and (drawn != empty).any()
