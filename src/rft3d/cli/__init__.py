@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 VERBS = {
     "demo": "the whole story on two cores: rooms, SFT, RFT, scores, report",
+    "matrix": "the paper's claims as arms: run what is missing, write the page of results",
     "rooms": "make procedural rooms and samples files of every task",
     "samples": "ask every task about a real clip or a scene folder",
     "data": "prepare benchmark samples from raw annotations, check a data folder, extract pictures",
@@ -41,9 +42,9 @@ VERBS = {
 
 _EXTRAS = {
     "av": "video",
+    "deepspeed": "deepspeed",
     "openpyxl": "sheets",
     "pyarrow": "data",
-    "matplotlib": "viz",
     "numba": "fast",
     "rerun": "rerun",
     "viser": "viser",

@@ -25,8 +25,16 @@ class TrainingRoom:
 
 
 def build_tasks(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Task]:
-    """The tasks with these options, in the order of ``TASKS``; tasks without an entry are left out."""
-    return {name: TASKS[name](**options[name]) for name in TASKS if name in options}
+    """The tasks with these options, in the order of ``TASKS``; tasks without an entry are left out.
+
+    ``spatial-think`` is one more view of the task ``spatial``, with options of its own.
+    """
+    return {
+        name: make(**options[name])
+        for task, make in TASKS.items()
+        for name in options
+        if name.partition("-")[0] == task
+    }
 
 
 def _make(job: tuple[Sequence[int], RoomConfig, Mapping[str, Mapping[str, Any]]]) -> list[TrainingRoom]:

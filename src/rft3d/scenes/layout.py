@@ -117,18 +117,29 @@ def choose_labels(rng: Random, labels: Sequence[str], count: int) -> tuple[str, 
     return theme, chosen
 
 
-def furnish(rng: Random, labels: Sequence[str], count: int, grow: float = 0.0) -> Layout:
+SQUARISH = (0.88, 1.14)
+"""Range of a room's length over the side of the square with its area."""
+
+
+def furnish(
+    rng: Random,
+    labels: Sequence[str],
+    count: int,
+    grow: float = 0.0,
+    stretch: tuple[float, float] = SQUARISH,
+) -> Layout:
     """A room with up to ``count`` things (fewer when the room is full).
 
-    ``grow``: metres added to the room's sides; the caller raises it when too few things fitted.
+    ``grow``: metres added to the room's sides; the caller raises it when too few things fitted. ``stretch``:
+    as :data:`SQUARISH`.
     """
     theme, names = choose_labels(rng, labels, count)
     things = [build(name, rng) for name in names]
     areas = [t.half[0] * t.half[1] for t in things]
     side = math.sqrt(5.5 + 12.0 * sum(areas)) + rng.uniform(0.0, 0.8) + grow
     side = max(3.3 + grow, side)
-    stretch = rng.uniform(0.88, 1.14)
-    room = Layout(side * stretch / 2, side / stretch / 2, rng.uniform(2.45, 2.8), theme, ())
+    longer = rng.uniform(*stretch)
+    room = Layout(side * longer / 2, side / longer / 2, rng.uniform(2.45, 2.8), theme, ())
     # Walls and big things first: what stands freely or on others finds a place later.
     order = sorted(range(len(things)), key=lambda k: (_stage(things[k]), -areas[k]))
     placed: list[Placed] = []

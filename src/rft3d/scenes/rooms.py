@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from rft3d.scenes.furniture import check_labels
 from rft3d.scenes.labels import CATE20
-from rft3d.scenes.layout import Layout, furnish
+from rft3d.scenes.layout import SQUARISH, Layout, furnish
 from rft3d.scenes.path import intrinsics, walk
 from rft3d.scenes.referring import refer
 from rft3d.scenes.render import Backend, Pictures, in_view_share, render, world_parts
@@ -47,6 +47,8 @@ class RoomConfig:
         jitter: hand shake of the camera; 0 for a tripod on rails, 1 for a hand.
         camera_variation: how far eye height and pitch differ between clips; 0: always 1.5 m and 17 degrees.
         light_variation: how much light level and tint differ between rooms; 0 for always the same.
+        extra_m: metres added to both sides of every room: more space around the same furniture.
+        stretch: range of a room's length over the side of the square with its area.
         min_visible: a frame *sees* an object when at least this share of its pixels shows it.
         backend: renderer, see :func:`rft3d.scenes.render.render`.
     """
@@ -62,6 +64,8 @@ class RoomConfig:
     jitter: float = 1.0
     camera_variation: float = 1.0
     light_variation: float = 1.0
+    extra_m: float = 0.0
+    stretch: tuple[float, float] = SQUARISH
     min_visible: float = 0.0015
     backend: Backend = "auto"
 
@@ -73,6 +77,11 @@ class RoomConfig:
             raise ValueError(
                 f"RoomConfig.max_objects must be >= min_objects={self.min_objects}, got {self.max_objects}"
             )
+        low, high = self.stretch
+        if not 0.3 <= low <= high <= 3:
+            raise ValueError(f"RoomConfig.stretch must be a range inside 0.3 .. 3, got {self.stretch}")
+        if not 0 <= self.extra_m <= 10:
+            raise ValueError(f"RoomConfig.extra_m must be between 0 and 10 metres, got {self.extra_m}")
         if not 10 <= self.fov_deg <= 120:
             raise ValueError(f"RoomConfig.fov_deg must be between 10 and 120 degrees, got {self.fov_deg}")
         if self.labels is not None:
@@ -99,7 +108,7 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
         # Three streams, so that furniture and finish don't depend on the number of frames.
         rng, camera, finish = (Random(f"{part} {seed} {attempt}") for part in ("layout", "camera", "finish"))
         count = rng.randint(config.min_objects, config.max_objects)
-        layout = furnish(rng, labels, count, grow=0.25 * attempt)
+        layout = furnish(rng, labels, count, config.extra_m + 0.25 * attempt, config.stretch)
         if len(layout.placed) < config.min_objects:
             continue
         poses = walk(

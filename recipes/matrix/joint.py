@@ -1,0 +1,55 @@
+"""One policy for all three tasks by joint RL, against three specialists with the same tokens in total.
+
+Command::
+
+    rft3d matrix run --only joint
+
+Hardware: two CPU cores, 4 GiB.
+Time: not measured yet.
+Expected: not known beforehand; the rule that decides is in docs/results.md.
+"""
+
+from __future__ import annotations
+
+from rft3d.matrix.settings import BUDGET, COLUMNS, SEEDS, base_sft, rewarded, rft, world
+from rft3d.matrix.types import Arm, Claim, Experiment
+
+METRICS = {"detection": "f1@0.25", "grounding": "acc@0.25", "spatial": "macro8"}
+
+
+def config() -> Experiment:
+    paid = rewarded("matched", "metric")
+    prompts = rft().prompts_per_step
+    return Experiment(
+        name="joint",
+        question="Does one policy for all tasks lose anything against a specialist for each?",
+        world=world(),
+        arms=(
+            base_sft(),
+            Arm("rft_matched", "SFT → RL, matched rewards", rft(), "sft", options=paid),
+            *(
+                Arm(
+                    f"only_{task}",
+                    f"RL on {task} only, a third of the tokens",
+                    rft({task: prompts[task]}),
+                    "sft",
+                    budget=1 / 3,
+                    options={task: paid[task]} if task in paid else {},
+                )
+                for task in METRICS
+            ),
+        ),
+        claims=tuple(
+            Claim(
+                f"joint RL is no worse than the {task} specialist",
+                "rft_matched",
+                f"only_{task}",
+                ((task, metric),),
+                kind="not below",
+            )
+            for task, metric in METRICS.items()
+        ),
+        budget=BUDGET,
+        seeds=SEEDS,
+        columns=COLUMNS,
+    )

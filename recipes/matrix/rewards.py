@@ -1,0 +1,77 @@
+"""Reward = metric: what each reward does to precision, recall, F1, IoU and the number of boxes.
+
+The paper saw precision rise far more than recall. Is that the reward's doing, and which reward keeps recall?
+Detection only, so that nothing else is paid for.
+
+Command::
+
+    rft3d matrix run --only rewards
+
+Hardware: two CPU cores, 4 GiB.
+Time: not measured yet.
+Expected: not known beforehand; the rule that decides is in docs/results.md.
+"""
+
+from __future__ import annotations
+
+from rft3d.matrix.settings import (
+    BUDGET,
+    DETECTION,
+    F1,
+    SEEDS,
+    base_sft,
+    detection_rft,
+    matched_arm,
+    rewarded,
+    world,
+)
+from rft3d.matrix.types import Arm, Claim, Experiment
+
+RECALL = (("detection", "recall@0.25"), ("detection", "boxes"))
+
+
+def config() -> Experiment:
+    def arm(name: str, title: str) -> Arm:
+        return Arm(f"det_{name}", title, detection_rft(), "sft", options=rewarded(name), judge=("detection",))
+
+    return Experiment(
+        name="rewards",
+        question="What does each reward do to P, R, F1, IoU and the number of boxes an answer has?",
+        world=world(),
+        arms=(
+            base_sft(),
+            arm("format", "format only"),
+            arm("iou", "format + IoU"),
+            arm("f1", "format + F1"),
+            arm("paper", "format + IoU + F1 (paper)"),
+            matched_arm(),
+            arm("matched_diou", "matched, with DIoU shaping"),
+        ),
+        claims=(
+            Claim("a reward for the format alone is not enough", "det_paper", "det_format", F1),
+            Claim(
+                "the paper's reward raises precision more than recall",
+                "det_paper",
+                "sft",
+                (("detection", "precision_minus_recall"),),
+            ),
+            Claim(
+                "the IoU part does that",
+                "det_iou",
+                "det_f1",
+                (("detection", "precision_minus_recall"),),
+            ),
+            Claim("the matched reward keeps recall", "det_matched", "det_paper", RECALL, margin=1.0),
+            Claim("the matched reward keeps F1", "det_matched", "det_paper", F1, kind="not below"),
+            Claim(
+                "DIoU shaping helps",
+                "det_matched_diou",
+                "det_matched",
+                (*F1, ("detection", "mean_iou")),
+            ),
+        ),
+        budget=BUDGET,
+        seeds=SEEDS,
+        columns=DETECTION,
+        dynamics=("det_format", "det_iou", "det_f1", "det_paper", "det_matched", "det_matched_diou"),
+    )

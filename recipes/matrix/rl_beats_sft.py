@@ -1,0 +1,68 @@
+"""RL beats more SFT (the paper's ablation): {SFT, SFT -> SFT, SFT -> RL} x {no geometry prior, frozen prior}.
+
+Command::
+
+    rft3d matrix run --only rl_beats_sft          # or `make results` for everything
+
+Hardware: two CPU cores, 4 GiB.
+Time: not measured yet.
+Expected: not known beforehand; the rule that decides is in docs/results.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rft3d.matrix.settings import (
+    BUDGET,
+    COLUMNS,
+    HEADLINE_SEEDS,
+    THREE,
+    base_sft,
+    more_sft,
+    rewarded,
+    rft,
+    world,
+)
+from rft3d.matrix.types import Arm, Claim, Experiment
+
+
+def config() -> Experiment:
+    arms, claims = [], []
+    for prior, prefix, title in ((True, "", ""), (False, "plain_", ", no geometry prior")):
+        base = f"{prefix}sft"
+        arms += [
+            replace(base_sft(), name=base, title=f"SFT{title}", geometry=prior),
+            Arm(f"{prefix}sft_sft", f"SFT → SFT{title}", more_sft(seed=1000), base),
+            Arm(
+                f"{prefix}rft_paper",
+                f"SFT → RL, paper's rewards{title}",
+                rft(),
+                base,
+                options=rewarded("paper", "paper"),
+            ),
+            Arm(
+                f"{prefix}rft_matched",
+                f"SFT → RL, matched rewards{title}",
+                rft(),
+                base,
+                options=rewarded("matched", "metric"),
+            ),
+        ]
+        claims += [
+            Claim(f"RL beats more SFT{title}", f"{prefix}{arm}", f"{prefix}sft_sft", THREE)
+            for arm in ("rft_paper", "rft_matched")
+        ]
+    claims.append(Claim("the frozen geometry prior helps", "rft_paper", "plain_rft_paper", THREE))
+    return Experiment(
+        name="rl_beats_sft",
+        question="Does reinforcement on the metric gain more than the same tokens of SFT, with and without a "
+        "frozen geometry encoder?",
+        world=world(),
+        arms=tuple(arms),
+        claims=tuple(claims),
+        budget=BUDGET,
+        seeds=HEADLINE_SEEDS,
+        columns=COLUMNS,
+        dynamics=("rft_paper", "rft_matched"),
+    )

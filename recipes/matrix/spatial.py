@@ -1,0 +1,69 @@
+"""Spatial reasoning: direct answers, thought-augmented, mixed; good against corrupted thoughts; thinking RL.
+
+Thoughts are worked out from the room's geometry. A corrupted thought has the working-out of another
+room's question and the right conclusion. Judged on direct and on thinking prompts, and in rooms that are
+larger, fuller, or long and narrow.
+
+Command::
+
+    rft3d matrix run --only spatial
+
+Hardware: two CPU cores, 4 GiB.
+Time: not measured yet.
+Expected: not known beforehand; the rule that decides is in docs/results.md.
+"""
+
+from __future__ import annotations
+
+from rft3d.matrix.settings import BUDGET, SEEDS, SPATIAL, base_sft, more_sft, rft, world
+from rft3d.matrix.types import Arm, Claim, Experiment
+
+BOTH = ("spatial", "spatial-think")
+ELSEWHERE = ("larger", "fuller", "long")
+DIRECT = (("spatial", "macro8"),)
+THINKING = (("spatial-think", "macro8"),)
+
+
+def config() -> Experiment:
+    def sft(name: str, title: str, per_scene: dict[str, int]) -> Arm:
+        return Arm(name, title, more_sft(per_scene), "sft", judge=BOTH, elsewhere=ELSEWHERE)
+
+    def rl(name: str, title: str, prompts: dict[str, int]) -> Arm:
+        return Arm(name, title, rft(prompts), "mixed", judge=BOTH, elsewhere=ELSEWHERE)
+
+    return Experiment(
+        name="spatial",
+        question="What do thoughts teach, is it their content, and what does RL add, also in other rooms?",
+        world=world("thoughts", thoughts=True),
+        arms=(
+            base_sft(judge=BOTH),
+            sft("direct", "SFT on direct answers", {"spatial": 6}),
+            sft("think", "SFT on thoughts", {"spatial-think": 3}),
+            sft("mixed", "SFT on both", {"spatial": 3, "spatial-think": 2}),
+            sft("corrupt", "SFT on both, corrupted thoughts", {"spatial": 3, "spatial-corrupt": 2}),
+            Arm("mixed_sft", "SFT on both → SFT on both", more_sft({"spatial": 3, "spatial-think": 2}, seed=1000),
+                "mixed", judge=BOTH, elsewhere=ELSEWHERE),
+            rl("rl_direct", "SFT on both → RL, direct answers", {"spatial": 48}),
+            rl("rl_think", "SFT on both → RL, thinking", {"spatial-think": 24}),
+        ),
+        claims=(
+            Claim("thoughts help direct answers", "mixed", "direct", DIRECT),
+            Claim("good thoughts beat corrupted ones, direct", "mixed", "corrupt", DIRECT),
+            Claim("good thoughts beat corrupted ones, thinking", "mixed", "corrupt", THINKING),
+            Claim("RL in thinking mode beats more SFT", "rl_think", "mixed_sft", THINKING),
+            Claim("RL in thinking mode helps direct answers", "rl_think", "mixed_sft", DIRECT),
+            Claim("RL on direct answers beats more SFT", "rl_direct", "mixed_sft", DIRECT),
+            *(
+                Claim(f"RL beats more SFT in {where} rooms", "rl_direct", "mixed_sft", DIRECT, where=where)
+                for where in ELSEWHERE
+            ),
+        ),
+        budget=BUDGET,
+        seeds=SEEDS,
+        columns=(
+            *SPATIAL,
+            ("spatial-think", "macro8", "VSI, thinking"),
+            *((f"{where}@spatial", "macro8", f"VSI, {where} rooms") for where in ELSEWHERE),
+        ),
+        dynamics=("rl_direct", "rl_think"),
+    )  # fmt: skip

@@ -1,0 +1,55 @@
+"""Thoughts for perception (the paper leaves it open), and process rewards: the places in a thought are paid.
+
+Detection after a note of what is where; spatial questions whose thought's places are checked against the room.
+
+Command::
+
+    rft3d matrix run --only thoughts
+
+Hardware: two CPU cores, 4 GiB.
+Time: not measured yet.
+Expected: not known beforehand; the rule that decides is in docs/results.md.
+"""
+
+from __future__ import annotations
+
+from rft3d.matrix.settings import BUDGET, SEEDS, base_sft, more_sft, rft, world
+from rft3d.matrix.types import Arm, Claim, Experiment
+
+BOXES, WORDS = ("detection", "detection-think"), ("spatial", "spatial-think")
+
+
+def config() -> Experiment:
+    spoken = {"spatial": 3, "spatial-think": 2}
+    return Experiment(
+        name="thoughts",
+        question="Do thoughts help to find boxes, and does paying for what a thought says help its answer?",
+        world=world("thoughts", thoughts=True),
+        arms=(
+            base_sft(judge=("spatial", "spatial-think")),
+            Arm("boxes_direct", "SFT on boxes", more_sft({"detection": 1}), "sft", judge=BOXES),
+            Arm("boxes_think", "SFT on boxes after a note", more_sft({"detection-think": 1}), "sft", judge=BOXES),
+            Arm("boxes_direct_rl", "SFT on boxes → RL", rft({"detection": 48}), "boxes_direct", judge=BOXES),
+            Arm("boxes_think_rl", "SFT on boxes after a note → RL", rft({"detection-think": 32}), "boxes_think",
+                judge=BOXES),
+            Arm("mixed", "SFT on both", more_sft(spoken), "sft", judge=WORDS,
+                elsewhere=("larger", "fuller", "long")),
+            Arm("rl_think", "SFT on both → RL, thinking", rft({"spatial-think": 24}), "mixed", judge=WORDS,
+                elsewhere=("larger", "fuller", "long")),
+            Arm("rl_process", "SFT on both → RL, thinking, places paid", rft({"spatial-think": 24}), "mixed",
+                options={"spatial-think": {"process": True}}, judge=WORDS),
+        ),
+        claims=(
+            Claim("places paid in the thought help the answer", "rl_process", "rl_think",
+                  (("spatial-think", "macro8"),)),
+        ),
+        budget=BUDGET,
+        seeds=SEEDS,
+        columns=(
+            ("detection", "f1@0.25", "F1@.25"),
+            ("detection-think", "f1@0.25", "F1@.25 after a note"),
+            ("spatial", "macro8", "VSI macro-8"),
+            ("spatial-think", "macro8", "VSI, thinking"),
+        ),
+        dynamics=("rl_think", "rl_process"),
+    )  # fmt: skip

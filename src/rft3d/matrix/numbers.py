@@ -1,0 +1,158 @@
+"""Numbers of arms from their files alone: means over seeds, paired differences, verdicts.
+
+The held-out rooms are the same for every seed, so resample r of every seed and arm draws the same rooms. A
+resample's value is the mean over seeds; the interval is the middle 95 % of the resamples. It says how far the
+result depends on the rooms that were asked about; that seeds differ shows in the range beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.evaluation import make_task, read_predictions, score_predictions
+from rft3d.evaluation.score import pools_of
+from rft3d.evaluation.stats import Resampled, resample_pools
+from rft3d.matrix.types import STANDARD, Claim, Experiment, folder_of, held_out_folder, task_of
+from rft3d.tasks import read_samples
+
+RESAMPLES = 1000
+MIN_SEEDS = 3
+"""With fewer seeds nothing is decided."""
+COUNTED = frozenset(("boxes",))
+"""Metrics that are counts; the others are shares and shown in percent."""
+RULE = f"""A claim was written into its recipe before its arms ran; the rule is the same for all.
+*holds*: the whole 95 % interval of the difference is above 0. *does not hold*: the whole interval is below
+the margin (1 point unless the row says otherwise), so that there is no gain worth having (a gain that is
+certain but smaller than the margin *holds*). *undecided*: anything else, or fewer than {MIN_SEEDS} seeds.
+A claim "not below" *holds* when the whole interval is above minus the margin, and *does not hold* when it is
+all below that."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A metric over seeds: mean, ends of its interval, smallest and largest seed, how many of what."""
+
+    mean: float
+    low: float
+    high: float
+    smallest: float
+    largest: float
+    seeds: int
+    scenes: int
+    samples: int
+
+
+def value_of(
+    experiment: Experiment, out: Path, arm: str, view: str, metric: str, where: str = STANDARD
+) -> Found | None:
+    """``metric`` of an arm over those seeds that are there; None without one."""
+    runs = list(_runs(experiment, out, arm, view, where).values())
+    return _found([_column(run, metric) for run in runs], runs) if runs else None
+
+
+def difference_of(experiment: Experiment, out: Path, claim: Claim, view: str, metric: str) -> Found | None:
+    """Arm minus the one it is compared with, over the seeds that both have."""
+    ours = _runs(experiment, out, claim.arm, view, claim.where)
+    theirs = _runs(experiment, out, claim.against, view, claim.where)
+    both = [seed for seed in ours if seed in theirs]
+    if not both:
+        return None
+    gaps = []
+    for seed in both:
+        a, b = _column(ours[seed], metric), _column(theirs[seed], metric)
+        gaps.append((a[0] - b[0], a[1] - b[1]))
+    return _found(gaps, [ours[seed] for seed in both])
+
+
+def verdict(found: Found | None, claim: Claim) -> str:
+    """By :data:`RULE`."""
+    if found is None:
+        return "not yet run"
+    if found.seeds < MIN_SEEDS:
+        return f"undecided ({found.seeds} of {MIN_SEEDS} seeds)"
+    holds, fails = (
+        (found.low > 0, found.high < claim.margin)
+        if claim.kind == "above"
+        else (found.low > -claim.margin, found.high < -claim.margin)
+    )
+    return "**holds**" if holds else "**does not hold**" if fails else "undecided"
+
+
+def cost_of(experiment: Experiment, out: Path, arm: str) -> dict[str, Any] | None:
+    """Mean ``steps``, ``optimizer_tokens`` and ``training_seconds`` of an arm's finished seeds."""
+    rows = []
+    for seed in experiment.seeds:
+        file = folder_of(out, experiment.world, seed) / "stages" / arm / "done.json"
+        if file.is_file():
+            rows.append(json.loads(file.read_text(encoding="utf-8")))
+    keys = ("steps", "optimizer_tokens", "training_seconds")
+    return {key: float(np.mean([row[key] for row in rows])) for key in keys} if rows else None
+
+
+def _runs(experiment: Experiment, out: Path, arm: str, view: str, where: str) -> dict[int, Resampled]:
+    options = json.dumps(dict(experiment.world.held_out.get(view, {})), default=list, sort_keys=True)
+    found: dict[int, Resampled] = {}
+    for seed in experiment.seeds:
+        folder = held_out_folder(folder_of(out, experiment.world, seed), where)
+        if (folder / arm / f"{view}.scores.json").is_file():
+            found[seed] = _resampled(folder, arm, view, options)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _resampled(folder: Path, arm: str, view: str, options: str) -> Resampled:
+    task = make_task(task_of(view), None, json.loads(options))
+    samples = list(read_samples(folder / f"{view}.samples.jsonl"))
+    predictions = read_predictions(folder / arm / f"{view}.predictions.jsonl")
+    run = score_predictions(task, samples, predictions)
+    pools, finish = pools_of(run)
+
+    def finished(totals: Mapping[str, float]) -> Mapping[str, float | None]:
+        numbers = dict(finish(totals))
+        asked, named = numbers.get("count/samples"), numbers.get("count/predictions")
+        if asked and named is not None:
+            numbers["boxes"] = named / asked
+        precision, recall = numbers.get("precision@0.25"), numbers.get("recall@0.25")
+        if precision is not None and recall is not None:
+            numbers["precision_minus_recall"] = precision - recall
+        return numbers
+
+    return resample_pools(
+        pools, [sample.scene for sample in run.samples], finished, resamples=RESAMPLES, seed=0
+    )
+
+
+def _column(run: Resampled, metric: str) -> tuple[float, NDArray[np.float64]]:
+    """The metric's value and its resamples; percent unless it is a count. KeyError for an unknown one."""
+    factor = 1.0 if metric in COUNTED else 100.0
+    point = run.point[metric]
+    if point is None:
+        return float("nan"), np.full(len(run.values), np.nan)
+    return factor * point, factor * run.values[:, run.names.index(metric)]
+
+
+def _found(columns: Sequence[tuple[float, NDArray[np.float64]]], runs: Sequence[Resampled]) -> Found | None:
+    points = [point for point, _ in columns]
+    drawn = np.mean([values for _, values in columns], axis=0)
+    drawn = drawn[~np.isnan(drawn)]
+    if not drawn.size or np.isnan(points).any():
+        return None
+    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    return Found(
+        float(np.mean(points)),
+        low,
+        high,
+        min(points),
+        max(points),
+        len(runs),
+        runs[0].scenes,
+        runs[0].samples,
+    )

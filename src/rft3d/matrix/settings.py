@@ -1,0 +1,110 @@
+"""What the recipes in ``recipes/matrix`` share: the demo's world, its SFT stage, its RFT stage.
+
+The settings are the demo's (:class:`rft3d.demo.config.DemoConfig`), so a better demo is a better matrix; run
+folders remember what they were made with and refuse others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from rft3d.demo.config import DemoConfig
+from rft3d.matrix.types import Arm, World
+from rft3d.scenes import RoomConfig
+from rft3d.training.config import RFTConfig, SFTConfig
+
+DEMO = DemoConfig()
+BUDGET = 400_000
+"""Optimizer tokens of an arm: about what the demo's SFT -> SFT takes."""
+SEEDS = (0, 1, 2)
+HEADLINE_SEEDS = (0, 1, 2, 3, 4)
+
+DETECTION = (
+    ("detection", "f1@0.25", "F1@.25"),
+    ("detection", "precision@0.25", "P"),
+    ("detection", "recall@0.25", "R"),
+    ("detection", "mean_iou", "mean IoU"),
+    ("detection", "boxes", "boxes per answer"),
+)
+GROUNDING = (("grounding", "acc@0.25", "Acc@.25"),)
+SPATIAL = (("spatial", "macro8", "VSI macro-8"),)
+COLUMNS = (*DETECTION, *GROUNDING, *SPATIAL)
+
+F1 = (("detection", "f1@0.25"),)
+THREE = (("detection", "f1@0.25"), ("grounding", "acc@0.25"), ("spatial", "macro8"))
+
+
+def elsewhere(rooms: RoomConfig) -> dict[str, RoomConfig]:
+    """Held-out rooms that no training room is like: larger, fuller, or long and narrow."""
+    return {
+        "larger": replace(rooms, extra_m=1.5),
+        "fuller": replace(rooms, min_objects=rooms.max_objects + 1, max_objects=rooms.max_objects + 4),
+        "long": replace(rooms, stretch=(1.35, 1.6)),
+    }
+
+
+def world(name: str = "rooms", thoughts: bool = False, **changes: Any) -> World:
+    """The demo's world; ``thoughts``: with thought-augmented spatial questions and detections too."""
+    views = {view: dict(options) for view, options in DEMO.tasks.items()}
+    held_out = {view: dict(options) for view, options in DEMO.held_out_tasks.items()}
+    limits = dict(DEMO.max_new_tokens)
+    if thoughts:
+        for options in (views, held_out):
+            options["spatial-think"] = {**options["spatial"], "answers": "think"}
+            options["detection-think"] = {**options["detection"], "answers": "think"}
+        limits |= {"spatial-think": 160, "detection-think": limits["detection"] + 64}
+    made = World(
+        name=name,
+        train_rooms=DEMO.train_rooms,
+        held_out_rooms=DEMO.held_out_rooms,
+        rooms=DEMO.rooms,
+        tiny=DEMO.tiny,
+        encoder=DEMO.encoder,
+        views=views,
+        held_out=held_out,
+        max_new_tokens=limits,
+        elsewhere=elsewhere(DEMO.rooms),
+    )
+    return replace(made, **changes)
+
+
+def base_sft(**changes: Any) -> Arm:
+    """The arm that others start from: the demo's SFT on all three tasks."""
+    return replace(Arm("sft", "SFT", DEMO.sft, budget=0.0), **changes)
+
+
+def more_sft(per_scene: Mapping[str, int] | None = None, **changes: Any) -> SFTConfig:
+    """The demo's second SFT stage, on other views if wanted."""
+    stage = replace(DEMO.more_sft, **changes)
+    if per_scene is None:
+        return stage
+    weights = {view: stage.task_weights.get(view.partition("-")[0], 1.0) for view in per_scene}
+    shares = {view: stage.scene_share.get(view.partition("-")[0], 1.0) for view in per_scene}
+    return replace(stage, per_scene=dict(per_scene), task_weights=weights, scene_share=shares)
+
+
+def rft(prompts: Mapping[str, int] | None = None, **changes: Any) -> RFTConfig:
+    """The demo's RFT stage, with other prompts if wanted."""
+    limits = {**DEMO.max_new_tokens, "spatial-think": 160, "detection-think": 224}
+    stage = replace(DEMO.rft, max_new_tokens=limits, save_every=5)
+    return replace(stage, prompts_per_step=dict(prompts or stage.prompts_per_step), **changes)
+
+
+def rewarded(detection: str, grounding: str | None = None) -> dict[str, dict[str, Any]]:
+    """Options of an arm that is paid so."""
+    options = {"detection": {"reward": detection}}
+    return options if grounding is None else {**options, "grounding": {"reward": grounding}}
+
+
+def detection_rft(**changes: Any) -> RFTConfig:
+    """RFT on detection alone, as many completions a step as the demo's three tasks together."""
+    return rft({"detection": 48}, **changes)
+
+
+def matched_arm() -> Arm:
+    """Detection by the matched reward: what object-level credit, group sizes and the like are compared with."""
+    return Arm(
+        "det_matched", "matched", detection_rft(), "sft", options=rewarded("matched"), judge=("detection",)
+    )

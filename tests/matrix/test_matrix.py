@@ -1,0 +1,154 @@
+"""The matrix: experiments that contradict each other are refused, arms resume, tables say what was not run."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rft3d.matrix import load_experiments, run_matrix, write_results
+from rft3d.matrix.figure import picture
+from rft3d.matrix.load import check, quickened
+from rft3d.matrix.numbers import Found, difference_of, verdict
+from rft3d.matrix.run import jobs
+from rft3d.matrix.types import Claim, Experiment, folder_of
+from rft3d.matrix.views import corrupted
+from rft3d.scenes import RoomConfig, make_room
+from rft3d.tasks import Spatial
+
+RECIPES = Path(__file__).parents[2] / "recipes" / "matrix"
+
+
+@pytest.fixture(scope="module")
+def experiments() -> dict[str, Experiment]:
+    return {experiment.name: experiment for experiment in load_experiments(RECIPES)}
+
+
+def test_recipes_agree_and_say_how_they_are_run(experiments: dict[str, Experiment]) -> None:
+    assert {file.stem for file in RECIPES.glob("*.py")} == set(experiments)
+    for name, experiment in experiments.items():
+        text = (RECIPES / f"{name}.py").read_text(encoding="utf-8")
+        for needed in (f"rft3d matrix run --only {name}", "Hardware:", "Time:", "Expected:"):
+            assert needed in text, (name, needed)
+        assert len(experiment.seeds) >= 3 and experiment.columns
+        # a claim that compares arms with different tokens says so in a title
+        for claim in experiment.claims:
+            budgets = {experiment.arm(each).budget for each in (claim.arm, claim.against)}
+            titles = " ".join(experiment.arm(each).title for each in (claim.arm, claim.against))
+            assert len(budgets) == 1 or re.search("tokens|half|SFT", titles), claim
+
+
+def test_shared_arms_run_once_and_bases_come_first(experiments: dict[str, Experiment]) -> None:
+    found = jobs(list(experiments.values()))
+    names = [(job.seed, job.world.name, job.arm.name) for job in found]
+    assert len(set(names)) == len(names)
+    for at, job in enumerate(found):
+        if job.arm.base is not None:
+            assert (job.seed, job.world.name, job.arm.base) in names[:at]
+    assert [n for n in names if n[2] == "sft" and n[1] == "rooms"] == [(s, "rooms", "sft") for s in range(5)]
+    only = jobs(list(experiments.values()), seeds=[1], only=["rewards/det_iou"])
+    assert [job.arm.name for job in only] == ["sft", "det_iou"]
+
+
+def test_contradictions_are_named(experiments: dict[str, Experiment]) -> None:
+    rewards = experiments["rewards"]
+    first, second, *rest = rewards.arms
+    other = replace(rewards, name="other", arms=(first, replace(second, title="new")), claims=())
+    with pytest.raises(ValueError, match=r"arm 'det_format' differs from the one in 'rewards'"):
+        check([rewards, other])
+    with pytest.raises(ValueError, match=r"has no arm 'sft'"):
+        check([replace(rewards, arms=(second, *rest))])
+    with pytest.raises(ValueError, match=r"different world called 'rooms'"):
+        check([rewards, replace(rewards, name="b", world=replace(rewards.world, train_rooms=7))])
+
+
+def test_verdicts_follow_the_rule() -> None:
+    claim = Claim("it helps", "a", "b", ())
+    kept = replace(claim, kind="not below")
+
+    def found(low: float, high: float, seeds: int = 3) -> Found:
+        return Found((low + high) / 2, low, high, low, high, seeds, 300, 300)
+
+    assert verdict(None, claim) == "not yet run"
+    assert verdict(found(1, 2, seeds=2), claim) == "undecided (2 of 3 seeds)"
+    for low, high, above, not_below in (
+        (0.1, 3.0, "holds", "holds"),
+        (0.1, 0.5, "holds", "holds"),
+        (-0.5, 0.9, "does not hold", "holds"),
+        (-0.5, 1.5, "undecided", "holds"),
+        (-2.0, 0.5, "does not hold", "undecided"),
+        (-3.0, -1.5, "does not hold", "does not hold"),
+    ):
+        assert verdict(found(low, high), claim).strip("*") == above
+        assert verdict(found(low, high), kept).strip("*") == not_below
+
+
+def test_corrupted_thoughts_lie_about_the_room_and_keep_the_conclusion() -> None:
+    config = RoomConfig(frames=2, width=84, height=56, min_objects=4, max_objects=6)
+    task = Spatial(answers="think")
+    scenes = [make_room(seed, config) for seed in range(5)]
+    samples = [task.samples(scene, [f"{scene.id}/{i}" for i in range(2)], 0) for scene in scenes]
+    changed = corrupted(samples, 0)
+    assert changed == corrupted(samples, 0)
+    pairs = [pair for rows in zip(samples, changed, strict=True) for pair in zip(*rows, strict=True)]
+    different = 0
+    for before, after in pairs:
+        assert after.prompt == before.prompt and after.truth["answer"] == before.truth["answer"]
+        assert after.id != before.id and task.score(task.gold(after), after).total == 2
+        end = before.truth["thought"].rpartition(" So it is ")[2]
+        assert after.truth["thought"].endswith(f" So it is {end}")
+        different += after.truth["thought"] != before.truth["thought"]
+    assert different > 0.8 * len(pairs)
+
+
+def test_the_figure_is_well_formed() -> None:
+    from xml.etree import ElementTree
+
+    line = [(float(step), 0.1 * step) for step in range(1, 9)]
+    root = ElementTree.fromstring(picture({"a < b": {"entropy": line}, "c": {"entropy": line[:3]}}))
+    assert len(root.findall("{*}polyline")) == 4
+    assert "a < b" in [text.text for text in root.findall("{*}text")]
+
+
+def test_nothing_run_is_said(experiments: dict[str, Experiment], tmp_path: Path) -> None:
+    page = write_results([experiments["rewards"]], tmp_path / "runs", tmp_path / "results.md")
+    text = page.read_text(encoding="utf-8")
+    assert "State: 0 of 21 arms" in text and "not yet run" in text
+    assert "holds**" not in text
+
+
+@pytest.mark.slow
+def test_two_arms_from_end_to_end(experiments: dict[str, Experiment], tmp_path: Path) -> None:
+    """Run, stop, go on, find nothing to do, compare; the page has the numbers of what ran."""
+    tiny = quickened(experiments["rewards"])
+    out, only = tmp_path / "runs", ["rewards/det_iou", "rewards/det_f1"]
+    console = Console(file=io.StringIO())
+    assert not run_matrix([tiny], out, None, only, hours=1e-9, console=console, workers=1)
+    root = folder_of(out, tiny.world, 0)
+    assert not (root / "stages").exists()  # no time at all: nothing was begun
+    assert run_matrix([tiny], out, None, only, console=console, workers=1)
+    weights = (root / "models" / "det_iou" / "model.safetensors").stat().st_mtime_ns
+    done = json.loads((root / "stages" / "det_iou" / "done.json").read_text())
+    assert done["optimizer_tokens"] > 0 and done["steps"] > 1
+    others = json.loads((root / "stages" / "det_f1" / "done.json").read_text())
+    assert others["steps"] == done["steps"]  # the same reward-free plan: equal tokens
+    assert run_matrix([tiny], out, None, only, console=console, workers=1)
+    assert (root / "models" / "det_iou" / "model.safetensors").stat().st_mtime_ns == weights
+    found = difference_of(tiny, out, Claim("", "det_iou", "det_f1", ()), "detection", "boxes")
+    assert found is not None and found.scenes == tiny.world.held_out_rooms and found.seeds == 1
+    text = write_results([tiny], out, tmp_path / "page" / "results.md").read_text(encoding="utf-8")
+    assert "State: 3 of 7 arms" in text and "undecided (1 of 3 seeds)" in text
+    assert (tmp_path / "page" / "images" / "dynamics-rewards.svg").is_file()
+    arms = tuple(
+        replace(arm, stage=replace(arm.stage, seed=5)) if arm.name == "det_iou" else arm for arm in tiny.arms
+    )
+    (root / "eval" / "det_iou" / "detection.scores.json").unlink()  # so that there is something to do
+    with pytest.raises(
+        ValueError, match=r"'det_iou' was started with other settings \(differs in stage.seed"
+    ):
+        run_matrix([replace(tiny, arms=arms)], out, None, ["rewards/det_iou"], console=console, workers=1)
