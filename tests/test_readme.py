@@ -163,7 +163,8 @@ def pins() -> dict[str, str]:
 def test_every_requirement_is_pinned_inside_its_range() -> None:
     project = tomllib.loads(text_of("pyproject.toml"))["project"]
     extras = dict(project["optional-dependencies"])
-    extras.pop("viser")  # asks for an older rich than the tests run with: installed by itself, never here
+    for unpinned in ("viser", "deepspeed"):  # installed by themselves, never here: .ci/pin.py says why
+        extras.pop(unpinned)
     texts = [*project["dependencies"], *chain.from_iterable(extras.values())]
     pinned = pins()
     for requirement in map(Requirement, texts):

@@ -83,6 +83,15 @@ def test_a_stage_is_done_only_when_its_body_ended(tmp_path: Path) -> None:
     assert entry["stage"] == "sft" and entry["tokens"] == 200 and entry["peak_memory_mb"] > 10
 
 
+def test_stages_that_run_side_by_side_do_not_lose_each_others_facts(tmp_path: Path) -> None:
+    first, second = (Run(tmp_path, {}, Console(file=io.StringIO())) for _ in range(2))
+    with first.timed("a"), second.timed("b"):
+        pass
+    (tmp_path / "stages.json").write_text("[]")  # what the slower writer of a race would leave
+    first.write_stages()
+    assert [entry["stage"] for entry in json.loads((tmp_path / "stages.json").read_text())] == ["b", "a"]
+
+
 def test_progress_prints_plain_lines_into_files() -> None:
     out = io.StringIO()
     with progress(Console(file=out), "SFT", 20, start=10) as update:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from rft3d.demo.config import HELD_OUT_FIRST_SEED, TRAIN_FIRST_SEED, DemoConfig, demo_config
-from rft3d.demo.rooms_data import TrainingRoom, build_tasks, training_rooms
+from rft3d.demo.config import HELD_OUT_FIRST_SEED, DemoConfig, demo_config
+from rft3d.demo.redrawn import add_depth, room_painter
+from rft3d.demo.rooms_data import TrainingRoom, build_tasks
+from rft3d.demo.side_by_side import Job, processes, run_jobs
+from rft3d.demo.stages import encoders_stage, features_stage, rooms_stage
 from rft3d.demo.table import print_results
 from rft3d.evaluation import (
     PredictConfig,
@@ -22,22 +27,17 @@ from rft3d.evaluation import (
     write_dataset,
     write_json,
 )
-from rft3d.models import Policy, build_tiny, load_policy
-from rft3d.models.tokens import train_tokenizer
+from rft3d.models import Policy, load_policy
 from rft3d.report import write_report
-from rft3d.scenes import CATE20, iter_rooms
-from rft3d.scenes.parts import PALETTE
+from rft3d.scenes import iter_rooms
 from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.dense import DenseClip
-from rft3d.training.encoders import pretrain_encoders
-from rft3d.training.features import FeatureStore, write_features
+from rft3d.training.features import FeatureStore
 from rft3d.training.grpo import train_rft
-from rft3d.training.memory import keep_freed_memory
-from rft3d.training.runs import Run, progress, track
+from rft3d.training.memory import give_back_memory, keep_freed_memory
+from rft3d.training.runs import Run, track
 from rft3d.training.sft import train_sft
-
-ENCODE_BATCH = 16
 
 
 def run_demo(
@@ -58,13 +58,19 @@ def run_demo(
     console = console or Console(stderr=True)
     config = demo_config(quick, seed)
     run = Run(Path(out), config, console)
+    write_json(run.root / "defaults.json", DemoConfig())
     story = Story(run, config, trackers)
     story.prepare()
-    for name in MODELS:
-        story.train(name)
-    story.evaluate()
+    story.train("sft")
+    story.held_out_rooms()
+    story.arms()
     with run.timed("report"):
-        page = write_report(run.root, gallery=config.gallery, resamples=config.resamples // 3)
+        page = write_report(
+            run.root,
+            gallery=config.gallery,
+            resamples=config.resamples // 3,
+            add_depth=partial(add_depth, config=config.rooms),
+        )
     print_results(run.root, console)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     return page
@@ -82,6 +88,7 @@ class Story:
     config: DemoConfig
     trackers: Sequence[str] = ()
     corpus: Corpus | None = None
+    held_out_features: dict[str, Any] = field(default_factory=dict)
 
     def model_dir(self, name: str) -> Path:
         return self.run.root / "models" / name
@@ -98,62 +105,16 @@ class Story:
         self.corpus = tokenize(base, tasks, samples, features)
 
     def _rooms(self) -> list[TrainingRoom]:
-        first = TRAIN_FIRST_SEED * (self.config.seed + 1)
-        seeds = range(first, first + self.config.train_rooms)
-        with self.run.timed("rooms") as facts:
-            made = training_rooms(seeds, self.config.rooms, self.config.tasks)
-            rooms = list(track(self.run.console, "rooms", made, len(seeds)))
-            facts["rooms"] = len(rooms)
-            facts["samples"] = {n: sum(len(r.samples[n]) for r in rooms) for n in self.config.tasks}
-        return rooms
+        return rooms_stage(
+            self.run, self.config.seed, self.config.train_rooms, self.config.rooms, self.config.tasks
+        )
 
     def _encoders(self, rooms: Sequence[TrainingRoom]) -> Policy:
-        if self.run.done("encoders"):
-            return load_policy(self.model_dir("encoders"))
-        with self.run.timed("encoders") as facts:
-            tasks = build_tasks(self.config.tasks)
-            texts = [
-                text
-                for room in rooms
-                for name, group in room.samples.items()
-                for sample in group
-                for text in (sample.prompt, tasks[name].gold(sample))
-            ]
-            tokenizer = train_tokenizer(texts, [*CATE20, *PALETTE, "large", "small"])
-            policy = build_tiny(
-                self.config.tiny,
-                tokenizer,
-                self.config.seed,
-                {k: dict(v) for k, v in self.config.tasks.items()},
-            )
-            clips: list[DenseClip] = [room.clip for room in rooms]
-            facts["last"] = pretrain_encoders(
-                policy, clips, CATE20, self.config.encoder, self.run.stage("encoders"), self.run.console
-            )
-            facts["vocabulary"] = len(tokenizer)
-            facts["parameters"] = _parameter_counts(policy)
-            policy.save(self.model_dir("encoders"))
-        return policy
+        config = self.config
+        return encoders_stage(self.run, rooms, config.tiny, config.encoder, config.seed, config.tasks)
 
     def _features(self, policy: Policy, clips: Sequence[DenseClip]) -> FeatureStore:
-        folder = self.run.root / "features"
-        if self.run.done("features"):
-            return FeatureStore(folder)
-        with (
-            self.run.timed("features") as facts,
-            progress(self.run.console, "features", len(clips)) as update,
-        ):
-            batches = (
-                policy.model.encode(
-                    torch.stack([policy.prepare(list(c.rgb)) for c in clips[i : i + ENCODE_BATCH]]).to(
-                        policy.device
-                    )
-                )
-                for i in range(0, len(clips), ENCODE_BATCH)
-            )
-            store = write_features(folder, len(clips), batches, lambda done: update(done, ""))
-            facts["tokens"] = len(store) * store.vision.shape[1]
-        return store
+        return features_stage(self.run, policy, clips)
 
     def train(self, name: str) -> None:
         """Train model ``name`` and save it."""
@@ -170,42 +131,68 @@ class Story:
                     policy, self.corpus, settings, stage, console, name, trackers=self.trackers
                 )
             else:
-                options = self.config.paper_tasks if name == "rft_paper" else self.config.tasks
+                paper = name == "rft_paper"
+                tasks = build_tasks(self.config.paper_tasks if paper else self.config.tasks)
+                settings = replace(self.config.rft, **self.config.paper_rft) if paper else self.config.rft
                 facts["tokens"] = train_rft(
                     policy,
-                    build_tasks(options),
+                    tasks,
                     self.corpus,
-                    self.config.rft,
+                    settings,
                     stage,
                     console,
                     name,
                     trackers=self.trackers,
+                    paint=room_painter(tasks, self.config.rooms),
                 )
             policy.save(self.model_dir(name))
 
-    def evaluate(self) -> None:
-        """Predict and score every model on the held-out rooms."""
+    def held_out_rooms(self) -> None:
+        """The held-out rooms and their samples, on disk."""
         folder = self.run.root / "eval"
+        if folder.exists():
+            return
         tasks = build_tasks(self.config.held_out_tasks)
         seeds = range(HELD_OUT_FIRST_SEED, HELD_OUT_FIRST_SEED + self.config.held_out_rooms)
-        if not folder.exists():
-            with self.run.timed("held-out rooms"):
-                scenes = track(
-                    self.run.console, "held-out rooms", iter_rooms(seeds, self.config.rooms), len(seeds)
-                )
-                write_dataset(
-                    scenes, folder, tasks=tasks, seed=0, with_depth=False, file_name="{task}.samples.jsonl"
-                )
-        shared: dict[str, Any] = {}
-        for name in MODELS:
-            if self.run.done(f"eval {name}"):
-                continue
-            with self.run.timed(f"eval {name}") as facts:
-                policy = load_policy(self.model_dir(name))
-                policy.features = shared  # all models have the same frozen encoders
-                facts["tokens"] = sum(self._evaluate_task(policy, name, task) for task in tasks)
+        with self.run.timed("held-out rooms"):
+            rooms = iter_rooms(seeds, self.config.rooms)
+            scenes = track(self.run.console, "held-out rooms", rooms, len(seeds))
+            write_dataset(
+                scenes, folder, tasks=tasks, seed=0, with_depth=False, file_name="{task}.samples.jsonl"
+            )
 
-    def _evaluate_task(self, policy: Policy, name: str, task: str) -> int:
+    def arms(self) -> None:
+        """Train the models that start from the first, evaluate all; side by side where cores allow."""
+        jobs: dict[str, Job] = {}
+        for name in MODELS[1:]:
+            if not self.run.done(name):
+                jobs[name] = Job(work, ("train", name))
+        for name in MODELS:
+            if not self.run.done(f"eval {name}"):
+                jobs[f"eval {name}"] = Job(work, ("evaluate", name), after=name if name in jobs else "")
+        workers = min(processes(self.config.workers), len(jobs))
+        if workers > 1:
+            threads = max(1, torch.get_num_threads() // workers)
+            # As bytes: handed over as it is, each of its small tensors would become an open file.
+            shared = (self.run.root, self.config, self.trackers, pickle.dumps(self.corpus), threads)
+            self.corpus = None
+            give_back_memory()
+            run_jobs(jobs, workers, begin_work, shared)
+            self.run.write_stages()
+            return
+        for job in jobs.values():
+            getattr(self, job.args[0])(job.args[1])
+
+    def evaluate(self, name: str) -> None:
+        """Predict with model ``name`` on the held-out rooms, and score."""
+        with self.run.timed(f"eval {name}") as facts:
+            policy = load_policy(self.model_dir(name))
+            fingerprint = model_fingerprint(self.model_dir(name))
+            policy.features = self.held_out_features  # all models have the same frozen encoders
+            tasks = self.config.held_out_tasks
+            facts["tokens"] = sum(self._evaluate_task(policy, name, task, fingerprint) for task in tasks)
+
+    def _evaluate_task(self, policy: Policy, name: str, task: str, fingerprint: str) -> int:
         folder = self.run.root / "eval"
         (folder / name).mkdir(exist_ok=True)
         samples = folder / f"{task}.samples.jsonl"
@@ -216,7 +203,7 @@ class Story:
             policy,
             samples,
             predictions,
-            model=model_fingerprint(self.model_dir(name)),
+            model=fingerprint,
             config=PredictConfig(batch_size=64, max_new_tokens=limit),
             progress=self.run.console.is_terminal,
         )
@@ -226,12 +213,25 @@ class Story:
         return round((scores["mean_tokens"] or 0) * scores["samples"])
 
 
-def _parameter_counts(policy: Policy) -> dict[str, int]:
-    model = policy.model
-    parts = {
-        "vision tower": model.model.visual,
-        "geometry encoder": model.geometry_encoder,
-        "geometry merger": model.geometry_merger,
-        "language model": model.model.language_model,
-    }
-    return {name: sum(p.numel() for p in module.parameters()) for name, module in parts.items()}
+_mine: Story | None = None
+"""The story that a worker process works on."""
+
+
+def begin_work(root: Path, config: DemoConfig, trackers: Sequence[str], corpus: bytes, threads: int) -> None:
+    """Make this process a worker for the run in ``root``, with ``threads`` threads.
+
+    ``corpus``: the parent's, pickled.
+    """
+    global _mine
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    console = Console(
+        stderr=True, force_terminal=False
+    )  # plain lines: two live bars would overwrite each other
+    _mine = Story(Run(root, config, console), config, trackers, pickle.loads(corpus))
+
+
+def work(what: str, name: str) -> None:
+    """Do ``train`` or ``evaluate`` for model ``name`` in a worker."""
+    assert _mine is not None, "begin_work() comes first"
+    getattr(_mine, what)(name)

@@ -26,11 +26,15 @@ class FeatureStore(Sequence[FrozenFeatures]):
     """``store[i]`` are clip ``i``'s features; all clips have the same number of tokens."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.vision = np.load(folder / "vision.npy", mmap_mode="r")
         self.geometry = (
             np.load(folder / "geometry.npy", mmap_mode="r") if (folder / "geometry.npy").is_file() else None
         )
         self.grid = torch.from_numpy(np.load(folder / "grid.npy"))
+
+    def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
+        return FeatureStore, (self.folder,)  # another process maps the same files
 
     def __len__(self) -> int:
         return len(self.vision)

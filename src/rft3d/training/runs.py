@@ -122,11 +122,16 @@ class Run:
         entry.update(facts)
         if entry.get("tokens") and entry["seconds"]:
             entry["tokens_per_s"] = round(entry["tokens"] / entry["seconds"])
-        file = self.root / "stages.json"
-        stages = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-        stages = [s for s in stages if s["stage"] != name] + [entry]
-        write_json(file, stages)
         write_json(self.stage(name) / "done.json", entry)
+        self.write_stages()
+
+    def write_stages(self) -> None:
+        """Write ``stages.json``: the facts of every finished stage, in the order they ended.
+
+        Made anew from the stages' own files, so that stages that run side by side do not lose each other's.
+        """
+        ended = sorted(self.root.glob("stages/*/done.json"), key=lambda file: file.stat().st_mtime_ns)
+        write_json(self.root / "stages.json", [json.loads(f.read_text(encoding="utf-8")) for f in ended])
 
 
 def drop_after(path: Path, step: int) -> None:
