@@ -35,6 +35,7 @@ RECIPE = """
 from pathlib import Path
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.recipes import Recipe
+from rft3d.training.start import LoadConfig
 
 HERE = Path({here!r})
 
@@ -43,6 +44,7 @@ def config() -> Recipe:
     return Recipe(
         out=HERE / "run",
         model=HERE / "start",
+        load=LoadConfig(dtype="stored"),  # float64: equal to 1e-8
         samples={{name: HERE / f"data/samples.{{name}}.jsonl" for name in ("detection", "spatial")}},
         stages=(
             SFTConfig(15, 3, {{"detection": 1, "spatial": 2}}, {{}}, optim, save_every=4),
