@@ -164,7 +164,7 @@ class Story:
     def arms(self) -> None:
         """Train the models that start from the first, evaluate all; side by side where cores allow."""
         jobs: dict[str, Job] = {}
-        for name in MODELS[1:]:
+        for name in reversed(MODELS[1:]):  # the longest first
             if not self.run.done(name):
                 jobs[name] = Job(work, ("train", name))
         for name in MODELS:
