@@ -3,9 +3,9 @@
     for s in 0 1 2; do rft3d demo --seed $s --out runs/seed$s; done
     python benchmarks/demo_seeds.py runs/seed0 runs/seed1 runs/seed2
 
-Held-out rooms are the same for every seed; training rooms, weights and sampling differ. The paired
-interval is a bootstrap over rooms of the difference to SFT -> SFT, averaged over the seeds inside each
-resample.
+Held-out rooms are the same for every seed; training rooms, weights and sampling differ. A paired
+interval is a bootstrap over rooms of the difference to SFT or to SFT -> SFT, averaged over the seeds inside
+each resample.
 """
 
 from __future__ import annotations
@@ -21,6 +21,13 @@ from rft3d.report.run_folder import title_of
 from rft3d.tasks import read_samples
 
 MODELS = ("sft", "sft_sft", "rft_paper", "rft_matched")
+PAIRS = (
+    ("sft_sft", "sft"),
+    ("rft_paper", "sft"),
+    ("rft_matched", "sft"),
+    ("rft_paper", "sft_sft"),
+    ("rft_matched", "sft_sft"),
+)
 COLUMNS = (
     ("detection", "f1@0.25", "F1@.25"),
     ("detection", "precision@0.25", "P"),
@@ -38,15 +45,17 @@ def values(runs: list[Path], model: str, task: str, metric: str) -> list[float]:
     return [100 * scores["metrics"][metric] for scores in found]
 
 
-def difference(runs: list[Path], model: str, task_name: str) -> dict[str, tuple[float, float, float]]:
-    """metric -> (mean, low, high) of ``model`` minus SFT -> SFT in points, over rooms and seeds."""
+def difference(
+    runs: list[Path], model: str, base: str, task_name: str
+) -> dict[str, tuple[float, float, float]]:
+    """metric -> (mean, low, high) of ``model`` minus ``base`` in points, over rooms and seeds."""
     gaps: dict[str, list[np.ndarray]] = {}
     for run in runs:
         scores = json.loads((run / "eval" / model / f"{task_name}.scores.json").read_text())
         task = make_task(task_name, None, scores["options"])
         samples = list(read_samples(run / "eval" / f"{task_name}.samples.jsonl"))
         drawn = []
-        for name in (model, "sft_sft"):
+        for name in (model, base):
             predictions = read_predictions(run / "eval" / name / f"{task_name}.predictions.jsonl")
             drawn.append(resample_run(score_predictions(task, samples, predictions), RESAMPLES, seed=0))
         for column, metric in enumerate(drawn[0].names):
@@ -73,13 +82,13 @@ def main(arguments: list[str]) -> None:
             found = values(runs, model, task, metric)
             cells.append(f"{np.mean(found):.1f} ({min(found):.1f} - {max(found):.1f})")
         print(f"| {title_of(model)} | " + " | ".join(cells) + " |")
-    for model in ("rft_paper", "rft_matched"):
-        gaps = {task: difference(runs, model, task) for task in ("detection", "grounding", "spatial")}
+    for model, base in PAIRS:
+        gaps = {task: difference(runs, model, base, task) for task in ("detection", "grounding", "spatial")}
         cells = []
         for task, metric, _ in COLUMNS:
             mean, low, high = gaps[task][metric]
             cells.append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]")
-        print(f"| {title_of(model)}, minus SFT → SFT | " + " | ".join(cells) + " |")
+        print(f"| {title_of(model)}, minus {title_of(base)} | " + " | ".join(cells) + " |")
     for run in runs:
         stages = json.loads((run / "stages.json").read_text())
         print(f"\n{run.name}: " + ", ".join(f"{s['stage']} {s['seconds']:.0f} s" for s in stages))

@@ -225,10 +225,9 @@ def begin_work(root: Path, config: DemoConfig, trackers: Sequence[str], corpus: 
     global _mine
     keep_freed_memory()
     torch.set_num_threads(threads)
-    console = Console(
-        stderr=True, force_terminal=False
-    )  # plain lines: two live bars would overwrite each other
-    _mine = Story(Run(root, config, console), config, trackers, pickle.loads(corpus))
+    console = Console(stderr=True, force_terminal=False)  # two live bars would overwrite each other
+    own = pickle.loads(corpus)  # noqa: S301  the parent process wrote it
+    _mine = Story(Run(root, config, console), config, trackers, own)
 
 
 def work(what: str, name: str) -> None:
