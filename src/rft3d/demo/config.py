@@ -47,7 +47,7 @@ class DemoConfig:
     """Everything the demo does, resolved; saved as ``config.json`` in the run folder."""
 
     seed: int = 0
-    train_rooms: int = 2600
+    train_rooms: int = 2200
     held_out_rooms: int = 320
     rooms: RoomConfig = RoomConfig(
         min_objects=3, max_objects=5, labels=CATE8, pan_deg=25.0, jitter=0.0, camera_variation=0.0
@@ -65,15 +65,15 @@ class DemoConfig:
             "spatial": {"max_per_type": 1},
         }
     )
-    encoder: EncoderConfig = EncoderConfig(steps=430, clips_per_step=16)
-    sft: SFTConfig = SFTConfig(steps=260, **_SFT, optim=OptimConfig(name="muon", lr=5e-3, muon_lr=0.05))
+    encoder: EncoderConfig = EncoderConfig(steps=420, clips_per_step=16)
+    sft: SFTConfig = SFTConfig(steps=230, **_SFT, optim=OptimConfig(name="muon", lr=5e-3, muon_lr=0.05))
     more_sft: SFTConfig = SFTConfig(
-        steps=100, **_SFT, optim=OptimConfig(name="muon", lr=1.25e-3, muon_lr=0.0125)
+        steps=80, **_SFT, optim=OptimConfig(name="muon", lr=1.25e-3, muon_lr=0.0125)
     )
     """SFT -> SFT: as long as an RFT stage takes, with a new shuffle and a quarter of the peak rate (half of it
     loses more: ``docs/log.md``)."""
     rft: RFTConfig = RFTConfig(
-        steps=16,
+        steps=13,
         prompts_per_step={"detection": 24, "grounding": 40, "spatial": 32},
         group_size=8,
         temperature=0.6,
