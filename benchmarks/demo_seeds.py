@@ -36,6 +36,7 @@ COLUMNS = (
     ("grounding", "acc@0.25", "Acc@.25"),
     ("grounding", "acc@0.5", "Acc@.5"),
     ("spatial", "macro8", "VSI macro-8"),
+    ("spatial", "micro", "VSI micro"),
 )
 RESAMPLES = 300
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rft3d.training.config import MemoryConfig, OptimConfig, RFTConfig
 from rft3d.training.plan import Plan
-from rft3d.training.recipes import Recipe
+from rft3d.training.recipes import CacheConfig, Recipe
 
 
 def config() -> Recipe:
@@ -56,6 +56,7 @@ def config() -> Recipe:
                 save_every=50,  # [ours]
             ),
         ),
+        cache=CacheConfig(encode="as_needed", clips_in_memory=64),  # [ours] all clips would be terabytes
         plan=Plan(
             backbone="qwen2.5-vl-3b-vggt",  # [paper]
             frames={"detection": 4},  # [paper]

@@ -98,5 +98,16 @@ def test_clips_come_from_memory_cache_or_encoders(tmp_path: Path, new_policy: An
     assert features[-1] is features[5]
     with pytest.raises(IndexError):
         features[6]
-    with pytest.raises(ValueError, match="needs a policy with a cache"):
-        ClipFeatures(new_policy(), 1, load)
+
+
+def test_without_a_cache_what_is_not_in_memory_is_encoded_again(new_policy: Any, clips: Any) -> None:
+    loads: list[int] = []
+
+    def load(index: int) -> Any:
+        loads.append(index)
+        return clips[index]
+
+    features = ClipFeatures(new_policy(), len(clips), load, keep=1)
+    first, other, again = features[2], features[4], features[2]
+    assert loads == [2, 4, 2] and other is not first
+    torch.testing.assert_close(first.vision, again.vision, atol=0, rtol=0)

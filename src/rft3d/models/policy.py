@@ -105,6 +105,11 @@ class Policy:
         """``(S, 3, H, W)`` float in [0, 1] at ``frame_size`` (bicubic); frames are ``(h, w, 3)`` uint8."""
         return prepare_frames(frames, self.frame_size)
 
+    def grid(self, frames: int, height: int, width: int) -> Tensor:
+        """``(frames, 3)`` patch grid that :meth:`encode` will give a clip of pictures of this size."""
+        planned = plan(self.frame_size, height, width)
+        return torch.tensor([[1, planned.rows // 2 * 2, planned.cols // 2 * 2]] * frames)
+
     def encode(self, clips: Sequence[Sequence[NDArray[np.uint8]]], batch: int = 16) -> list[FrozenFeatures]:
         """Frozen features of each clip, in order; a clip that was seen lately is not encoded again.
 

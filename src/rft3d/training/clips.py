@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
+from torch import Tensor
 
 from rft3d.models import Policy
 from rft3d.models.spatial import FrozenFeatures
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import Sample, Task, read_samples
-from rft3d.training.data import checked_gold
+from rft3d.training.data import Corpus, LazyRows, checked_gold
 from rft3d.training.features import ClipFeatures
 from rft3d.training.runs import progress, track
 
@@ -40,6 +42,18 @@ class Clips:
         folder, refs = self.frames[clip]
         try:
             return [load_frame_ref(ref, folder) for ref in refs]
+        except (ValueError, OSError) as error:
+            raise ValueError(f"sample {self._shown_by(clip)!r}: {error}") from error
+
+    def size(self, clip: int) -> tuple[int, int, int]:
+        """Frames, height and width of the clip, from the first picture's header where it is a file."""
+        folder, refs = self.frames[clip]
+        if ":" in refs[0]:
+            first = self.load(clip)[0]
+            return len(refs), first.shape[0], first.shape[1]
+        try:
+            with Image.open(folder / refs[0]) as picture:
+                return len(refs), picture.height, picture.width
         except (ValueError, OSError) as error:
             raise ValueError(f"sample {self._shown_by(clip)!r}: {error}") from error
 
@@ -106,3 +120,19 @@ def encode_clips(policy: Policy, clips: Clips, console: Console, keep: int = 512
         if policy.device.type != "cpu":
             policy.features.clear()  # the latest clips, on the device
     return found
+
+
+def corpus_as_needed(policy: Policy, tasks: Mapping[str, Task], clips: Clips, keep: int) -> Corpus:
+    """A corpus whose clips are encoded, and whose prompts are tokenized, when a step asks for them.
+
+    For data that neither memory nor a disk holds (73,000 clips of 32 frames are 12 TB of features): each step
+    pays for its own clips, and nothing has to be done before the first. The latest ``keep`` stay in memory; with
+    a cache, those that it holds are not encoded again. A picture's header says how many tokens it will be.
+    """
+
+    def grid(clip: int) -> Tensor:
+        return policy.grid(*clips.size(clip))
+
+    features = ClipFeatures(policy, len(clips.frames), clips.load, keep)
+    rows = {name: LazyRows(policy, tasks[name], clips.samples[name], grid) for name in clips.samples}
+    return Corpus(features, rows)

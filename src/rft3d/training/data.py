@@ -5,10 +5,13 @@ A draw is a function of (seed, step) only, so a resumed run sees what an uninter
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from rft3d.answers.types import ParseFailure
@@ -51,8 +54,86 @@ class Corpus:
     features: Sequence[FrozenFeatures]
     by_scene: Mapping[str, Sequence[Sequence[Item]]]
 
-    def items(self, task: str) -> list[Item]:
-        return [item for items in self.by_scene[task] for item in items]
+    def items(self, task: str) -> Sequence[Item]:
+        """All items of a task, scene after scene."""
+        return Flat(self.by_scene[task])
+
+    def samples(self, task: str) -> Iterator[Sample]:
+        """The samples of :meth:`items`, without tokenizing what is not tokenized yet."""
+        rows = self.by_scene[task]
+        if isinstance(rows, LazyRows):
+            return (sample for group in rows.samples for sample in group)
+        return (item.sample for items in rows for item in items)
+
+
+class Flat(Sequence[Item]):
+    """The items of all scenes one after the other; a scene's are looked at only when one is asked for."""
+
+    def __init__(self, rows: Sequence[Sequence[Item]]) -> None:
+        self.rows = rows
+        counts = [len(group) for group in (rows.samples if isinstance(rows, LazyRows) else rows)]
+        self.ends = np.cumsum(counts, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        index %= len(self)
+        scene = int(np.searchsorted(self.ends, index, side="right"))
+        return self.rows[scene][index - (int(self.ends[scene - 1]) if scene else 0)]
+
+
+class LazyRows(Sequence[Sequence[Item]]):
+    """``rows[scene]``: a task's items, tokenized when a scene is asked for; the latest ``keep`` scenes stay.
+
+    A prompt of 32 frames is 8,000 tokens, so tens of thousands of them do not fit. ``policy`` may be
+    replaced by another with the same tokenizer.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        task: Task,
+        samples: Sequence[Sequence[Sample]],
+        grid: Callable[[int], Tensor],
+        keep: int = 256,
+    ) -> None:
+        self.policy, self.task, self.samples, self.grid, self.keep = policy, task, samples, grid, keep
+        self.recent: OrderedDict[int, list[Item]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, scene: int) -> list[Item]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if not -len(self) <= scene < len(self):
+            raise IndexError(f"scene {scene} of {len(self)}")
+        scene %= len(self)
+        if scene not in self.recent:
+            group = self.samples[scene]
+            grid = self.grid(scene) if group else torch.zeros(0, 3)
+            self.recent[scene] = [item_of(self.policy, self.task, scene, sample, grid) for sample in group]
+        self.recent.move_to_end(scene)
+        while len(self.recent) > self.keep:
+            self.recent.popitem(last=False)
+        return self.recent[scene]
+
+
+def item_of(policy: Policy, task: Task, scene: int, sample: Sample, grid: Tensor) -> Item:
+    """``sample`` tokenized, its frames having features of ``grid``; ValueError when its gold is unreadable."""
+    end = policy.tokenizer.convert_tokens_to_ids("<|vision_end|>")
+    prompt = policy.row(sample.turns(), grid)
+    ids = list(prompt.prefix)
+    split = len(ids) - ids[::-1].index(end) if IMAGE in sample.prompt else 0  # pyright: ignore[reportArgumentType]
+    gold = checked_gold(task, sample)
+    return Item(scene, sample, prompt, tuple(policy.answer_ids(gold)), split)
 
 
 def tokenize(
@@ -66,7 +147,6 @@ def tokenize(
     Raises:
         ValueError: the task can't read its own gold answer of a sample (a damaged truth).
     """
-    end = policy.tokenizer.convert_tokens_to_ids("<|vision_end|>")
     by_scene: dict[str, list[list[Item]]] = {}
     layouts: dict[bytes, Tensor] = {}  # most prompts share their positions: a quarter of a corpus's memory
     for name, task in tasks.items():
@@ -75,13 +155,10 @@ def tokenize(
             items = []
             grid = features[scene].grid.cpu()
             for sample in group:
-                prompt = policy.row(sample.turns(), grid)
-                known = layouts.setdefault(prompt.positions.numpy().tobytes(), prompt.positions)
-                prompt = replace(prompt, positions=known)
-                ids = list(prompt.prefix)
-                split = len(ids) - ids[::-1].index(end) if IMAGE in sample.prompt else 0  # pyright: ignore[reportArgumentType]
-                gold = checked_gold(task, sample)
-                items.append(Item(scene, sample, prompt, tuple(policy.answer_ids(gold)), split))
+                item = item_of(policy, task, scene, sample, grid)
+                positions = item.prompt.positions
+                known = layouts.setdefault(positions.numpy().tobytes(), positions)
+                items.append(replace(item, prompt=replace(item.prompt, positions=known)))
             rows.append(items)
         by_scene[name] = rows
     return Corpus(features, by_scene)

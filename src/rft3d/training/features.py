@@ -92,8 +92,8 @@ def write_features(
 class ClipFeatures(Sequence[FrozenFeatures]):
     """``features[i]`` of clip ``i``: from memory, else from the policy's cache, else from the encoders.
 
-    A clip that was evicted from the cache is encoded again, so that eviction costs time and nothing else.
-    ``policy`` may be replaced by another with the same frozen encoders.
+    A clip that was evicted from the cache, or is not cached at all, is encoded again: that costs time and
+    nothing else. ``policy`` may be replaced by another with the same frozen encoders.
     """
 
     def __init__(
@@ -103,8 +103,6 @@ class ClipFeatures(Sequence[FrozenFeatures]):
         load: Callable[[int], Sequence[NDArray[np.uint8]]],
         keep: int = 512,
     ) -> None:
-        if policy.cache is None:
-            raise ValueError("ClipFeatures needs a policy with a cache; without one, keep a list of features")
         self.policy, self.load, self.keep = policy, load, keep
         self.content: list[str | None] = [None] * count
         self.recent: OrderedDict[int, FrozenFeatures] = OrderedDict()
@@ -127,7 +125,7 @@ class ClipFeatures(Sequence[FrozenFeatures]):
         self.policy.features.clear()  # they are kept here
         for (i, clip), features in zip(clips.items(), found, strict=True):
             self.content[i] = content_key(clip)
-            self._remember(i, features)
+            self._remember(i, features.cpu())
 
     def _remember(self, index: int, features: FrozenFeatures) -> None:
         self.recent[index] = features

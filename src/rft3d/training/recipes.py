@@ -24,9 +24,9 @@ from typing import Any, Literal
 from rft3d.models import Policy
 from rft3d.models.feature_cache import FeatureCache, Format
 from rft3d.tasks import TASKS, Task
-from rft3d.training.clips import Clips, check_clips, encode_clips, read_clips
+from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
 from rft3d.training.config import RFTConfig, SFTConfig
-from rft3d.training.data import Corpus, tokenize
+from rft3d.training.data import Corpus, LazyRows, tokenize
 from rft3d.training.distributed import is_main_process
 from rft3d.training.features import ClipFeatures
 from rft3d.training.grpo import train_rft
@@ -51,6 +51,9 @@ class CacheConfig:
     """Least recently used clips go when more gigabytes (1e9 bytes) are stored; 0: no limit."""
     clips_in_memory: int = 512
     """Clips whose features stay in memory as well."""
+    encode: Literal["first", "as_needed"] = "first"
+    """``first``: all clips before the first step (fastest where features of all of them fit into memory or
+    ``folder``); ``as_needed``: a step's clips in that step, and its prompts too."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,11 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
     write_json(recipe.out / "defaults.json", _identity(written))  # for the report: what the command changed
     if recipe.cache.folder is not None:
         policy.cache = FeatureCache(recipe.cache.folder, recipe.cache.dtype, int(recipe.cache.limit_gb * 1e9))
-    features = encode_clips(policy, clips, run.console, recipe.cache.clips_in_memory)
-    corpus = tokenize(policy, tasks, clips.samples, features)
+    corpus = _corpus(policy, tasks, clips, recipe.cache, run)
     held_corpus = None
     if judged is not None:
         own = {name: tasks[name] for name in judged.samples}
-        held_corpus = tokenize(policy, own, judged.samples, encode_clips(policy, judged, run.console))
+        held_corpus = _corpus(policy, own, judged, recipe.cache, run)
     for index, stage in enumerate(recipe.stages):
         name = f"{index}-{'sft' if isinstance(stage, SFTConfig) else 'rft'}"
         saved = recipe.out / "models" / name
@@ -157,6 +159,13 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
         print(f"{name}: {saved}")
 
 
+def _corpus(policy: Policy, tasks: Mapping[str, Task], clips: Clips, cache: CacheConfig, run: Run) -> Corpus:
+    if cache.encode == "as_needed":
+        return corpus_as_needed(policy, tasks, clips, cache.clips_in_memory)
+    features = encode_clips(policy, clips, run.console, cache.clips_in_memory)
+    return tokenize(policy, tasks, clips.samples, features)
+
+
 def _painter(paint: PaintAnswer | None, clips: Clips, tasks: Mapping[str, Task]) -> Painter | None:
     """``paint`` for the items of a corpus made of ``clips``."""
     if paint is None:
@@ -168,8 +177,11 @@ def _hand_over(before: Policy, after: Policy, *corpora: Corpus | None) -> Policy
     """``after`` instead of ``before``: other weights behind the same encoders, so features stay good."""
     after.cache = before.cache
     for corpus in corpora:
-        if corpus is not None and isinstance(corpus.features, ClipFeatures):
-            corpus.features.policy = after
+        if corpus is None:
+            continue
+        for holder in (corpus.features, *corpus.by_scene.values()):
+            if isinstance(holder, (ClipFeatures, LazyRows)):
+                holder.policy = after
     return after
 
 

@@ -74,7 +74,8 @@ def refill_prompts(
         if count:
             items = corpus.items(task)
             order = permutation(config.seed * 97 + index + 1_000_003 * (attempt + 1), step, len(items))
-            by_use = sorted(order.tolist(), key=lambda i: seen[items[i].sample.id])  # stable
+            ids = [sample.id for sample in corpus.samples(task)]
+            by_use = sorted(order.tolist(), key=lambda i: seen[ids[i]])  # stable
             chosen[task] = [items[by_use[i % len(by_use)]] for i in range(count)]
     return numbered(chosen, seen)
 

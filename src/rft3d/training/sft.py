@@ -108,10 +108,10 @@ def train_sft(
 def _require_thoughts(corpus: Corpus, config: SFTConfig) -> None:
     """Nobody wants a model that learns to think nothing: prompts for RFT have empty thoughts."""
     for task, count in config.per_scene.items():
-        for item in corpus.items(task) if count else ():
-            if item.sample.truth.get("thought") == "":
+        for sample in corpus.samples(task) if count else ():
+            if sample.truth.get("thought") == "":
                 raise ValueError(
-                    f"sample {item.sample.id!r} of {task} asks for a thought, but its gold answer has an empty "
+                    f"sample {sample.id!r} of {task} asks for a thought, but its gold answer has an empty "
                     "one; SFT needs worked thoughts (rft3d data prepare --answers think)"
                 )
 
