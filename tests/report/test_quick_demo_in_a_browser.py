@@ -19,6 +19,7 @@ import pytest
 from tests.report.browser import DRAWN_EDGES, NAMES, Browser, ends, find_browser
 
 from rft3d.answers.types import FrameBox, LabelledBox
+from rft3d.demo.config import DemoConfig
 from rft3d.evaluation import (
     Prediction,
     ScoreConfig,
@@ -137,10 +138,12 @@ def test_every_view_has_something_in_it(browser: Browser, page: Path, demo: Path
         browser.js(f"document.querySelector('{shows.split()[0]}').scrollIntoView()")  # drawn when seen
         browser.wait(f"document.querySelector('#view-{view}.on {shows}')")
         assert browser.js("document.documentElement.scrollWidth <= innerWidth"), f"{view} is too wide"
-    browser.click("#tab-run")  # text of what is hidden has no tabs between its cells
+    browser.click("#tab-run")
+    browser.wait("document.querySelector('#view-run.on')")  # text of what is hidden has no tabs between cells
     changed = browser.js("document.querySelector('#changed').innerText")
     config = json.loads((demo / "config.json").read_text(encoding="utf-8"))
-    assert f"train_rooms\t{config['train_rooms']}\t2600" in changed and "rooms.min_objects" not in changed
+    rooms = f"train_rooms\t{config['train_rooms']}\t{DemoConfig().train_rooms}"
+    assert rooms in changed and "rooms.min_objects" not in changed
 
 
 def corners_found(browser: Browser, sample: Sample, kind: str, world_boxes: np.ndarray) -> int:
