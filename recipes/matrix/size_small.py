@@ -14,32 +14,9 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from rft3d.matrix.settings import BUDGET, COLUMNS, SEEDS, THREE, base_sft, more_sft, rewarded, rft, world
-from rft3d.matrix.types import Arm, Claim, Experiment
+from rft3d.matrix.settings import of_size
+from rft3d.matrix.types import Experiment
 
 
 def config() -> Experiment:
-    usual = world("size_small")
-    return Experiment(
-        name="size_small",
-        question="Does what RL gains depend on the size of the language model?",
-        world=replace(usual, tiny=replace(usual.tiny, hidden=128, layers=2, heads=4, intermediate=320)),
-        arms=(
-            base_sft(),
-            Arm("sft_sft", "SFT → SFT", more_sft(seed=1000), "sft"),
-            Arm(
-                "rft_matched",
-                "SFT → RL, matched rewards",
-                rft(),
-                "sft",
-                options=rewarded("matched", "metric"),
-            ),
-        ),
-        claims=(Claim("RL beats more SFT", "rft_matched", "sft_sft", THREE),),
-        budget=BUDGET,
-        seeds=SEEDS,
-        columns=COLUMNS,
-        dynamics=("rft_matched",),
-    )
+    return of_size("size_small", hidden=128, layers=2, heads=4, intermediate=320)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from rft3d.demo.config import DemoConfig
-from rft3d.matrix.types import Arm, World
+from rft3d.matrix.types import Arm, Claim, Experiment, World
 from rft3d.scenes import RoomConfig
 from rft3d.training.config import RFTConfig, SFTConfig
 
@@ -107,4 +107,30 @@ def matched_arm() -> Arm:
     """Detection by the matched reward: what object-level credit, group sizes and the like are compared with."""
     return Arm(
         "det_matched", "matched", detection_rft(), "sft", options=rewarded("matched"), judge=("detection",)
+    )
+
+
+def of_size(name: str, **language_model: int) -> Experiment:
+    """More SFT against RL with a language model of another size; the usual one is in rl_beats_sft.py."""
+    usual = world(name)
+    return Experiment(
+        name=name,
+        question="Does what RL gains depend on the size of the language model?",
+        world=replace(usual, tiny=replace(usual.tiny, **language_model)),
+        arms=(
+            base_sft(),
+            Arm("sft_sft", "SFT → SFT", more_sft(seed=1000), "sft"),
+            Arm(
+                "rft_matched",
+                "SFT → RL, matched rewards",
+                rft(),
+                "sft",
+                options=rewarded("matched", "metric"),
+            ),
+        ),
+        claims=(Claim("RL beats more SFT", "rft_matched", "sft_sft", THREE),),
+        budget=BUDGET,
+        seeds=SEEDS,
+        columns=COLUMNS,
+        dynamics=("rft_matched",),
     )
