@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from rft3d.cli._choices import BenchmarkName, FileFormat, TaskName
+
 
 @dataclass(frozen=True)
 class Args:
@@ -23,17 +25,15 @@ class Args:
     """predictions of the second model"""
     samples: Path
     """samples file that both answer"""
-    task: Literal["detection", "grounding", "spatial", "captioning"] | None = None
+    task: TaskName | None = None
     """compare by this task's metric"""
-    benchmark: (
-        Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "scan2cap", "vsi-bench"] | None
-    ) = None
+    benchmark: BenchmarkName | None = None
     """compare by this benchmark's protocol instead"""
     compat: Literal["vg-llm"] | None = None
     """with --benchmark: also as this code base scores"""
     proposals: Path | None = None
     """scanrefer: proposals for the refined protocol"""
-    format: Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"] = "auto"
+    format: FileFormat = "auto"
     """of both predictions files"""
     allow_missing: bool = False
     """score samples without prediction as empty answers instead of refusing"""

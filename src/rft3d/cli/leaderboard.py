@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
+
+from rft3d.cli._choices import BenchmarkName
 
 
 @dataclass(frozen=True)
@@ -18,9 +20,7 @@ class Args:
 
     scores: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """our results; none: published numbers only"""
-    benchmark: (
-        Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "scan2cap", "vsi-bench"] | None
-    ) = None
+    benchmark: BenchmarkName | None = None
     """only this one"""
     full: bool = False
     """every class or question type, not only the headline"""

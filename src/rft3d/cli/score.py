@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rft3d.cli._choices import BenchmarkName, FileFormat, TaskName
+
 
 @dataclass(frozen=True)
 class Args:
@@ -19,17 +21,15 @@ class Args:
     """samples file that the predictions answer"""
     predictions: Path
     """predictions: JSON lines {"id", "text"}, or another program's (see --format)"""
-    task: Literal["detection", "grounding", "spatial", "captioning"] | None = None
+    task: TaskName | None = None
     """score by this task's metric"""
-    benchmark: (
-        Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "scan2cap", "vsi-bench"] | None
-    ) = None
+    benchmark: BenchmarkName | None = None
     """score by every protocol of this benchmark instead"""
     compat: Literal["vg-llm"] | None = None
     """with --benchmark: also as this code base reads answers and lists classes"""
     proposals: Path | None = None
     """scanrefer: scannet_val_pred_box.json, for the proposal-refined protocol"""
-    format: Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"] = "auto"
+    format: FileFormat = "auto"
     """of the predictions file"""
     out: Path | None = None
     """JSON file to write"""
