@@ -38,10 +38,10 @@ import transformers
 from rft3d.models import Policy
 from rft3d.models.fusion import SpatialConfig
 from rft3d.models.generate import Completion, Sampling, generate
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.kv_cache import PrefixCache
 from rft3d.models.prefix import Row, pack
 from rft3d.models.sizes import SIZES, full_config, random_policy
-from rft3d.models.spatial import FrozenFeatures
 from rft3d.models.vggt import VGGTConfig
 from rft3d.prompts import Prompt
 from rft3d.training.losses import policy_loss

@@ -14,7 +14,8 @@ error: this is a measurement, not a test.
 Both sides get the same model files, frames, questions, G, C and beta; the end token is suppressed, so that
 both decode the same number of steps; both run their vision tower on every scene of a step (nothing is kept
 from one step to the next, but for ``trl-cached``, which keeps features by content for ever: the fair, cheap
-trick, and more than fair here since the scenes repeat). Each side is a process of its own that takes one
+trick, and more than fair here since the scenes repeat). ``ours-gc`` runs its layers again in the backward pass
+(``memory.gradient_checkpointing``): less memory for a little time. Each side is a process of its own that takes one
 step when told to; the sides take turns, the first step of each process is not counted. Printed: median
 [lowest-highest] in seconds, peak resident memory (on a GPU: allocated), and the ratio of medians against
 the bar.
@@ -42,7 +43,7 @@ sys.path[:0] = [str(ROOT)]
 
 CELLS = ((1024, 64), (2048, 64), (512, 256))
 GPU_CELLS = ((1100, 300), (2500, 300), (6000, 300))
-SIDES = ("trl", "trl-cached", "ours")
+SIDES = ("trl", "trl-cached", "ours", "ours-gc")
 LADDER = ("trl-pd1", "trl", "trl-cached", "o1", "o2", "o3", "o4", "o5")
 OUT = ROOT / "runs" / "grpo_step.jsonl"
 PREDICTED = {  # seconds a group on one H100: arithmetic from before anything was measured

@@ -2,7 +2,8 @@
 
 The variants add one idea each: ``o1`` features kept (every row is still run on its own), ``o2`` also the
 prompt prefilled once a group, ``o3`` also packed rows in training, ``o4`` also all groups decoding together,
-``o5`` also CUDA graphs. ``ours`` is all of them (graphs where there is a GPU).
+``o5`` also CUDA graphs. ``ours`` is all of them (graphs where there is a GPU), ``ours-gc`` all of them with
+checkpointed layers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rft3d.prompts import Prompt
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample
 from rft3d.training import grpo, update
-from rft3d.training.config import OptimConfig, RFTConfig
+from rft3d.training.config import MemoryConfig, OptimConfig, RFTConfig
 from rft3d.training.data import Corpus, Item
 from rft3d.training.engine import Engine
 from rft3d.training.memory import keep_freed_memory
@@ -58,7 +59,7 @@ def corpus_of(policy: Policy, setting: Setting, clips: Sequence[Any], questions:
 
 def slow_sampling(policy: Policy, variant: str, group: int, decode: str) -> None:
     """Sampling as the lower rungs of the ladder do it: groups one after the other, prompts G times."""
-    together = variant in ("o4", "o5", "ours")
+    together = variant in ("o4", "o5", "ours", "ours-gc")
     inner = policy.sample
 
     def sample(
@@ -98,16 +99,16 @@ def main() -> None:
     made = case.ours()
     torch.nn.Module.to(made.model, device=device, dtype=getattr(torch, setting.dtype))
     policy = Endless(made.model, made.tokenizer, made.frame_size, {})
-    policy.model.suppress([])
     dense = variant in ("o1", "o2")
     config = RFTConfig(
         1, {"paid": setting.groups}, setting.group, {"paid": setting.completion}, loss="grpo",
         beta=setting.beta, micro_groups=setting.group if dense else 1, skip_zero_advantage=False,
         optim=OptimConfig(lr=1e-5, schedule="constant"),
+        memory=MemoryConfig(gradient_checkpointing=variant == "ours-gc"),
     )  # fmt: skip
     reference = grpo.reference_copy(policy.model) if setting.beta else None
-    engine = Engine(policy, config.optim, 10_000)
-    graphs = variant in ("o5", "ours") and setting.device == "cuda"
+    engine = Engine(policy, config.optim, 10_000, memory=config.memory)
+    graphs = variant in ("o5", "ours", "ours-gc") and setting.device == "cuda"
     slow_sampling(policy, variant, setting.group, "graphs" if graphs else "eager")
     clock = Clock(setting.device)
     clock.wrap(policy, "encode", "encode")

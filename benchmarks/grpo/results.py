@@ -172,13 +172,14 @@ def cell_lines(steps: Steps, setting: Setting, sides: Sequence[str]) -> list[str
 
 def ratio_lines(steps: Steps, setting: Setting, sides: Sequence[str]) -> list[str]:
     """Ours (or the last rung) against every TRL side of a cell, in words."""
-    last = "ours" if "ours" in sides else sides[-1]
-    ours = steps.of(setting, last)
+    ours = [side for side in sides if side.startswith("ours")] or [sides[-1]]
     lines = []
-    for name in (s for s in sides if s.startswith("trl") and ours and steps.of(setting, s)):
-        found = ratios(steps.of(setting, name), ours)
+    for own, name in ((o, s) for o in ours for s in sides if s.startswith("trl")):
+        if not (steps.of(setting, own) and steps.of(setting, name)):
+            continue
+        found = ratios(steps.of(setting, name), steps.of(setting, own))
         lines.append(
-            f"{describe(setting)}: {last} against {name}: step {found['step']:.2f}x (CPU seconds "
+            f"{describe(setting)}: {own} against {name}: step {found['step']:.2f}x (CPU seconds "
             f"{found['cpu']:.2f}x), train {found['train']:.2f}x, memory {found['memory']:.2f} (above the "
             f"loaded model {found['memory_above']:.2f})"
         )
@@ -200,12 +201,14 @@ def summary(steps: Steps, plan: Sequence[Setting], sides: Sequence[str], repeats
     for setting in plan:
         if setting.size != "small" or not BARS.keys() & {(setting.prompt, setting.completion)}:
             continue
-        base, ours = steps.of(setting, "trl"), steps.of(setting, "ours")
-        if min(len(base), len(ours)) < min(repeats, 5):
-            lines.append(f"| {describe(setting)} | all | n = {min(len(base), len(ours))} | not measured |")
-            continue
-        for bar, found, met in verdicts(setting, ratios(base, ours)):
-            lines.append(f"| {describe(setting)} | {bar} | {found} | {'met' if met else 'MISSED'} |")
+        for side in (side for side in sides if side.startswith("ours")):
+            base, ours = steps.of(setting, "trl"), steps.of(setting, side)
+            cell = f"{describe(setting)}, {side}"
+            if min(len(base), len(ours)) < min(repeats, 5):
+                lines.append(f"| {cell} | all | n = {min(len(base), len(ours))} | not measured |")
+                continue
+            for bar, found, met in verdicts(setting, ratios(base, ours)):
+                lines.append(f"| {cell} | {bar} | {found} | {'met' if met else 'MISSED'} |")
     commits = sorted({str(row["commit"]) for row in steps.rows})
     if len(commits) > 1:
         lines += ["", f"Steps of more than one commit are mixed here: {', '.join(commits)}."]

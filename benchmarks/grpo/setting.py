@@ -28,7 +28,7 @@ class Setting:
 
     Attributes:
         prompt: wanted prompt tokens; the nearest number of 252-token frames is used.
-        completion: tokens of every completion (the end token is suppressed).
+        completion: tokens of every completion (the end token and those that stand for pictures are suppressed).
         groups: prompts a step.
     """
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from benchmarks.grpo.setting import Clock, peak_mb, report, reward_of, setting_of, wait_for_order
-from tests.equality.stock import trl_trainer
+from tests.equality.stock import trl_trainer, visual_ids
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 
@@ -52,8 +52,10 @@ def main() -> None:
         loss_type="grpo", beta=setting.beta, per_device_train_batch_size=rows,
         gradient_accumulation_steps=setting.groups * setting.group // rows, max_steps=10_000,
         num_train_epochs=10_000, learning_rate=1e-5, max_completion_length=setting.completion,
-        generation_kwargs={"min_new_tokens": setting.completion}, use_cpu=setting.device == "cpu",
-        use_bias_correction_kl=False,
+        generation_kwargs={
+            "min_new_tokens": setting.completion, "suppress_tokens": visual_ids(case.processor().tokenizer),
+        },
+        use_cpu=setting.device == "cpu", use_bias_correction_kl=False,
     )  # fmt: skip
     if variant == "trl-cached":
         cache_features(model)

@@ -16,12 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+from transformers import (
+    PreTrainedTokenizerBase,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+)
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from rft3d.models import Policy, TinyConfig, build_tiny
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
-from rft3d.models.tokens import byte_tokenizer
+from rft3d.models.tokens import VISUAL_SPECIALS, byte_tokenizer, token_id
 from rft3d.prompts import SYSTEM
 
 TEMPLATE = (
@@ -115,6 +120,11 @@ class StockCase:
         policy = Policy(model.eval(), byte_tokenizer(), self.sizes.frame, {})
         policy.model.suppress([])  # TRL suppresses nothing in its log-probabilities
         return policy
+
+
+def visual_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Tokens that stand for pictures: an answer with one of them fits no features, on either side."""
+    return [token_id(tokenizer, token) for token in VISUAL_SPECIALS]
 
 
 def perturbed(model: torch.nn.Module, spread: float) -> None:

@@ -19,11 +19,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from rich.console import Console
-from tests.equality.stock import Sizes, StockCase, save_stock, trl_trainer
-from transformers import PreTrainedTokenizerBase
+from tests.equality.stock import Sizes, StockCase, save_stock, trl_trainer, visual_ids
 
 from rft3d.answers.types import ParseFailure
-from rft3d.models.tokens import VISUAL_SPECIALS, token_id
 from rft3d.prompts import Prompt
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample
@@ -71,11 +69,6 @@ class Squares:
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
         return Score((Part("squares", value_of(text, int(sample.truth["count"])), ""),))
-
-
-def visual_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Tokens that stand for pictures: an answer with one of them fits no features, on either side."""
-    return [token_id(tokenizer, token) for token in VISUAL_SPECIALS]
 
 
 def our_curve(case: StockCase, seed: int, folder: Path) -> list[float]:

@@ -60,7 +60,7 @@ def test_bars_are_judged_by_medians(tmp_path: Path) -> None:
     ]
     assert not list(verdicts(replace(SETTING, prompt=512, completion=256), found)), "reported, no bar"
     text = summary(steps, [SETTING, longer], SIDES, 5)
-    assert "| (1024, 64), beta 0 | step >= 4x | 4.20x | met |" in text
-    assert "| (1024, 64), beta 0 | peak memory <= 1/3 | 0.37 | MISSED |" in text
-    assert "| (2048, 64), beta 0 | all | n = 0 | not measured |" in text
+    assert "| (1024, 64), beta 0, ours | step >= 4x | 4.20x | met |" in text
+    assert "| (1024, 64), beta 0, ours | peak memory <= 1/3 | 0.37 | MISSED |" in text
+    assert "| (2048, 64), beta 0, ours | all | n = 0 | not measured |" in text
     assert "ours against trl-cached: step 3.00x" in text and "42.00 [40.00-44.00]" in text
