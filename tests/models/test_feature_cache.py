@@ -13,7 +13,7 @@ from tests.tiny import make_policy
 
 from rft3d.cli import main
 from rft3d.models.feature_cache import FeatureCache, content_key, describe
-from rft3d.models.spatial import FrozenFeatures
+from rft3d.models.geometry import FrozenFeatures
 
 
 def features(index: int, scale: float = 1.0) -> FrozenFeatures:

@@ -10,8 +10,8 @@ from tests.models.real import GEOMETRY, make_clips, make_real
 
 from rft3d.models import Policy, vggt
 from rft3d.models.generate import Sampling
+from rft3d.models.geometry import cells_of
 from rft3d.models.prefix import Row, pack
-from rft3d.models.spatial import cells_of
 from rft3d.prompts import Prompt
 
 KINDS = ("qwen2.5", "qwen3")

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from rft3d.models.spatial import FrozenFeatures
+from rft3d.models.geometry import FrozenFeatures
 
 Format = Literal["bfloat16", "float16", "float32"]
 FORMATS: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ("bfloat16", "float16", "float32")}

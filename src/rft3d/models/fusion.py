@@ -21,15 +21,9 @@ from transformers.conversion_mapping import register_checkpoint_conversion_mappi
 from transformers.core_model_loading import WeightRenaming
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from rft3d.models.geometry import FrozenFeatures, GeometryFields, GeometryMerger, cells_of
 from rft3d.models.images import CLIP_MEAN, CLIP_STD, qwen_patches
-from rft3d.models.spatial import (
-    FrozenFeatures,
-    GeometryFields,
-    GeometryMerger,
-    Scored,
-    SpatialModel,
-    cells_of,
-)
+from rft3d.models.spatial import Scored, SpatialModel
 
 __all__ = [
     "CLIP_MEAN",

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.graphs import GraphStep
 from rft3d.models.kv_cache import PrefixCache, StaticCache
 from rft3d.models.prefix import Packed, Row, pack
-from rft3d.models.spatial import FrozenFeatures, SpatialModel
+from rft3d.models.spatial import SpatialModel
 
 STAY = 0.75
 """Ended rows leave the batch when at most this share of its rows is left (moving rows costs a copy)."""

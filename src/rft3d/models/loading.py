@@ -26,10 +26,11 @@ from rft3d.models.checkpoints import (
     tensor_files,
 )
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
+from rft3d.models.geometry import BOX_CONVENTIONS, GeometryMerger
 from rft3d.models.images import VGLLM_WIDTH
 from rft3d.models.policy import META, Policy, without_bars
 from rft3d.models.qwen3 import SpatialConfig3, SpatialQwen3
-from rft3d.models.spatial import BOX_CONVENTIONS, GeometryMerger, SpatialModel
+from rft3d.models.spatial import SpatialModel
 
 PREFIX = "geometry_encoder.vggt."
 OFF = "off"

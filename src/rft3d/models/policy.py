@@ -24,9 +24,10 @@ from transformers.utils import logging as hf_logging
 from rft3d.models.convention import house_text, weights_text
 from rft3d.models.feature_cache import FeatureCache, content_key, encoder_key
 from rft3d.models.generate import Completion, Sampling, generate
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.images import GEOMETRY_PATCH, FrameSize, plan, prepare_frames
 from rft3d.models.prefix import Row
-from rft3d.models.spatial import FrozenFeatures, SpatialModel
+from rft3d.models.spatial import SpatialModel
 from rft3d.models.tokens import VISUAL_SPECIALS, mrope_positions, prompt_ids, token_id
 from rft3d.prompts import Prompt
 

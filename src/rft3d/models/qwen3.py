@@ -22,7 +22,8 @@ from transformers import (
 )
 from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
-from rft3d.models.spatial import GeometryFields, SpatialModel
+from rft3d.models.geometry import GeometryFields
+from rft3d.models.spatial import SpatialModel
 
 
 class SpatialConfig3(GeometryFields, Qwen3VLConfig):

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.kv_cache import PrefixCache
 from rft3d.models.logprobs import chunk_size, token_logps
 from rft3d.models.prefix import Packed, SuffixLayout
-from rft3d.models.spatial import FrozenFeatures, Scored, SpatialModel
+from rft3d.models.spatial import Scored, SpatialModel
 
 LossOf = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Log-probabilities, entropies and indices (into ``Packed.targets``) of a chunk's tokens to their loss."""

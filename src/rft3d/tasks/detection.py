@@ -40,7 +40,6 @@ from rft3d.answers import (
 from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
 from rft3d.rewards import (
-    DetectionMatch,
     Part,
     Score,
     detection_assignment,
@@ -56,7 +55,8 @@ from rft3d.rewards import (
 )
 from rft3d.scenes.labels import CATE20
 from rft3d.scenes.types import Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, first_seen, mean, never_flat, ratio, summed
+from rft3d.tasks._shared import TRUNCATED, checked_refs, first_seen, never_flat, summed
+from rft3d.tasks.detection_metric import detection_details, metric_from, pool_details
 from rft3d.tasks.types import Sample
 
 PROMPT = (
@@ -73,8 +73,6 @@ THINK = (
 )
 """Ours: the paper gives its perception tasks no thoughts and leaves open what they would do."""
 
-_KINDS = ("tp", "fp", "fn")
-_SUMS = ("n_pred", "n_true", "n_hits", "hit_iou_sum", "matched_iou_sum")
 DetectionReward = Literal["paper", "matched", "format", "iou", "f1", "matched_diou"]
 _PARTS: dict[str, tuple[str, ...]] = {
     "paper": ("format", "mean_iou", "f1@0.25"),
@@ -258,23 +256,7 @@ class Detection:
 
     def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """:meth:`metric` of sums over samples of :meth:`pool`."""
-        counts = {label: [totals.get(f"{kind}:{label}", 0.0) for kind in _KINDS] for label in self.classes}
-        everything = [totals.get(kind, 0.0) for kind in _KINDS]
-        result = _class_means(counts, everything, self.classes) if totals.get("samples") else {}
-        for name in ("f1", "precision", "recall"):  # the same keys with and without samples
-            for suffix in ("", "/present", "/micro"):
-                result.setdefault(f"{name}@0.25{suffix}", None)
-        truths, hits = totals.get("n_true", 0.0), totals.get("n_hits", 0.0)
-        return {
-            **result,
-            "mean_iou": totals["matched_iou_sum"] / truths if truths else None,
-            "mean_iou/hits": totals["hit_iou_sum"] / hits if hits else None,
-            "count/samples": totals.get("samples", 0.0),
-            "count/predictions": totals.get("n_pred", 0.0),
-            "count/truths": truths,
-            "count/outside_predictions": totals.get("outside_pred", 0.0),
-            "count/outside_truths": totals.get("outside_true", 0.0),
-        }
+        return metric_from(totals, self.classes)
 
 
 def _thought(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -298,68 +280,3 @@ def _all_bare(boxes: tuple[LabelledBox, ...] | ParseFailure) -> bool:
 
 def detection_truth(sample: Sample) -> tuple[LabelledBox, ...]:
     return tuple(LabelledBox(row["label"], tuple(row["bbox_3d"])) for row in sample.truth["boxes"])
-
-
-def detection_details(
-    boxes: Sequence[LabelledBox],
-    truth: Sequence[LabelledBox],
-    match: DetectionMatch,
-    credit: Sequence[float],
-) -> dict[str, object]:
-    """What :func:`pool_details` sums up: counts a label, numbers of boxes, matched IoUs."""
-    hits = [iou for _, _, iou in match.pairs]
-    return {
-        "counts": {label: [c.tp, c.fp, c.fn] for label, c in match.counts.items()},
-        "n_pred": len(boxes),
-        "n_true": len(truth),
-        "n_hits": len(hits),
-        "hit_iou_sum": sum(hits),
-        "matched_iou_sum": sum(credit),
-        "credit": list(credit),  # one a predicted box, in output order: what per-object credit reads
-        "mean_matched_iou": mean(hits),
-    }
-
-
-def pool_details(details: Mapping[str, Any], classes: Sequence[str]) -> dict[str, float]:
-    """Sums that one answer adds: of every label together, of each of ``classes``, of labels outside them."""
-    pooled = {name: float(details[name]) for name in _SUMS}
-    pooled.update(samples=1.0, tp=0.0, fp=0.0, fn=0.0, outside_pred=0.0, outside_true=0.0)
-    for label, triple in details["counts"].items():
-        for kind, count in zip(_KINDS, triple, strict=True):
-            pooled[kind] += count
-            if label in classes:
-                pooled[f"{kind}:{label}"] = float(count)
-        if label not in classes:
-            pooled["outside_pred"] += triple[0] + triple[1]
-            pooled["outside_true"] += triple[0] + triple[2]
-    return pooled
-
-
-def _prf(tp: float, fp: float, fn: float) -> dict[str, float]:
-    return {
-        "precision": ratio(tp, tp + fp),
-        "recall": ratio(tp, tp + fn),
-        "f1": ratio(2 * tp, 2 * tp + fp + fn),
-    }
-
-
-def class_rates(totals: Mapping[str, float], label: str) -> dict[str, float]:
-    """``precision``, ``recall``, ``f1`` of one class from sums of :func:`pool_details`; 0 when undefined."""
-    return _prf(*(totals.get(f"{kind}:{label}", 0.0) for kind in _KINDS))
-
-
-def _class_means(
-    counts: Mapping[str, Sequence[float]], everything: Sequence[float], classes: Sequence[str]
-) -> dict[str, float | None]:
-    per_class = {label: _prf(*counts[label]) for label in classes}
-    present = [label for label in classes if counts[label][0] + counts[label][2] > 0]
-    micro = _prf(*everything)
-    result: dict[str, float | None] = {}
-    for name in ("f1", "precision", "recall"):
-        result[f"{name}@0.25"] = mean(per_class[label][name] for label in classes)
-        result[f"{name}@0.25/present"] = mean(per_class[label][name] for label in present)
-        result[f"{name}@0.25/micro"] = micro[name]
-    for label in present:
-        for name in ("f1", "precision", "recall"):
-            result[f"{name}@0.25/class:{label}"] = per_class[label][name]
-    return {**result, "count/classes_present": float(len(present))}

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.policy import Policy
-from rft3d.models.spatial import FrozenFeatures
 
 OWN_SHARE = 0.3
 """How much of a class token's embedding stays its own, so that ``chair`` and `` chairs`` differ."""

@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import Tensor
 
 from rft3d.models import Policy
-from rft3d.models.spatial import FrozenFeatures
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import Sample, Task, read_samples
 from rft3d.training.data import Corpus, LazyRows, checked_gold

@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor, nn
 
+from rft3d.models.geometry import cells_of
 from rft3d.models.images import qwen_patches
 from rft3d.models.policy import Policy
-from rft3d.models.spatial import SpatialModel, cells_of
+from rft3d.models.spatial import SpatialModel
 from rft3d.training.alignment import match_scales, name_classes
 from rft3d.training.config import OptimConfig
 from rft3d.training.data import draw

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from rft3d.models.feature_cache import content_key
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.policy import Policy
-from rft3d.models.spatial import FrozenFeatures
 
 FILES = ("grid.npy", "geometry.npy", "vision.npy")
 

@@ -36,7 +36,8 @@ from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Varia
 from rft3d.evaluation.stats import Totals
 from rft3d.rewards import label_ious, match_detections
 from rft3d.scenes.labels import CATE8, CATE20, CATE31
-from rft3d.tasks.detection import class_rates, detection_details, detection_truth, pool_details
+from rft3d.tasks.detection import detection_truth
+from rft3d.tasks.detection_metric import class_rates, detection_details, pool_details
 
 CATE31_UPSTREAM: tuple[str, ...] = (
     *CATE20, "window", "shelf", "curtain", "plant", "stairs", "picture", "book", "bottle",

@@ -1,0 +1,99 @@
+"""What detection's answers add up to: counts per class, and precision, recall and F1 of sums of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rft3d.answers import LabelledBox
+from rft3d.rewards import DetectionMatch
+from rft3d.tasks._shared import mean, ratio
+
+_KINDS = ("tp", "fp", "fn")
+_SUMS = ("n_pred", "n_true", "n_hits", "hit_iou_sum", "matched_iou_sum")
+
+
+def detection_details(
+    boxes: Sequence[LabelledBox],
+    truth: Sequence[LabelledBox],
+    match: DetectionMatch,
+    credit: Sequence[float],
+) -> dict[str, object]:
+    """What :func:`pool_details` sums up: counts a label, numbers of boxes, matched IoUs."""
+    hits = [iou for _, _, iou in match.pairs]
+    return {
+        "counts": {label: [c.tp, c.fp, c.fn] for label, c in match.counts.items()},
+        "n_pred": len(boxes),
+        "n_true": len(truth),
+        "n_hits": len(hits),
+        "hit_iou_sum": sum(hits),
+        "matched_iou_sum": sum(credit),
+        "credit": list(credit),  # one a predicted box, in output order: what per-object credit reads
+        "mean_matched_iou": mean(hits),
+    }
+
+
+def pool_details(details: Mapping[str, Any], classes: Sequence[str]) -> dict[str, float]:
+    """Sums that one answer adds: of every label together, of each of ``classes``, of labels outside them."""
+    pooled = {name: float(details[name]) for name in _SUMS}
+    pooled.update(samples=1.0, tp=0.0, fp=0.0, fn=0.0, outside_pred=0.0, outside_true=0.0)
+    for label, triple in details["counts"].items():
+        for kind, count in zip(_KINDS, triple, strict=True):
+            pooled[kind] += count
+            if label in classes:
+                pooled[f"{kind}:{label}"] = float(count)
+        if label not in classes:
+            pooled["outside_pred"] += triple[0] + triple[1]
+            pooled["outside_true"] += triple[0] + triple[2]
+    return pooled
+
+
+def _prf(tp: float, fp: float, fn: float) -> dict[str, float]:
+    return {
+        "precision": ratio(tp, tp + fp),
+        "recall": ratio(tp, tp + fn),
+        "f1": ratio(2 * tp, 2 * tp + fp + fn),
+    }
+
+
+def class_rates(totals: Mapping[str, float], label: str) -> dict[str, float]:
+    """``precision``, ``recall``, ``f1`` of one class from sums of :func:`pool_details`; 0 when undefined."""
+    return _prf(*(totals.get(f"{kind}:{label}", 0.0) for kind in _KINDS))
+
+
+def metric_from(totals: Mapping[str, float], classes: Sequence[str]) -> dict[str, float | None]:
+    """The numbers that :meth:`rft3d.tasks.detection.Detection.metric` lists, of sums of :func:`pool_details`."""
+    counts = {label: [totals.get(f"{kind}:{label}", 0.0) for kind in _KINDS] for label in classes}
+    everything = [totals.get(kind, 0.0) for kind in _KINDS]
+    result = _class_means(counts, everything, classes) if totals.get("samples") else {}
+    for name in ("f1", "precision", "recall"):  # the same keys with and without samples
+        for suffix in ("", "/present", "/micro"):
+            result.setdefault(f"{name}@0.25{suffix}", None)
+    truths, hits = totals.get("n_true", 0.0), totals.get("n_hits", 0.0)
+    return {
+        **result,
+        "mean_iou": totals["matched_iou_sum"] / truths if truths else None,
+        "mean_iou/hits": totals["hit_iou_sum"] / hits if hits else None,
+        "count/samples": totals.get("samples", 0.0),
+        "count/predictions": totals.get("n_pred", 0.0),
+        "count/truths": truths,
+        "count/outside_predictions": totals.get("outside_pred", 0.0),
+        "count/outside_truths": totals.get("outside_true", 0.0),
+    }
+
+
+def _class_means(
+    counts: Mapping[str, Sequence[float]], everything: Sequence[float], classes: Sequence[str]
+) -> dict[str, float | None]:
+    per_class = {label: _prf(*counts[label]) for label in classes}
+    present = [label for label in classes if counts[label][0] + counts[label][2] > 0]
+    micro = _prf(*everything)
+    result: dict[str, float | None] = {}
+    for name in ("f1", "precision", "recall"):
+        result[f"{name}@0.25"] = mean(per_class[label][name] for label in classes)
+        result[f"{name}@0.25/present"] = mean(per_class[label][name] for label in present)
+        result[f"{name}@0.25/micro"] = micro[name]
+    for label in present:
+        for name in ("f1", "precision", "recall"):
+            result[f"{name}@0.25/class:{label}"] = per_class[label][name]
+    return {**result, "count/classes_present": float(len(present))}
