@@ -1,7 +1,8 @@
 """Object-level credit: each box's own matched IoU paid to the tokens that wrote it.
 
-Beside it the sequence's reward stays, for count and format. Two baselines: the other boxes of the same
-answer, or what the same true object earned on average over the group.
+Beside it the sequence's reward stays, for count and format. Three baselines: the other boxes of the same answer;
+what the same true object earned on average over the group; the group's other attempts at that object, in units of
+their spread.
 
 Command::
 
@@ -14,29 +15,13 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from rft3d.matrix.settings import (
-    BUDGET,
-    DETECTION,
-    F1,
-    SEEDS,
-    base_sft,
-    detection_rft,
-    matched_arm,
-    rewarded,
-    world,
-)
-from rft3d.matrix.types import Arm, Claim, Experiment
+from rft3d.matrix.settings import BUDGET, DETECTION, F1, SEEDS, base_sft, detection_arm, matched_arm, world
+from rft3d.matrix.types import Claim, Experiment
 
 METRICS = (*F1, ("detection", "mean_iou"))
 
 
 def config() -> Experiment:
-    def arm(name: str, title: str, weight: float, baseline: Literal["answer", "object"]) -> Arm:
-        stage = detection_rft(object_credit=weight, object_baseline=baseline)
-        return Arm(name, title, stage, "sft", options=rewarded("matched"), judge=("detection",))
-
     return Experiment(
         name="credit",
         question="Is one advantage a completion too coarse for a list of boxes?",
@@ -44,17 +29,27 @@ def config() -> Experiment:
         arms=(
             base_sft(),
             matched_arm(),
-            arm("credit_answer", "credit 1, against the answer's boxes", 1.0, "answer"),
-            arm("credit_object", "credit 1, against the same object", 1.0, "object"),
-            arm("credit_object_3", "credit 3, against the same object", 3.0, "object"),
+            detection_arm("credit_answer", "credit 1, against the answer's boxes", "matched",
+                          object_credit=1.0, object_baseline="answer"),
+            detection_arm("credit_object", "credit 1, against the same object", "matched",
+                          object_credit=1.0, object_baseline="object"),
+            detection_arm("credit_attempts", "credit 1, against the group's attempts at it", "matched",
+                          object_credit=1.0, object_baseline="attempts"),
+            detection_arm("det_matched_diou", "matched, with DIoU shaping", "matched_diou"),
+            detection_arm("credit_attempts_diou", "credit 1, against the attempts, DIoU", "matched_diou",
+                          object_credit=1.0, object_baseline="attempts"),
         ),
         claims=(
-            Claim("object-level credit helps", "credit_answer", "det_matched", METRICS),
+            Claim("object-level credit helps, answer's boxes", "credit_answer", "det_matched", METRICS),
             Claim("object-level credit helps, same object", "credit_object", "det_matched", METRICS),
-            Claim("the same object is the better baseline", "credit_object", "credit_answer", METRICS),
+            Claim("object-level credit helps, attempts", "credit_attempts", "det_matched", METRICS),
+            Claim("object-level credit helps where the reward is shaped", "credit_attempts_diou",
+                  "det_matched_diou", METRICS),
+            Claim("attempts are a better baseline than the answer's boxes", "credit_attempts",
+                  "credit_answer", METRICS),
         ),
         budget=BUDGET,
         seeds=SEEDS,
         columns=DETECTION,
-        dynamics=("det_matched", "credit_answer", "credit_object"),
-    )
+        dynamics=("det_matched", "credit_answer", "credit_attempts", "credit_attempts_diou"),
+    )  # fmt: skip

@@ -11,30 +11,29 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, COLUMNS, SEEDS, base_sft, rewarded, rft, world
+from rft3d.matrix.settings import BUDGET, COLUMNS, OUR_REWARDS, SEEDS, base_sft, our_arm, our_rft, world
 from rft3d.matrix.types import Arm, Claim, Experiment
 
-METRICS = {"detection": "f1@0.25", "grounding": "acc@0.25", "spatial": "macro8"}
+METRICS = {"detection": "f1@0.25", "grounding": "acc@0.25", "spatial": "micro"}
 
 
 def config() -> Experiment:
-    paid = rewarded("matched", "metric")
-    prompts = rft().prompts_per_step
+    prompts = our_rft().prompts_per_step
     return Experiment(
         name="joint",
         question="Does one policy for all tasks lose anything against a specialist for each?",
         world=world(),
         arms=(
             base_sft(),
-            Arm("rft_matched", "SFT → RL, matched rewards", rft(), "sft", options=paid),
+            our_arm(),
             *(
                 Arm(
                     f"only_{task}",
                     f"RL on {task} only, a third of the tokens",
-                    rft({task: prompts[task]}),
+                    our_rft({task: prompts[task]}),
                     "sft",
                     budget=1 / 3,
-                    options={task: paid[task]} if task in paid else {},
+                    options={task: OUR_REWARDS[task]} if task in OUR_REWARDS else {},
                 )
                 for task in METRICS
             ),
@@ -42,7 +41,7 @@ def config() -> Experiment:
         claims=tuple(
             Claim(
                 f"joint RL is no worse than the {task} specialist",
-                "rft_matched",
+                "rft_ours",
                 f"only_{task}",
                 ((task, metric),),
                 kind="not below",

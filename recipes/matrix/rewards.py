@@ -20,32 +20,28 @@ from rft3d.matrix.settings import (
     F1,
     SEEDS,
     base_sft,
-    detection_rft,
+    detection_arm,
     matched_arm,
-    rewarded,
     world,
 )
-from rft3d.matrix.types import Arm, Claim, Experiment
+from rft3d.matrix.types import Claim, Experiment
 
 RECALL = (("detection", "recall@0.25"), ("detection", "boxes"))
 
 
 def config() -> Experiment:
-    def arm(name: str, title: str) -> Arm:
-        return Arm(f"det_{name}", title, detection_rft(), "sft", options=rewarded(name), judge=("detection",))
-
     return Experiment(
         name="rewards",
         question="What does each reward do to P, R, F1, IoU and the number of boxes an answer has?",
         world=world(),
         arms=(
             base_sft(),
-            arm("format", "format only"),
-            arm("iou", "format + IoU"),
-            arm("f1", "format + F1"),
-            arm("paper", "format + IoU + F1 (paper)"),
+            detection_arm("det_format", "format only", "format"),
+            detection_arm("det_iou", "format + IoU", "iou"),
+            detection_arm("det_f1", "format + F1", "f1"),
+            detection_arm("det_paper", "format + IoU + F1 (paper)", "paper"),
             matched_arm(),
-            arm("matched_diou", "matched, with DIoU shaping"),
+            detection_arm("det_matched_diou", "matched, with DIoU shaping", "matched_diou"),
         ),
         claims=(
             Claim("a reward for the format alone is not enough", "det_paper", "det_format", F1),

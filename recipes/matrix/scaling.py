@@ -11,10 +11,19 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, COLUMNS, SEEDS, THREE, base_sft, rewarded, rft, world
+from rft3d.matrix.settings import (
+    BUDGET,
+    COLUMNS,
+    OUR_REWARDS,
+    SEEDS,
+    THREE,
+    base_sft,
+    our_arm,
+    our_rft,
+    world,
+)
 from rft3d.matrix.types import Arm, Claim, Experiment
 
-PAID = rewarded("matched", "metric")
 BUDGETS = (0.5, 2.0, 4.0)
 
 
@@ -27,20 +36,20 @@ def config() -> Experiment:
         world=seen,
         arms=(
             base_sft(),
-            Arm("rft_matched", "SFT → RL, matched rewards", rft(), "sft", options=PAID),
+            our_arm(),
             *(
-                Arm(f"tokens_{b:g}", f"RL, tokens x {b:g}", rft(), "sft", budget=b, options=PAID)
+                Arm(f"tokens_{b:g}", f"RL, tokens x {b:g}", our_rft(), "sft", budget=b, options=OUR_REWARDS)
                 for b in BUDGETS
             ),
             *(
-                Arm(f"rooms_{n}", f"RL on {n} of the rooms", rft(), "sft", options=PAID, rooms=n)
+                Arm(f"rooms_{n}", f"RL on {n} of the rooms", our_rft(), "sft", options=OUR_REWARDS, rooms=n)
                 for n in rooms
             ),
         ),
         claims=(
-            Claim("twice the RL gains more", "tokens_2", "rft_matched", THREE),
+            Claim("twice the RL gains more", "tokens_2", "rft_ours", THREE),
             Claim("four times the RL gains more than twice", "tokens_4", "tokens_2", THREE),
-            *(Claim(f"all rooms beat {n} of them", "rft_matched", f"rooms_{n}", THREE) for n in rooms),
+            *(Claim(f"all rooms beat {n} of them", "rft_ours", f"rooms_{n}", THREE) for n in rooms),
         ),
         budget=BUDGET,
         seeds=SEEDS,

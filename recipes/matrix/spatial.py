@@ -20,8 +20,8 @@ from rft3d.matrix.types import Arm, Claim, Experiment
 
 BOTH = ("spatial", "spatial-think")
 ELSEWHERE = ("larger", "fuller", "long")
-DIRECT = (("spatial", "macro8"),)
-THINKING = (("spatial-think", "macro8"),)
+DIRECT = (("spatial", "micro"),)
+THINKING = (("spatial-think", "micro"),)
 
 
 def config() -> Experiment:
@@ -62,8 +62,8 @@ def config() -> Experiment:
         seeds=SEEDS,
         columns=(
             *SPATIAL,
-            ("spatial-think", "macro8", "VSI, thinking"),
-            *((f"{where}@spatial", "macro8", f"VSI, {where} rooms") for where in ELSEWHERE),
+            ("spatial-think", "micro", "VSI, thinking"),
+            *((f"{where}@spatial", "micro", f"VSI, {where} rooms") for where in ELSEWHERE),
         ),
         dynamics=("rl_direct", "rl_think"),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from __future__ import annotations
 from rft3d.matrix.settings import BUDGET, SEEDS, base_sft, more_sft, rft, world
 from rft3d.matrix.types import Arm, Claim, Experiment
 
+NOTED = (("detection-think", "f1@0.25"),)
 BOXES, WORDS = ("detection", "detection-think"), ("spatial", "spatial-think")
 
 
@@ -40,16 +41,21 @@ def config() -> Experiment:
                 options={"spatial-think": {"process": True}}, judge=WORDS),
         ),
         claims=(
+            Claim("a note before the boxes helps to find them, SFT", "boxes_think", "boxes_direct", NOTED,
+                  against_view="detection"),
+            Claim("a note before the boxes helps to find them, RL", "boxes_think_rl", "boxes_direct_rl", NOTED,
+                  against_view="detection"),
+            Claim("RL with a note beats SFT with it", "boxes_think_rl", "boxes_think", NOTED),
             Claim("places paid in the thought help the answer", "rl_process", "rl_think",
-                  (("spatial-think", "macro8"),)),
+                  (("spatial-think", "micro"),)),
         ),
         budget=BUDGET,
         seeds=SEEDS,
         columns=(
             ("detection", "f1@0.25", "F1@.25"),
             ("detection-think", "f1@0.25", "F1@.25 after a note"),
-            ("spatial", "macro8", "VSI macro-8"),
-            ("spatial-think", "macro8", "VSI, thinking"),
+            ("spatial", "micro", "VSI micro"),
+            ("spatial-think", "micro", "VSI, thinking"),
         ),
         dynamics=("rl_think", "rl_process"),
     )  # fmt: skip

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rft3d.matrix import load_experiments, run_matrix, write_results
+from rft3d.matrix import load_experiments, run, run_matrix, write_results
 from rft3d.matrix.figure import picture
 from rft3d.matrix.load import check, quickened
 from rft3d.matrix.numbers import Found, difference_of, verdict
 from rft3d.matrix.run import jobs
+from rft3d.matrix.settings import matched_arm, our_arm, paper_arm
 from rft3d.matrix.types import Claim, Experiment, folder_of
 from rft3d.matrix.views import corrupted
 from rft3d.scenes import RoomConfig, make_room
 from rft3d.tasks import Spatial
+from rft3d.training.loop import OnStep
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "matrix"
 
@@ -65,6 +67,18 @@ def test_contradictions_are_named(experiments: dict[str, Experiment]) -> None:
         check([replace(rewards, arms=(second, *rest))])
     with pytest.raises(ValueError, match=r"different world called 'rooms'"):
         check([rewards, replace(rewards, name="b", world=replace(rewards.world, train_rooms=7))])
+    unjudged = replace(rewards.claims[0], metrics=(("spatial", "micro"),))
+    with pytest.raises(ValueError, match=r"about 'spatial' in 'eval', where arm 'det_paper' is not judged"):
+        check([replace(rewards, claims=(unjudged,))])
+    elsewhere = replace(rewards.claims[0], where="larger")
+    with pytest.raises(ValueError, match=r"in 'larger', where arm 'det_paper' is not judged"):
+        check([replace(rewards, claims=(elsewhere,))])
+
+
+def test_published_grpo_has_no_credit_and_ours_has() -> None:
+    assert (paper_arm().stage.object_credit, paper_arm().stage.scale) == (0.0, "group")
+    assert (matched_arm().stage.object_credit, matched_arm().stage.scale) == (0.0, "group")
+    assert our_arm().stage.object_credit > 0
 
 
 def test_verdicts_follow_the_rule() -> None:
@@ -152,3 +166,44 @@ def test_two_arms_from_end_to_end(experiments: dict[str, Experiment], tmp_path: 
         ValueError, match=r"'det_iou' was started with other settings \(differs in stage.seed"
     ):
         run_matrix([replace(tiny, arms=arms)], out, None, ["rewards/det_iou"], console=console, workers=1)
+
+
+@pytest.mark.slow
+def test_time_up_in_the_middle_of_an_arm(
+    experiments: dict[str, Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cap ends an arm between two steps; the same command goes on, to the weights of a run without a cap."""
+    tiny, only = quickened(experiments["rewards"]), ["rewards/det_f1"]
+    console = Console(file=io.StringIO())
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert run_matrix([tiny], whole, None, only, console=console, workers=1)
+    steps = 0
+
+    def clock() -> float:  # an hour passes with the second step of the second arm
+        return 3600.0 * (steps >= 4)
+
+    inner = run._stopper
+
+    def stopper(until: float) -> OnStep:
+        stop = inner(until)
+
+        def on_step(step: int) -> None:
+            nonlocal steps
+            steps += 1
+            stop(step)
+
+        return on_step
+
+    monkeypatch.setattr(run, "_stopper", stopper)
+    monkeypatch.setattr(run.time, "monotonic", clock)
+    assert not run_matrix([tiny], cut, None, only, hours=0.5, console=console, workers=1)
+    root = folder_of(cut, tiny.world, 0)
+    assert (root / "models" / "sft").is_dir() and not (root / "models" / "det_f1").exists()
+    assert (root / "stages" / "det_f1" / "metrics.jsonl").read_text().count("\n") in (2, 3)
+    monkeypatch.undo()
+    assert run_matrix([tiny], cut, None, only, console=console, workers=1)
+    one, other = (
+        (folder_of(out, tiny.world, 0) / "models" / "det_f1" / "model.safetensors").read_bytes()
+        for out in (whole, cut)
+    )
+    assert one == other

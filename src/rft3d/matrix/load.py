@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rft3d.matrix.types import Arm, Experiment, World
+from rft3d.matrix.types import STANDARD, Arm, Claim, Experiment, World
 from rft3d.matrix.views import derived_options
 from rft3d.training.config import SFTConfig
 
@@ -64,8 +64,18 @@ def check(experiments: Sequence[Experiment]) -> None:
                 raise ValueError(f"{where}: arm {arm.name!r} has a share of a budget that is not set")
             experiment.chain(arm.name)
         for claim in experiment.claims:
-            for name in (claim.arm, claim.against):
-                experiment.arm(name)
+            _check_judged(experiment, claim)
+
+
+def _check_judged(experiment: Experiment, claim: Claim) -> None:
+    for view, _ in claim.metrics:
+        for name, own in ((claim.arm, view), (claim.against, claim.against_view or view)):
+            arm = experiment.arm(name)
+            if own not in arm.judge or claim.where not in (STANDARD, *arm.elsewhere):
+                raise ValueError(
+                    f"experiment {experiment.name!r}: claim {claim.text!r} is about {own!r} in {claim.where!r}, "
+                    f"where arm {name!r} is not judged"
+                )
 
 
 def quickened(experiment: Experiment) -> Experiment:

@@ -61,7 +61,7 @@ def value_of(
 def difference_of(experiment: Experiment, out: Path, claim: Claim, view: str, metric: str) -> Found | None:
     """Arm minus the one it is compared with, over the seeds that both have."""
     ours = _runs(experiment, out, claim.arm, view, claim.where)
-    theirs = _runs(experiment, out, claim.against, view, claim.where)
+    theirs = _runs(experiment, out, claim.against, claim.against_view or view, claim.where)
     both = [seed for seed in ours if seed in theirs]
     if not both:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rft3d import files
@@ -33,20 +34,47 @@ HOW = """## How to read it
 """
 
 
+@dataclass(frozen=True)
+class Grid:
+    """A table's cells, as text."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page says of one experiment. ``picture``: SVG of its curves; None: nothing to draw yet."""
+
+    name: str
+    question: str
+    claims: Grid
+    arms: Grid
+    picture: Path | None
+
+
 def write_results(
     experiments: Sequence[Experiment], out: Path, page: Path, images: Path | None = None
 ) -> Path:
-    """Write ``page`` from what is in ``out``, with the curves as SVG files in ``images``; returns ``page``."""
+    """Write ``page`` from what is in ``out``, with the curves as SVG files in ``images``; returns ``page``.
+
+    The same tables go to ``out/tables.json``, for ``rft3d report OUT``.
+    """
     from rft3d.matrix.numbers import RESAMPLES
 
     images = images or page.parent / "images"
     wanted = jobs(experiments)
     done = sum(job.finished(out) for job in wanted)
-    parts = [HEAD, f"State: {done} of {len(wanted)} arms (an arm counts once a seed) are done"
-             f"{_commits(experiments, out)}.\n",
+    state = f"{done} of {len(wanted)} arms (an arm counts once a seed) are done{_commits(experiments, out)}."
+    parts = [HEAD, f"State: {state}\n",
              HOW.format(resamples=RESAMPLES, rule=RULE.replace("\n", "\n  "))]  # fmt: skip
-    parts += [_section(experiment, out, page, images) for experiment in experiments]
+    sections = [_section(experiment, out, images) for experiment in experiments]
+    unseen = [", ".join(experiment.dynamics) for experiment in experiments]
+    parts += [_markdown(section, images.name, names) for section, names in zip(sections, unseen, strict=True)]
     files.write_text(page, "\n".join(parts))
+    if out.is_dir():
+        shown = [{**asdict(section), "picture": None} for section in sections]
+        files.write_json(out / "tables.json", {"state": state, "sections": shown})
     return page
 
 
@@ -60,66 +88,71 @@ def _commits(experiments: Sequence[Experiment], out: Path) -> str:
     return f", commit {', '.join(sorted(found))}" if found else ""
 
 
-def _section(experiment: Experiment, out: Path, page: Path, images: Path) -> str:
-    lines = [f"## {experiment.name}", "", experiment.question, ""]
-    lines += [*_claims(experiment, out), "", *_arms(experiment, out)]
-    drawn = draw_dynamics(experiment, out, images / f"dynamics-{experiment.name}.svg")
-    if drawn is not None:
-        lines += [
-            "",
-            f"![Rewards, entropy and length over the steps, mean over seeds]({images.name}/{drawn.name})",
-        ]
-    elif experiment.dynamics:
-        lines += ["", f"Curves of {', '.join(experiment.dynamics)}: {NOTHING}."]
+def _section(experiment: Experiment, out: Path, images: Path) -> Section:
+    picture = draw_dynamics(experiment, out, images / f"dynamics-{experiment.name}.svg")
+    return Section(
+        experiment.name, experiment.question, _claims(experiment, out), _arms(experiment, out), picture
+    )
+
+
+def _markdown(section: Section, images: str, curves: str) -> str:
+    lines = [f"## {section.name}", "", section.question, ""]
+    if section.claims.rows:
+        lines += [*_table(section.claims), ""]
+    lines += _table(section.arms)
+    if section.picture is not None:
+        alt = "Rewards, entropy and length over the steps, mean over seeds"
+        lines += ["", f"![{alt}]({images}/{section.picture.name})"]
+    elif curves:
+        lines += ["", f"Curves of {curves}: {NOTHING}."]
     return "\n".join([*lines, ""])
 
 
-def _claims(experiment: Experiment, out: Path) -> list[str]:
-    if not experiment.claims:
-        return []
-    lines = [
-        "| claim | measure | difference | n | verdict |",
-        "|---|---|---|---|---|",
+def _table(grid: Grid) -> list[str]:
+    return [
+        "| " + " | ".join(grid.head) + " |",
+        "|---" * len(grid.head) + "|",
+        *("| " + " | ".join(row) + " |" for row in grid.rows),
     ]
+
+
+def _claims(experiment: Experiment, out: Path) -> Grid:
+    rows = []
     for claim in experiment.claims:
         for view, metric in claim.metrics:
             found = difference_of(experiment, out, claim, view, metric)
             place = "" if claim.where == "eval" else f", {claim.where}"
-            what = f"{_title(experiment, claim.arm)} minus {_title(experiment, claim.against)}"
+            other = f" ({claim.against_view})" if claim.against_view else ""
+            what = f"{_title(experiment, claim.arm)} minus {_title(experiment, claim.against)}{other}"
             margin = "" if claim.margin == 1.0 else f" (margin {claim.margin:g})"
-            lines.append(
-                f"| {claim.text}{margin} | {view} {metric}{place}: {what} | {_signed(found)} | "
-                f"{_count(found)} | {verdict(found, claim)} |"
+            measure = f"{view} {metric}{place}: {what}"
+            rows.append(
+                (f"{claim.text}{margin}", measure, _signed(found), _count(found), verdict(found, claim))
             )
-    return lines
+    return Grid(("claim", "measure", "difference", "n", "verdict"), tuple(rows))
 
 
-def _arms(experiment: Experiment, out: Path) -> list[str]:
+def _arms(experiment: Experiment, out: Path) -> Grid:
     heads = [heading for _, _, heading in experiment.columns]
-    lines = [
-        "| arm | " + " | ".join([*heads, "seeds", "steps", "tokens", "minutes", "command"]) + " |",
-        "|---" * (len(heads) + 6) + "|",
-    ]
+    rows = []
     for arm in experiment.arms:
-        cells = [arm.title, *(_cell(experiment, out, arm, *column[:2]) for column in experiment.columns)]
-        cost = cost_of(experiment, out, arm.name)
-        seeds = sum(
-            (folder_of(out, experiment.world, seed) / "stages" / arm.name / "done.json").is_file()
-            for seed in experiment.seeds
-        )
-        cells += [str(seeds)]
-        cells += (
-            ["-", "-", "-"]
-            if cost is None
-            else [
-                f"{cost['steps']:.0f}",
-                f"{cost['optimizer_tokens'] / 1e3:.0f} k",
-                f"{cost['training_seconds'] / 60:.1f}",
-            ]
-        )
-        cells.append(f"`rft3d matrix run --only {experiment.name}/{arm.name}`")
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        numbers = (_cell(experiment, out, arm, *column[:2]) for column in experiment.columns)
+        command = f"`rft3d matrix run --only {experiment.name}/{arm.name}`"
+        rows.append((arm.title, *numbers, *_cost(experiment, out, arm), command))
+    return Grid(("arm", *heads, "seeds", "steps", "tokens", "minutes", "command"), tuple(rows))
+
+
+def _cost(experiment: Experiment, out: Path, arm: Arm) -> tuple[str, str, str, str]:
+    """Seeds that are trained, and their mean steps, optimizer tokens and minutes."""
+    cost = cost_of(experiment, out, arm.name)
+    seeds = sum(
+        (folder_of(out, experiment.world, seed) / "stages" / arm.name / "done.json").is_file()
+        for seed in experiment.seeds
+    )
+    if cost is None:
+        return str(seeds), "-", "-", "-"
+    tokens, minutes = cost["optimizer_tokens"] / 1e3, cost["training_seconds"] / 60
+    return str(seeds), f"{cost['steps']:.0f}", f"{tokens:.0f} k", f"{minutes:.1f}"
 
 
 def _cell(experiment: Experiment, out: Path, arm: Arm, view: str, metric: str) -> str:

@@ -97,6 +97,8 @@ class Claim:
         kind: ``above``: the difference is positive. ``not below``: it is no lower than ``-margin``.
         margin: in points (of a metric in percent, or boxes); what counts as a difference worth having.
         where: held-out set.
+        against_view: view that ``against`` is judged on where it is not the same: another way of asking the
+            same of the same rooms.
     """
 
     text: str
@@ -106,6 +108,7 @@ class Claim:
     kind: Literal["above", "not below"] = "above"
     margin: float = 1.0
     where: str = STANDARD
+    against_view: str = ""
 
 
 @dataclass(frozen=True)
