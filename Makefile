@@ -29,10 +29,12 @@ demo-quick: .venv/.stamp  ## the same story in at most 3 minutes
 results: .venv/.stamp  ## every claim of docs/results.md: HOURS=10 of the matrix (resumable), then the page
 	$(BIN)/rft3d matrix run --out $(RESULTS) --hours $(HOURS) || [ $$? -eq 3 ]
 	$(BIN)/rft3d matrix table --out $(RESULTS)
+	$(BIN)/rft3d report $(RESULTS)
 
 results-quick: .venv/.stamp  ## every arm of the matrix at a tiny size: shows that it runs, its numbers mean nothing
 	$(BIN)/rft3d matrix run --quick --out $(RESULTS)-quick
 	$(BIN)/rft3d matrix table --quick --out $(RESULTS)-quick --page $(RESULTS)-quick/results.md
+	$(BIN)/rft3d report $(RESULTS)-quick --gallery 2 --resamples 50
 
 test: lint  ## style, floors, types, then the default test suite
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +18,12 @@ class Args:
     config.json, stages.json, env.json, stages/*/{metrics,alarms,rollouts}.jsonl and
     eval/<task>.samples.jsonl with eval/<model>/<task>.predictions.jsonl; the page says what is missing.
     A folder written by rft3d samples or rft3d rooms, with <model>/<task>.predictions.jsonl in it, will do.
-    Several runs are compared on the samples they share.
+    Several runs are compared on the samples they share. A folder *of* run folders (what rft3d matrix writes) gets
+    a page for each run and one above them, FOLDER/report/index.html, with the matrix's claims and tables.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """run folders, one or more"""
+    """run folders, one or more; or one folder of run folders"""
     out: Path | None = None
     """folder for the page; RUN/report when not given (of several: the first one's, as compare.html)"""
     gallery: int = 16
@@ -34,7 +36,21 @@ class Args:
 
 def main(args: Args) -> None:
     from rft3d.report import write_report
+    from rft3d.report.overview import runs_below, write_overview
 
+    inner = runs_below(args.runs[0]) if len(args.runs) == 1 else []
+    if inner:
+        page = write_overview(
+            args.runs[0],
+            inner,
+            args.out,
+            gallery=args.gallery,
+            resamples=args.resamples,
+            max_mb=args.max_mb,
+            told=lambda one: print(one, file=sys.stderr),  # many arms take a while
+        )
+        print(page)
+        return
     page = write_report(
         args.runs, args.out, gallery=args.gallery, resamples=args.resamples, max_mb=args.max_mb
     )

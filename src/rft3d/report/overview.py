@@ -1,0 +1,123 @@
+"""A folder of run folders: a page for each run, and one above them that says what is where.
+
+A matrix (``rft3d matrix``) leaves ``tables.json`` beside its runs: claims and means over seeds, which stand on the
+upper page. Without it the page lists the runs and what their models scored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rft3d import __version__
+from rft3d.files import write_text
+from rft3d.report.page import render_overview
+from rft3d.report.run_report import write_report
+
+DEEPEST = 3
+"""So many folders below the given one a run may lie (``OUT/<world>/seed0`` is two below)."""
+
+
+def is_run(folder: Path) -> bool:
+    """Whether ``folder`` looks like one run: stages, or answers to score."""
+    return (folder / "stages.json").is_file() or (folder / "stages").is_dir() or (folder / "eval").is_dir()
+
+
+def runs_below(root: str | Path) -> list[Path]:
+    """Run folders inside ``root`` by path, none inside another; empty when ``root`` is itself a run or none."""
+    root = Path(root)
+    if not root.is_dir() or is_run(root):
+        return []
+    return _below(root, DEEPEST)
+
+
+def _below(folder: Path, depth: int) -> list[Path]:
+    found: list[Path] = []
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if is_run(inner):
+            found.append(inner)
+        elif depth > 1:
+            found += _below(inner, depth - 1)
+    return found
+
+
+def write_overview(
+    root: str | Path,
+    runs: Sequence[Path],
+    out: str | Path | None = None,
+    *,
+    gallery: int = 16,
+    resamples: int = 1000,
+    max_mb: float = 15.0,
+    told: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write ``RUN/report/index.html`` for each of ``runs`` and ``root/report/index.html`` above them.
+
+    A run that has nothing to report on yet is named with the reason. Arguments as
+    :func:`rft3d.report.write_report`; ``out``: folder of the upper page; ``told`` is called with
+    each page that is written.
+
+    Raises:
+        ValueError: none of ``runs`` has anything to report on, or ``tables.json`` can't be read.
+    """
+    root = Path(root)
+    tables = _tables(root / "tables.json")
+    folder = Path(out) if out is not None else root / "report"
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        row: dict[str, Any] = {"title": str(run.relative_to(root)), "link": None, "reason": ""}
+        try:
+            page = write_report(run, gallery=gallery, resamples=resamples, max_mb=max_mb)
+            row["link"] = os.path.relpath(page, folder)
+            if told is not None:
+                told(page)
+        except ValueError as problem:
+            row["reason"] = str(problem)
+        rows.append({**row, **_facts(run)})
+    if all(row["link"] is None for row in rows):
+        raise ValueError(f"{root}: none of its {len(rows)} run folders has anything to report on yet")
+    path = folder / "index.html"
+    write_text(path, render_overview(title=root.name, version=__version__, runs=rows, tables=tables))
+    return path
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    """How many models the run has and has scored, and when and from which commit it began."""
+    evaluated = {file.parent.name for file in run.glob("eval/*/*.scores.json")}
+    trained = {file.parent.name for file in run.glob("models/*/config.json")}
+    try:
+        commit = json.loads((run / "env.json").read_text(encoding="utf-8")).get("commit")
+    except (OSError, ValueError, AttributeError):
+        commit = None
+    return {"models": len(trained), "scored": len(evaluated), "commit": str(commit or "")[:12]}
+
+
+def _tables(file: Path) -> dict[str, Any] | None:
+    """What a matrix wrote, checked in shape: it is shown as text only."""
+    if not file.is_file():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        sections = [
+            {
+                "name": str(section["name"]),
+                "question": str(section["question"]),
+                "grids": [
+                    {
+                        "head": [str(cell) for cell in section[name]["head"]],
+                        "rows": [[str(cell) for cell in row] for row in section[name]["rows"]],
+                    }
+                    for name in ("claims", "arms")
+                ],
+            }
+            for section in found["sections"]
+        ]
+        return {"state": str(found["state"]), "sections": sections}
+    except (ValueError, KeyError, TypeError) as problem:
+        raise ValueError(
+            f"{file}: not the tables of a matrix ({type(problem).__name__}: {problem}); "
+            "write it again with rft3d matrix table"
+        ) from None

@@ -1,0 +1,77 @@
+"""A folder of run folders: every run gets its page, the one above them links to it; damaged tables are refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tests.report.runs_on_disk import make_run
+
+from rft3d.cli import main
+from rft3d.report.overview import runs_below, write_overview
+
+TABLES = {
+    "state": "1 of 2 arms are done.",
+    "sections": [
+        {
+            "name": "rewards",
+            "question": "Which reward?",
+            "claims": {
+                "head": ["claim", "measure", "difference", "n", "verdict"],
+                "rows": [["a < b", "detection f1: <script>alert(1)</script>", "+1.0", "4", "**holds**"]],
+            },
+            "arms": {"head": ["arm", "F1"], "rows": []},
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("matrix")
+    for seed in (0, 1):
+        make_run(root / "rooms" / f"seed{seed}", seed=3 + seed, count=2)
+    (root / "thoughts" / "seed0" / "stages").mkdir(parents=True)
+    (root / "tables.json").write_text(json.dumps(TABLES))
+    return root
+
+
+def test_runs_are_found_but_not_inside_each_other(matrix: Path) -> None:
+    names = [str(run.relative_to(matrix)) for run in runs_below(matrix)]
+    assert names == ["rooms/seed0", "rooms/seed1", "thoughts/seed0"]
+    assert runs_below(matrix / "rooms" / "seed0") == [], "a run is a run, whatever lies in it"
+    assert runs_below(matrix / "nowhere") == []
+
+
+def test_every_run_has_its_page_and_the_upper_one_links_to_it(
+    matrix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(matrix), "--gallery", "1", "--resamples", "20"]) == 0
+    page = Path(capsys.readouterr().out.strip().splitlines()[-1])
+    assert page == matrix / "report" / "index.html"
+    html = page.read_text(encoding="utf-8")
+    links = re.findall(r'href="([^"#]+)"', html)
+    assert len(links) == 2 and all((page.parent / link).is_file() for link in links)
+    assert "is not a run folder" in html, "the run that has not begun is named with the reason"
+    assert "Which reward?" in html and "1 of 2 arms are done." in html
+    assert '<td class="holds">holds</td>' in html
+    assert "<script" not in html and "&lt;script&gt;" in html
+
+
+def test_tables_of_another_shape_are_refused(matrix: Path, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    make_run(root / "a", count=1)
+    (root / "tables.json").write_text('{"state": 1, "sections": [{"name": "x"}]}')
+    with pytest.raises(
+        ValueError, match=r"tables\.json: not the tables of a matrix \(KeyError: 'question'\)"
+    ):
+        write_overview(root, runs_below(root), resamples=5)
+    assert not (root / "report").exists(), "nothing half-written"
+
+
+def test_only_runs_without_anything_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a" / "stages").mkdir(parents=True)
+    with pytest.raises(ValueError, match="none of its 1 run folders has anything to report on"):
+        write_overview(tmp_path, runs_below(tmp_path))
