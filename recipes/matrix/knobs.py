@@ -52,7 +52,7 @@ def config() -> Experiment:
             our_arm(),
             *(arm(f"group_{size}", f"G = {size}", _group(size)) for size in (16, 32, 64)),
             *(arm(f"kl_{beta:g}", f"KL {beta:g}", our_rft(beta=beta)) for beta in (0.01, 0.04)),
-            *(arm(f"warm_{t:g}", f"temperature {t:g}", our_rft(temperature=t)) for t in (0.4, 0.8, 1.0)),
+            *(arm(f"warm_{t:g}", f"temperature {t:g}", our_rft(temperature=t)) for t in (0.2, 0.6, 1.0)),
             arm("clip_same", "two updates, clip 0.2", our_rft(updates_per_rollout=2)),
             arm("clip_higher", "two updates, clip 0.2 / 0.28", our_rft(updates_per_rollout=2, epsilon_high=0.28)),
             easy,
@@ -62,12 +62,12 @@ def config() -> Experiment:
         claims=(
             *(Claim(f"G = {g} beats G = 8", f"group_{g}", "rft_ours", THREE) for g in (16, 32, 64)),
             *(Claim(f"KL {b:g} helps", f"kl_{b:g}", "rft_ours", THREE) for b in (0.01, 0.04)),
-            Claim("temperature 0.6 beats 1", "rft_ours", "warm_1", THREE),
+            *(Claim(f"the demo's temperature beats {t:g}", "rft_ours", f"warm_{t:g}", THREE) for t in (0.6, 1.0)),
             Claim("clip-higher helps", "clip_higher", "clip_same", THREE),
             Claim("easy rooms first helps", "curriculum", "rft_ours", THREE),
         ),
         budget=BUDGET,
         seeds=SEEDS,
         columns=COLUMNS,
-        dynamics=("rft_ours", "warm_0.4", "warm_1", "kl_0.04"),
+        dynamics=("rft_ours", "warm_0.2", "warm_1", "kl_0.04"),
     )  # fmt: skip
