@@ -1,6 +1,7 @@
 """Thoughts for perception (the paper leaves it open), and process rewards: the places in a thought are paid.
 
-Detection after a note of what is where; spatial questions whose thought's places are checked against the room.
+Detection after a note of what is where; spatial questions whose thought's places, or the boxes that it starts
+from, are checked against the room.
 
 Command::
 
@@ -16,6 +17,8 @@ from __future__ import annotations
 from rft3d.matrix.settings import BUDGET, SEEDS, base_sft, more_sft, rft, world
 from rft3d.matrix.types import Arm, Claim, Experiment
 
+SIGHT, SEEN = ("spatial", "spatial-perceive"), {"spatial": 3, "spatial-perceive": 2}
+PERCEIVED = (("spatial-perceive", "micro"),)
 NOTED = (("detection-think", "f1@0.25"),)
 BOXES, WORDS = ("detection", "detection-think"), ("spatial", "spatial-think")
 
@@ -39,6 +42,11 @@ def config() -> Experiment:
                 elsewhere=("larger", "fuller", "long")),
             Arm("rl_process", "SFT on both → RL, thinking, places paid", rft({"spatial-think": 24}), "mixed",
                 options={"spatial-think": {"process": True}}, judge=WORDS),
+            Arm("perceive", "SFT on both, boxes before the thought", more_sft(SEEN), "sft", judge=SIGHT),
+            Arm("rl_perceive", "SFT with boxes → RL, thinking", rft({"spatial-perceive": 16}), "perceive",
+                judge=SIGHT),
+            Arm("rl_perceive_process", "SFT with boxes → RL, thinking, boxes paid", rft({"spatial-perceive": 16}),
+                "perceive", options={"spatial-perceive": {"process": True}}, judge=SIGHT),
         ),
         claims=(
             Claim("a note before the boxes helps to find them, SFT", "boxes_think", "boxes_direct", NOTED,
@@ -48,6 +56,11 @@ def config() -> Experiment:
             Claim("RL with a note beats SFT with it", "boxes_think_rl", "boxes_think", NOTED),
             Claim("places paid in the thought help the answer", "rl_process", "rl_think",
                   (("spatial-think", "micro"),)),
+            Claim("boxes paid in the thought help the answer", "rl_perceive_process", "rl_perceive", PERCEIVED),
+            Claim("boxes before the thought beat the thought alone, SFT", "perceive", "mixed", PERCEIVED,
+                  against_view="spatial-think"),
+            Claim("boxes before the thought beat the thought alone, RL", "rl_perceive_process", "rl_process",
+                  PERCEIVED, against_view="spatial-think"),
         ),
         budget=BUDGET,
         seeds=SEEDS,
@@ -56,6 +69,7 @@ def config() -> Experiment:
             ("detection-think", "f1@0.25", "F1@.25 after a note"),
             ("spatial", "micro", "VSI micro"),
             ("spatial-think", "micro", "VSI, thinking"),
+            ("spatial-perceive", "micro", "VSI, boxes first"),
         ),
         dynamics=("rl_think", "rl_process"),
     )  # fmt: skip

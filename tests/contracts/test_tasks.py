@@ -37,11 +37,12 @@ VARIANTS: dict[str, Any] = {
     "grounding, small model": Grounding(decimals=1, reward="metric_diou", target_frame="first_clear"),
     "spatial, thoughts": Spatial(answers="think", max_per_type=1),
     "spatial, process": Spatial(answers="think", max_per_type=1, process=True),
+    "spatial, boxes first": Spatial(answers="perceive", max_per_type=1, process=True),
     "thoughts before boxes": Detection(decimals=1, answers="think"),
     "spatial, strict": Spatial(mode="strict", max_per_type=1),
     "forkme": CountFrames(),
 }
-IOU_PARTS = ("iou", "mean_iou", "matched_iou", "matched_diou", "diou")
+IOU_PARTS = ("iou", "mean_iou", "matched_iou", "matched_diou", "diou", "boxes")
 LEAST_IOU = {1: 0.4, 2: 0.9}
 HOSTILE = (
     "",

@@ -23,6 +23,9 @@ DETECTION_PROMPTS = 48
 SEEDS = (0, 1, 2)
 HEADLINE_SEEDS = (0, 1, 2, 3, 4)
 
+THOUGHTFUL = {"spatial-think": 160, "spatial-perceive": 288, "detection-think": 224}
+"""Longest answers with a thought, in tokens."""
+
 DETECTION = (
     ("detection", "f1@0.25", "F1@.25"),
     ("detection", "precision@0.25", "P"),
@@ -57,8 +60,9 @@ def world(name: str = "rooms", thoughts: bool = False, **changes: Any) -> World:
     if thoughts:
         for options in (views, held_out):
             options["spatial-think"] = {**options["spatial"], "answers": "think"}
+            options["spatial-perceive"] = {**options["spatial"], "answers": "perceive", "decimals": 1}
             options["detection-think"] = {**options["detection"], "answers": "think"}
-        limits |= {"spatial-think": 160, "detection-think": limits["detection"] + 64}
+        limits |= THOUGHTFUL
     made = World(
         name=name,
         train_rooms=DEMO.train_rooms,
@@ -96,7 +100,7 @@ def rft(prompts: Mapping[str, int] | None = None, **changes: Any) -> RFTConfig:
 
 def our_rft(prompts: Mapping[str, int] | None = None, **changes: Any) -> RFTConfig:
     """The demo's RFT stage: advantages in units of the task's spread, credit per object."""
-    limits = {**DEMO.max_new_tokens, "spatial-think": 160, "detection-think": 224}
+    limits = {**DEMO.max_new_tokens, **THOUGHTFUL}
     stage = replace(DEMO.rft, max_new_tokens=limits, save_every=5)
     return replace(stage, prompts_per_step=dict(prompts or stage.prompts_per_step), **changes)
 

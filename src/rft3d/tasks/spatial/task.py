@@ -18,8 +18,11 @@ and with ``answers="think"``: ``<think>From the first camera (x right, y ahead, 
 1.00), pillow (-0.14, 2.00), table (1.45, 1.70). Standing by the chair and facing the pillow, I turn 47
 degrees to the right to face the table. So it is right, option A.</think><answer>A</answer>``.
 
-The prompt for thoughts is **not given in the paper** (nor is its thought data public): ``THINK`` replaces the
-line that asks for a direct answer.
+``answers="perceive"`` puts a list of the objects' boxes before that thought, as detection writes it; both can be
+checked against the scene and paid for (``process``).
+
+The prompt for thoughts is **not given in the paper** (nor is its thought data public): ``THINK`` and
+``PERCEIVE`` replace the line that asks for a direct answer.
 """
 
 from __future__ import annotations
@@ -49,9 +52,10 @@ from rft3d.rewards import (
     think_format_part,
     zero_parts,
 )
-from rft3d.rewards.process import places_part
+from rft3d.rewards.process import boxes_part, places_part
 from rft3d.scenes.types import Scene
 from rft3d.tasks._shared import TRUNCATED, checked_refs, mean, summed
+from rft3d.tasks.spatial.perceive import labelled, listed, perceived, read_boxes
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
 from rft3d.tasks.spatial.thoughts import think
 from rft3d.tasks.spatial.view import Limits, Question, View
@@ -64,6 +68,12 @@ THINK = (
     "Work it out step by step inside <think> and </think>, "
     "then give only {what} inside <answer> and </answer>."
 )
+PERCEIVE = (
+    "Inside <think> and </think>, first list the objects in question with their 3D bounding boxes in the camera "
+    'coordinate system of the first frame, as a json list with "label" and "bbox_3d", and work it out from '
+    "there; then give only {what} inside <answer> and </answer>."
+)
+_ASKING = {"think": THINK, "perceive": PERCEIVE}
 _DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 
 
@@ -73,28 +83,31 @@ class Spatial:
 
     Attributes:
         answers: ``direct``: the letter or number alone; ``think``: a thought worked out from the
-            scene's geometry before it, ``<think>…</think><answer>…</answer>``.
+            scene's geometry before it, ``<think>…</think><answer>…</answer>``; ``perceive``: the same behind a
+            list of the objects' boxes.
         types: question types to ask (``QUESTION_TYPES``).
         max_per_type: at most so many questions of a type and scene.
         limits: when a question is unambiguous enough to be asked.
         mode: how the answer is read. ``lenient``: the first letter or number in the sentence; ``strict``:
             the text up to the first space (VSI-Bench's harness). Both are counted; this one scores.
-        process: pay for the places that the thought names, too (:mod:`rft3d.rewards.process`); a third part,
-            for samples with a thought.
+        process: pay for what the thought says, too (:mod:`rft3d.rewards.process`); a third part, for samples
+            with a thought: ``boxes`` where it starts with boxes, else ``places``.
+        decimals: of the numbers in the boxes of gold thoughts.
     """
 
-    answers: Literal["direct", "think"] = "direct"
+    answers: Literal["direct", "think", "perceive"] = "direct"
     types: tuple[str, ...] = QUESTION_TYPES
     max_per_type: int = 2
     limits: Limits = field(default_factory=Limits)
     mode: ParseMode = "lenient"
     process: bool = False
+    decimals: int = 2
 
     name: ClassVar[str] = "spatial"
 
     def __post_init__(self) -> None:
-        if self.answers not in ("direct", "think"):
-            raise ValueError(f"Spatial.answers must be 'direct' or 'think', got {self.answers!r}")
+        if self.answers not in ("direct", *_ASKING):
+            raise ValueError(f"Spatial.answers must be 'direct', 'think' or 'perceive', got {self.answers!r}")
         unknown = [kind for kind in self.types if kind not in QUESTION_TYPES]
         if unknown:
             raise ValueError(f"Spatial.types has unknown {unknown}; use some of {QUESTION_TYPES}")
@@ -118,16 +131,18 @@ class Spatial:
         if options:
             truth["answer"] = "ABCD"[question.options.index(str(question.answer))]
             truth["options"] = options
-        thinks = self.answers == "think"
-        if thinks:
+        if self.answers == "direct":
+            after = AFTER_OPTIONS if options else AFTER_NUMBER
+        else:
             truth["thought"] = think(question, view)
             what = "the option's letter" if options else "the number"
-            after = THINK.format(what=what)
-        else:
-            after = AFTER_OPTIONS if options else AFTER_NUMBER
+            after = _ASKING[self.answers].format(what=what)
+        if self.answers == "perceive":
+            truth["boxes"] = perceived(question, view)
         lines = [BEFORE, question.text, *(["Options:", *options] if options else []), after]
+        view_name = self.name if self.answers == "direct" else f"{self.name}-{self.answers}"
         return Sample(
-            id=f"{view.scene.id}:spatial{'-think' if thinks else ''}:{question.type}:{index}",
+            id=f"{view.scene.id}:{view_name}:{question.type}:{index}",
             task=self.name,
             scene=view.scene.id,
             frames=refs,
@@ -141,7 +156,10 @@ class Spatial:
         answer = sample.truth["answer"]
         text = answer if isinstance(answer, str) else render_number(answer)
         thought = sample.truth.get("thought")
-        return text if thought is None else render_thought(thought, text)
+        if thought is None:
+            return text
+        boxes = listed(sample.truth.get("boxes", ()), self.decimals)
+        return render_thought(f"{boxes}\n{thought}" if boxes else thought, text)
 
     def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> str | float | ParseFailure:
         """Letter or number in ``text`` (inside ``<answer>``, if any). ``mode`` None: the task's."""
@@ -169,12 +187,13 @@ class Spatial:
             none = zero_parts(self._parts(sample), reading.reason)
             return Score(none, reading, details=_details(sample, values, 0.0))
         form = _format(text, sample, readings["strict"])
-        paid = (form, accuracy, *([_places(text, sample)] if "places" in self._parts(sample) else []))
+        paid = (form, accuracy, *([_process(text, sample)] if len(self._parts(sample)) > 2 else []))
         return Score(paid, details=_details(sample, values, accuracy.value))
 
     def _parts(self, sample: Sample) -> tuple[str, ...]:
-        thinks = self.process and "thought" in sample.truth
-        return ("format", "accuracy", "places") if thinks else ("format", "accuracy")
+        if not (self.process and "thought" in sample.truth):
+            return ("format", "accuracy")
+        return ("format", "accuracy", "boxes" if "boxes" in sample.truth else "places")
 
     def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
         """VSI-Bench's averages of accuracy and MRA.
@@ -240,8 +259,11 @@ def _format(text: str, sample: Sample, strict: str | float | ParseFailure) -> Pa
     return format_part(strict if isinstance(strict, ParseFailure) else None)
 
 
-def _places(text: str, sample: Sample) -> Part:
-    return places_part(read_places(split_sections(text).think or ""), read_places(sample.truth["thought"]))
+def _process(text: str, sample: Sample) -> Part:
+    thought = split_sections(text).think or ""
+    if "boxes" in sample.truth:
+        return boxes_part(read_boxes(thought), labelled(sample.truth["boxes"]))
+    return places_part(read_places(thought), read_places(sample.truth["thought"]))
 
 
 def _details(sample: Sample, readings: dict[str, float | None], accuracy: float) -> dict[str, object]:
