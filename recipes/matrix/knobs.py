@@ -14,17 +14,7 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import (
-    BUDGET,
-    COLUMNS,
-    OUR_REWARDS,
-    SEEDS,
-    THREE,
-    base_sft,
-    our_arm,
-    our_rft,
-    world,
-)
+from rft3d.matrix.settings import BUDGET, COLUMNS, SEEDS, THREE, base_sft, our_arm, our_rft, world
 from rft3d.matrix.types import Arm, Claim, Experiment
 from rft3d.training.config import RFTConfig
 
@@ -39,10 +29,14 @@ def _group(size: int) -> RFTConfig:
 
 def config() -> Experiment:
     def arm(name: str, title: str, stage: RFTConfig) -> Arm:
-        return Arm(name, title, stage, "sft", options=OUR_REWARDS)
+        return our_arm(name=name, title=title, stage=stage)
 
-    easy = Arm("rooms_easy", "RL on rooms of at most 4 objects, half the tokens", our_rft(), "sft",
-               budget=0.5, options=OUR_REWARDS, most_objects=4)  # fmt: skip
+    easy = our_arm(
+        name="rooms_easy",
+        title="RL on rooms of at most 4 objects, half the tokens",
+        budget=0.5,
+        most_objects=4,
+    )
     return Experiment(
         name="knobs",
         question="Which knob of GRPO matters at this size?",
@@ -56,8 +50,8 @@ def config() -> Experiment:
             arm("clip_same", "two updates, clip 0.2", our_rft(updates_per_rollout=2)),
             arm("clip_higher", "two updates, clip 0.2 / 0.28", our_rft(updates_per_rollout=2, epsilon_high=0.28)),
             easy,
-            Arm("curriculum", "then all rooms, the other half", our_rft(seed=1000), "rooms_easy",
-                budget=0.5, options=OUR_REWARDS),
+            our_arm(name="curriculum", title="then all rooms, the other half", stage=our_rft(seed=1000),
+                    base="rooms_easy", budget=0.5),
         ),
         claims=(
             *(Claim(f"G = {g} beats G = 8", f"group_{g}", "rft_ours", THREE) for g in (16, 32, 64)),

@@ -11,18 +11,8 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import (
-    BUDGET,
-    COLUMNS,
-    OUR_REWARDS,
-    SEEDS,
-    THREE,
-    base_sft,
-    our_arm,
-    our_rft,
-    world,
-)
-from rft3d.matrix.types import Arm, Claim, Experiment
+from rft3d.matrix.settings import BUDGET, COLUMNS, SEEDS, THREE, base_sft, our_arm, world
+from rft3d.matrix.types import Claim, Experiment
 
 BUDGETS = (0.5, 2.0, 4.0)
 
@@ -37,14 +27,8 @@ def config() -> Experiment:
         arms=(
             base_sft(),
             our_arm(),
-            *(
-                Arm(f"tokens_{b:g}", f"RL, tokens x {b:g}", our_rft(), "sft", budget=b, options=OUR_REWARDS)
-                for b in BUDGETS
-            ),
-            *(
-                Arm(f"rooms_{n}", f"RL on {n} of the rooms", our_rft(), "sft", options=OUR_REWARDS, rooms=n)
-                for n in rooms
-            ),
+            *(our_arm(name=f"tokens_{b:g}", title=f"RL, tokens x {b:g}", budget=b) for b in BUDGETS),
+            *(our_arm(name=f"rooms_{n}", title=f"RL on {n} of the rooms", rooms=n) for n in rooms),
         ),
         claims=(
             Claim("twice the RL gains more", "tokens_2", "rft_ours", THREE),

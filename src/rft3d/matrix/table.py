@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rft3d import files
 from rft3d.matrix.figure import draw_dynamics
-from rft3d.matrix.numbers import COUNTED, RULE, Found, cost_of, difference_of, value_of, verdict
+from rft3d.matrix.numbers import COUNTED, RESAMPLES, RULE, Found, cost_of, difference_of, value_of, verdict
 from rft3d.matrix.run import jobs
 from rft3d.matrix.types import Arm, Experiment, folder_of
 
@@ -44,13 +44,17 @@ class Grid:
 
 @dataclass(frozen=True)
 class Section:
-    """What the page says of one experiment. ``picture``: SVG of its curves; None: nothing to draw yet."""
+    """What the page says of one experiment.
+
+    ``dynamics``: the arms whose curves are drawn; ``picture``: name of their SVG, empty before they ran.
+    """
 
     name: str
     question: str
     claims: Grid
     arms: Grid
-    picture: Path | None
+    dynamics: tuple[str, ...]
+    picture: str
 
 
 def write_results(
@@ -60,8 +64,6 @@ def write_results(
 
     The same tables go to ``out/tables.json``, for ``rft3d report OUT``.
     """
-    from rft3d.matrix.numbers import RESAMPLES
-
     images = images or page.parent / "images"
     wanted = jobs(experiments)
     done = sum(job.finished(out) for job in wanted)
@@ -69,12 +71,10 @@ def write_results(
     parts = [HEAD, f"State: {state}\n",
              HOW.format(resamples=RESAMPLES, rule=RULE.replace("\n", "\n  "))]  # fmt: skip
     sections = [_section(experiment, out, images) for experiment in experiments]
-    unseen = [", ".join(experiment.dynamics) for experiment in experiments]
-    parts += [_markdown(section, images.name, names) for section, names in zip(sections, unseen, strict=True)]
+    parts += [_markdown(section, images.name) for section in sections]
     files.write_text(page, "\n".join(parts))
     if out.is_dir():
-        shown = [{**asdict(section), "picture": None} for section in sections]
-        files.write_json(out / "tables.json", {"state": state, "sections": shown})
+        files.write_json(out / "tables.json", {"state": state, "sections": [asdict(s) for s in sections]})
     return page
 
 
@@ -91,20 +91,25 @@ def _commits(experiments: Sequence[Experiment], out: Path) -> str:
 def _section(experiment: Experiment, out: Path, images: Path) -> Section:
     picture = draw_dynamics(experiment, out, images / f"dynamics-{experiment.name}.svg")
     return Section(
-        experiment.name, experiment.question, _claims(experiment, out), _arms(experiment, out), picture
+        experiment.name,
+        experiment.question,
+        _claims(experiment, out),
+        _arms(experiment, out),
+        experiment.dynamics,
+        "" if picture is None else picture.name,
     )
 
 
-def _markdown(section: Section, images: str, curves: str) -> str:
+def _markdown(section: Section, images: str) -> str:
     lines = [f"## {section.name}", "", section.question, ""]
     if section.claims.rows:
         lines += [*_table(section.claims), ""]
     lines += _table(section.arms)
-    if section.picture is not None:
+    if section.picture:
         alt = "Rewards, entropy and length over the steps, mean over seeds"
-        lines += ["", f"![{alt}]({images}/{section.picture.name})"]
-    elif curves:
-        lines += ["", f"Curves of {curves}: {NOTHING}."]
+        lines += ["", f"![{alt}]({images}/{section.picture})"]
+    elif section.dynamics:
+        lines += ["", f"Curves of {', '.join(section.dynamics)}: {NOTHING}."]
     return "\n".join([*lines, ""])
 
 

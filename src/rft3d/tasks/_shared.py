@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+
+from rft3d.answers import LabelledBox, render_detections
+from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.scenes.types import Scene, SceneObject
 
 TRUNCATED = "truncated"
@@ -35,6 +40,33 @@ def never_flat(box: Sequence[float], decimals: int) -> tuple[float, ...]:
     """A ``(9,)`` box for a gold text: sizes of at least one last decimal, or rounding could make them 0."""
     least = 10.0**-decimals
     return (*box[:3], *(max(size, least) for size in box[3:6]), *box[6:])
+
+
+def boxed_in_first_camera(
+    scene: Scene, things: Sequence[SceneObject], canonical: bool = True
+) -> list[dict[str, Any]]:
+    """``{"label", "bbox_3d"}`` of each of ``things``, (9,) in the camera frame of the scene's first frame.
+
+    ``canonical``: each box in that one of its 24 equivalent forms whose rotation is nearest to none.
+    """
+    if not things:
+        return []
+    T_camera_world = invert_pose(scene.frames[0].T_world_camera)
+    boxes = transform_boxes(T_camera_world, np.stack([thing.box for thing in things]))
+    if canonical:
+        boxes = canonical_boxes(boxes)
+    return [{"label": thing.label, "bbox_3d": box.tolist()} for thing, box in zip(things, boxes, strict=True)]
+
+
+def labelled(rows: Iterable[Mapping[str, Any]]) -> tuple[LabelledBox, ...]:
+    """Rows of a sample's truth as boxes."""
+    return tuple(LabelledBox(row["label"], tuple(row["bbox_3d"])) for row in rows)
+
+
+def render_rows(rows: Iterable[Mapping[str, Any]], decimals: int) -> str:
+    """The rows as the text of a detection answer, rounded to ``decimals``, no size to 0."""
+    boxes = [LabelledBox(box.label, never_flat(box.box, decimals)) for box in labelled(rows)]
+    return render_detections(boxes, decimals)
 
 
 def mean(values: Iterable[float]) -> float | None:

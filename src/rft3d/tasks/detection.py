@@ -33,11 +33,9 @@ from rft3d.answers import (
     ParseFailure,
     ParseMode,
     parse_detections,
-    render_detections,
     render_thought,
     split_sections,
 )
-from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
 from rft3d.rewards import (
     Part,
@@ -55,7 +53,15 @@ from rft3d.rewards import (
 )
 from rft3d.scenes.labels import CATE20
 from rft3d.scenes.types import Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, first_seen, never_flat, summed
+from rft3d.tasks._shared import (
+    TRUNCATED,
+    boxed_in_first_camera,
+    checked_refs,
+    first_seen,
+    labelled,
+    render_rows,
+    summed,
+)
 from rft3d.tasks.detection_metric import detection_details, metric_from, pool_details
 from rft3d.tasks.types import Sample
 
@@ -151,13 +157,7 @@ class Detection:
         ]
         if not things:
             return []
-        T_camera_world = invert_pose(scene.frames[0].T_world_camera)
-        boxes = transform_boxes(T_camera_world, np.stack([thing.box for thing in things]))
-        if self.canonical:
-            boxes = canonical_boxes(boxes)
-        rows = [
-            {"label": thing.label, "bbox_3d": box.tolist()} for thing, box in zip(things, boxes, strict=True)
-        ]
+        rows = boxed_in_first_camera(scene, things, self.canonical)
         if self.order == "azimuth":
             rows.sort(key=lambda row: atan2(row["bbox_3d"][0], row["bbox_3d"][2]))
         thinks = self.answers == "think"
@@ -175,9 +175,7 @@ class Detection:
 
     def gold(self, sample: Sample) -> str:
         """The truth in upstream's layout; rounded, so its IoU is not quite 1."""
-        truth = detection_truth(sample)
-        rows = [LabelledBox(true.label, never_flat(true.box, self.decimals)) for true in truth]
-        text = render_detections(rows, self.decimals)
+        text = render_rows(sample.truth["boxes"], self.decimals)
         thought = sample.truth.get("thought")
         return text if thought is None else render_thought(thought, text)
 
@@ -279,4 +277,4 @@ def _all_bare(boxes: tuple[LabelledBox, ...] | ParseFailure) -> bool:
 
 
 def detection_truth(sample: Sample) -> tuple[LabelledBox, ...]:
-    return tuple(LabelledBox(row["label"], tuple(row["bbox_3d"])) for row in sample.truth["boxes"])
+    return labelled(sample.truth["boxes"])

@@ -7,14 +7,10 @@ learned in detection is what it needs here, and a reward can check the perceptio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from rft3d.answers import LabelledBox, ParseFailure, parse_detections, render_detections
-from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
-from rft3d.tasks._shared import never_flat
+from rft3d.answers import LabelledBox, ParseFailure, parse_detections
+from rft3d.tasks._shared import boxed_in_first_camera
 from rft3d.tasks.spatial.view import Question, View
 
 
@@ -25,22 +21,7 @@ def perceived(question: Question, view: View) -> list[dict[str, Any]]:
     a question about the room itself.
     """
     things = [thing for label in dict.fromkeys(question.names) for thing in view.by_label.get(label, ())]
-    if not things or not view.scene.frames:
-        return []
-    T_camera_world = invert_pose(view.scene.frames[0].T_world_camera)
-    boxes = canonical_boxes(transform_boxes(T_camera_world, np.stack([thing.box for thing in things])))
-    return [{"label": thing.label, "bbox_3d": box.tolist()} for thing, box in zip(things, boxes, strict=True)]
-
-
-def labelled(rows: Sequence[Mapping[str, Any]]) -> tuple[LabelledBox, ...]:
-    """Rows of a sample's truth as boxes."""
-    return tuple(LabelledBox(row["label"], tuple(row["bbox_3d"])) for row in rows)
-
-
-def listed(rows: Sequence[Mapping[str, Any]], decimals: int) -> str:
-    """The rows as the text of a detection answer, rounded; nothing where there are none."""
-    boxes = [LabelledBox(box.label, never_flat(box.box, decimals)) for box in labelled(rows)]
-    return render_detections(boxes, decimals) if boxes else ""
+    return boxed_in_first_camera(view.scene, things) if view.scene.frames else []
 
 
 def read_boxes(thought: str) -> tuple[LabelledBox, ...]:

@@ -54,8 +54,8 @@ from rft3d.rewards import (
 )
 from rft3d.rewards.process import boxes_part, places_part
 from rft3d.scenes.types import Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, mean, summed
-from rft3d.tasks.spatial.perceive import labelled, listed, perceived, read_boxes
+from rft3d.tasks._shared import TRUNCATED, checked_refs, labelled, mean, render_rows, summed
+from rft3d.tasks.spatial.perceive import perceived, read_boxes
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
 from rft3d.tasks.spatial.thoughts import think
 from rft3d.tasks.spatial.view import Limits, Question, View
@@ -158,8 +158,8 @@ class Spatial:
         thought = sample.truth.get("thought")
         if thought is None:
             return text
-        boxes = listed(sample.truth.get("boxes", ()), self.decimals)
-        return render_thought(f"{boxes}\n{thought}" if boxes else thought, text)
+        rows = sample.truth.get("boxes")
+        return render_thought(f"{render_rows(rows, self.decimals)}\n{thought}" if rows else thought, text)
 
     def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> str | float | ParseFailure:
         """Letter or number in ``text`` (inside ``<answer>``, if any). ``mode`` None: the task's."""
