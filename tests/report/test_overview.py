@@ -71,6 +71,11 @@ def test_tables_of_another_shape_are_refused(matrix: Path, tmp_path: Path) -> No
     assert not (root / "report").exists(), "nothing half-written"
 
 
+def test_a_bad_number_is_not_taken_for_an_empty_run(matrix: Path) -> None:
+    with pytest.raises(ValueError, match="max_mb must lie between 2 and 1000, got 0"):
+        write_overview(matrix, runs_below(matrix), max_mb=0)
+
+
 def test_only_runs_without_anything_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a" / "stages").mkdir(parents=True)
     with pytest.raises(ValueError, match="none of its 1 run folders has anything to report on"):

@@ -15,6 +15,7 @@ from typing import Any
 from rft3d import __version__
 from rft3d.files import write_text
 from rft3d.report.page import render_overview
+from rft3d.report.run_folder import NothingToReport
 from rft3d.report.run_report import write_report
 
 DEEPEST = 3
@@ -61,7 +62,7 @@ def write_overview(
     each page that is written.
 
     Raises:
-        ValueError: none of ``runs`` has anything to report on, or ``tables.json`` can't be read.
+        ValueError: none of ``runs`` has anything to report on, ``tables.json`` can't be read, a bad number.
     """
     root = Path(root)
     tables = _tables(root / "tables.json")
@@ -74,7 +75,7 @@ def write_overview(
             row["link"] = os.path.relpath(page, folder)
             if told is not None:
                 told(page)
-        except ValueError as problem:
+        except NothingToReport as problem:
             row["reason"] = str(problem)
         rows.append({**row, **_facts(run)})
     if all(row["link"] is None for row in rows):

@@ -78,8 +78,12 @@ class RunFolder:
     """what ``config`` would be if nothing had been set; None where the run did not write it down"""
 
 
+class NothingToReport(ValueError):
+    """A folder that holds nothing of a run, or nothing yet."""
+
+
 def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
-    """Read ``root``. ValueError when there is nothing at all to report on."""
+    """Read ``root``. :class:`NothingToReport` when there is nothing at all to report on."""
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"no run folder at {root}")
@@ -104,7 +108,7 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
     if not present:
         notes.append("no eval/<task>.samples.jsonl, so no results and no samples")
     if not present and not metrics and not stages:
-        raise ValueError(
+        raise NothingToReport(
             f"{root} is not a run folder: it has neither eval/<task>.samples.jsonl nor samples.<task>.jsonl "
             "nor stages/*/metrics.jsonl nor stages.json"
         )
