@@ -11,7 +11,7 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, COLUMNS, OUR_REWARDS, SEEDS, base_sft, our_arm, our_rft, world
+from rft3d.matrix.settings import BUDGET, COLUMNS, OUR_REWARDS, SEEDS, base_sft, headline_arm, our_rft, world
 from rft3d.matrix.types import Arm, Claim, Experiment
 
 METRICS = {"detection": "f1@0.25", "grounding": "acc@0.25", "spatial": "micro"}
@@ -25,7 +25,7 @@ def config() -> Experiment:
         world=world(),
         arms=(
             base_sft(),
-            our_arm(),
+            headline_arm(),
             *(
                 Arm(
                     f"only_{task}",

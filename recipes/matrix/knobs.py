@@ -14,8 +14,18 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, COLUMNS, SEEDS, THREE, base_sft, our_arm, our_rft, world
-from rft3d.matrix.types import Arm, Claim, Experiment
+from rft3d.matrix.settings import (
+    BUDGET,
+    COLUMNS,
+    SEEDS,
+    THREE,
+    base_sft,
+    headline_arm,
+    our_arm,
+    our_rft,
+    world,
+)
+from rft3d.matrix.types import Arm, Claim, Experiment, Sweep
 from rft3d.training.config import RFTConfig
 
 PROMPTS = our_rft().prompts_per_step
@@ -43,7 +53,7 @@ def config() -> Experiment:
         world=world(),
         arms=(
             base_sft(),
-            our_arm(),
+            headline_arm(),
             *(arm(f"group_{size}", f"G = {size}", _group(size)) for size in (16, 32, 64)),
             *(arm(f"kl_{beta:g}", f"KL {beta:g}", our_rft(beta=beta)) for beta in (0.01, 0.04)),
             *(arm(f"warm_{t:g}", f"temperature {t:g}", our_rft(temperature=t)) for t in (0.2, 0.6, 1.0)),
@@ -64,4 +74,13 @@ def config() -> Experiment:
         seeds=SEEDS,
         columns=COLUMNS,
         dynamics=("rft_ours", "warm_0.2", "warm_1", "kl_0.04"),
+        sweeps=(
+            Sweep("group", "completions a group, as many in all",
+                  {"SFT → RL, ours": ((8, "knobs/rft_ours"), *((g, f"knobs/group_{g}") for g in (16, 32, 64)))},
+                  THREE),
+            Sweep("temperature", "temperature of the samples",
+                  {"SFT → RL, ours": ((our_rft().temperature, "knobs/rft_ours"),
+                                      *((t, f"knobs/warm_{t:g}") for t in (0.2, 0.6, 1.0)))},
+                  THREE),
+        ),
     )  # fmt: skip

@@ -1,4 +1,6 @@
-"""Scaling in RL steps and in rooms seen (group sizes: knobs.py; model sizes: size_*.py).
+"""Scaling in RL steps and in rooms seen, and the figures of all sweeps but group size and temperature (knobs.py).
+
+Model sizes are experiments of their own (size_*.py): each has encoders that end in its width.
 
 Command::
 
@@ -11,10 +13,14 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, COLUMNS, SEEDS, THREE, base_sft, our_arm, world
-from rft3d.matrix.types import Claim, Experiment
+from rft3d.matrix.settings import BUDGET, COLUMNS, SEEDS, THREE, base_sft, headline_arm, our_arm, world
+from rft3d.matrix.types import Claim, Experiment, Sweep
 
 BUDGETS = (0.5, 2.0, 4.0)
+SIZES = ((1.6, "size_small"), (2.7, "rl_beats_sft"), (4.9, "size_medium"), (12.2, "size_large"))
+"""Millions of parameters, encoders included, and whose arms have them."""
+
+METRICS = (THREE[0], ("detection", "mean_iou"), *THREE[1:])
 
 
 def config() -> Experiment:
@@ -26,7 +32,7 @@ def config() -> Experiment:
         world=seen,
         arms=(
             base_sft(),
-            our_arm(),
+            headline_arm(),
             *(our_arm(name=f"tokens_{b:g}", title=f"RL, tokens x {b:g}", budget=b) for b in BUDGETS),
             *(our_arm(name=f"rooms_{n}", title=f"RL on {n} of the rooms", rooms=n) for n in rooms),
         ),
@@ -39,4 +45,42 @@ def config() -> Experiment:
         seeds=SEEDS,
         columns=COLUMNS,
         dynamics=("tokens_4",),
+        sweeps=(
+            Sweep(
+                "tokens",
+                "optimizer tokens of RL, thousands",
+                {
+                    "SFT → RL, ours": (
+                        (0, "scaling/sft"),
+                        (BUDGET / 1e3, "scaling/rft_ours"),
+                        *((b * BUDGET / 1e3, f"scaling/tokens_{b:g}") for b in BUDGETS),
+                    )
+                },
+                METRICS,
+            ),
+            Sweep(
+                "rooms",
+                "training rooms that RL sees",
+                {
+                    "SFT → RL, ours": (
+                        *((n, f"scaling/rooms_{n}") for n in rooms),
+                        (seen.train_rooms, "scaling/rft_ours"),
+                    )
+                },
+                METRICS,
+            ),
+            Sweep(
+                "sizes",
+                "parameters, millions",
+                {
+                    title: tuple((size, f"{name}/{arm}") for size, name in SIZES)
+                    for title, arm in (
+                        ("SFT", "sft"),
+                        ("SFT → SFT", "sft_sft"),
+                        ("SFT → RL, ours", "rft_ours"),
+                    )
+                },
+                METRICS,
+            ),
+        ),
     )

@@ -1,7 +1,7 @@
-"""Scaling in model size: a smaller language model (hidden 128, 2 layers); rl_beats_sft.py has the usual one.
+"""Scaling in model size: a smaller language model (hidden 128, 2 layers), 1.6 M parameters with its encoders.
 
-Its encoders are of the same size but made anew, because they end in the language model's width. Parameter
-counts are in the run's stages.json.
+Its encoders are of the same size but made anew, because they end in the language model's width. The usual size is
+rl_beats_sft.py's, the figure scaling.py's.
 
 Command::
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from rft3d.matrix import load_experiments, run, run_matrix, write_results
@@ -17,6 +18,7 @@ from rft3d.matrix.load import check, quickened
 from rft3d.matrix.numbers import Found, difference_of, verdict
 from rft3d.matrix.run import jobs
 from rft3d.matrix.settings import matched_arm, our_arm, paper_arm
+from rft3d.matrix.sweep_figure import draw_sweep, sweep_picture
 from rft3d.matrix.types import Claim, Experiment, folder_of
 from rft3d.matrix.views import corrupted
 from rft3d.scenes import RoomConfig, make_room
@@ -55,6 +57,27 @@ def test_shared_arms_run_once_and_bases_come_first(experiments: dict[str, Experi
     assert [n for n in names if n[2] == "sft" and n[1] == "rooms"] == [(s, "rooms", "sft") for s in range(5)]
     only = jobs(list(experiments.values()), seeds=[1], only=["rewards/det_iou"])
     assert [job.arm.name for job in only] == ["sft", "det_iou"]
+
+
+def test_what_is_asked_for_first_runs_first(experiments: dict[str, Experiment]) -> None:
+    every = list(experiments.values())
+    for names in (
+        ["joint/only_spatial", "credit/credit_object"],
+        ["credit/credit_object", "joint/only_spatial"],
+    ):
+        found = [job.arm.name for job in jobs(every, seeds=[2], only=names)]
+        assert found == ["sft", *(name.partition("/")[2] for name in names)]
+    worlds = [job.world.name for job in jobs(every, seeds=[0], only=["thoughts/mixed", "rewards/det_f1"])]
+    assert worlds == ["thoughts", "thoughts", "rooms", "rooms"]
+    with pytest.raises(ValueError, match=r"called 'rewards/det_f2'; there are credit, joint, "):
+        jobs(every, only=["rewards/det_f1", "rewards/det_f2"])
+
+
+def test_seeds_that_nobody_has(experiments: dict[str, Experiment], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no chosen experiment has a seed 7"):
+        run_matrix([experiments["rewards"]], tmp_path, seeds=[7])
+    with pytest.raises(ValueError, match="at_once must be at least 1, got 0"):
+        run_matrix([experiments["rewards"]], tmp_path, at_once=0)
 
 
 def test_contradictions_are_named(experiments: dict[str, Experiment]) -> None:
@@ -127,6 +150,31 @@ def test_the_figure_is_well_formed() -> None:
     root = ElementTree.fromstring(picture({"a < b": {"entropy": line}, "c": {"entropy": line[:3]}}))
     assert len(root.findall("{*}polyline")) == 4
     assert "a < b" in [text.text for text in root.findall("{*}text")]
+
+
+def test_sweeps_name_arms_that_exist_and_are_drawn_with_their_intervals(
+    experiments: dict[str, Experiment], tmp_path: Path
+) -> None:
+    from xml.etree import ElementTree
+
+    every = list(experiments.values())
+    sweeps = [sweep for experiment in every for sweep in experiment.sweeps]
+    assert {sweep.name for sweep in sweeps} == {"tokens", "rooms", "sizes", "group", "temperature"}
+    for sweep in sweeps:
+        assert draw_sweep(sweep, every, tmp_path / "runs", tmp_path / "a.svg") is None, "nothing has run"
+    with pytest.raises(ValueError, match="a sweep names experiment 'size_small'; there are rewards"):
+        draw_sweep(sweeps[-1], [experiments["rewards"]], tmp_path / "runs", tmp_path / "a.svg")
+    assert not (tmp_path / "a.svg").exists()
+
+    found = Found(30.0, 28.0, 33.0, 29.0, 31.0, 3, 320, 320)
+    lines = {"a < b": [(8.0, found), (64.0, replace(found, mean=32.0))], "c": [(8.0, found)]}
+    root = ElementTree.fromstring(sweep_picture("size", {"F1": lines, "IoU": {"a < b": [], "c": []}}))
+    circles = root.findall("{*}circle")
+    assert len(circles) == 3 and float(circles[1].get("cy", "")) < float(circles[0].get("cy", "")), (
+        "better is up"
+    )
+    texts = [text.text for text in root.findall("{*}text")]
+    assert texts.count("a < b") == 1 and texts.count("8") == 1 and "28" in texts and "33" in texts
 
 
 def test_nothing_run_is_said(experiments: dict[str, Experiment], tmp_path: Path) -> None:
@@ -207,3 +255,24 @@ def test_time_up_in_the_middle_of_an_arm(
         for out in (whole, cut)
     )
     assert one == other
+
+
+@pytest.mark.slow
+def test_seeds_side_by_side_are_the_seeds_one_after_another(
+    experiments: dict[str, Experiment], tmp_path: Path
+) -> None:
+    tiny, only = replace(quickened(experiments["rewards"]), seeds=(0, 1)), ["rewards/det_f1"]
+    console = Console(file=io.StringIO())
+    one, two = tmp_path / "one", tmp_path / "two"
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)  # what two processes on two cores have
+        assert run_matrix([tiny], one, None, only, console=console, workers=1)
+        assert run_matrix([tiny], two, None, only, console=console, workers=1, at_once=2)
+    finally:
+        torch.set_num_threads(threads)
+    for seed in tiny.seeds:
+        roots = [folder_of(out, tiny.world, seed) for out in (one, two)]
+        weights = [(root / "models" / "det_f1" / "model.safetensors").read_bytes() for root in roots]
+        answers = [(root / "eval" / "det_f1" / "detection.predictions.jsonl").read_bytes() for root in roots]
+        assert weights[0] == weights[1] and answers[0] == answers[1]

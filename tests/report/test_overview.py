@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -23,9 +24,16 @@ TABLES = {
                 "rows": [["a < b", "detection f1: <script>alert(1)</script>", "+1.0", "4", "**holds**"]],
             },
             "arms": {"head": ["arm", "F1"], "rows": []},
+            "reading": "Too **few** seeds.\n\n<b>Really</b>.",
+            "pictures": [
+                ["sweep.svg", "F1 against <i>rooms</i>"],
+                ["../../secret.svg", "no"],
+                ["gone.svg", "no"],
+            ],
         }
     ],
 }
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +43,9 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_run(root / "rooms" / f"seed{seed}", seed=3 + seed, count=2)
     (root / "thoughts" / "seed0" / "stages").mkdir(parents=True)
     (root / "tables.json").write_text(json.dumps(TABLES))
+    (root / "images").mkdir()
+    (root / "images" / "sweep.svg").write_text(SVG)
+    (root.parent / "secret.svg").write_text(SVG)
     return root
 
 
@@ -58,6 +69,11 @@ def test_every_run_has_its_page_and_the_upper_one_links_to_it(
     assert "Which reward?" in html and "1 of 2 arms are done." in html
     assert '<td class="holds">holds</td>' in html
     assert "<script" not in html and "&lt;script&gt;" in html
+    assert "<p>Too few seeds.</p>" in html and "<p>&lt;b&gt;Really&lt;/b&gt;.</p>" in html
+    shown = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)"', html)
+    assert [(base64.b64decode(data).decode(), what) for data, what in shown] == [
+        (SVG, "F1 against &lt;i&gt;rooms&lt;/i&gt;")
+    ], "in an <img> a script does not run; nothing from outside the folder, nothing that is not there"
 
 
 def test_tables_of_another_shape_are_refused(matrix: Path, tmp_path: Path) -> None:

@@ -29,13 +29,15 @@ class Run(_Which):
     """Train and judge what is missing, seed after seed. Start it again to go on."""
 
     only: tuple[str, ...] = ()
-    """experiments, or experiment/arm; what they start from comes along"""
+    """experiments, or experiment/arm, in this order; what they start from comes along"""
     seeds: tuple[int, ...] = ()
     """only these seeds; each experiment's own when not given"""
     hours: float = 0.0
     """stop after so many hours (the running step is finished and saved); 0: never"""
     workers: int = 2
     """processes that render rooms"""
+    at_once: int = 1
+    """seeds that are worked on side by side, each in a process with its share of the threads"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,15 @@ def main(args: Args) -> int:
     if isinstance(action, Run):
         chosen: Any = action.seeds or None
         # 3: the time was up; whoever calls it in a loop sees that it has to go on
-        done = run_matrix(experiments, action.out, chosen, action.only, action.hours, workers=action.workers)
+        done = run_matrix(
+            experiments,
+            action.out,
+            chosen,
+            action.only,
+            action.hours,
+            workers=action.workers,
+            at_once=action.at_once,
+        )
         return 0 if done else 3
     print(listing(experiments, action.out))
     return 0

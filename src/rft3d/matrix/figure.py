@@ -51,21 +51,33 @@ def picture(curves: Mapping[str, Mapping[str, Line]]) -> str:
     rows = -(-len(shown) // columns)
     legend = 18 * len(curves) + 12
     width, height = columns * (WIDTH + GAP) + GAP // 2, rows * (HEIGHT + GAP + TOP) + legend
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" font-family="sans-serif" font-size="11">',
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-    ]
+    parts = sheet(width, height)
     for number, (key, label) in enumerate(shown):
         x = GAP + (number % columns) * (WIDTH + GAP)
         y = TOP + (number // columns) * (HEIGHT + GAP + TOP)
         lines = [(i, c[key]) for i, c in enumerate(curves.values()) if key in c]
         parts += _panel(x, y, label, lines)
-    for number, title in enumerate(curves):
-        y = height - legend + 18 * number + 8
-        parts.append(f'<rect x="{GAP}" y="{y}" width="14" height="4" fill="{_colour(number)}"/>')
-        parts.append(f'<text x="{GAP + 22}" y="{y + 6}">{escape(title)}</text>')
+    parts += legend_of(list(curves), height - legend)
     return "\n".join([*parts, "</svg>\n"])
+
+
+def sheet(width: float, height: float) -> list[str]:
+    """The beginning of an SVG with a white ground; the caller adds parts and ``</svg>``."""
+    return [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" font-family="sans-serif" font-size="11">',
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+    ]
+
+
+def legend_of(titles: Sequence[str], top: float) -> list[str]:
+    """A line a title, from ``top`` down."""
+    parts = []
+    for number, title in enumerate(titles):
+        y = top + 18 * number + 8
+        parts.append(f'<rect x="{GAP}" y="{y}" width="14" height="4" fill="{colour(number)}"/>')
+        parts.append(f'<text x="{GAP + 22}" y="{y + 6}">{escape(title)}</text>')
+    return parts
 
 
 def _panel(x: float, y: float, label: str, lines: Sequence[tuple[int, Line]]) -> list[str]:
@@ -91,9 +103,9 @@ def _panel(x: float, y: float, label: str, lines: Sequence[tuple[int, Line]]) ->
         means = smooth([value for _, value in line], len(line) / 15)
         faint = " ".join(place(step, value) for step, value in line)
         clear = " ".join(place(step, value) for (step, _), value in zip(line, means, strict=True))
-        colour = _colour(index)
-        parts.append(f'<polyline points="{faint}" fill="none" stroke="{colour}" opacity="0.25"/>')
-        parts.append(f'<polyline points="{clear}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+        shade = colour(index)
+        parts.append(f'<polyline points="{faint}" fill="none" stroke="{shade}" opacity="0.25"/>')
+        parts.append(f'<polyline points="{clear}" fill="none" stroke="{shade}" stroke-width="1.8"/>')
     return parts
 
 
@@ -104,5 +116,6 @@ def _mean(lines: Sequence[Line]) -> Line:
     return [(step, float(np.mean([table[step] for table in tables]))) for step in steps]
 
 
-def _colour(index: int) -> str:
+def colour(index: int) -> str:
+    """Of the line with this number."""
     return COLOURS[index % len(COLOURS)]

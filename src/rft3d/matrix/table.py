@@ -11,16 +11,20 @@ from rft3d import files
 from rft3d.matrix.figure import draw_dynamics
 from rft3d.matrix.numbers import COUNTED, RESAMPLES, RULE, Found, cost_of, difference_of, value_of, verdict
 from rft3d.matrix.run import jobs
+from rft3d.matrix.sweep_figure import draw_sweep
 from rft3d.matrix.types import Arm, Experiment, folder_of
 
 NOTHING = "not yet run"
+DYNAMICS = "Rewards, entropy and length over the steps, mean over seeds"
+SWEEP = "Means over seeds with 95 % intervals, against"
+READING = "What we make of it."
 HEAD = """# Results
 
 The claims of the paper, and some of ours, on procedural rooms with models small enough for two cores. This page
 is written by `rft3d matrix table` from the run folders; a number that is not there was not measured.
 
-**Everything**: `make results` (resumable, one seed after another, stops after `HOURS`); one arm:
-the command in its row. The settings of each experiment are its recipe in [recipes/matrix](../recipes/matrix).
+**Everything**: `make results` (resumable, `AT_ONCE` seeds side by side, stops after `HOURS`); one arm: the
+command in its row. The settings of each experiment are its recipe in [recipes/matrix](../recipes/matrix).
 """
 HOW = """## How to read it
 
@@ -31,6 +35,7 @@ HOW = """## How to read it
   RFT counts its prompt once) unless the recipe says otherwise. What they really used is in the table;
   sampling is on top of it and shows in the minutes.
 - {rule}
+- *What we make of it* was written by hand after the numbers.
 """
 
 
@@ -46,23 +51,25 @@ class Grid:
 class Section:
     """What the page says of one experiment.
 
-    ``dynamics``: the arms whose curves are drawn; ``picture``: name of their SVG, empty before they ran.
+    ``dynamics``: the arms whose curves are drawn; ``pictures``: ``(file name, what it shows)`` of every figure
+    that has something to show.
     """
 
     name: str
     question: str
     claims: Grid
     arms: Grid
+    reading: str
     dynamics: tuple[str, ...]
-    picture: str
+    pictures: tuple[tuple[str, str], ...]
 
 
 def write_results(
     experiments: Sequence[Experiment], out: Path, page: Path, images: Path | None = None
 ) -> Path:
-    """Write ``page`` from what is in ``out``, with the curves as SVG files in ``images``; returns ``page``.
+    """Write ``page`` from what is in ``out``, with the figures as SVG files in ``images``; returns ``page``.
 
-    The same tables go to ``out/tables.json``, for ``rft3d report OUT``.
+    The same tables and figures go to ``out/tables.json`` and ``out/images``, for ``rft3d report OUT``.
     """
     images = images or page.parent / "images"
     wanted = jobs(experiments)
@@ -70,10 +77,13 @@ def write_results(
     state = f"{done} of {len(wanted)} arms (an arm counts once a seed) are done{_commits(experiments, out)}."
     parts = [HEAD, f"State: {state}\n",
              HOW.format(resamples=RESAMPLES, rule=RULE.replace("\n", "\n  "))]  # fmt: skip
-    sections = [_section(experiment, out, images) for experiment in experiments]
+    sections = [_section(experiment, experiments, out, images) for experiment in experiments]
     parts += [_markdown(section, images.name) for section in sections]
     files.write_text(page, "\n".join(parts))
     if out.is_dir():
+        (out / "images").mkdir(exist_ok=True)
+        for name in (name for section in sections for name, _ in section.pictures):
+            files.write_text(out / "images" / name, (images / name).read_text(encoding="utf-8"))
         files.write_json(out / "tables.json", {"state": state, "sections": [asdict(s) for s in sections]})
     return page
 
@@ -88,15 +98,22 @@ def _commits(experiments: Sequence[Experiment], out: Path) -> str:
     return f", commit {', '.join(sorted(found))}" if found else ""
 
 
-def _section(experiment: Experiment, out: Path, images: Path) -> Section:
-    picture = draw_dynamics(experiment, out, images / f"dynamics-{experiment.name}.svg")
+def _section(experiment: Experiment, every: Sequence[Experiment], out: Path, images: Path) -> Section:
+    drawn = [
+        (draw_dynamics(experiment, out, images / f"dynamics-{experiment.name}.svg"), DYNAMICS),
+        *(
+            (draw_sweep(sweep, every, out, images / f"sweep-{sweep.name}.svg"), f"{SWEEP} {sweep.axis}")
+            for sweep in experiment.sweeps
+        ),
+    ]
     return Section(
         experiment.name,
         experiment.question,
         _claims(experiment, out),
         _arms(experiment, out),
+        experiment.reading,
         experiment.dynamics,
-        "" if picture is None else picture.name,
+        tuple((file.name, what) for file, what in drawn if file is not None),
     )
 
 
@@ -104,11 +121,12 @@ def _markdown(section: Section, images: str) -> str:
     lines = [f"## {section.name}", "", section.question, ""]
     if section.claims.rows:
         lines += [*_table(section.claims), ""]
+    if section.reading:
+        lines += [f"**{READING}** {section.reading}", ""]
     lines += _table(section.arms)
-    if section.picture:
-        alt = "Rewards, entropy and length over the steps, mean over seeds"
-        lines += ["", f"![{alt}]({images}/{section.picture})"]
-    elif section.dynamics:
+    for name, what in section.pictures:
+        lines += ["", f"![{what}]({images}/{name})"]
+    if section.dynamics and DYNAMICS not in dict(section.pictures).values():
         lines += ["", f"Curves of {', '.join(section.dynamics)}: {NOTHING}."]
     return "\n".join([*lines, ""])
 

@@ -32,7 +32,8 @@ class World:
         views: options of the training samples.
         held_out: options of the held-out samples.
         max_new_tokens: longest answer of a view when it is judged.
-        elsewhere: other held-out rooms by name (out of distribution), as many as ``held_out_rooms``.
+        elsewhere: other held-out rooms by name (out of distribution, or fresh ones), as many as
+            ``held_out_rooms``.
         resamples: of the bootstrap in each arm's ``scores.json``.
     """
 
@@ -112,6 +113,23 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """Metrics against one quantity: a figure of the page.
+
+    Attributes:
+        name: of its file.
+        axis: what the quantity is, with its unit.
+        lines: title to ``(value, "experiment/arm")`` points; values stand at equal distances, smallest first.
+        metrics: ``(view, metric)`` pairs, a panel each.
+    """
+
+    name: str
+    axis: str
+    lines: Mapping[str, tuple[tuple[float, str], ...]]
+    metrics: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Experiment:
     """Arms and claims about one question.
 
@@ -125,6 +143,8 @@ class Experiment:
         seeds: of rooms, weights and sampling.
         columns: ``(view, metric, heading)`` of the table.
         dynamics: arms whose reward, entropy and length are drawn over the steps.
+        sweeps: figures of metrics against a quantity.
+        reading: what we make of our numbers, written after they were there: paragraphs of Markdown.
     """
 
     name: str
@@ -136,6 +156,8 @@ class Experiment:
     seeds: tuple[int, ...] = (0, 1, 2)
     columns: tuple[tuple[str, str, str], ...] = ()
     dynamics: tuple[str, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    reading: str = ""
 
     def arm(self, name: str) -> Arm:
         for arm in self.arms:

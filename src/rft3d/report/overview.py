@@ -1,11 +1,12 @@
 """A folder of run folders: a page for each run, and one above them that says what is where.
 
-A matrix (``rft3d matrix``) leaves ``tables.json`` beside its runs: claims and means over seeds, which stand on the
-upper page. Without it the page lists the runs and what their models scored.
+A matrix (``rft3d matrix``) leaves ``tables.json`` and ``images`` beside its runs: claims, means over seeds and
+figures, which stand on the upper page. Without it the page lists the runs and what their models scored.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from rft3d.report.run_report import write_report
 
 DEEPEST = 3
 """So many folders below the given one a run may lie (``OUT/<world>/seed0`` is two below)."""
+LARGEST_PICTURE = 2_000_000
+"""Bytes of a figure; ours have some ten thousand."""
 
 
 def is_run(folder: Path) -> bool:
@@ -113,6 +116,12 @@ def _tables(file: Path) -> dict[str, Any] | None:
                     }
                     for name in ("claims", "arms")
                 ],
+                "reading": str(section.get("reading", "")).replace("**", "").replace("`", ""),
+                "pictures": [
+                    {"data": picture, "what": str(what)}
+                    for name, what in section.get("pictures", ())
+                    if (picture := _picture(file.parent / "images", str(name))) is not None
+                ],
             }
             for section in found["sections"]
         ]
@@ -122,3 +131,11 @@ def _tables(file: Path) -> dict[str, Any] | None:
             f"{file}: not the tables of a matrix ({type(problem).__name__}: {problem}); "
             "write it again with rft3d matrix table"
         ) from None
+
+
+def _picture(folder: Path, name: str) -> str | None:
+    """An SVG as base64, for an ``<img>`` (where it can run nothing); None when it is not there or far too big."""
+    path = folder / Path(name).name  # only what lies in the folder
+    if path.suffix != ".svg" or not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
+        return None
+    return base64.b64encode(path.read_bytes()).decode("ascii")
