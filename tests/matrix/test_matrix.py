@@ -69,7 +69,7 @@ def test_what_is_asked_for_first_runs_first(experiments: dict[str, Experiment]) 
         assert found == ["sft", *(name.partition("/")[2] for name in names)]
     worlds = [job.world.name for job in jobs(every, seeds=[0], only=["thoughts/mixed", "rewards/det_f1"])]
     assert worlds == ["thoughts", "thoughts", "rooms", "rooms"]
-    with pytest.raises(ValueError, match=r"called 'rewards/det_f2'; there are credit, joint, "):
+    with pytest.raises(ValueError, match=r"called 'rewards/det_f2'; there are credit, grounding, "):
         jobs(every, only=["rewards/det_f1", "rewards/det_f2"])
 
 
