@@ -18,6 +18,7 @@ from rft3d.matrix.settings import (
     BUDGET,
     DETECTION,
     F1,
+    POOLED,
     SEEDS,
     base_sft,
     detection_arm,
@@ -26,6 +27,7 @@ from rft3d.matrix.settings import (
 )
 from rft3d.matrix.types import Claim, Experiment
 
+BALANCE = (("detection", "precision_minus_recall/micro"),)
 RECALL = (("detection", "recall@0.25"), ("detection", "boxes"))
 
 
@@ -42,6 +44,8 @@ def config() -> Experiment:
             detection_arm("det_paper", "format + IoU + F1 (paper)", "paper"),
             matched_arm(),
             detection_arm("det_matched_diou", "matched, with DIoU shaping", "matched_diou"),
+            detection_arm("det_f1_balanced", "format + F1, classes weigh alike", "f1_balanced"),
+            detection_arm("det_matched_balanced", "matched, classes weigh alike", "matched_balanced"),
         ),
         claims=(
             Claim("a reward for the format alone is not enough", "det_paper", "det_format", F1),
@@ -65,9 +69,16 @@ def config() -> Experiment:
                 "det_matched",
                 (*F1, ("detection", "mean_iou")),
             ),
+            Claim("the paper's reward raises precision more than recall, pooled", "det_paper", "sft", BALANCE,
+                  late=True),
+            Claim("the IoU part does that, pooled", "det_iou", "det_f1", BALANCE, late=True),
+            Claim("paid for classes alike, F1 raises the mean over classes", "det_f1_balanced", "det_f1", F1),
+            Claim("paid for classes alike, matched raises the mean over classes", "det_matched_balanced",
+                  "det_matched", F1),
+            Claim("and keeps the pooled F1", "det_f1_balanced", "det_f1", POOLED, kind="not below"),
         ),
         budget=BUDGET,
         seeds=SEEDS,
         columns=DETECTION,
         dynamics=("det_format", "det_iou", "det_f1", "det_paper", "det_matched", "det_matched_diou"),
-    )
+    )  # fmt: skip

@@ -180,7 +180,7 @@ def test_sweeps_name_arms_that_exist_and_are_drawn_with_their_intervals(
 def test_nothing_run_is_said(experiments: dict[str, Experiment], tmp_path: Path) -> None:
     page = write_results([experiments["rewards"]], tmp_path / "runs", tmp_path / "results.md")
     text = page.read_text(encoding="utf-8")
-    assert "State: 0 of 21 arms" in text and "not yet run" in text
+    assert "State: 0 of 27 arms" in text and "not yet run" in text
     assert "holds**" not in text
 
 
@@ -204,7 +204,7 @@ def test_two_arms_from_end_to_end(experiments: dict[str, Experiment], tmp_path: 
     found = difference_of(tiny, out, Claim("", "det_iou", "det_f1", ()), "detection", "boxes")
     assert found is not None and found.scenes == tiny.world.held_out_rooms and found.seeds == 1
     text = write_results([tiny], out, tmp_path / "page" / "results.md").read_text(encoding="utf-8")
-    assert "State: 3 of 7 arms" in text and "undecided (1 of 3 seeds)" in text
+    assert "State: 3 of 9 arms" in text and "undecided (1 of 3 seeds)" in text
     assert (tmp_path / "page" / "images" / "dynamics-rewards.svg").is_file()
     arms = tuple(
         replace(arm, stage=replace(arm.stage, seed=5)) if arm.name == "det_iou" else arm for arm in tiny.arms

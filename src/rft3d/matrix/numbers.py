@@ -28,7 +28,8 @@ MIN_SEEDS = 3
 """With fewer seeds nothing is decided."""
 COUNTED = frozenset(("boxes",))
 """Metrics that are counts; the others are shares and shown in percent."""
-RULE = f"""A claim was written into its recipe before its arms ran; the rule is the same for all.
+RULE = f"""A claim was written into its recipe before its arms ran, unless its row says that it was asked later; the
+rule is the same for all.
 *holds*: the whole 95 % interval of the difference is above 0. *does not hold*: the whole interval is below
 the margin (1 point unless the row says otherwise), so that there is no gain worth having (a gain that is
 certain but smaller than the margin *holds*). *undecided*: anything else, or fewer than {MIN_SEEDS} seeds.
@@ -120,9 +121,10 @@ def _resampled(folder: Path, arm: str, view: str, options: str) -> Resampled:
         asked, named = numbers.get("count/samples"), numbers.get("count/predictions")
         if asked and named is not None:
             numbers["boxes"] = named / asked
-        precision, recall = numbers.get("precision@0.25"), numbers.get("recall@0.25")
-        if precision is not None and recall is not None:
-            numbers["precision_minus_recall"] = precision - recall
+        for mean in ("", "/micro"):
+            precision, recall = numbers.get(f"precision@0.25{mean}"), numbers.get(f"recall@0.25{mean}")
+            if precision is not None and recall is not None:
+                numbers[f"precision_minus_recall{mean}"] = precision - recall
         return numbers
 
     return resample_pools(

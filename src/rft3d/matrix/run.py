@@ -144,10 +144,12 @@ def _one_folder(
         return
     lab = Lab(todo[0].world, todo[0].seed, out, console, _stopper(until), workers)
     lab.prepare()
+    began = time.monotonic()
     for number, job in enumerate(todo, 1):
         if time.monotonic() > until:
             return
-        console.print(f"{name}: arm {number}/{len(todo)}: {job.arm.title}", highlight=False)
+        left = _left(time.monotonic() - began, number - 1, len(todo))
+        console.print(f"{name}: arm {number}/{len(todo)}: {job.arm.title}{left}", highlight=False)
         try:
             lab.train(job.arm, job.budget)
         except Stopped:
@@ -157,6 +159,11 @@ def _one_folder(
         if time.monotonic() > until:
             return
         lab.judge(job.arm)
+
+
+def _left(seconds: float, done: int, of: int) -> str:
+    """How long the rest takes when its arms take as long as those that are done; nothing before the first."""
+    return f", about {seconds / done * (of - done) / 60:.0f} min left for these" if done else ""
 
 
 def _side_by_side(

@@ -148,10 +148,10 @@ def _claims(experiment: Experiment, out: Path) -> Grid:
             other = f" ({claim.against_view})" if claim.against_view else ""
             what = f"{_title(experiment, claim.arm)} minus {_title(experiment, claim.against)}{other}"
             margin = "" if claim.margin == 1.0 else f" (margin {claim.margin:g})"
+            late = " (asked after the first numbers)" if claim.late else ""
             measure = f"{view} {metric}{place}: {what}"
-            rows.append(
-                (f"{claim.text}{margin}", measure, _signed(found), _count(found), verdict(found, claim))
-            )
+            text = f"{claim.text}{margin}{late}"
+            rows.append((text, measure, _signed(found), _count(found), verdict(found, claim)))
     return Grid(("claim", "measure", "difference", "n", "verdict"), tuple(rows))
 
 

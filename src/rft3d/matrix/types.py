@@ -89,7 +89,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Claim:
-    """``arm`` is better than ``against``, said before either was run.
+    """``arm`` is better than ``against``, said before either was run (but see ``late``).
 
     Attributes:
         text: the claim in words.
@@ -100,6 +100,7 @@ class Claim:
         where: held-out set.
         against_view: view that ``against`` is judged on where it is not the same: another way of asking the
             same of the same rooms.
+        late: asked when numbers of these arms had been seen already; the page says so.
     """
 
     text: str
@@ -110,6 +111,7 @@ class Claim:
     margin: float = 1.0
     where: str = STANDARD
     against_view: str = ""
+    late: bool = False
 
 
 @dataclass(frozen=True)

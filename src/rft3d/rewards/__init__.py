@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from rft3d.rewards.balanced import balanced_f1, balanced_matched_iou, check_class_weights, inverse_frequency
 from rft3d.rewards.detection import (
     DetectionMatch,
     LabelCounts,
@@ -28,6 +29,9 @@ __all__ = [
     "LabelCounts",
     "Part",
     "Score",
+    "balanced_f1",
+    "balanced_matched_iou",
+    "check_class_weights",
     "detection_assignment",
     "detection_credit",
     "detection_f1",
@@ -40,6 +44,7 @@ __all__ = [
     "grounding_frame",
     "grounding_hit",
     "grounding_iou",
+    "inverse_frequency",
     "label_ious",
     "match_detections",
     "mean_relative_accuracy",

@@ -22,7 +22,7 @@ the text; prompts here are what the model sees.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import atan2, degrees, hypot
 from typing import Any, ClassVar, Literal
 
@@ -40,6 +40,9 @@ from rft3d.prompts import IMAGE
 from rft3d.rewards import (
     Part,
     Score,
+    balanced_f1,
+    balanced_matched_iou,
+    check_class_weights,
     detection_assignment,
     detection_f1,
     detection_matched_diou,
@@ -79,7 +82,9 @@ THINK = (
 )
 """Ours: the paper gives its perception tasks no thoughts and leaves open what they would do."""
 
-DetectionReward = Literal["paper", "matched", "format", "iou", "f1", "matched_diou"]
+DetectionReward = Literal[
+    "paper", "matched", "format", "iou", "f1", "matched_diou", "f1_balanced", "matched_balanced"
+]
 _PARTS: dict[str, tuple[str, ...]] = {
     "paper": ("format", "mean_iou", "f1@0.25"),
     "matched": ("format", "f1@0.25", "matched_iou"),
@@ -87,6 +92,8 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "iou": ("format", "mean_iou"),
     "f1": ("format", "f1@0.25"),
     "matched_diou": ("format", "f1@0.25", "matched_diou"),
+    "f1_balanced": ("format", "balanced_f1@0.25"),
+    "matched_balanced": ("format", "balanced_f1@0.25", "balanced_iou"),
 }
 
 
@@ -116,7 +123,10 @@ class Detection:
             ``matched``: format + F1@0.25 + one-to-one IoU over the larger count, which can't be hacked by
             naming only what is sure (:mod:`rft3d.rewards.detection`). For ablations: ``format`` alone,
             ``iou`` (format + mean IoU), ``f1`` (format + F1), and ``matched_diou``, which is ``matched`` with
-            DIoU shaping on the matched pairs.
+            DIoU shaping on the matched pairs. ``f1_balanced`` and ``matched_balanced`` are ``f1`` and
+            ``matched`` with ``class_weights`` (:mod:`rft3d.rewards.balanced`).
+        class_weights: how much a box of a label counts in the balanced rewards;
+            :func:`rft3d.rewards.inverse_frequency` of the training boxes makes them pay for the macro mean.
         mode: how the boxes are read; the format part always needs ``strict``. ``upstream`` to compare
             with published numbers.
         answers: ``think``: a thought before the list, with each object's distance and direction, nearest
@@ -134,6 +144,7 @@ class Detection:
     mode: ParseMode = "lenient"
     classes: tuple[str, ...] = CATE20
     answers: Literal["direct", "think"] = "direct"
+    class_weights: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     name: ClassVar[str] = "detection"
 
@@ -144,6 +155,12 @@ class Detection:
             raise ValueError(f"Detection.answers must be 'direct' or 'think', got {self.answers!r}")
         if self.order not in ("first_seen", "azimuth"):
             raise ValueError(f"Detection.order must be 'first_seen' or 'azimuth', got {self.order!r}")
+        check_class_weights(self.class_weights)
+        if "balanced" in self.reward and not self.class_weights:
+            raise ValueError(
+                f"Detection.reward {self.reward!r} needs class_weights, e.g. "
+                "rft3d.rewards.inverse_frequency of the labels of the training boxes"
+            )
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"Detection.classes must be unique, got {self.classes}")
 
@@ -232,6 +249,8 @@ class Detection:
             "f1@0.25": lambda: detection_f1(boxes, truth, match=match),
             "matched_iou": lambda: detection_matched_iou(boxes, truth, credit),
             "matched_diou": lambda: detection_matched_diou(boxes, truth, iou, shaped),
+            "balanced_f1@0.25": lambda: balanced_f1(boxes, truth, self.class_weights, match=match),
+            "balanced_iou": lambda: balanced_matched_iou(boxes, truth, self.class_weights, credit),
         }
         return Score(tuple(makers[name]() for name in _PARTS[self.reward]), details=details)
 
