@@ -14,6 +14,7 @@ from rich.console import Console
 
 from rft3d.matrix import load_experiments, run, run_matrix, write_results
 from rft3d.matrix.figure import picture
+from rft3d.matrix.lab import Lab
 from rft3d.matrix.load import check, quickened
 from rft3d.matrix.numbers import Found, difference_of, verdict
 from rft3d.matrix.run import jobs
@@ -23,6 +24,7 @@ from rft3d.matrix.types import Claim, Experiment, folder_of
 from rft3d.matrix.views import corrupted
 from rft3d.scenes import RoomConfig, make_room
 from rft3d.tasks import Spatial
+from rft3d.training.config import RFTConfig
 from rft3d.training.loop import OnStep
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "matrix"
@@ -57,6 +59,23 @@ def test_shared_arms_run_once_and_bases_come_first(experiments: dict[str, Experi
     assert [n for n in names if n[2] == "sft" and n[1] == "rooms"] == [(s, "rooms", "sft") for s in range(5)]
     only = jobs(list(experiments.values()), seeds=[1], only=["rewards/det_iou"])
     assert [job.arm.name for job in only] == ["sft", "det_iou"]
+
+
+def test_an_arm_is_the_same_when_a_view_that_it_does_not_train_on_gets_a_limit(
+    experiments: dict[str, Experiment], tmp_path: Path
+) -> None:
+    rewards = experiments["rewards"]
+    arm = rewards.arm("det_f1")
+    lab, file = Lab(rewards.world, 0, tmp_path, Console(file=io.StringIO())), tmp_path / "arm.json"
+
+    def limited(**limits: int) -> RFTConfig:
+        assert isinstance(arm.stage, RFTConfig)
+        return replace(arm.stage, max_new_tokens={**arm.stage.max_new_tokens, **limits})
+
+    lab._same_arm(file, arm, arm.stage)
+    lab._same_arm(file, arm, limited(captioning=64))
+    with pytest.raises(ValueError, match=r"other settings \(differs in stage.max_new_tokens.detection"):
+        lab._same_arm(file, arm, limited(detection=99))
 
 
 def test_what_is_asked_for_first_runs_first(experiments: dict[str, Experiment]) -> None:

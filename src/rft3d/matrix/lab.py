@@ -155,11 +155,11 @@ class Lab:
         settings = asdict(replace(arm, stage=stage))
         for shown in ("title", "judge", "elsewhere"):
             del settings[shown]
-        wanted = json.loads(json.dumps(settings, default=files.plain))
+        wanted = _of_views(json.loads(json.dumps(settings, default=files.plain)), arm.views())
         if not file.is_file():
             write_json(file, wanted)
             return
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = _of_views(json.loads(file.read_text(encoding="utf-8")), arm.views())
         if found != wanted:
             raise ValueError(
                 f"{file}: arm {arm.name!r} was started with other settings (differs in "
@@ -224,6 +224,13 @@ class Lab:
                 scenes, folder, tasks=tasks, seed=0, with_depth=False, file_name="{task}.samples.jsonl"
             )
         return folder
+
+
+def _of_views(settings: dict[str, Any], views: Sequence[str]) -> dict[str, Any]:
+    """``settings`` of an arm without the limits of views that it does not train on: a new view changes nothing."""
+    stage = settings["stage"]
+    limits = {view: limit for view, limit in stage["max_new_tokens"].items() if view in views}
+    return {**settings, "stage": {**stage, "max_new_tokens": limits}}
 
 
 def without_geometry(policy: Policy, world: World, seed: int) -> Policy:
