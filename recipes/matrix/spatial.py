@@ -1,6 +1,7 @@
 """Spatial reasoning: direct answers, thought-augmented, mixed; good against corrupted thoughts; thinking RL.
 
-Thoughts are worked out from the room's geometry. A corrupted thought has the working-out of another
+Thoughts are worked out from the room's geometry, to one decimal; they are a form of answer that the first SFT did
+not teach, so the arms that learn them (and the one without them) have its peak rate and twice the tokens. A corrupted thought has the working-out of another
 room's question and the right conclusion. Judged on direct and on thinking prompts, and in rooms that are
 larger, fuller, or long and narrow.
 
@@ -15,7 +16,7 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, SEEDS, SPATIAL, base_sft, more_sft, rft, world
+from rft3d.matrix.settings import BUDGET, SEEDS, SPATIAL, base_sft, more_sft, rft, taught, world
 from rft3d.matrix.types import Arm, Claim, Experiment
 
 BOTH = ("spatial", "spatial-think")
@@ -26,7 +27,7 @@ THINKING = (("spatial-think", "micro"),)
 
 def config() -> Experiment:
     def sft(name: str, title: str, per_scene: dict[str, int]) -> Arm:
-        return Arm(name, title, more_sft(per_scene), "sft", judge=BOTH, elsewhere=ELSEWHERE)
+        return taught(name, title, per_scene, judge=BOTH, elsewhere=ELSEWHERE)
 
     def rl(name: str, title: str, prompts: dict[str, int]) -> Arm:
         return Arm(name, title, rft(prompts), "mixed", judge=BOTH, elsewhere=ELSEWHERE)

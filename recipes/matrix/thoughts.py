@@ -14,7 +14,7 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, SEEDS, base_sft, more_sft, rft, world
+from rft3d.matrix.settings import BUDGET, SEEDS, base_sft, rft, taught, world
 from rft3d.matrix.types import Arm, Claim, Experiment
 
 SIGHT, SEEN = ("spatial", "spatial-perceive"), {"spatial": 3, "spatial-perceive": 2}
@@ -31,18 +31,17 @@ def config() -> Experiment:
         world=world("thoughts", thoughts=True),
         arms=(
             base_sft(judge=("spatial", "spatial-think")),
-            Arm("boxes_direct", "SFT on boxes", more_sft({"detection": 1}), "sft", judge=BOXES),
-            Arm("boxes_think", "SFT on boxes after a note", more_sft({"detection-think": 1}), "sft", judge=BOXES),
+            taught("boxes_direct", "SFT on boxes", {"detection": 1}, judge=BOXES),
+            taught("boxes_think", "SFT on boxes after a note", {"detection-think": 1}, judge=BOXES),
             Arm("boxes_direct_rl", "SFT on boxes → RL", rft({"detection": 48}), "boxes_direct", judge=BOXES),
             Arm("boxes_think_rl", "SFT on boxes after a note → RL", rft({"detection-think": 32}), "boxes_think",
                 judge=BOXES),
-            Arm("mixed", "SFT on both", more_sft(spoken), "sft", judge=WORDS,
-                elsewhere=("larger", "fuller", "long")),
+            taught("mixed", "SFT on both", spoken, judge=WORDS, elsewhere=("larger", "fuller", "long")),
             Arm("rl_think", "SFT on both → RL, thinking", rft({"spatial-think": 24}), "mixed", judge=WORDS,
                 elsewhere=("larger", "fuller", "long")),
             Arm("rl_process", "SFT on both → RL, thinking, places paid", rft({"spatial-think": 24}), "mixed",
                 options={"spatial-think": {"process": True}}, judge=WORDS),
-            Arm("perceive", "SFT on both, boxes before the thought", more_sft(SEEN), "sft", judge=SIGHT),
+            taught("perceive", "SFT on both, boxes before the thought", SEEN, judge=SIGHT),
             Arm("rl_perceive", "SFT with boxes → RL, thinking", rft({"spatial-perceive": 16}), "perceive",
                 judge=SIGHT),
             Arm("rl_perceive_process", "SFT with boxes → RL, thinking, boxes paid", rft({"spatial-perceive": 16}),

@@ -68,7 +68,7 @@ def world(name: str = "rooms", thoughts: bool = False, **changes: Any) -> World:
     limits = dict(DEMO.max_new_tokens)
     if thoughts:
         for options in (views, held_out):
-            options["spatial-think"] = {**options["spatial"], "answers": "think"}
+            options["spatial-think"] = {**options["spatial"], "answers": "think", "decimals": 1}
             options["spatial-perceive"] = {**options["spatial"], "answers": "perceive", "decimals": 1}
             options["detection-think"] = {**options["detection"], "answers": "think"}
         limits |= THOUGHTFUL
@@ -100,6 +100,16 @@ def more_sft(per_scene: Mapping[str, int] | None = None, **changes: Any) -> SFTC
     weights = {view: stage.task_weights.get(view.partition("-")[0], 1.0) for view in per_scene}
     shares = {view: stage.scene_share.get(view.partition("-")[0], 1.0) for view in per_scene}
     return replace(stage, per_scene=dict(per_scene), task_weights=weights, scene_share=shares)
+
+
+def taught(name: str, title: str, per_scene: Mapping[str, int], **changes: Any) -> Arm:
+    """SFT on answers of a new form, from the demo's SFT: its peak rate again, and twice the usual tokens.
+
+    With a second stage's quarter of the rate and the usual tokens a fifth of the thoughts did not end
+    (``docs/log.md``).
+    """
+    stage = replace(more_sft(per_scene), optim=DEMO.sft.optim)
+    return replace(Arm(name, title, stage, "sft", budget=2.0), **changes)
 
 
 def rft(prompts: Mapping[str, int] | None = None, **changes: Any) -> RFTConfig:

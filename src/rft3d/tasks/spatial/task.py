@@ -92,7 +92,7 @@ class Spatial:
             the text up to the first space (VSI-Bench's harness). Both are counted; this one scores.
         process: pay for what the thought says, too (:mod:`rft3d.rewards.process`); a third part, for samples
             with a thought: ``boxes`` where it starts with boxes, else ``places``.
-        decimals: of the numbers in the boxes of gold thoughts.
+        decimals: of the metres in gold thoughts; 2 for centimetres, 1 is easier to learn for small models.
     """
 
     answers: Literal["direct", "think", "perceive"] = "direct"
@@ -134,7 +134,7 @@ class Spatial:
         if self.answers == "direct":
             after = AFTER_OPTIONS if options else AFTER_NUMBER
         else:
-            truth["thought"] = think(question, view)
+            truth["thought"] = think(question, view, self.decimals)
             what = "the option's letter" if options else "the number"
             after = _ASKING[self.answers].format(what=what)
         if self.answers == "perceive":

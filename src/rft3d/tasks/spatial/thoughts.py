@@ -3,14 +3,15 @@
 ``think(question, view)`` writes what a person with a tape measure would note: where the named objects are
 (floor frame of the first camera: x right, y ahead, z up, metres), the computation, the conclusion.
 3D-RFT's own thoughts (CoT-10K) came from a language model and are not public;
-the wording here is ours. Positions are printed to centimetres, while angles and distances come from the
-exact boxes and the result is printed as in the answer: a thought never contradicts its answer.
+the wording here is ours. Positions are printed to centimetres (or as coarsely as a small model can learn), while
+angles and distances come from the exact boxes and the result is printed as in the answer: a thought never
+contradicts its answer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -22,9 +23,12 @@ from rft3d.tasks.spatial.view import Question, View
 FRAME_NOTE = "From the first camera (x right, y ahead, z up, in metres):"
 
 
-def think(question: Question, view: View) -> str:
-    """The thought for ``question``; ends with the answer in words (and its letter when there are options)."""
-    thought = _WRITERS[question.type](question, view)
+def think(question: Question, view: View, decimals: int = 2) -> str:
+    """The thought for ``question``; ends with the answer in words (and its letter when there are options).
+
+    ``decimals``: of the metres in it.
+    """
+    thought = _WRITERS[question.type](question, view, decimals)
     if question.options:
         letter = "ABCD"[question.options.index(str(question.answer))]
         return f"{thought} So it is {question.answer}, option {letter}."
@@ -35,62 +39,71 @@ def _number(question: Question) -> str:
     return f"{question.answer:g}"
 
 
-def _at(view: View, thing: SceneObject) -> str:
-    x, y, _ = view.position(thing)
-    return f"({x:.2f}, {y:.2f})"
+def _at(view: View, thing: SceneObject, decimals: int) -> str:
+    return _metres(view.position(thing)[:2], decimals)
 
 
-def _counting(question: Question, view: View) -> str:
+def _metres(position: Iterable[float], decimals: int) -> str:
+    """``(1.61, -0.14)``; never a negative nought."""
+    return f"({', '.join(f'{round(float(value), decimals) + 0.0:.{decimals}f}' for value in position)})"
+
+
+def _size(thing: SceneObject, decimals: int) -> str:
+    return " x ".join(f"{edge:.{decimals}f}" for edge in thing.box[3:6])
+
+
+def _counting(question: Question, view: View, decimals: int) -> str:
     (label,) = question.names
-    places = "; ".join(_at(view, thing) for thing in view.by_label[label])
+    places = "; ".join(_at(view, thing, decimals) for thing in view.by_label[label])
     return f"{FRAME_NOTE} {label} at {places}."
 
 
-def _abs_distance(question: Question, view: View) -> str:
+def _abs_distance(question: Question, view: View, decimals: int) -> str:
     notes = []
     for label in question.names:
         thing = view.one(label)
-        x, y, z = view.position(thing)
-        a, b, c = thing.box[3:6]
-        notes.append(f"{label} centre ({x:.2f}, {y:.2f}, {z:.2f}), size {a:.2f} x {b:.2f} x {c:.2f}")
+        notes.append(
+            f"{label} centre {_metres(view.position(thing), decimals)}, size {_size(thing, decimals)}"
+        )
     first, second = (view.one(label) for label in question.names)
-    centres = float(np.linalg.norm(first.box[:3] - second.box[:3]))
+    centres = f"{np.linalg.norm(first.box[:3] - second.box[:3]):.{decimals}f}"
     return (
-        f"{FRAME_NOTE} {'; '.join(notes)}. The centres are {centres:.2f} apart; between the closest points "
+        f"{FRAME_NOTE} {'; '.join(notes)}. The centres are {centres} apart; between the closest points "
         f"of the two boxes {_number(question)} remain."
     )
 
 
-def _object_size(question: Question, view: View) -> str:
+def _object_size(question: Question, view: View, decimals: int) -> str:
     (label,) = question.names
-    box = view.one(label).box
-    a, b, c = box[3:6]
-    longest = longest_edge_cm(box)
+    thing = view.one(label)
+    longest = longest_edge_cm(thing.box)
     return (
-        f"The {label} measures {a:.2f} x {b:.2f} x {c:.2f} metres. "
-        f"Its longest edge is {longest / 100:.2f} metres, {longest} centimeters."
+        f"The {label} measures {_size(thing, decimals)} metres. "
+        f"Its longest edge is {longest / 100:.{decimals}f} metres, {longest} centimeters."
     )
 
 
-def _room_size(question: Question, view: View) -> str:
+def _room_size(question: Question, view: View, decimals: int) -> str:
     polygon = view.scene.floor_polygon
     assert polygon is not None, "a room size question needs a floor polygon"
     corners = transform_points(view.T_floor_world, np.c_[polygon, np.zeros(len(polygon))])[:, :2]
-    places = "; ".join(f"({x:.2f}, {y:.2f})" for x, y in corners.round(2) + 0.0)
+    places = "; ".join(_metres(corner, decimals) for corner in corners)
     note = f"{FRAME_NOTE} the floor's corners are {places}."
     edges = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
     area = polygon_area_m2(polygon)
     if len(corners) == 4 and abs(edges[0] * edges[1] - area) < 1e-6:
         return (
-            f"{note} Its sides are {edges[0]:.2f} and {edges[1]:.2f}, their product is {_number(question)}."
+            f"{note} Its sides are {edges[0]:.{decimals}f} and {edges[1]:.{decimals}f}, their product is "
+            f"{_number(question)}."
         )
     return f"{note} The polygon's area is {_number(question)}."
 
 
-def _rel_distance(question: Question, view: View) -> str:
+def _rel_distance(question: Question, view: View, decimals: int) -> str:
     primary, *options = question.names
     note = "; ".join(
-        f"{label} {closest_distance_m(view.by_label[label], view.by_label[primary]):.2f}" for label in options
+        f"{label} {closest_distance_m(view.by_label[label], view.by_label[primary]):.{decimals}f}"
+        for label in options
     )
     return f"Metres from the {primary}, closest points: {note}. The {question.answer} has the smallest."
 
@@ -100,18 +113,18 @@ def _turn(origin: SceneObject, facing: np.ndarray, target: SceneObject) -> str:
     return f"{abs(degrees):.0f} degrees to the {'left' if degrees > 0 else 'right'}"
 
 
-def _rel_direction(question: Question, view: View) -> str:
+def _rel_direction(question: Question, view: View, decimals: int) -> str:
     a, b, c = (view.one(label) for label in question.names)
-    places = ", ".join(f"{thing.label} {_at(view, thing)}" for thing in (a, b, c))
+    places = ", ".join(f"{thing.label} {_at(view, thing, decimals)}" for thing in (a, b, c))
     return (
         f"{FRAME_NOTE} {places}. Standing by the {a.label} and facing the {b.label}, "
         f"I turn {_turn(a, b.box, c)} to face the {c.label}."
     )
 
 
-def _route(question: Question, view: View) -> str:
+def _route(question: Question, view: View, decimals: int) -> str:
     a, b, c = (view.one(label) for label in question.names)
-    places = ", ".join(f"{thing.label} {_at(view, thing)}" for thing in (a, b, c))
+    places = ", ".join(f"{thing.label} {_at(view, thing, decimals)}" for thing in (a, b, c))
     ahead = 2 * b.box - a.box
     return (
         f"{FRAME_NOTE} {places}. Arriving at the {b.label} from the {a.label}, "
@@ -119,7 +132,7 @@ def _route(question: Question, view: View) -> str:
     )
 
 
-def _appearance_order(question: Question, view: View) -> str:
+def _appearance_order(question: Question, view: View, decimals: int) -> str:
     seen = []
     for label in question.names:
         frame = view.appearance(label)
@@ -128,7 +141,7 @@ def _appearance_order(question: Question, view: View) -> str:
     return f"First seen: {', '.join(seen)}."
 
 
-_WRITERS: dict[str, Callable[[Question, View], str]] = {
+_WRITERS: dict[str, Callable[[Question, View, int], str]] = {
     "object_counting": _counting,
     "object_abs_distance": _abs_distance,
     "object_size_estimation": _object_size,
