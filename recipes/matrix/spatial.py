@@ -1,9 +1,9 @@
 """Spatial reasoning: direct answers, thought-augmented, mixed; good against corrupted thoughts; thinking RL.
 
-Thoughts are worked out from the room's geometry, to one decimal; they are a form of answer that the first SFT did
-not teach, so the arms that learn them (and the one without them) have its peak rate and twice the tokens. A corrupted thought has the working-out of another
-room's question and the right conclusion. Judged on direct and on thinking prompts, and in rooms that are
-larger, fuller, or long and narrow.
+Thoughts are worked out from the room's geometry, to one decimal. They are a form of answer that the first SFT did
+not teach, so the arms that learn them (and the one without them) have its peak rate and twice the tokens. A
+corrupted thought has the working-out of another room's question and the right conclusion. Judged on direct and on
+thinking prompts, and in rooms that are larger, fuller, or long and narrow.
 
 Command::
 
