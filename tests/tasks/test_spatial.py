@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from rft3d.answers import split_sections
+from rft3d.answers.places import read_places
 from rft3d.geometry import box_iou, transform_boxes
 from rft3d.scenes.types import Scene
 from rft3d.tasks import Spatial
@@ -172,6 +173,23 @@ def test_thoughts_lead_to_the_answer(scene: Scene, frame_refs: list[str]) -> Non
         assert "<answer>" in sample.prompt and "directly" not in sample.prompt
     turns = [re.search(r"(\d+) degrees to the (left|right)", sample.truth["thought"]) for sample in samples]
     assert sum(turn is not None for turn in turns) > 100
+
+
+def test_coarse_thoughts_say_the_same_with_fewer_digits(scene: Scene, frame_refs: list[str]) -> None:
+    fine = Spatial(answers="think", max_per_type=4).samples(scene, frame_refs, 0)
+    task = Spatial(answers="think", max_per_type=4, decimals=1)
+    places = 0
+    for sample, other in zip(task.samples(scene, frame_refs, 0), fine, strict=True):
+        thought, finer = sample.truth["thought"], other.truth["thought"]
+        assert not re.search(r"\d\.\d\d|-0\.0\b", thought), thought
+        assert thought.rpartition("So it is")[2] == finer.rpartition("So it is")[2]
+        assert re.sub(r"-?\d+\.\d+", "#", thought) == re.sub(r"-?\d+\.\d+", "#", finer), "the same words"
+        assert sample.truth["answer"] == other.truth["answer"]
+        assert task.score(task.gold(sample), sample).total == 2.0
+        for near, far in zip(read_places(thought), read_places(finer), strict=True):
+            assert near.label == far.label and abs(near.x - far.x) < 0.0501 and abs(near.y - far.y) < 0.0501
+            places += 1
+    assert places > 20
 
 
 def test_thoughts_may_start_with_boxes(scene: Scene, frame_refs: list[str]) -> None:
