@@ -128,7 +128,7 @@ def test_verdicts_follow_the_rule() -> None:
     kept = replace(claim, kind="not below")
 
     def found(low: float, high: float, seeds: int = 3) -> Found:
-        return Found((low + high) / 2, low, high, low, high, seeds, 300, 300)
+        return Found((low + high) / 2, low, high, (low, *[high] * (seeds - 1)), 300, 300)
 
     assert verdict(None, claim) == "not yet run"
     assert verdict(found(1, 2, seeds=2), claim) == "undecided (2 of 3 seeds)"
@@ -142,6 +142,14 @@ def test_verdicts_follow_the_rule() -> None:
     ):
         assert verdict(found(low, high), claim).strip("*") == above
         assert verdict(found(low, high), kept).strip("*") == not_below
+
+
+def test_a_verdict_says_when_a_seed_goes_the_other_way() -> None:
+    claim = Claim("it helps", "a", "b", ())
+    mixed = Found(1.0, 0.5, 1.5, (-0.2, 0.4, 2.8), 300, 300)
+    assert verdict(mixed, claim) == "**holds** (in 2 of 3 seeds)"
+    assert verdict(mixed, replace(claim, kind="not below")) == "**holds**"
+    assert verdict(replace(mixed, low=-0.5), claim) == "undecided"
 
 
 def test_corrupted_thoughts_lie_about_the_room_and_keep_the_conclusion() -> None:
@@ -185,7 +193,7 @@ def test_sweeps_name_arms_that_exist_and_are_drawn_with_their_intervals(
         draw_sweep(sweeps[-1], [experiments["rewards"]], tmp_path / "runs", tmp_path / "a.svg")
     assert not (tmp_path / "a.svg").exists()
 
-    found = Found(30.0, 28.0, 33.0, 29.0, 31.0, 3, 320, 320)
+    found = Found(30.0, 28.0, 33.0, (29.0, 30.0, 31.0), 320, 320)
     lines = {"a < b": [(8.0, found), (64.0, replace(found, mean=32.0))], "c": [(8.0, found)]}
     root = ElementTree.fromstring(sweep_picture("size", {"F1": lines, "IoU": {"a < b": [], "c": []}}))
     circles = root.findall("{*}circle")

@@ -34,21 +34,24 @@ rule is the same for all.
 the margin (1 point unless the row says otherwise), so that there is no gain worth having (a gain that is
 certain but smaller than the margin *holds*). *undecided*: anything else, or fewer than {MIN_SEEDS} seeds.
 A claim "not below" *holds* when the whole interval is above minus the margin, and *does not hold* when it is
-all below that."""
+all below that. The intervals are about the rooms that were asked, not about the seeds: a claim that holds, but not
+in every seed taken alone, says in how many it does."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A metric over seeds: mean, ends of its interval, smallest and largest seed, how many of what."""
+    """A metric over seeds: mean, ends of its interval, each seed's own, and over how many rooms and questions."""
 
     mean: float
     low: float
     high: float
-    smallest: float
-    largest: float
-    seeds: int
+    by_seed: tuple[float, ...]
     scenes: int
     samples: int
+
+    @property
+    def seeds(self) -> int:
+        return len(self.by_seed)
 
 
 def value_of(
@@ -79,12 +82,15 @@ def verdict(found: Found | None, claim: Claim) -> str:
         return "not yet run"
     if found.seeds < MIN_SEEDS:
         return f"undecided ({found.seeds} of {MIN_SEEDS} seeds)"
-    holds, fails = (
-        (found.low > 0, found.high < claim.margin)
+    least, fails = (
+        (0.0, found.high < claim.margin)
         if claim.kind == "above"
-        else (found.low > -claim.margin, found.high < -claim.margin)
+        else (-claim.margin, found.high < -claim.margin)
     )
-    return "**holds**" if holds else "**does not hold**" if fails else "undecided"
+    if found.low > least:
+        alone = sum(value > least for value in found.by_seed)
+        return "**holds**" if alone == found.seeds else f"**holds** (in {alone} of {found.seeds} seeds)"
+    return "**does not hold**" if fails else "undecided"
 
 
 def cost_of(experiment: Experiment, out: Path, arm: str) -> dict[str, Any] | None:
@@ -152,9 +158,7 @@ def _found(columns: Sequence[tuple[float, NDArray[np.float64]]], runs: Sequence[
         float(np.mean(points)),
         low,
         high,
-        min(points),
-        max(points),
-        len(runs),
+        tuple(points),
         runs[0].scenes,
         runs[0].samples,
     )

@@ -192,7 +192,7 @@ def _cell(experiment: Experiment, out: Path, arm: Arm, view: str, metric: str) -
 def _signed(found: Found | None) -> str:
     if found is None:
         return NOTHING
-    spread = f"; seeds {found.smallest:+.1f} .. {found.largest:+.1f}" if found.seeds > 1 else ""
+    spread = f"; seeds {min(found.by_seed):+.1f} .. {max(found.by_seed):+.1f}" if found.seeds > 1 else ""
     return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]{spread}"
 
 
