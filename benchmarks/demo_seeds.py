@@ -30,6 +30,7 @@ PAIRS = (
 )
 COLUMNS = (
     ("detection", "f1@0.25", "F1@.25"),
+    ("detection", "f1@0.25/micro", "F1 pooled"),
     ("detection", "precision@0.25", "P"),
     ("detection", "recall@0.25", "R"),
     ("detection", "mean_iou", "mean IoU"),
@@ -38,6 +39,7 @@ COLUMNS = (
     ("spatial", "macro8", "VSI macro-8"),
     ("spatial", "micro", "VSI micro"),
 )
+METRICS = tuple(metric for _, metric, _ in COLUMNS)
 RESAMPLES = 300
 
 
@@ -58,7 +60,7 @@ def difference(
         drawn = []
         for name in (model, base):
             predictions = read_predictions(run / "eval" / name / f"{task_name}.predictions.jsonl")
-            drawn.append(resample_run(score_predictions(task, samples, predictions), RESAMPLES, seed=0))
+            drawn.append(resample_run(score_predictions(task, samples, predictions), RESAMPLES, 0, METRICS))
         for column, metric in enumerate(drawn[0].names):
             gap = drawn[0].values[:, column] - drawn[1].values[:, column]
             gaps.setdefault(metric, []).append(100 * gap)

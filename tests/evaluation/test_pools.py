@@ -46,6 +46,14 @@ def test_resampling_sums_is_resampling_samples(name: str) -> None:
         assert fast.point[metric] == pytest.approx(value)
 
 
+def test_further_metrics_are_resampled_on_request() -> None:
+    run, wanted = mixed_run("detection"), ("f1@0.25/micro", "f1@0.25", "no such metric")
+    usual, more = resample_run(run, 40, seed=3), resample_run(run, 40, seed=3, also=wanted)
+    assert more.names == (*usual.names, "f1@0.25/micro")
+    np.testing.assert_array_equal(more.values[:, :-1], usual.values)
+    assert np.ptp(more.values[:, -1]) > 0
+
+
 @pytest.mark.parametrize("name", list(TASKS))
 def test_many_at_once_is_one_by_one(name: str) -> None:
     run = mixed_run(name)

@@ -211,9 +211,14 @@ def pools_of(run: ScoredRun) -> tuple[list[dict[str, float]], Finish]:
     return [task.pool(*pair) for pair in zip(run.samples, run.scores, strict=True)], task.metric_from
 
 
-def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0) -> Resampled:
-    """The headline metrics of a run on resampled scenes; two runs of the same samples can be compared."""
-    names = headline_names(run.task, dict(run.task.metric(run.samples, run.scores)))
+def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0, also: Sequence[str] = ()) -> Resampled:
+    """The headline metrics of a run on resampled scenes; two runs of the same samples can be compared.
+
+    ``also``: further metrics by name; those that the task does not have are left out.
+    """
+    point = dict(run.task.metric(run.samples, run.scores))
+    names = headline_names(run.task, point)
+    names = (*names, *(name for name in also if point.get(name) is not None and name not in names))
     if hasattr(run.task, "pool") or hasattr(run.task, "pools"):  # the same numbers as below, much faster
         pools, finish = pools_of(run)
         scenes = [sample.scene for sample in run.samples]
