@@ -30,6 +30,21 @@ from rft3d.matrix.types import Claim, Experiment
 BALANCE = (("detection", "precision_minus_recall/micro"),)
 RECALL = (("detection", "recall@0.25"), ("detection", "boxes"))
 
+READING = """\
+Which F1 is asked decides. The published one is a mean over classes; the rewards pool all boxes of an answer.
+Pooled, every reward but the format's raises precision (by 3 to 7 points) and recall (by 2 to 4), and precision
+most where the IoU part is paid, as the paper saw it. The IoU part alone has the best pooled F1 with the fewest
+boxes: it pays for naming what is sure. Averaged over classes the same arms gain recall only, and less F1:
+cabinets (a fifth of all objects) and bathtubs gain, beds (6 %) and bins lose.
+
+Paying for classes alike moves the mean over classes up (matched: on every seed, by 1.0 in the mean) and its
+precision by two points, without a loss in the pooled F1 that three seeds could show; but the interval still
+touches 0.
+
+A surplus of boxes that the paper's reward could cut is not there: rooms show 3.42 objects, and the SFT model
+names 3.32. Format alone changes nothing, as it is at 100 % already.
+"""
+
 
 def config() -> Experiment:
     return Experiment(
@@ -78,6 +93,7 @@ def config() -> Experiment:
             Claim("and keeps the pooled F1", "det_f1_balanced", "det_f1", POOLED, kind="not below"),
         ),
         budget=BUDGET,
+        reading=READING.strip(),
         seeds=SEEDS,
         columns=DETECTION,
         dynamics=("det_format", "det_iou", "det_f1", "det_paper", "det_matched", "det_matched_diou"),

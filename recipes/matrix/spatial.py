@@ -24,6 +24,15 @@ ELSEWHERE = ("larger", "fuller", "long")
 DIRECT = (("spatial", "micro"),)
 THINKING = (("spatial-think", "micro"),)
 
+READING = """\
+So far the SFT arms; the corrupted one on two seeds. With equal tokens, learning to think costs the direct answers
+(-1.8 [-3.2, -0.5]: the arm sees a quarter as many of them), and an answer after a thought is as good as a direct
+one of the arm that learned nothing else (58.7 and 59.3 %; thoughts alone: 59.8 %). In the thoughts that we read,
+places are often simply frequent ones.
+
+An arm that only knows thoughts answers the direct prompt with one too, which is cut after eight tokens: 0 %.
+"""
+
 
 def config() -> Experiment:
     def sft(name: str, title: str, per_scene: dict[str, int]) -> Arm:
@@ -59,6 +68,7 @@ def config() -> Experiment:
                 for where in ELSEWHERE
             ),
         ),
+        reading=READING.strip(),
         budget=BUDGET,
         seeds=SEEDS,
         columns=(
