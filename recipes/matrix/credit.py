@@ -55,7 +55,7 @@ def config() -> Experiment:
                   "credit_answer", METRICS),
         ),
         budget=BUDGET,
-        reading=READING.strip(),
+        reading=READING,
         seeds=SEEDS,
         columns=DETECTION,
         dynamics=("det_matched", "credit_answer", "credit_attempts", "credit_attempts_diou"),

@@ -24,8 +24,8 @@ from rft3d.matrix.settings import (
     GROUNDING,
     SEEDS,
     base_sft,
-    headline_arm,
     more_sft,
+    our_arm,
     our_rft,
     paper_arm,
     rft,
@@ -63,13 +63,13 @@ def config() -> Experiment:
             base_sft(stage=first, **usual),
             Arm("sft_sft", "SFT → SFT", again, "sft", judge=JUDGE),
             paper_arm(stage=rft(PROMPTS), **usual),
-            replace(headline_arm(), stage=our_rft(PROMPTS), **usual),
+            our_arm(stage=our_rft(PROMPTS), **usual),
         ),
         claims=tuple(
             Claim("RL beats more SFT, sparse rooms", arm, "sft_sft", TWO) for arm in ("rft_paper", "rft_ours")
         ),
         budget=BUDGET,
-        reading=READING.strip(),
+        reading=READING,
         seeds=SEEDS,
         columns=(
             *DETECTION,

@@ -55,7 +55,7 @@ def config() -> Experiment:
             for task, metric in METRICS.items()
         ),
         budget=BUDGET,
-        reading=READING.strip(),
+        reading=READING,
         seeds=SEEDS,
         columns=COLUMNS,
     )

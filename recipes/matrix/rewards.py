@@ -93,7 +93,7 @@ def config() -> Experiment:
             Claim("and keeps the pooled F1", "det_f1_balanced", "det_f1", POOLED, kind="not below"),
         ),
         budget=BUDGET,
-        reading=READING.strip(),
+        reading=READING,
         seeds=SEEDS,
         columns=DETECTION,
         dynamics=("det_format", "det_iou", "det_f1", "det_paper", "det_matched", "det_matched_diou"),

@@ -16,11 +16,10 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, SEEDS, SPATIAL, base_sft, more_sft, rft, taught, world
+from rft3d.matrix.settings import BUDGET, OTHER, SEEDS, SPATIAL, base_sft, more_sft, rft, taught, world
 from rft3d.matrix.types import Arm, Claim, Experiment
 
 BOTH = ("spatial", "spatial-think")
-ELSEWHERE = ("larger", "fuller", "long")
 DIRECT = (("spatial", "micro"),)
 THINKING = (("spatial-think", "micro"),)
 
@@ -36,10 +35,10 @@ An arm that only knows thoughts answers the direct prompt with one too, which is
 
 def config() -> Experiment:
     def sft(name: str, title: str, per_scene: dict[str, int]) -> Arm:
-        return taught(name, title, per_scene, judge=BOTH, elsewhere=ELSEWHERE)
+        return taught(name, title, per_scene, judge=BOTH, elsewhere=OTHER)
 
     def rl(name: str, title: str, prompts: dict[str, int]) -> Arm:
-        return Arm(name, title, rft(prompts), "mixed", judge=BOTH, elsewhere=ELSEWHERE)
+        return Arm(name, title, rft(prompts), "mixed", judge=BOTH, elsewhere=OTHER)
 
     return Experiment(
         name="spatial",
@@ -52,7 +51,7 @@ def config() -> Experiment:
             sft("mixed", "SFT on both", {"spatial": 3, "spatial-think": 2}),
             sft("corrupt", "SFT on both, corrupted thoughts", {"spatial": 3, "spatial-corrupt": 2}),
             Arm("mixed_sft", "SFT on both → SFT on both", more_sft({"spatial": 3, "spatial-think": 2}, seed=1000),
-                "mixed", judge=BOTH, elsewhere=ELSEWHERE),
+                "mixed", judge=BOTH, elsewhere=OTHER),
             rl("rl_direct", "SFT on both → RL, direct answers", {"spatial": 48}),
             rl("rl_think", "SFT on both → RL, thinking", {"spatial-think": 24}),
         ),
@@ -65,16 +64,16 @@ def config() -> Experiment:
             Claim("RL on direct answers beats more SFT", "rl_direct", "mixed_sft", DIRECT),
             *(
                 Claim(f"RL beats more SFT in {where} rooms", "rl_direct", "mixed_sft", DIRECT, where=where)
-                for where in ELSEWHERE
+                for where in OTHER
             ),
         ),
-        reading=READING.strip(),
+        reading=READING,
         budget=BUDGET,
         seeds=SEEDS,
         columns=(
             *SPATIAL,
             ("spatial-think", "micro", "VSI, thinking"),
-            *((f"{where}@spatial", "micro", f"VSI, {where} rooms") for where in ELSEWHERE),
+            *((f"{where}@spatial", "micro", f"VSI, {where} rooms") for where in OTHER),
         ),
         dynamics=("rl_direct", "rl_think"),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from html import escape
 from pathlib import Path
 
@@ -39,7 +39,6 @@ def draw_dynamics(experiment: Experiment, out: Path, file: Path) -> Path | None:
                                                   for key, _ in PANELS if any(key in s for s in found)}  # fmt: skip
     if not curves:
         return None
-    file.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(file, picture(curves))
     return file
 
@@ -49,7 +48,7 @@ def picture(curves: Mapping[str, Mapping[str, Line]]) -> str:
     shown = [(key, label) for key, label in PANELS if any(key in lines for lines in curves.values())]
     columns = min(2, len(shown)) or 1
     rows = -(-len(shown) // columns)
-    legend = 18 * len(curves) + 12
+    legend = legend_height(curves)
     width, height = columns * (WIDTH + GAP) + GAP // 2, rows * (HEIGHT + GAP + TOP) + legend
     parts = sheet(width, height)
     for number, (key, label) in enumerate(shown):
@@ -70,6 +69,11 @@ def sheet(width: float, height: float) -> list[str]:
     ]
 
 
+def legend_height(titles: Sized) -> int:
+    """Room for :func:`legend_of`."""
+    return 18 * len(titles) + 12
+
+
 def legend_of(titles: Sequence[str], top: float) -> list[str]:
     """A line a title, from ``top`` down."""
     parts = []
@@ -78,6 +82,16 @@ def legend_of(titles: Sequence[str], top: float) -> list[str]:
         parts.append(f'<rect x="{GAP}" y="{y}" width="14" height="4" fill="{colour(number)}"/>')
         parts.append(f'<text x="{GAP + 22}" y="{y + 6}">{escape(title)}</text>')
     return parts
+
+
+def axes(x: float, y: float, label: str, low: float, high: float) -> list[str]:
+    """A panel's heading and its two axes, the upright one from ``low`` to ``high``."""
+    return [
+        f'<text x="{x}" y="{y - 10}" font-weight="bold">{escape(label)}</text>',
+        f'<path d="M{x},{y} V{y + HEIGHT} H{x + WIDTH}" fill="none" stroke="#9ca3af"/>',
+        f'<text x="{x - 4}" y="{y + 8}" text-anchor="end">{high:.3g}</text>',
+        f'<text x="{x - 4}" y="{y + HEIGHT}" text-anchor="end">{low:.3g}</text>',
+    ]
 
 
 def _panel(x: float, y: float, label: str, lines: Sequence[tuple[int, Line]]) -> list[str]:
@@ -92,10 +106,7 @@ def _panel(x: float, y: float, label: str, lines: Sequence[tuple[int, Line]]) ->
         return f"{across:.1f},{y + HEIGHT * (1 - (value - low) / (high - low)):.1f}"
 
     parts = [
-        f'<text x="{x}" y="{y - 10}" font-weight="bold">{escape(label)}</text>',
-        f'<path d="M{x},{y} V{y + HEIGHT} H{x + WIDTH}" fill="none" stroke="#9ca3af"/>',
-        f'<text x="{x - 4}" y="{y + 8}" text-anchor="end">{high:.3g}</text>',
-        f'<text x="{x - 4}" y="{y + HEIGHT}" text-anchor="end">{low:.3g}</text>',
+        *axes(x, y, label, low, high),
         f'<text x="{x}" y="{y + HEIGHT + 14}">{first:g}</text>',
         f'<text x="{x + WIDTH}" y="{y + HEIGHT + 14}" text-anchor="end">step {last:g}</text>',
     ]

@@ -82,15 +82,11 @@ def verdict(found: Found | None, claim: Claim) -> str:
         return "not yet run"
     if found.seeds < MIN_SEEDS:
         return f"undecided ({found.seeds} of {MIN_SEEDS} seeds)"
-    least, fails = (
-        (0.0, found.high < claim.margin)
-        if claim.kind == "above"
-        else (-claim.margin, found.high < -claim.margin)
-    )
+    least, most = (0.0, claim.margin) if claim.kind == "above" else (-claim.margin, -claim.margin)
     if found.low > least:
         alone = sum(value > least for value in found.by_seed)
         return "**holds**" if alone == found.seeds else f"**holds** (in {alone} of {found.seeds} seeds)"
-    return "**does not hold**" if fails else "undecided"
+    return "**does not hold**" if found.high < most else "undecided"
 
 
 def cost_of(experiment: Experiment, out: Path, arm: str) -> dict[str, Any] | None:

@@ -49,10 +49,12 @@ small rooms have a handful of questions, and two answers would move macro-8 by p
 
 FRESH = ("fresh",)
 """Held-out rooms like the others that no setting was ever chosen on (the demo's temperature was, on the others)."""
+OTHER = ("larger", "fuller", "long")
+"""Held-out rooms that no training room is like."""
 
 
 def elsewhere(rooms: RoomConfig) -> dict[str, RoomConfig]:
-    """Held-out rooms that no training room is like (larger, fuller, or long and narrow), and fresh ones."""
+    """The rooms of :data:`FRESH` and :data:`OTHER`."""
     return {
         "fresh": rooms,
         "larger": replace(rooms, extra_m=1.5),
@@ -135,8 +137,8 @@ OUR_REWARDS = rewarded(*(DEMO.tasks[task]["reward"] for task in ("detection", "g
 
 def paper_arm(**changes: Any) -> Arm:
     """GRPO as published, with the paper's rewards, on all three tasks."""
-    options = rewarded("paper", "paper")
-    return replace(Arm("rft_paper", "SFT → RL, paper", rft(), "sft", options=options), **changes)
+    arm = Arm("rft_paper", "SFT → RL, paper", rft(), "sft", options=rewarded("paper", "paper"))
+    return replace(arm, **changes)
 
 
 def our_arm(**changes: Any) -> Arm:
@@ -149,6 +151,14 @@ def headline_arm() -> Arm:
     return our_arm(elsewhere=FRESH)
 
 
+CLASS_WEIGHTS = {
+    "bathtub": 2.46, "bed": 1.98, "bin": 0.77, "cabinet": 0.61,
+    "chair": 0.49, "couch": 2.29, "table": 0.80, "toilet": 2.50,
+}  # fmt: skip
+""":func:`rft3d.rewards.inverse_frequency` of the 23,287 boxes of the training rooms of seeds 0 to 2 (alone they
+differ by up to 6 %)."""
+
+
 def detection_arm(name: str, title: str, reward: str, **changes: Any) -> Arm:
     """Published GRPO on detection alone, paid by ``reward``; steps have about as many tokens as the demo's."""
     stage = rft({"detection": DETECTION_PROMPTS}, **changes)
@@ -156,14 +166,6 @@ def detection_arm(name: str, title: str, reward: str, **changes: Any) -> Arm:
     if reward.endswith("_balanced"):
         options["detection"]["class_weights"] = CLASS_WEIGHTS
     return Arm(name, title, stage, "sft", options=options, judge=("detection",))
-
-
-CLASS_WEIGHTS = {
-    "bathtub": 2.46, "bed": 1.98, "bin": 0.77, "cabinet": 0.61,
-    "chair": 0.49, "couch": 2.29, "table": 0.80, "toilet": 2.50,
-}  # fmt: skip
-""":func:`rft3d.rewards.inverse_frequency` of the 23,287 boxes of the training rooms of seeds 0 to 2 (alone they
-differ by up to 6 %)."""
 
 
 def matched_arm() -> Arm:

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from rft3d import files
-from rft3d.matrix.figure import GAP, HEIGHT, TOP, WIDTH, colour, legend_of, sheet
+from rft3d.matrix.figure import GAP, HEIGHT, TOP, WIDTH, axes, colour, legend_height, legend_of, sheet
 from rft3d.matrix.numbers import Found, value_of
 from rft3d.matrix.types import Experiment, Sweep
 
@@ -32,7 +32,6 @@ def draw_sweep(sweep: Sweep, experiments: Sequence[Experiment], out: Path, file:
         panels[f"{view} {metric}, %"] = lines
     if not any(len(points) > 1 for lines in panels.values() for points in lines.values()):
         return None
-    file.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(file, sweep_picture(sweep.axis, panels))
     return file
 
@@ -47,7 +46,7 @@ def _found(known: Mapping[str, Experiment], out: Path, where: str, view: str, me
 def sweep_picture(axis: str, panels: Panels) -> str:
     """A panel a metric side by side, a colour a line, whiskers for the 95 % intervals."""
     titles = list(next(iter(panels.values())))
-    legend = 18 * len(titles) + 12
+    legend = legend_height(titles)
     width, height = len(panels) * (WIDTH + GAP) + GAP // 2, HEIGHT + GAP + TOP + legend
     parts = sheet(width, height)
     for number, (heading, lines) in enumerate(panels.items()):
@@ -57,37 +56,30 @@ def sweep_picture(axis: str, panels: Panels) -> str:
 
 def _panel(x: float, y: float, heading: str, axis: str, lines: Sequence[Points]) -> list[str]:
     every = [point for line in lines for point in line]
-    parts = [
-        f'<text x="{x}" y="{y - 10}" font-weight="bold">{escape(heading)}</text>',
-        f'<path d="M{x},{y} V{y + HEIGHT} H{x + WIDTH}" fill="none" stroke="#9ca3af"/>',
-        f'<text x="{x + WIDTH / 2}" y="{y + HEIGHT + 30}" text-anchor="middle">{escape(axis)}</text>',
-    ]
-    if not every:
-        return parts
-    low, high = min(f.low for _, f in every), max(f.high for _, f in every)
+    low = min((found.low for _, found in every), default=0.0)
+    high = max((found.high for _, found in every), default=0.0)
     span = (high - low) or 1.0
     places = sorted({value for value, _ in every})
 
-    def across(value: float, line: int = 0) -> float:  # lines stand a little apart: their whiskers would hide
-        return x + WIDTH * (places.index(value) + 0.5) / len(places) + 6 * (line - (len(lines) - 1) / 2)
+    def across(value: float) -> float:
+        return x + WIDTH * (places.index(value) + 0.5) / len(places)
 
     def up(value: float) -> float:
         return y + HEIGHT * (1 - (value - low) / span)
 
-    parts += [
-        f'<text x="{x - 4}" y="{y + 8}" text-anchor="end">{high:.3g}</text>',
-        f'<text x="{x - 4}" y="{y + HEIGHT}" text-anchor="end">{low:.3g}</text>',
+    parts = [
+        *axes(x, y, heading, low, high),
+        f'<text x="{x + WIDTH / 2}" y="{y + HEIGHT + 30}" text-anchor="middle">{escape(axis)}</text>',
     ]
-    middle = (len(lines) - 1) / 2
     for value in places:
-        at = across(value) + 6 * middle
-        parts.append(f'<text x="{at:.1f}" y="{y + HEIGHT + 14}" text-anchor="middle">{value:g}</text>')
+        ticks = f'<text x="{across(value):.1f}" y="{y + HEIGHT + 14}" text-anchor="middle">{value:g}</text>'
+        parts.append(ticks)
     for index, line in enumerate(lines):
-        shade = colour(index)
-        corners = " ".join(f"{across(v, index):.1f},{up(f.mean):.1f}" for v, f in line)
+        shade, aside = colour(index), 6 * (index - (len(lines) - 1) / 2)  # whiskers would hide one another
+        points = [(across(value) + aside, found) for value, found in line]
+        corners = " ".join(f"{at:.1f},{up(found.mean):.1f}" for at, found in points)
         parts.append(f'<polyline points="{corners}" fill="none" stroke="{shade}" stroke-width="1.8"/>')
-        for value, found in line:
-            at = across(value, index)
+        for at, found in points:
             parts.append(f'<path d="M{at:.1f},{up(found.low):.1f} V{up(found.high):.1f}" stroke="{shade}"/>')
             parts.append(f'<circle cx="{at:.1f}" cy="{up(found.mean):.1f}" r="3" fill="{shade}"/>')
     return parts

@@ -81,7 +81,6 @@ def write_results(
     parts += [_markdown(section, images.name) for section in sections]
     files.write_text(page, "\n".join(parts))
     if out.is_dir():
-        (out / "images").mkdir(exist_ok=True)
         for name in (name for section in sections for name, _ in section.pictures):
             files.write_text(out / "images" / name, (images / name).read_text(encoding="utf-8"))
         files.write_json(out / "tables.json", {"state": state, "sections": [asdict(s) for s in sections]})
@@ -111,7 +110,7 @@ def _section(experiment: Experiment, every: Sequence[Experiment], out: Path, ima
         experiment.question,
         _claims(experiment, out),
         _arms(experiment, out),
-        experiment.reading,
+        experiment.reading.strip(),
         experiment.dynamics,
         tuple((file.name, what) for file, what in drawn if file is not None),
     )
@@ -126,7 +125,7 @@ def _markdown(section: Section, images: str) -> str:
     lines += _table(section.arms)
     for name, what in section.pictures:
         lines += ["", f"![{what}]({images}/{name})"]
-    if section.dynamics and DYNAMICS not in dict(section.pictures).values():
+    if section.dynamics and not any(what == DYNAMICS for _, what in section.pictures):
         lines += ["", f"Curves of {', '.join(section.dynamics)}: {NOTHING}."]
     return "\n".join([*lines, ""])
 

@@ -116,7 +116,7 @@ def _tables(file: Path) -> dict[str, Any] | None:
                     }
                     for name in ("claims", "arms")
                 ],
-                "reading": str(section.get("reading", "")).replace("**", "").replace("`", ""),
+                "reading": str(section.get("reading", "")),
                 "pictures": [
                     {"data": picture, "what": str(what)}
                     for name, what in section.get("pictures", ())

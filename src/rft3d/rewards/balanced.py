@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from rft3d.rewards.detection import (
     DetectionMatch,
@@ -67,7 +68,7 @@ def balanced_f1(
     """
     name = f"balanced_f1@{threshold:g}"
     if not predicted or not truth:
-        return _renamed(detection_f1(predicted, truth, threshold), name)
+        return replace(detection_f1(predicted, truth, threshold), name=name)
     pairs = (match or match_detections(predicted, truth, threshold)).pairs
     hits = sum(_weight(weights, predicted[i].label) for i, _, _ in pairs)
     named, true = _total(predicted, weights), _total(truth, weights)
@@ -89,7 +90,7 @@ def balanced_matched_iou(
     """
     name = "balanced_iou"
     if not predicted or not truth:
-        return _renamed(detection_matched_iou(predicted, truth), name)
+        return replace(detection_matched_iou(predicted, truth), name=name)
     if credit is None:
         credit = detection_credit(predicted, truth)
     pairs = zip(predicted, credit, strict=True)
@@ -105,7 +106,3 @@ def _weight(weights: Mapping[str, float], label: str) -> float:
 
 def _total(detections: Detections, weights: Mapping[str, float]) -> float:
     return sum(_weight(weights, detection.label) for detection in detections)
-
-
-def _renamed(part: Part, name: str) -> Part:
-    return Part(name, part.value, part.reason)
