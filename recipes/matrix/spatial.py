@@ -45,7 +45,7 @@ def config() -> Experiment:
         question="What do thoughts teach, is it their content, and what does RL add, also in other rooms?",
         world=world("thoughts", thoughts=True),
         arms=(
-            base_sft(judge=BOTH),
+            base_sft(judge=BOTH, elsewhere=()),
             sft("direct", "SFT on direct answers", {"spatial": 6}),
             sft("think", "SFT on thoughts", {"spatial-think": 3}),
             sft("mixed", "SFT on both", {"spatial": 3, "spatial-think": 2}),
@@ -66,6 +66,11 @@ def config() -> Experiment:
                 Claim(f"RL beats more SFT in {where} rooms", "rl_direct", "mixed_sft", DIRECT, where=where)
                 for where in OTHER
             ),
+            *(
+                Claim(f"RL in thinking mode beats more SFT in {where} rooms", "rl_think", "mixed_sft", THINKING,
+                      where=where)
+                for where in OTHER
+            ),
         ),
         reading=READING,
         budget=BUDGET,
@@ -74,6 +79,7 @@ def config() -> Experiment:
             *SPATIAL,
             ("spatial-think", "micro", "VSI, thinking"),
             *((f"{where}@spatial", "micro", f"VSI, {where} rooms") for where in OTHER),
+            *((f"{where}@spatial-think", "micro", f"thinking, {where} rooms") for where in OTHER),
         ),
         dynamics=("rl_direct", "rl_think"),
     )  # fmt: skip

@@ -30,7 +30,7 @@ def config() -> Experiment:
         question="Do thoughts help to find boxes, and does paying for what a thought says help its answer?",
         world=world("thoughts", thoughts=True),
         arms=(
-            base_sft(judge=("spatial", "spatial-think")),
+            base_sft(judge=WORDS, elsewhere=()),
             taught("boxes_direct", "SFT on boxes", {"detection": 1}, judge=BOXES),
             taught("boxes_think", "SFT on boxes after a note", {"detection-think": 1}, judge=BOXES),
             Arm("boxes_direct_rl", "SFT on boxes → RL", rft({"detection": 48}), "boxes_direct", judge=BOXES),

@@ -181,9 +181,9 @@ def of_size(name: str, **language_model: int) -> Experiment:
         question="Does what RL gains depend on the size of the language model?",
         world=replace(usual, tiny=replace(usual.tiny, **language_model)),
         arms=(
-            base_sft(),
+            base_sft(elsewhere=()),
             Arm("sft_sft", "SFT → SFT", more_sft(seed=1000), "sft"),
-            headline_arm(),
+            our_arm(),
         ),
         claims=(Claim("RL beats more SFT", "rft_ours", "sft_sft", THREE),),
         budget=BUDGET,
