@@ -22,12 +22,12 @@ from rft3d.matrix.settings import (
     POOLED,
     THREE,
     base_sft,
-    more_sft,
+    more_arm,
     our_arm,
     paper_arm,
     world,
 )
-from rft3d.matrix.types import Arm, Claim, Experiment
+from rft3d.matrix.types import Claim, Experiment
 
 CHOSEN = (THREE[0], *POOLED, ("detection", "mean_iou"), *THREE[1:])
 """What was looked at when the demo's temperature was chosen, and the pooled F1."""
@@ -54,7 +54,7 @@ def config() -> Experiment:
         base, elsewhere = f"{prefix}sft", FRESH if prior else ()
         arms += [
             base_sft(name=base, title=f"SFT{title}", geometry=prior, elsewhere=elsewhere),
-            Arm(f"{prefix}sft_sft", f"SFT → SFT{title}", more_sft(seed=1000), base, elsewhere=elsewhere),
+            more_arm(name=f"{prefix}sft_sft", title=f"SFT → SFT{title}", base=base, elsewhere=elsewhere),
             paper_arm(
                 name=f"{prefix}rft_paper", title=f"SFT → RL, paper{title}", base=base, elsewhere=elsewhere
             ),

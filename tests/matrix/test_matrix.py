@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from rft3d.matrix import load_experiments, run, run_matrix, write_results
 from rft3d.matrix.figure import picture
-from rft3d.matrix.lab import Lab
+from rft3d.matrix.lab import Lab, with_other_pictures
 from rft3d.matrix.load import check, quickened
 from rft3d.matrix.numbers import Found, difference_of, verdict
 from rft3d.matrix.run import jobs
@@ -25,6 +26,7 @@ from rft3d.matrix.views import corrupted
 from rft3d.scenes import RoomConfig, make_room
 from rft3d.tasks import Spatial
 from rft3d.training.config import RFTConfig
+from rft3d.training.data import Corpus
 from rft3d.training.loop import OnStep
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "matrix"
@@ -76,6 +78,33 @@ def test_an_arm_is_the_same_when_a_view_that_it_does_not_train_on_gets_a_limit(
     lab._same_arm(file, arm, limited(captioning=64))
     with pytest.raises(ValueError, match=r"other settings \(differs in stage.max_new_tokens.detection"):
         lab._same_arm(file, arm, limited(detection=99))
+
+
+def test_an_arm_begun_before_there_were_other_pictures_is_the_same(
+    experiments: dict[str, Experiment], tmp_path: Path
+) -> None:
+    rewards = experiments["rewards"]
+    arm = rewards.arm("det_f1")
+    lab, file = Lab(rewards.world, 0, tmp_path, Console(file=io.StringIO())), tmp_path / "arm.json"
+    lab._same_arm(file, arm, arm.stage)
+    before = json.loads(file.read_text(encoding="utf-8"))
+    del before["looks"]
+    file.write_text(json.dumps(before), encoding="utf-8")
+    lab._same_arm(file, arm, arm.stage)
+    with pytest.raises(ValueError, match=r"other settings \(differs in looks"):
+        lab._same_arm(file, replace(arm, looks=False), arm.stage)
+
+
+@pytest.mark.parametrize("rooms", [2, 5, 6])
+def test_other_pictures_are_never_the_rooms_own(rooms: int) -> None:
+    pictures: list[Any] = [f"of {i}" for i in range(rooms)]
+    asked: dict[str, Any] = {"spatial": [[f"about {i}"] for i in range(rooms)]}
+    exchanged = with_other_pictures(Corpus(pictures, asked))
+    seen = [exchanged.features[i] for i in range(rooms)]
+    assert sorted(map(str, seen)) == pictures and all(a != b for a, b in zip(seen, pictures, strict=True))
+    assert exchanged.by_scene == asked
+    with pytest.raises(ValueError, match="two rooms or more, got 1"):
+        with_other_pictures(Corpus(pictures[:1], asked))
 
 
 def test_what_is_asked_for_first_runs_first(experiments: dict[str, Experiment]) -> None:

@@ -160,6 +160,7 @@ class Lab:
             write_json(file, wanted)
             return
         found = _of_views(json.loads(file.read_text(encoding="utf-8")), arm.views())
+        found.setdefault("looks", True)  # arms begun before there was the setting
         if found != wanted:
             raise ValueError(
                 f"{file}: arm {arm.name!r} was started with other settings (differs in "
@@ -180,7 +181,8 @@ class Lab:
                 raise ValueError(
                     f"arm {arm.name!r}: no training room has {arm.most_objects} objects or fewer"
                 )
-        return self.corpus if len(chosen) == self.facts["rooms"] else subset(self.corpus, chosen)
+        corpus = self.corpus if len(chosen) == self.facts["rooms"] else subset(self.corpus, chosen)
+        return corpus if arm.looks else with_other_pictures(corpus)
 
     def judge(self, arm: Arm) -> None:
         """Predict and score ``arm`` on the held-out rooms, and elsewhere if it says so."""
@@ -259,3 +261,13 @@ def subset(corpus: Corpus, chosen: Sequence[int]) -> Corpus:
         for view, rows in corpus.by_scene.items()
     }
     return Corpus(_Chosen(corpus.features, chosen), by_scene)
+
+
+def with_other_pictures(corpus: Corpus) -> Corpus:
+    """``corpus`` with the pictures of every scene exchanged for those of the scene half a round further on."""
+    scenes = len(corpus.features)
+    if scenes < 2:
+        raise ValueError(f"pictures can be exchanged between two rooms or more, got {scenes}")
+    return replace(
+        corpus, features=_Chosen(corpus.features, [(i + scenes // 2) % scenes for i in range(scenes)])
+    )

@@ -104,6 +104,11 @@ def more_sft(per_scene: Mapping[str, int] | None = None, **changes: Any) -> SFTC
     return replace(stage, per_scene=dict(per_scene), task_weights=weights, scene_share=shares)
 
 
+def more_arm(**changes: Any) -> Arm:
+    """The arm that RL is compared with: a second stage of SFT on all three tasks."""
+    return replace(Arm("sft_sft", "SFT → SFT", more_sft(seed=1000), "sft"), **changes)
+
+
 def taught(name: str, title: str, per_scene: Mapping[str, int], **changes: Any) -> Arm:
     """SFT on answers of a new form, from the demo's SFT: its peak rate again, and twice the usual tokens.
 
@@ -182,7 +187,7 @@ def of_size(name: str, **language_model: int) -> Experiment:
         world=replace(usual, tiny=replace(usual.tiny, **language_model)),
         arms=(
             base_sft(elsewhere=()),
-            Arm("sft_sft", "SFT → SFT", more_sft(seed=1000), "sft"),
+            more_arm(),
             our_arm(),
         ),
         claims=(Claim("RL beats more SFT", "rft_ours", "sft_sft", THREE),),

@@ -65,6 +65,8 @@ class Arm:
         options: options of a view that differ while this arm trains (rewards).
         rooms: only the first so many training rooms; 0: all.
         most_objects: only training rooms with at most so many objects; 0: all.
+        looks: False: trains on every room's questions with the pictures of another room, so that it learns what
+            can be known without looking.
         judge: views that it is judged on.
         elsewhere: other held-out sets of the world that it is judged on too.
     """
@@ -78,6 +80,7 @@ class Arm:
     options: Options = field(default_factory=dict)
     rooms: int = 0
     most_objects: int = 0
+    looks: bool = True
     judge: tuple[str, ...] = ("detection", "grounding", "spatial")
     elsewhere: tuple[str, ...] = ()
 
