@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rft3d.cli import main
 from rft3d.evaluation.questions import QuestionConfig, exclude_list, write_questions
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.evaluation.solving import (
+    answer_blindly,
     check_official,
     fuse,
     places_from_detections,
@@ -24,8 +26,9 @@ from rft3d.evaluation.solving import (
     solve_samples,
     split_failures,
 )
+from rft3d.evaluation.solving.blind import ENOUGH
 from rft3d.evaluation.solving.official import BARS, same_answer
-from rft3d.evaluation.solving.split import as_predictions
+from rft3d.evaluation.solving.split import as_predictions, query_of
 from rft3d.geometry import invert_pose, transform_boxes
 from rft3d.scenes import iter_rooms, make_room
 from rft3d.scenes.sources import RECORDS, load_frame_ref
@@ -246,6 +249,70 @@ def test_the_check_names_what_is_missing(tmp_path: Path) -> None:
     )
 
 
+# --------------------------------------------------------------------------------- without looking
+
+
+def known(sample: Sample, answers: Sequence[float | str]) -> list[Sample]:
+    """The question of ``sample`` in other rooms, where the answers are ``answers``."""
+    return [
+        replace(sample, id=f"k{i}", scene=f"other-{i}", truth={**sample.truth, "answer": answer})
+        for i, answer in enumerate(answers)
+    ]
+
+
+def of_type(asked: Sequence[Sample], kind: str) -> Sample:
+    return next(sample for sample in asked if sample.truth["question_type"] == kind)
+
+
+def blind_text(sample: Sample, train: Sequence[Sample]) -> str:
+    [prediction] = as_predictions(answer_blindly([sample], train))
+    return prediction.text
+
+
+def test_the_blind_number_is_what_earns_most_not_what_is_most_frequent(asked: list[Sample]) -> None:
+    sample = of_type(asked, "object_abs_distance")
+    truths = [0.4] * 12 + [1.8, 1.9, 2.0, 2.1, 2.2] * 6
+    assert 1.9 <= float(blind_text(sample, known(sample, truths))) <= 2.1
+    assert blind_text(sample, known(sample, [0.4] * 30 + truths)) == "0.4"
+    turned = replace(sample, truth={**sample.truth, "answer": 7.0})
+    assert blind_text(turned, known(sample, truths)) == blind_text(sample, known(sample, truths))
+
+
+def test_the_same_things_are_asked_about_often_enough_or_the_type_answers(asked: list[Sample]) -> None:
+    sample = of_type(asked, "object_size_estimation")
+    [label] = query_of(sample).labels
+    others = [
+        replace(s, id=f"o{s.id}", prompt=s.prompt.replace(f" {label}", " zeppelin"))
+        for s in known(sample, [5000.0] * 100)
+    ]
+    assert blind_text(sample, others) == "5000"
+    assert blind_text(sample, [*others, *known(sample, [60.0] * (ENOUGH - 1))]) == "5000"
+    assert blind_text(sample, [*others, *known(sample, [60.0] * ENOUGH)]) == "60"
+
+
+def test_a_blind_choice_follows_the_option_not_the_letter(asked: list[Sample]) -> None:
+    sample = of_type(asked, "object_rel_direction_easy")
+    first, second = query_of(sample).options
+    there = known(sample, ["B"] * 24)  # the second option, always at B
+    assert blind_text(sample, there) == "B"
+    turned = sample.prompt.replace(f"A. {first}", f"A. {second}").replace(f"B. {second}", f"B. {first}")
+    swapped = replace(
+        sample, prompt=turned, truth={**sample.truth, "options": [f"A. {second}", f"B. {first}"]}
+    )
+    assert query_of(swapped).options == (second, first)
+    assert blind_text(swapped, there) == "A"
+
+
+def test_blind_answers_need_other_rooms_and_known_types(asked: list[Sample]) -> None:
+    sample, other = of_type(asked, "room_size_estimation"), of_type(asked, "object_abs_distance")
+    [solved] = answer_blindly([sample], known(other, [2.0, 2.0]))
+    assert solved.accuracy == 0 and as_predictions([solved])[0].text == ""
+    with pytest.raises(ValueError, match="need questions with known answers, got none"):
+        answer_blindly([sample], [])
+    with pytest.raises(ValueError, match=f"1 scenes such as {sample.scene!r} are in both files"):
+        answer_blindly([sample], [sample])
+
+
 # --------------------------------------------------------------------------------------- the verbs
 
 
@@ -263,6 +330,13 @@ def test_questions_then_solve(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(report.read_text())["all"]["both"] == len(samples)
     assert main(["solve", "--samples", str(q)]) == 2
     assert "exactly one of" in capsys.readouterr().err
+
+    assert main(["rooms", "--seed", "6", "--count", "3", "--out", str(tmp_path / "t")]) == 0
+    train = str(tmp_path / "t" / "samples.spatial.jsonl")
+    assert main(["solve", "--samples", str(q), "--blind", train, "--out", str(p)]) == 0
+    assert "without looking" in capsys.readouterr().out and len(read_predictions(p)) == len(samples)
+    assert main([*solve, "--blind", train]) == 2
+    assert "--blind looks at no boxes" in capsys.readouterr().err
 
 
 def test_detections_of_a_model_are_solved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""``rft3d solve``: spatial questions answered from boxes."""
+"""``rft3d solve``: spatial questions answered from boxes, or without looking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Args:
 
     Boxes come from one of: --scenes (annotated), --metadata (VSI-Bench's), --boxes (a file), --detections (a
     model's answers to --detection-samples). With --answers, a model's own answers, its failures are split
-    into "didn't see" and "couldn't reason". --check-official compares with VSI-Bench's own key instead.
+    into "didn't see" and "couldn't reason". --blind answers from the questions' words alone instead: the
+    floor under every model. --check-official compares with VSI-Bench's own key.
     """
 
     samples: Path | None = None
@@ -33,6 +34,8 @@ class Args:
     """a model's predictions for --detection-samples"""
     detection_samples: Path | None = None
     """detection samples file with the windows' cameras"""
+    blind: Path | None = None
+    """spatial samples of other rooms: answer with what would have earned most on these, without looking"""
     answers: Path | None = None
     """a model's own answers to --samples: split its failures"""
     out: Path | None = None
@@ -47,7 +50,7 @@ class Args:
 
 def main(args: Args) -> None:
     from rft3d.evaluation.records import write_predictions
-    from rft3d.evaluation.solving import as_predictions, solve_samples, split_failures
+    from rft3d.evaluation.solving import answer_blindly, as_predictions, solve_samples, split_failures
     from rft3d.files import write_json
     from rft3d.tasks.samples import read_samples
 
@@ -57,7 +60,12 @@ def main(args: Args) -> None:
     if args.samples is None:
         raise ValueError("--samples is needed: the spatial questions to answer")
     samples = list(read_samples(args.samples))
-    solved = solve_samples(samples, _places(args))
+    if args.blind is None:
+        solved = solve_samples(samples, _places(args))
+    else:
+        if args.answers is not None or any(_given(args)):
+            raise ValueError("--blind looks at no boxes: leave out --answers and where boxes come from")
+        solved = answer_blindly(samples, list(read_samples(args.blind)))
     if args.out is not None:
         write_predictions(args.out, as_predictions(solved))
     own = as_predictions(solved)
@@ -68,7 +76,7 @@ def main(args: Args) -> None:
     rows = split_failures(solved, own)
     if args.report is not None:
         write_json(args.report, rows)
-    _print(rows, split=args.answers is not None)
+    _print(rows, "blind" if args.blind else "boxes", split=args.answers is not None)
 
 
 def _places(args: Args) -> Places:
@@ -77,9 +85,8 @@ def _places(args: Args) -> Places:
     from rft3d.scenes import SOURCES
     from rft3d.tasks.samples import read_samples
 
-    given = [args.scenes, args.boxes, args.detections, args.metadata or None]
-    if sum(each is not None for each in given) != 1:
-        raise ValueError("give exactly one of --scenes, --metadata, --boxes and --detections")
+    if sum(_given(args)) != 1:
+        raise ValueError("give exactly one of --scenes, --metadata, --boxes and --detections, or --blind")
     if args.scenes is not None:
         return places_from_scenes(SOURCES[args.source](args.scenes))
     if args.boxes is not None:
@@ -90,6 +97,10 @@ def _places(args: Args) -> Places:
         samples = list(read_samples(args.detection_samples))
         return places_from_detections(samples, read_predictions(args.detections))
     return _metadata(args)
+
+
+def _given(args: Args) -> list[bool]:
+    return [bool(each) for each in (args.scenes, args.boxes, args.detections, args.metadata)]
 
 
 def _metadata(args: Args) -> Places:
@@ -129,28 +140,34 @@ def _print_checks(checks: list[KeyCheck]) -> None:
             console.print(f"      {example}", highlight=False)
 
 
-def _print(rows: dict[str, dict[str, Any]], split: bool) -> None:
+def _print(rows: dict[str, dict[str, Any]], source: Literal["boxes", "blind"], split: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from rft3d.evaluation.solving import VERDICTS
     from rft3d.evaluation.tables import percent
 
-    short = ("both", "other", "reason", "label", "off", "none")
-    table = Table(title="spatial questions from boxes" + (" beside the model's own answers" if split else ""))
+    how = "from boxes" if source == "boxes" else "without looking"
+    short = zip(VERDICTS.items(), ("both", "other", "reason", "label", "off", "none"), strict=True)
+    shown = [
+        (verdict, heading, words)
+        for (verdict, words), heading in short
+        if split or (verdict == "undecided" and source == "boxes")
+    ]
+    # no frame, so that it fits into 80 columns: digits that are cut off are worse
+    table = Table(
+        title=f"spatial questions {how}" + (" beside the model's own answers" if split else ""),
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("question type", no_wrap=True)
-    for name in ("asked", "boxes", *(("own", *short) if split else ("none",))):
-        table.add_column(name, justify="right")
+    for name in ("asked", source, *(("own",) if split else ()), *(heading for _, heading, _ in shown)):
+        table.add_column(name, justify="right", no_wrap=True)
     for kind, row in rows.items():
-        cells = [str(row["questions"]), percent(row["from_boxes"])]
-        cells += (
-            [percent(row["accuracy"]), *(str(row[name]) for name in VERDICTS)]
-            if split
-            else [str(row["undecided"])]
-        )
-        table.add_row(kind, *cells)
+        own = [percent(row["accuracy"])] if split else []
+        numbers = (str(row[verdict]) for verdict, _, _ in shown)
+        table.add_row(kind, str(row["questions"]), percent(row["from_boxes"]), *own, *numbers)
     console = Console()
     console.print(table)
-    for (name, words), column in zip(VERDICTS.items(), short, strict=True):
-        if split or name == "undecided":
-            console.print(f"{column}: {words}", highlight=False)
+    for _, heading, words in shown:
+        console.print(f"{heading}: {words}", highlight=False)

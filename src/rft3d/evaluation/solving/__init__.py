@@ -1,7 +1,8 @@
-"""Boxes to spatial answers: questions of a samples file solved, failures split, the official key checked."""
+"""Spatial answers from boxes or without looking: questions solved, failures split, the official key checked."""
 
 from __future__ import annotations
 
+from rft3d.evaluation.solving.blind import answer_blindly
 from rft3d.evaluation.solving.official import BARS, KeyCheck, check_official
 from rft3d.evaluation.solving.places import (
     Places,
@@ -25,6 +26,7 @@ __all__ = [
     "KeyCheck",
     "Places",
     "SolvedSample",
+    "answer_blindly",
     "as_predictions",
     "check_official",
     "fuse",

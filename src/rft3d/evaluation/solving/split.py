@@ -71,7 +71,7 @@ def solve_samples(samples: Sequence[Sample], places: Mapping[str, Place]) -> lis
     for sample in samples:
         query = query_of(sample)
         found = solve(query, places[scene_key(sample.scene)])
-        accuracy = _accuracy(task, found.text, sample) if isinstance(found, Solved) else 0.0
+        accuracy = accuracy_of(task, found.text, sample) if isinstance(found, Solved) else 0.0
         solved.append(SolvedSample(sample, query, found, accuracy))
     return solved
 
@@ -114,7 +114,7 @@ def split_failures(
         prediction = by_id.get(each.sample.id)
         right = 0.0
         if prediction is not None and not prediction.truncated:
-            right = _accuracy(task, prediction.text, each.sample)
+            right = accuracy_of(task, prediction.text, each.sample)
         found = verdict(each, right)
         for key in (each.query.type, "all"):
             row = rows.setdefault(
@@ -132,7 +132,7 @@ def split_failures(
     return rows
 
 
-def _accuracy(task: Spatial, text: str, sample: Sample) -> float:
+def accuracy_of(task: Spatial, text: str, sample: Sample) -> float:
     """Letter or number alone: whatever tags the prompt asked for play no part in this."""
     value = task.score(text, sample).details["accuracy"]
     assert isinstance(value, float)

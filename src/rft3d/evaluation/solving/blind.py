@@ -1,0 +1,110 @@
+"""Spatial questions answered without looking: the floor that a model with pictures has to leave behind.
+
+From questions with known answers (training rooms) it is learned what a question's words alone are worth. A number:
+the constant that would have earned most mean relative accuracy on questions of the same type about the same
+things, which is not the most frequent one. A choice: the option, by its text, that was right most often where it
+was shown. Things that were asked about too seldom fall back on their question's type. VSI-Bench's *chance level,
+frequency* (Yang et al., arXiv 2412.14171) is the simpler relative: the most frequent answer of a type.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from rft3d.evaluation.solving.split import SolvedSample, accuracy_of, query_of
+from rft3d.rewards import mean_relative_accuracy
+from rft3d.tasks.spatial import NUMERIC_TYPES, Spatial
+from rft3d.tasks.spatial.read import Query
+from rft3d.tasks.spatial.solve import Solved, Unsolved
+from rft3d.tasks.types import Sample
+
+ENOUGH = 20
+"""Questions about the same things from which on these are asked, not the whole type."""
+AT_MOST = 1000
+"""Known answers that a constant is weighed against; of more, every n-th is taken."""
+TRIED = 100
+"""Constants that are tried: quantiles of the known answers."""
+
+Key = tuple[str, tuple[str, ...]]
+Known = tuple[Sample, Query]
+
+
+class Blind:
+    """What the words of a question are worth, from samples with known answers.
+
+    Raises:
+        ValueError: there is no known sample, or one is asked in other words than VSI-Bench's.
+    """
+
+    def __init__(self, known: Sequence[Sample]) -> None:
+        if not known:
+            raise ValueError("answers without looking need questions with known answers, got none")
+        self._groups: dict[Key, list[Known]] = defaultdict(list)
+        for sample in known:
+            query = query_of(sample)
+            for key in dict.fromkeys(_keys(query)):
+                self._groups[key].append((sample, query))
+        self._found: dict[Key, float | dict[str, float]] = {}
+
+    def answer(self, sample: Sample) -> Solved | Unsolved:
+        """The answer to expect; the truth of ``sample`` is not looked at."""
+        query = query_of(sample)
+        narrow, wide = _keys(query)
+        if wide not in self._groups:
+            return Unsolved(f"no known answer to a question of the type {query.type!r}")
+        key = narrow if len(self._groups.get(narrow, ())) >= ENOUGH else wide
+        if key not in self._found:
+            group = self._groups[key]
+            self._found[key] = _constant(group) if query.type in NUMERIC_TYPES else _shares(group)
+        found = self._found[key]
+        if isinstance(found, dict):
+            shares = [found.get(option, 0.0) for option in query.options]
+            return Solved("ABCD"[shares.index(max(shares))])
+        return Solved(int(found) if float(found).is_integer() else found)
+
+
+def answer_blindly(samples: Sequence[Sample], known: Sequence[Sample]) -> list[SolvedSample]:
+    """Every question of ``samples`` answered from what ``known`` questions teach; see the module's text.
+
+    Raises:
+        ValueError: see :class:`Blind`; or a scene is in both, so that its answers would be known.
+    """
+    both = sorted({sample.scene for sample in samples} & {sample.scene for sample in known})
+    if both:
+        raise ValueError(
+            f"{len(both)} scenes such as {both[0]!r} are in both files: their answers would be known, not guessed"
+        )
+    blind, task = Blind(known), Spatial(mode="strict")
+    solved = []
+    for sample in samples:
+        found = blind.answer(sample)
+        accuracy = accuracy_of(task, found.text, sample) if isinstance(found, Solved) else 0.0
+        solved.append(SolvedSample(sample, query_of(sample), found, accuracy))
+    return solved
+
+
+def _keys(query: Query) -> tuple[Key, Key]:
+    return (query.type, query.labels), (query.type, ())
+
+
+def _constant(group: Sequence[Known]) -> float:
+    truths = sorted(float(sample.truth["answer"]) for sample, _ in group)
+    truths = truths[:: -(-len(truths) // AT_MOST)]
+    tried = sorted({truths[i * (len(truths) - 1) // (TRIED - 1)] for i in range(TRIED)})
+
+    def earned(constant: float) -> float:
+        return sum(mean_relative_accuracy(constant, truth).value for truth in truths)
+
+    return max(tried, key=earned)
+
+
+def _shares(group: Sequence[Known]) -> dict[str, float]:
+    """Option text -> how often it was right where it was shown, drawn a little to a half."""
+    shown: dict[str, int] = defaultdict(int)
+    right: dict[str, int] = defaultdict(int)
+    for sample, query in group:
+        for letter, option in zip("ABCD", query.options, strict=False):
+            shown[option] += 1
+            right[option] += letter == sample.truth["answer"]
+    return {option: (right[option] + 1) / (count + 2) for option, count in shown.items()}
