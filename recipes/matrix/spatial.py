@@ -16,12 +16,24 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, OTHER, SEEDS, SPATIAL, base_sft, more_sft, rft, taught, world
+from rft3d.matrix.settings import (
+    BUDGET,
+    LOOKED,
+    OTHER,
+    SEEDS,
+    SPATIAL,
+    base_sft,
+    more_sft,
+    rft,
+    taught,
+    world,
+)
 from rft3d.matrix.types import Arm, Claim, Experiment
 
 BOTH = ("spatial", "spatial-think")
 DIRECT = (("spatial", "micro"),)
 THINKING = (("spatial-think", "micro"),)
+LOOKED_AFTER = (("spatial-think", LOOKED[0][1]),)
 
 READING = """\
 So far the SFT arms; the corrupted one on two seeds. With equal tokens, learning to think costs the direct answers
@@ -71,6 +83,12 @@ def config() -> Experiment:
                       where=where)
                 for where in OTHER
             ),
+            Claim("RL on direct answers beats more SFT where one has to look", "rl_direct", "mixed_sft", LOOKED,
+                  late=True),
+            Claim("RL in thinking mode beats more SFT where one has to look", "rl_think", "mixed_sft", LOOKED_AFTER,
+                  late=True),
+            Claim("good thoughts beat corrupted ones where one has to look", "mixed", "corrupt", LOOKED_AFTER,
+                  late=True),
         ),
         reading=READING,
         budget=BUDGET,
@@ -78,6 +96,8 @@ def config() -> Experiment:
         columns=(
             *SPATIAL,
             ("spatial-think", "micro", "VSI, thinking"),
+            (*LOOKED[0], "room size"),
+            (*LOOKED_AFTER[0], "room size, thinking"),
             *((f"{where}@spatial", "micro", f"VSI, {where} rooms") for where in OTHER),
             *((f"{where}@spatial-think", "micro", f"thinking, {where} rooms") for where in OTHER),
         ),

@@ -46,6 +46,9 @@ THREE = (("detection", "f1@0.25"), ("grounding", "acc@0.25"), ("spatial", "micro
 """What claims about all tasks are decided on. The mean over VSI's questions, not over its types: of one type these
 small rooms have a handful of questions, and two answers would move macro-8 by points."""
 
+LOOKED = (("spatial", "accuracy/room_size_estimation"),)
+"""The type of VSI's questions that these models answer better than can be done without looking
+(``rft3d solve --blind``)."""
 
 FRESH = ("fresh",)
 """Held-out rooms like the others that no setting was ever chosen on (the demo's temperature was, on the others)."""
