@@ -13,18 +13,19 @@ import pytest
 import torch
 from rich.console import Console
 
+from rft3d.evaluation.records import Prediction, write_predictions
 from rft3d.matrix import load_experiments, run, run_matrix, write_results
 from rft3d.matrix.figure import picture
 from rft3d.matrix.lab import Lab, with_other_pictures
 from rft3d.matrix.load import check, quickened
-from rft3d.matrix.numbers import Found, difference_of, verdict
+from rft3d.matrix.numbers import Found, difference_of, value_of, verdict
 from rft3d.matrix.run import jobs
 from rft3d.matrix.settings import matched_arm, our_arm, paper_arm
 from rft3d.matrix.sweep_figure import draw_sweep, sweep_picture
 from rft3d.matrix.types import Claim, Experiment, folder_of
 from rft3d.matrix.views import corrupted
 from rft3d.scenes import RoomConfig, make_room
-from rft3d.tasks import Spatial
+from rft3d.tasks import Spatial, write_samples
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.loop import OnStep
@@ -179,6 +180,24 @@ def test_a_verdict_says_when_a_seed_goes_the_other_way() -> None:
     assert verdict(mixed, claim) == "**holds** (in 2 of 3 seeds)"
     assert verdict(mixed, replace(claim, kind="not below")) == "**holds**"
     assert verdict(replace(mixed, low=-0.5), claim) == "undecided"
+
+
+def test_a_type_of_question_counts_its_own(experiments: dict[str, Experiment], tmp_path: Path) -> None:
+    looking = experiments["looking"]
+    folder = folder_of(tmp_path, looking.world, 0) / "eval"
+    rooms, task = [make_room(seed, RoomConfig(width=84, height=56)) for seed in range(3)], Spatial()
+    samples = [
+        s for room in rooms for s in task.samples(room, [f"{i}.png" for i in range(len(room.frames))], 0)
+    ]
+    write_samples(folder / "spatial.samples.jsonl", samples)
+    write_predictions(
+        folder / "sft" / "spatial.predictions.jsonl", [Prediction(s.id, task.gold(s)) for s in samples]
+    )
+    (folder / "sft" / "spatial.scores.json").write_text("{}")
+    sizes = value_of(looking, tmp_path, "sft", "spatial", "accuracy/room_size_estimation")
+    every = value_of(looking, tmp_path, "sft", "spatial", "micro")
+    assert sizes is not None and (sizes.mean, sizes.samples, sizes.scenes) == (100.0, 3, 3)
+    assert every is not None and (every.mean, every.samples) == (100.0, len(samples))
 
 
 def test_corrupted_thoughts_lie_about_the_room_and_keep_the_conclusion() -> None:

@@ -21,7 +21,7 @@ from rft3d.evaluation import make_task, read_predictions, score_predictions
 from rft3d.evaluation.score import pools_of
 from rft3d.evaluation.stats import Resampled, resample_pools
 from rft3d.matrix.types import STANDARD, Claim, Experiment, folder_of, held_out_folder, task_of
-from rft3d.tasks import read_samples
+from rft3d.tasks import Sample, read_samples
 
 RESAMPLES = 1000
 MIN_SEEDS = 3
@@ -59,7 +59,7 @@ def value_of(
 ) -> Found | None:
     """``metric`` of an arm over those seeds that are there; None without one."""
     runs = list(_runs(experiment, out, arm, view, where).values())
-    return _found([_column(run, metric) for run in runs], runs) if runs else None
+    return _found([_column(run, metric) for run in runs], runs[0], metric) if runs else None
 
 
 def difference_of(experiment: Experiment, out: Path, claim: Claim, view: str, metric: str) -> Found | None:
@@ -73,7 +73,7 @@ def difference_of(experiment: Experiment, out: Path, claim: Claim, view: str, me
     for seed in both:
         a, b = _column(ours[seed], metric), _column(theirs[seed], metric)
         gaps.append((a[0] - b[0], a[1] - b[1]))
-    return _found(gaps, [ours[seed] for seed in both])
+    return _found(gaps, ours[both[0]], metric)
 
 
 def verdict(found: Found | None, claim: Claim) -> str:
@@ -113,7 +113,7 @@ def _runs(experiment: Experiment, out: Path, arm: str, view: str, where: str) ->
 @lru_cache(maxsize=1024)
 def _resampled(folder: Path, arm: str, view: str, options: str) -> Resampled:
     task = make_task(task_of(view), None, json.loads(options))
-    samples = list(read_samples(folder / f"{view}.samples.jsonl"))
+    samples = _samples(folder / f"{view}.samples.jsonl")
     predictions = read_predictions(folder / arm / f"{view}.predictions.jsonl")
     run = score_predictions(task, samples, predictions)
     pools, finish = pools_of(run)
@@ -134,6 +134,12 @@ def _resampled(folder: Path, arm: str, view: str, options: str) -> Resampled:
     )
 
 
+@lru_cache(maxsize=32)
+def _samples(file: Path) -> list[Sample]:
+    """Read once for all arms: reading takes longer than scoring."""
+    return list(read_samples(file))
+
+
 def _column(run: Resampled, metric: str) -> tuple[float, NDArray[np.float64]]:
     """The metric's value and its resamples; percent unless it is a count. KeyError for an unknown one."""
     factor = 1.0 if metric in COUNTED else 100.0
@@ -143,7 +149,7 @@ def _column(run: Resampled, metric: str) -> tuple[float, NDArray[np.float64]]:
     return factor * point, factor * run.values[:, run.names.index(metric)]
 
 
-def _found(columns: Sequence[tuple[float, NDArray[np.float64]]], runs: Sequence[Resampled]) -> Found | None:
+def _found(columns: Sequence[tuple[float, NDArray[np.float64]]], run: Resampled, metric: str) -> Found | None:
     points = [point for point, _ in columns]
     drawn = np.mean([values for _, values in columns], axis=0)
     drawn = drawn[~np.isnan(drawn)]
@@ -155,6 +161,13 @@ def _found(columns: Sequence[tuple[float, NDArray[np.float64]]], runs: Sequence[
         low,
         high,
         tuple(points),
-        runs[0].scenes,
-        runs[0].samples,
+        run.scenes,
+        _asked(run, metric),
     )
+
+
+def _asked(run: Resampled, metric: str) -> int:
+    """Questions that the metric is about: all, or those of its type."""
+    kind, _, own = metric.partition("/")
+    of_type = run.point.get(f"count/{own}") if kind == "accuracy" else None
+    return run.samples if of_type is None else round(of_type)
