@@ -64,9 +64,16 @@ def config() -> Experiment:
             Arm("sft_sft", "SFT → SFT", again, "sft", judge=JUDGE),
             paper_arm(stage=rft(PROMPTS), **usual),
             our_arm(stage=our_rft(PROMPTS), **usual),
+            base_sft(
+                name="blind_sft", title="SFT, pictures of other rooms", stage=first, looks=False, **usual
+            ),
         ),
-        claims=tuple(
-            Claim("RL beats more SFT, sparse rooms", arm, "sft_sft", TWO) for arm in ("rft_paper", "rft_ours")
+        claims=(
+            *(
+                Claim("RL beats more SFT, sparse rooms", arm, "sft_sft", TWO)
+                for arm in ("rft_paper", "rft_ours")
+            ),
+            Claim("looking helps, sparse rooms", "sft", "blind_sft", TWO),
         ),
         budget=BUDGET,
         reading=READING,
