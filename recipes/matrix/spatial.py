@@ -37,17 +37,17 @@ LOOKED_AFTER = (("spatial-think", LOOKED[0][1]),)
 
 READING = """\
 Read all of it with the floor in mind: an answerer that never looks gets 63 % of these questions right (section
-*looking*), more than any arm. RL on direct answers beats more SFT by 2.6 points, in larger and fuller rooms too.
-Three fifths of that are distances, which no arm tells from the pictures: SFT names a frequent number, RL one that
-earns more on the average. But RL also gains on the one type that the models answer better than without looking, the
-size of the room: +2.8 directly, +2.9 after a thought. RL in thinking mode gains nothing certain over all questions
-and costs the direct answers 1.5 points.
+*looking*), more than any arm. RL on direct answers beats more SFT by 2.6 points, in larger and fuller rooms
+too. Three fifths of that are distances, which no arm tells from the pictures: SFT names a frequent number, RL
+one that earns more on the average. But RL also gains on the one type that the models answer better than without
+looking, the size of the room: +2.8 directly, +2.9 after a thought. RL in thinking mode gains nothing certain
+over all questions and costs the direct answers 1.5 points.
 
-With equal tokens, learning to think costs the direct answers 1.8 points (the arm sees a quarter as many of them),
-and an answer after a thought is as good as a direct one of the arm that learned nothing else (58.7 and 59.3 %;
-thoughts alone: 59.8 %). Corrupted thoughts teach worse answers after a thought (-2.5 points, in two of three
-seeds), but no worse ones about the size of the room: in the thoughts that we read, places are often simply frequent
-ones.
+With equal tokens, learning to think costs the direct answers 1.8 points (the arm sees a quarter as many of
+them), and an answer after a thought is as good as a direct one of the arm that learned nothing else (58.7 and
+59.3 %; thoughts alone: 59.8 %). Corrupted thoughts teach worse answers after a thought (-2.5 points, in two of
+three seeds), but no worse ones about the size of the room: in the thoughts that we read, places are often
+simply frequent ones.
 
 An arm that only knows thoughts answers the direct prompt with one too, which is cut after eight tokens: 0 %.
 """
