@@ -30,6 +30,12 @@ from rft3d.training.config import RFTConfig
 
 PROMPTS = our_rft().prompts_per_step
 
+READING = """\
+Only group sizes so far, the larger ones on two seeds. With as many completions a step, larger groups of fewer
+prompts are no better than groups of eight on any task: the shared prompt makes them cheap, but different
+prompts seem to teach more than more answers to the same ones.
+"""
+
 
 def _group(size: int) -> RFTConfig:
     smallest = our_rft().group_size
@@ -70,6 +76,7 @@ def config() -> Experiment:
             Claim("clip-higher helps", "clip_higher", "clip_same", THREE),
             Claim("easy rooms first helps", "curriculum", "rft_ours", THREE),
         ),
+        reading=READING,
         budget=BUDGET,
         seeds=SEEDS,
         columns=COLUMNS,
