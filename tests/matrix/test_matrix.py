@@ -15,17 +15,17 @@ from rich.console import Console
 
 from rft3d.evaluation.records import Prediction, write_predictions
 from rft3d.matrix import load_experiments, run, run_matrix, write_results
-from rft3d.matrix.figure import picture
+from rft3d.matrix.figure import colour, draw_dynamics, picture
 from rft3d.matrix.lab import Lab, with_other_pictures
 from rft3d.matrix.load import check, quickened
 from rft3d.matrix.numbers import Found, difference_of, value_of, verdict
 from rft3d.matrix.run import jobs
 from rft3d.matrix.settings import matched_arm, our_arm, paper_arm
 from rft3d.matrix.sweep_figure import draw_sweep, sweep_picture
-from rft3d.matrix.types import Claim, Experiment, folder_of
+from rft3d.matrix.types import Claim, Experiment, Sweep, folder_of
 from rft3d.matrix.views import corrupted
 from rft3d.scenes import RoomConfig, make_room
-from rft3d.tasks import Spatial, write_samples
+from rft3d.tasks import Sample, Spatial, write_samples
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.loop import OnStep
@@ -182,22 +182,59 @@ def test_a_verdict_says_when_a_seed_goes_the_other_way() -> None:
     assert verdict(replace(mixed, low=-0.5), claim) == "undecided"
 
 
-def test_a_type_of_question_counts_its_own(experiments: dict[str, Experiment], tmp_path: Path) -> None:
-    looking = experiments["looking"]
-    folder = folder_of(tmp_path, looking.world, 0) / "eval"
-    rooms, task = [make_room(seed, RoomConfig(width=84, height=56)) for seed in range(3)], Spatial()
-    samples = [
-        s for room in rooms for s in task.samples(room, [f"{i}.png" for i in range(len(room.frames))], 0)
-    ]
+def asked_about(rooms: int) -> list[Sample]:
+    made = [make_room(seed, RoomConfig(width=84, height=56)) for seed in range(rooms)]
+    refs = [[f"{i}.png" for i in range(len(room.frames))] for room in made]
+    return [s for room, frames in zip(made, refs, strict=True) for s in Spatial().samples(room, frames, 0)]
+
+
+def judged(folder: Path, arm: str, samples: list[Sample], right: bool = True) -> None:
+    """Files of an arm that answered all questions rightly, or none of them."""
+    answers = [Prediction(s.id, Spatial().gold(s) if right else "?") for s in samples]
     write_samples(folder / "spatial.samples.jsonl", samples)
-    write_predictions(
-        folder / "sft" / "spatial.predictions.jsonl", [Prediction(s.id, task.gold(s)) for s in samples]
-    )
-    (folder / "sft" / "spatial.scores.json").write_text("{}")
+    write_predictions(folder / arm / "spatial.predictions.jsonl", answers)
+    (folder / arm / "spatial.scores.json").write_text("{}")
+
+
+def test_a_type_of_question_counts_its_own(experiments: dict[str, Experiment], tmp_path: Path) -> None:
+    looking, samples = experiments["looking"], asked_about(3)
+    judged(folder_of(tmp_path, looking.world, 0) / "eval", "sft", samples)
     sizes = value_of(looking, tmp_path, "sft", "spatial", "accuracy/room_size_estimation")
     every = value_of(looking, tmp_path, "sft", "spatial", "micro")
     assert sizes is not None and (sizes.mean, sizes.samples, sizes.scenes) == (100.0, 3, 3)
     assert every is not None and (every.mean, every.samples) == (100.0, len(samples))
+
+
+def test_the_points_of_a_sweep_are_means_over_the_same_seeds(
+    experiments: dict[str, Experiment], tmp_path: Path
+) -> None:
+    from xml.etree import ElementTree
+
+    scaling, samples = experiments["scaling"], asked_about(2)
+    folders = [folder_of(tmp_path, scaling.world, seed) / "eval" for seed in (0, 1)]
+    judged(folders[0], "sft", samples)
+    judged(folders[1], "sft", samples, right=False)
+    judged(folders[0], "rft_ours", samples)  # as good as SFT on the one seed that it has
+    points = ((0.0, "scaling/sft"), (400.0, "scaling/rft_ours"), (800.0, "scaling/tokens_2"))
+    sweep = Sweep("tokens", "tokens", {"RL": points}, (("spatial", "micro"),))
+    drawn = draw_sweep(sweep, [scaling], tmp_path, tmp_path / "a.svg")
+    assert drawn is not None
+    heights = [c.get("cy") for c in ElementTree.parse(drawn).getroot().findall("{*}circle")]
+    assert len(heights) == 2 and heights[0] == heights[1]
+
+
+def test_thoughts_are_drawn_in_the_panel_of_their_task(
+    experiments: dict[str, Experiment], tmp_path: Path
+) -> None:
+    spatial = experiments["spatial"]
+    for arm, view in (("rl_direct", "spatial"), ("rl_think", "spatial-think")):
+        log = folder_of(tmp_path, spatial.world, 0) / "stages" / arm / "metrics.jsonl"
+        log.parent.mkdir(parents=True)
+        log.write_text("".join(f'{{"step": {i}, "reward/{view}/accuracy": 0.{i}}}\n' for i in range(1, 4)))
+    drawn = draw_dynamics(spatial, tmp_path, tmp_path / "a.svg")
+    assert drawn is not None
+    text = drawn.read_text(encoding="utf-8")
+    assert text.count("accuracy reward") == 1 and all(text.count(colour(i)) >= 2 for i in (0, 1))
 
 
 def test_corrupted_thoughts_lie_about_the_room_and_keep_the_conclusion() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rft3d import files
-from rft3d.matrix.types import Experiment, folder_of
+from rft3d.matrix.types import Experiment, folder_of, task_of
 from rft3d.report.curves import read_metrics, smooth
 
 COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#db2777", "#4b5563")
@@ -35,12 +35,20 @@ def draw_dynamics(experiment: Experiment, out: Path, file: Path) -> Path | None:
         ]
         found = [read_metrics(log, name).series for log in logs if log.is_file()]
         if found:
-            curves[experiment.arm(name).title] = {key: _mean([s[key] for s in found if key in s])
-                                                  for key, _ in PANELS if any(key in s for s in found)}  # fmt: skip
+            series = [{_panel_of(key): line for key, line in log.items()} for log in found]
+            known = [key for key, _ in PANELS if any(key in each for each in series)]
+            curves[experiment.arm(name).title] = {
+                key: _mean([each[key] for each in series if key in each]) for key in known
+            }
     if not curves:
         return None
     files.write_text(file, picture(curves))
     return file
+
+
+def _panel_of(key: str) -> str:
+    """``reward/spatial-think/accuracy`` is drawn where ``reward/spatial/accuracy`` is: one task, another view."""
+    return "/".join(task_of(part) for part in key.split("/"))
 
 
 def picture(curves: Mapping[str, Mapping[str, Line]]) -> str:

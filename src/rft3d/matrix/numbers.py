@@ -8,7 +8,7 @@ result depends on the rooms that were asked about; that seeds differ shows in th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -54,11 +54,23 @@ class Found:
         return len(self.by_seed)
 
 
+def seeds_with(experiment: Experiment, out: Path, arm: str, view: str, where: str = STANDARD) -> set[int]:
+    """The seeds on which an arm was judged on ``view``."""
+    return set(_runs(experiment, out, arm, view, where))
+
+
 def value_of(
-    experiment: Experiment, out: Path, arm: str, view: str, metric: str, where: str = STANDARD
+    experiment: Experiment,
+    out: Path,
+    arm: str,
+    view: str,
+    metric: str,
+    where: str = STANDARD,
+    seeds: Collection[int] | None = None,
 ) -> Found | None:
-    """``metric`` of an arm over those seeds that are there; None without one."""
-    runs = list(_runs(experiment, out, arm, view, where).values())
+    """``metric`` of an arm over those of ``seeds`` (None: all) that are there; None without one."""
+    found = _runs(experiment, out, arm, view, where)
+    runs = [run for seed, run in found.items() if seeds is None or seed in seeds]
     return _found([_column(run, metric) for run in runs], runs[0], metric) if runs else None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rft3d import files
 from rft3d.matrix.figure import GAP, HEIGHT, TOP, WIDTH, axes, colour, legend_height, legend_of, sheet
-from rft3d.matrix.numbers import Found, value_of
+from rft3d.matrix.numbers import Found, seeds_with, value_of
 from rft3d.matrix.types import Experiment, Sweep
 
 Points = list[tuple[float, Found]]
@@ -19,28 +19,38 @@ Panels = Mapping[str, Mapping[str, Points]]
 def draw_sweep(sweep: Sweep, experiments: Sequence[Experiment], out: Path, file: Path) -> Path | None:
     """Draw what has run of ``sweep`` into ``file``; None while no line has two points.
 
+    Every point of a panel is a mean over the same seeds, those that all of its arms have: seeds differ by more
+    than the steps of a sweep. An arm that has not run is left out.
+
     Raises:
         ValueError: a point names an experiment or arm that is not there.
     """
-    known = {experiment.name: experiment for experiment in experiments}
     panels: dict[str, dict[str, Points]] = {}
+    named = {title: [(value, *_arm(experiments, where)) for value, where in sorted(points)]
+             for title, points in sweep.lines.items()}  # fmt: skip
     for view, metric in sweep.metrics:
-        lines: dict[str, Points] = {}
-        for title, points in sweep.lines.items():
-            found = [(value, _found(known, out, where, view, metric)) for value, where in sorted(points)]
-            lines[title] = [(value, number) for value, number in found if number is not None]
-        panels[f"{view} {metric}, %"] = lines
+        run = [seeds_with(e, out, arm, view) for points in named.values() for _, e, arm in points]
+        shared = set.intersection(*started) if (started := [seeds for seeds in run if seeds]) else set()
+        panels[f"{view} {metric}, %"] = {
+            title: [
+                (value, found)
+                for value, experiment, arm in points
+                if (found := value_of(experiment, out, arm, view, metric, seeds=shared)) is not None
+            ]
+            for title, points in named.items()
+        }
     if not any(len(points) > 1 for lines in panels.values() for points in lines.values()):
         return None
     files.write_text(file, sweep_picture(sweep.axis, panels))
     return file
 
 
-def _found(known: Mapping[str, Experiment], out: Path, where: str, view: str, metric: str) -> Found | None:
+def _arm(experiments: Sequence[Experiment], where: str) -> tuple[Experiment, str]:
     name, _, arm = where.partition("/")
-    if name not in known:
-        raise ValueError(f"a sweep names experiment {name!r}; there are {', '.join(known)}")
-    return value_of(known[name], out, known[name].arm(arm).name, view, metric)
+    for experiment in experiments:
+        if experiment.name == name:
+            return experiment, experiment.arm(arm).name
+    raise ValueError(f"a sweep names experiment {name!r}; there are {', '.join(e.name for e in experiments)}")
 
 
 def sweep_picture(axis: str, panels: Panels) -> str:
