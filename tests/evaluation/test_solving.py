@@ -311,6 +311,13 @@ def test_blind_answers_need_other_rooms_and_known_types(asked: list[Sample]) -> 
         answer_blindly([sample], [])
     with pytest.raises(ValueError, match=f"1 scenes such as {sample.scene!r} are in both files"):
         answer_blindly([sample], [sample])
+    choice = of_type(asked, "object_rel_direction_easy")
+    for truth, reason in (
+        ({"boxes": []}, "no question_type"),
+        ({**choice.truth, "options": []}, "no options"),
+    ):
+        with pytest.raises(ValueError, match=f"sample '{choice.id}': truth has {reason}"):
+            answer_blindly([replace(choice, truth=truth)], known(sample, [2.0, 2.0]))
 
 
 # --------------------------------------------------------------------------------------- the verbs

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.solving.places import scene_key
-from rft3d.tasks.spatial import Spatial
+from rft3d.tasks.spatial import NUMERIC_TYPES, Spatial
 from rft3d.tasks.spatial.read import Query, read_question
 from rft3d.tasks.spatial.solve import Place, Solved, Unsolved, solve
 from rft3d.tasks.types import Sample
@@ -51,9 +51,17 @@ class SolvedSample:
 
 
 def query_of(sample: Sample) -> Query:
-    """What a spatial sample asks, from its prompt. ValueError names a sample in other words."""
+    """What a spatial sample asks, from its prompt. ValueError names a sample that asks in other words, has no
+    options to choose from, or is no spatial question."""
+    kind, options = sample.truth.get("question_type"), sample.truth.get("options", ())
+    if kind is None:
+        raise ValueError(f"sample {sample.id!r}: truth has no question_type; is it a spatial samples file?")
+    if kind not in NUMERIC_TYPES and not options:
+        raise ValueError(
+            f"sample {sample.id!r}: truth has no options, which a {kind!r} question is answered with"
+        )
     try:
-        return read_question(sample.truth["question_type"], sample.prompt, sample.truth.get("options", ()))
+        return read_question(kind, sample.prompt, options)
     except ValueError as error:
         raise ValueError(f"sample {sample.id!r}: {error}") from None
 
