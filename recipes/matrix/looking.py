@@ -39,7 +39,6 @@ KINDS = {
     "object_rel_direction_easy": "direction, easy",
     "object_rel_direction_medium": "medium",
     "object_rel_direction_hard": "hard",
-    "route_planning": "route",
 }
 """VSI's question types with enough questions in these rooms, and how the table calls them."""
 
@@ -51,12 +50,12 @@ could improve is three points wide in these rooms (sparse ones: section *groundi
 **Spatial questions mostly do not.** `rft3d solve --blind`, the best fixed answer to a type of question about
 the same things, gets 63.3, 63.7 and 63.2 % of these questions right in the three seeds: more than SFT (56.5 %)
 and more than RL (60.3 %). Counts are nearly always two here (95.6 %), a bed is as long as a bed (blind 88 %;
-our arms 63 to 70 %), and directions and routes are near chance in every arm. What RL gains over more SFT is
-distances (+11.8 points), and an arm that never saw its rooms gains as much of them (24.5 to 36.6 %; looking
-adds +0.2 [-2.1, +2.6]): SFT answers with a frequent number, RL with one that earns more on the average. That is
-the metric's doing, not the eyes'. Only the size of the room is answered better than blind (63.5 %): 69.6 % by
-SFT, 72.6 % by more SFT, 73.9 % by RL, which is ahead of more SFT by 1.3 points [-0.1, +2.5] here and by 2.8
-where it trains on spatial questions alone (section *spatial*).
+our arms 63 to 70 %), and directions are near chance in every arm. What RL gains over more SFT is distances
+(+11.8 points), and an arm that never saw its rooms gains as much of them (24.5 to 36.6 %; looking adds +0.2
+[-2.1, +2.6]): SFT answers with a frequent number, RL with one that earns more on the average. That is the
+metric's doing, not the eyes'. Only the size of the room is answered better than blind (63.5 %): 69.6 % by SFT,
+72.6 % by more SFT, 73.9 % by RL, which is ahead of more SFT by 1.3 points [-0.1, +2.5] here and by 2.8 where it
+trains on spatial questions alone (section *spatial*).
 """
 
 
