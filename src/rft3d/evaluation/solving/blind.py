@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rft3d.evaluation.solving.split import SolvedSample, accuracy_of, query_of
+from rft3d.evaluation.solving.split import SolvedSample, query_of, solve_each
 from rft3d.rewards import mean_relative_accuracy
-from rft3d.tasks.spatial import NUMERIC_TYPES, Spatial
+from rft3d.tasks.spatial import NUMERIC_TYPES
 from rft3d.tasks.spatial.read import Query
 from rft3d.tasks.spatial.solve import Solved, Unsolved
 from rft3d.tasks.types import Sample
@@ -47,9 +47,8 @@ class Blind:
                 self._groups[key].append((sample, query))
         self._found: dict[Key, float | dict[str, float]] = {}
 
-    def answer(self, sample: Sample) -> Solved | Unsolved:
-        """The answer to expect; the truth of ``sample`` is not looked at."""
-        query = query_of(sample)
+    def answer(self, query: Query) -> Solved | Unsolved:
+        """The answer to expect."""
         narrow, wide = _keys(query)
         if wide not in self._groups:
             return Unsolved(f"no known answer to a question of the type {query.type!r}")
@@ -75,13 +74,8 @@ def answer_blindly(samples: Sequence[Sample], known: Sequence[Sample]) -> list[S
         raise ValueError(
             f"{len(both)} scenes such as {both[0]!r} are in both files: their answers would be known, not guessed"
         )
-    blind, task = Blind(known), Spatial(mode="strict")
-    solved = []
-    for sample in samples:
-        found = blind.answer(sample)
-        accuracy = accuracy_of(task, found.text, sample) if isinstance(found, Solved) else 0.0
-        solved.append(SolvedSample(sample, query_of(sample), found, accuracy))
-    return solved
+    blind = Blind(known)
+    return solve_each(samples, lambda _, query: blind.answer(query))
 
 
 def _keys(query: Query) -> tuple[Key, Key]:

@@ -17,7 +17,7 @@ boxes do not decide (no floor area, an order of appearance without cameras) are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -74,12 +74,19 @@ def solve_samples(samples: Sequence[Sample], places: Mapping[str, Place]) -> lis
             f"no boxes of {len(missing)} scenes such as {missing[0]!r}; known are "
             f"{len(places)} scenes such as {next(iter(places), 'none')!r}"
         )
+    return solve_each(samples, lambda scene, query: solve(query, places[scene_key(scene)]))
+
+
+def solve_each(
+    samples: Iterable[Sample], answer: Callable[[str, Query], Solved | Unsolved]
+) -> list[SolvedSample]:
+    """Every question with what ``answer(scene, query)`` says to it, which is not shown the truth."""
     task = Spatial(mode="strict")
     solved = []
     for sample in samples:
         query = query_of(sample)
-        found = solve(query, places[scene_key(sample.scene)])
-        accuracy = accuracy_of(task, found.text, sample) if isinstance(found, Solved) else 0.0
+        found = answer(sample.scene, query)
+        accuracy = _accuracy_of(task, found.text, sample) if isinstance(found, Solved) else 0.0
         solved.append(SolvedSample(sample, query, found, accuracy))
     return solved
 
@@ -122,7 +129,7 @@ def split_failures(
         prediction = by_id.get(each.sample.id)
         right = 0.0
         if prediction is not None and not prediction.truncated:
-            right = accuracy_of(task, prediction.text, each.sample)
+            right = _accuracy_of(task, prediction.text, each.sample)
         found = verdict(each, right)
         for key in (each.query.type, "all"):
             row = rows.setdefault(
@@ -140,7 +147,7 @@ def split_failures(
     return rows
 
 
-def accuracy_of(task: Spatial, text: str, sample: Sample) -> float:
+def _accuracy_of(task: Spatial, text: str, sample: Sample) -> float:
     """Letter or number alone: whatever tags the prompt asked for play no part in this."""
     value = task.score(text, sample).details["accuracy"]
     assert isinstance(value, float)
