@@ -24,6 +24,7 @@ from rft3d.matrix.settings import (
     GROUNDING,
     SEEDS,
     base_sft,
+    blind_sft,
     more_sft,
     our_arm,
     our_rft,
@@ -65,9 +66,7 @@ def config() -> Experiment:
             Arm("sft_sft", "SFT → SFT", again, "sft", judge=JUDGE),
             paper_arm(stage=rft(PROMPTS), **usual),
             our_arm(stage=our_rft(PROMPTS), **usual),
-            base_sft(
-                name="blind_sft", title="SFT, pictures of other rooms", stage=first, looks=False, **usual
-            ),
+            blind_sft(stage=first, judge=JUDGE),
         ),
         claims=(
             *(

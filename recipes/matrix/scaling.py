@@ -13,7 +13,17 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, COLUMNS, SEEDS, THREE, base_sft, headline_arm, our_arm, world
+from rft3d.matrix.settings import (
+    BUDGET,
+    COLUMNS,
+    SEEDS,
+    THREE,
+    WITH_IOU,
+    base_sft,
+    headline_arm,
+    our_arm,
+    world,
+)
 from rft3d.matrix.types import Claim, Experiment, Sweep
 
 BUDGETS = (0.5, 2.0, 4.0)
@@ -25,8 +35,6 @@ Twice the RL gains nothing over once on any of the three tasks; four times (two 
 on all of them. Two thirds of what RL gains in its first 400 k tokens are there after 200 k. The rooms matter
 more for spatial questions (550 of the 2,200 cost 1.8 points) than for boxes.
 """
-
-METRICS = (THREE[0], ("detection", "mean_iou"), *THREE[1:])
 
 
 def config() -> Experiment:
@@ -63,7 +71,7 @@ def config() -> Experiment:
                         *((b * BUDGET / 1e3, f"scaling/tokens_{b:g}") for b in BUDGETS),
                     )
                 },
-                METRICS,
+                WITH_IOU,
             ),
             Sweep(
                 "rooms",
@@ -74,7 +82,7 @@ def config() -> Experiment:
                         (seen.train_rooms, "scaling/rft_ours"),
                     )
                 },
-                METRICS,
+                WITH_IOU,
             ),
             Sweep(
                 "sizes",
@@ -87,7 +95,7 @@ def config() -> Experiment:
                         ("SFT → RL, ours", "rft_ours"),
                     )
                 },
-                METRICS,
+                WITH_IOU,
             ),
         ),
     )

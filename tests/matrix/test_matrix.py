@@ -6,6 +6,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rft3d.matrix.numbers import Found, difference_of, value_of, verdict
 from rft3d.matrix.run import jobs
 from rft3d.matrix.settings import matched_arm, our_arm, paper_arm
 from rft3d.matrix.sweep_figure import draw_sweep, sweep_picture
-from rft3d.matrix.types import Claim, Experiment, Sweep, folder_of
+from rft3d.matrix.types import Arm, Claim, Experiment, Sweep, folder_of
 from rft3d.matrix.views import corrupted
 from rft3d.scenes import RoomConfig, make_room
 from rft3d.tasks import Sample, Spatial, write_samples
@@ -64,30 +65,33 @@ def test_shared_arms_run_once_and_bases_come_first(experiments: dict[str, Experi
     assert [job.arm.name for job in only] == ["sft", "det_iou"]
 
 
-def test_an_arm_is_the_same_when_a_view_that_it_does_not_train_on_gets_a_limit(
-    experiments: dict[str, Experiment], tmp_path: Path
-) -> None:
+Begun = tuple[Lab, Path, Arm]
+
+
+@pytest.fixture
+def begun(experiments: dict[str, Experiment], tmp_path: Path) -> Begun:
+    """An arm whose settings are on disk: the laboratory, the file, the arm."""
     rewards = experiments["rewards"]
     arm = rewards.arm("det_f1")
     lab, file = Lab(rewards.world, 0, tmp_path, Console(file=io.StringIO())), tmp_path / "arm.json"
+    lab._same_arm(file, arm, arm.stage)
+    return lab, file, arm
+
+
+def test_an_arm_is_the_same_when_a_view_that_it_does_not_train_on_gets_a_limit(begun: Begun) -> None:
+    lab, file, arm = begun
 
     def limited(**limits: int) -> RFTConfig:
         assert isinstance(arm.stage, RFTConfig)
         return replace(arm.stage, max_new_tokens={**arm.stage.max_new_tokens, **limits})
 
-    lab._same_arm(file, arm, arm.stage)
     lab._same_arm(file, arm, limited(captioning=64))
     with pytest.raises(ValueError, match=r"other settings \(differs in stage.max_new_tokens.detection"):
         lab._same_arm(file, arm, limited(detection=99))
 
 
-def test_an_arm_begun_before_there_were_other_pictures_is_the_same(
-    experiments: dict[str, Experiment], tmp_path: Path
-) -> None:
-    rewards = experiments["rewards"]
-    arm = rewards.arm("det_f1")
-    lab, file = Lab(rewards.world, 0, tmp_path, Console(file=io.StringIO())), tmp_path / "arm.json"
-    lab._same_arm(file, arm, arm.stage)
+def test_an_arm_begun_before_there_were_other_pictures_is_the_same(begun: Begun) -> None:
+    lab, file, arm = begun
     before = json.loads(file.read_text(encoding="utf-8"))
     del before["looks"]
     file.write_text(json.dumps(before), encoding="utf-8")
@@ -203,6 +207,30 @@ def test_a_type_of_question_counts_its_own(experiments: dict[str, Experiment], t
     every = value_of(looking, tmp_path, "sft", "spatial", "micro")
     assert sizes is not None and (sizes.mean, sizes.samples, sizes.scenes) == (100.0, 3, 3)
     assert every is not None and (every.mean, every.samples) == (100.0, len(samples))
+
+
+def test_a_type_of_question_that_nobody_asked_is_told_from_one_that_is_yet_to_run(
+    experiments: dict[str, Experiment], tmp_path: Path
+) -> None:
+    looking = replace(experiments["looking"], seeds=(0, 1, 2))
+    samples = [s for s in asked_about(3) if s.truth["question_type"] != "route_planning"]
+    for seed, arm in product(looking.seeds, ("rft_ours", "sft_sft")):
+        judged(folder_of(tmp_path, looking.world, seed) / "eval", arm, samples)
+    [claim] = [claim for claim in looking.claims if claim.late]
+    route, size = ("spatial", "accuracy/route_planning"), ("spatial", "accuracy/room_size_estimation")
+    found = difference_of(looking, tmp_path, claim, *route)
+    assert found is not None and (found.samples, found.scenes, found.seeds) == (0, 3, 3)
+    assert verdict(found, claim) == "nobody asked"
+    assert verdict(difference_of(looking, tmp_path, claim, *size), claim) == "**does not hold**"
+    yet_to_run = replace(claim, against="blind_rft_ours")
+    assert verdict(difference_of(looking, tmp_path, yet_to_run, *route), claim) == "not yet run"
+    page = write_results([looking], tmp_path, tmp_path / "page.md").read_text(encoding="utf-8")
+    rows = {row.split(" | ")[1]: row.split(" | ")[2:] for row in page.splitlines() if claim.text in row}
+    asked = rows["spatial accuracy/route_planning: SFT → RL, ours minus SFT → SFT"]
+    assert asked == ["nobody asked", "0 questions, 3 rooms x 3 seeds", "nobody asked |"]
+    lines = {"RL": ((0.0, "looking/sft_sft"), (1.0, "looking/rft_ours"))}
+    assert draw_sweep(Sweep("a", "a", lines, (route,)), [looking], tmp_path, tmp_path / "a.svg") is None
+    assert draw_sweep(Sweep("b", "b", lines, (size,)), [looking], tmp_path, tmp_path / "b.svg") is not None
 
 
 def test_the_points_of_a_sweep_are_means_over_the_same_seeds(

@@ -26,6 +26,9 @@ from rft3d.tasks import Sample, read_samples
 RESAMPLES = 1000
 MIN_SEEDS = 3
 """With fewer seeds nothing is decided."""
+NOT_RUN = "not yet run"
+NOT_ASKED = "nobody asked"
+"""What a table says where an arm has run, but no question of its rooms is of the type."""
 COUNTED = frozenset(("boxes",))
 """Metrics that are counts; the others are shares and shown in percent."""
 RULE = f"""A claim was written into its recipe before its arms ran, unless its row says that it was asked later; the
@@ -40,7 +43,10 @@ in every seed taken alone, says in how many it does."""
 
 @dataclass(frozen=True)
 class Found:
-    """A metric over seeds: mean, ends of its interval, each seed's own, and over how many rooms and questions."""
+    """A metric over seeds: mean, ends of its interval, each seed's own, and over how many rooms and questions.
+
+    Of a type that no question of the rooms has, ``samples`` is 0 and the numbers are NaN.
+    """
 
     mean: float
     low: float
@@ -52,6 +58,11 @@ class Found:
     @property
     def seeds(self) -> int:
         return len(self.by_seed)
+
+    @property
+    def asked(self) -> bool:
+        """Whether there was a question to answer."""
+        return self.samples > 0
 
 
 def seeds_with(experiment: Experiment, out: Path, arm: str, view: str, where: str = STANDARD) -> set[int]:
@@ -91,7 +102,9 @@ def difference_of(experiment: Experiment, out: Path, claim: Claim, view: str, me
 def verdict(found: Found | None, claim: Claim) -> str:
     """By :data:`RULE`."""
     if found is None:
-        return "not yet run"
+        return NOT_RUN
+    if not found.asked:
+        return NOT_ASKED
     if found.seeds < MIN_SEEDS:
         return f"undecided ({found.seeds} of {MIN_SEEDS} seeds)"
     least, most = (0.0, claim.margin) if claim.kind == "above" else (-claim.margin, -claim.margin)
@@ -163,19 +176,15 @@ def _column(run: Resampled, metric: str) -> tuple[float, NDArray[np.float64]]:
 
 def _found(columns: Sequence[tuple[float, NDArray[np.float64]]], run: Resampled, metric: str) -> Found | None:
     points = [point for point, _ in columns]
+    asked = _asked(run, metric)
+    if not asked:
+        return Found(float("nan"), float("nan"), float("nan"), tuple(points), run.scenes, asked)
     drawn = np.mean([values for _, values in columns], axis=0)
     drawn = drawn[~np.isnan(drawn)]
     if not drawn.size or np.isnan(points).any():
         return None
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    return Found(
-        float(np.mean(points)),
-        low,
-        high,
-        tuple(points),
-        run.scenes,
-        _asked(run, metric),
-    )
+    return Found(float(np.mean(points)), low, high, tuple(points), run.scenes, asked)
 
 
 def _asked(run: Resampled, metric: str) -> int:

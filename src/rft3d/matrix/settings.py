@@ -45,6 +45,8 @@ F1 = (("detection", "f1@0.25"),)
 THREE = (("detection", "f1@0.25"), ("grounding", "acc@0.25"), ("spatial", "micro"))
 """What claims about all tasks are decided on. The mean over VSI's questions, not over its types: of one type these
 small rooms have a handful of questions, and two answers would move macro-8 by points."""
+WITH_IOU = (THREE[0], ("detection", "mean_iou"), *THREE[1:])
+""":data:`THREE` with the mean IoU of boxes, which shows differences that a threshold hides."""
 
 LOOKED = (("spatial", "accuracy/room_size_estimation"),)
 """The type of VSI's questions that these models answer better than can be done without looking
@@ -95,6 +97,13 @@ def world(name: str = "rooms", thoughts: bool = False, **changes: Any) -> World:
 def base_sft(**changes: Any) -> Arm:
     """The arm that others start from: the demo's SFT on all three tasks."""
     return replace(Arm("sft", "SFT", DEMO.sft, budget=0.0, elsewhere=FRESH), **changes)
+
+
+def blind_sft(**changes: Any) -> Arm:
+    """The first stage with the pictures of other rooms: what can be learned without looking."""
+    return base_sft(
+        name="blind_sft", title="SFT, pictures of other rooms", looks=False, elsewhere=(), **changes
+    )
 
 
 def more_sft(per_scene: Mapping[str, int] | None = None, **changes: Any) -> SFTConfig:

@@ -30,12 +30,13 @@ def draw_sweep(sweep: Sweep, experiments: Sequence[Experiment], out: Path, file:
              for title, points in sweep.lines.items()}  # fmt: skip
     for view, metric in sweep.metrics:
         run = [seeds_with(e, out, arm, view) for points in named.values() for _, e, arm in points]
-        shared = set.intersection(*started) if (started := [seeds for seeds in run if seeds]) else set()
+        shared = set.intersection(*filter(None, run)) if any(run) else set()
         panels[f"{view} {metric}, %"] = {
             title: [
                 (value, found)
                 for value, experiment, arm in points
                 if (found := value_of(experiment, out, arm, view, metric, seeds=shared)) is not None
+                and found.asked
             ]
             for title, points in named.items()
         }

@@ -9,12 +9,22 @@ from pathlib import Path
 
 from rft3d import files
 from rft3d.matrix.figure import draw_dynamics
-from rft3d.matrix.numbers import COUNTED, RESAMPLES, RULE, Found, cost_of, difference_of, value_of, verdict
+from rft3d.matrix.numbers import (
+    COUNTED,
+    NOT_ASKED,
+    NOT_RUN,
+    RESAMPLES,
+    RULE,
+    Found,
+    cost_of,
+    difference_of,
+    value_of,
+    verdict,
+)
 from rft3d.matrix.run import jobs
 from rft3d.matrix.sweep_figure import draw_sweep
 from rft3d.matrix.types import Arm, Experiment, folder_of
 
-NOTHING = "not yet run"
 DYNAMICS = "Rewards, entropy and length over the steps, mean over seeds"
 SWEEP = "Means over seeds with 95 % intervals, against"
 READING = "What we make of it."
@@ -126,7 +136,7 @@ def _markdown(section: Section, images: str) -> str:
     for name, what in section.pictures:
         lines += ["", f"![{what}]({images}/{name})"]
     if section.dynamics and not any(what == DYNAMICS for _, what in section.pictures):
-        lines += ["", f"Curves of {', '.join(section.dynamics)}: {NOTHING}."]
+        lines += ["", f"Curves of {', '.join(section.dynamics)}: {NOT_RUN}."]
     return "\n".join([*lines, ""])
 
 
@@ -182,15 +192,15 @@ def _cell(experiment: Experiment, out: Path, arm: Arm, view: str, metric: str) -
     if own not in arm.judge or (where and where not in arm.elsewhere):
         return ""
     found = value_of(experiment, out, arm.name, own, metric, where or "eval")
-    if found is None:
-        return NOTHING
+    if found is None or not found.asked:
+        return NOT_RUN if found is None else NOT_ASKED
     digits = 2 if metric in COUNTED else 1
     return f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
 def _signed(found: Found | None) -> str:
-    if found is None:
-        return NOTHING
+    if found is None or not found.asked:
+        return NOT_RUN if found is None else NOT_ASKED
     spread = f"; seeds {min(found.by_seed):+.1f} .. {max(found.by_seed):+.1f}" if found.seeds > 1 else ""
     return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]{spread}"
 
