@@ -17,7 +17,7 @@ from rich.console import Console
 from rft3d.evaluation.records import Prediction, write_predictions
 from rft3d.matrix import load_experiments, run, run_matrix, write_results
 from rft3d.matrix.figure import colour, draw_dynamics, picture
-from rft3d.matrix.lab import Lab, with_other_pictures
+from rft3d.matrix.lab import LATER_ROOM_SETTINGS, Lab, with_other_pictures
 from rft3d.matrix.load import check, quickened
 from rft3d.matrix.numbers import Found, difference_of, value_of, verdict
 from rft3d.matrix.run import jobs
@@ -98,6 +98,17 @@ def test_an_arm_begun_before_there_were_other_pictures_is_the_same(begun: Begun)
     lab._same_arm(file, arm, arm.stage)
     with pytest.raises(ValueError, match=r"other settings \(differs in looks"):
         lab._same_arm(file, replace(arm, looks=False), arm.stage)
+
+
+def test_a_world_begun_before_rooms_could_vary_is_the_same(begun: Begun, tmp_path: Path) -> None:
+    world, console = begun[0].world, Console(file=io.StringIO())
+    stored = json.loads((folder_of(tmp_path, world, 0) / "config.json").read_text(encoding="utf-8"))
+    assert stored["world"]["rooms"]["stretch"] and not set(LATER_ROOM_SETTINGS) & set(
+        stored["world"]["rooms"]
+    )
+    Lab(world, 0, tmp_path, console)
+    with pytest.raises(ValueError, match=r"another config \(differs in world.rooms.kinds\)"):
+        Lab(replace(world, rooms=replace(world.rooms, kinds=3)), 0, tmp_path, console)
 
 
 @pytest.mark.parametrize("rooms", [2, 5, 6])

@@ -41,6 +41,7 @@ from rft3d.matrix.views import corrupted, derived_options
 from rft3d.models import Policy, build_tiny, load_policy
 from rft3d.models.fusion import FrozenFeatures
 from rft3d.scenes import iter_rooms
+from rft3d.scenes.layout import USUAL
 from rft3d.tasks import Sample, read_samples, write_samples
 from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, Item, tokenize
@@ -50,6 +51,8 @@ from rft3d.training.loop import OnStep
 from rft3d.training.runs import Run, differing, track
 from rft3d.training.sft import train_sft
 
+LATER_ROOM_SETTINGS = {"spread_m": 0.0, "sizes": USUAL, "kinds": 0}
+"""With these, rooms are what they were before there were these settings, and so are run folders."""
 ELSEWHERE_FIRST_SEED = 500_000
 """First seed of held-out rooms of other kinds; below those of the training rooms."""
 
@@ -70,6 +73,9 @@ class Lab:
         settings = asdict(self.world)
         for later in ("elsewhere", "resamples", "held_out", "held_out_rooms", "max_new_tokens"):
             del settings[later]  # they change what is measured, not what was trained
+        for name, usual in LATER_ROOM_SETTINGS.items():
+            if settings["rooms"][name] == usual:
+                del settings["rooms"][name]
         root = folder_of(self.out, self.world, self.seed)
         self.run = Run(root, {"world": settings, "seed": self.seed}, self.console)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from rft3d.scenes.furniture import check_labels
 from rft3d.scenes.labels import CATE20
-from rft3d.scenes.layout import SQUARISH, Layout, furnish
+from rft3d.scenes.layout import SQUARISH, USUAL, Layout, furnish
 from rft3d.scenes.path import intrinsics, walk
 from rft3d.scenes.referring import refer
 from rft3d.scenes.render import Backend, Pictures, in_view_share, render, world_parts
@@ -49,6 +49,11 @@ class RoomConfig:
         light_variation: how much light level and tint differ between rooms; 0 for always the same.
         extra_m: metres added to both sides of every room: more space around the same furniture.
         stretch: range of a room's length over the side of the square with its area.
+        spread_m: up to so many metres more on both sides, drawn for every room, so that its furniture does not
+            tell its size.
+        sizes: range of a factor on a thing's size, drawn for each, so that its class does not tell its size.
+        kinds: a room's furniture is of at most so many classes, drawn for every room, and they come more than
+            once; 0 for no limit.
         min_visible: a frame *sees* an object when at least this share of its pixels shows it.
         backend: renderer, see :func:`rft3d.scenes.render.render`.
     """
@@ -66,6 +71,9 @@ class RoomConfig:
     light_variation: float = 1.0
     extra_m: float = 0.0
     stretch: tuple[float, float] = SQUARISH
+    spread_m: float = 0.0
+    sizes: tuple[float, float] = USUAL
+    kinds: int = 0
     min_visible: float = 0.0015
     backend: Backend = "auto"
 
@@ -80,8 +88,16 @@ class RoomConfig:
         low, high = self.stretch
         if not 0.3 <= low <= high <= 3:
             raise ValueError(f"RoomConfig.stretch must be a range inside 0.3 .. 3, got {self.stretch}")
-        if not 0 <= self.extra_m <= 10:
-            raise ValueError(f"RoomConfig.extra_m must be between 0 and 10 metres, got {self.extra_m}")
+        for name in ("extra_m", "spread_m"):
+            if not 0 <= getattr(self, name) <= 10:
+                raise ValueError(
+                    f"RoomConfig.{name} must be between 0 and 10 metres, got {getattr(self, name)}"
+                )
+        small, large = self.sizes
+        if not 0.25 <= small <= large <= 4:
+            raise ValueError(f"RoomConfig.sizes must be a range inside 0.25 .. 4, got {self.sizes}")
+        if self.kinds < 0:
+            raise ValueError(f"RoomConfig.kinds must be at least 0, got {self.kinds}")
         if not 10 <= self.fov_deg <= 120:
             raise ValueError(f"RoomConfig.fov_deg must be between 10 and 120 degrees, got {self.fov_deg}")
         if self.labels is not None:
@@ -108,7 +124,10 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
         # Three streams, so that furniture and finish don't depend on the number of frames.
         rng, camera, finish = (Random(f"{part} {seed} {attempt}") for part in ("layout", "camera", "finish"))
         count = rng.randint(config.min_objects, config.max_objects)
-        layout = furnish(rng, labels, count, config.extra_m + 0.25 * attempt, config.stretch)
+        variety = Random(f"variety {seed} {attempt}")  # drawn apart: other rooms stay what they were
+        grow = config.extra_m + variety.uniform(0.0, config.spread_m) + 0.25 * attempt
+        chosen = variety.sample(labels, min(config.kinds, len(labels))) if config.kinds else labels
+        layout = furnish(rng, chosen, count, grow, config.stretch, config.sizes)
         if len(layout.placed) < config.min_objects:
             continue
         poses = walk(
