@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rft3d.evaluation.records import Prediction
     from rft3d.evaluation.solving import KeyCheck, Places
+    from rft3d.tasks import Sample
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,8 @@ class Args:
     Boxes come from one of: --scenes (annotated), --metadata (VSI-Bench's), --boxes (a file), --detections (a
     model's answers to --detection-samples). With --answers, a model's own answers, its failures are split
     into "didn't see" and "couldn't reason". --blind answers from the questions' words alone instead: the
-    floor under every model. --check-official compares with VSI-Bench's own key.
+    floor under every model; with --answers, whether the model's numbers follow the rooms at all stands beside
+    it. --check-official compares with VSI-Bench's own key.
     """
 
     samples: Path | None = None
@@ -37,7 +43,7 @@ class Args:
     blind: Path | None = None
     """spatial samples of other rooms: answer with what would have earned most on these, without looking"""
     answers: Path | None = None
-    """a model's own answers to --samples: split its failures"""
+    """a model's own answers to --samples: split its failures, or compare them with --blind"""
     out: Path | None = None
     """predictions file to write with the answers that the boxes imply"""
     report: Path | None = None
@@ -59,24 +65,48 @@ def main(args: Args) -> None:
         return
     if args.samples is None:
         raise ValueError("--samples is needed: the spatial questions to answer")
+    if args.blind is not None and any(_given(args)):
+        raise ValueError("--blind looks at no boxes: leave out where boxes come from")
     samples = list(read_samples(args.samples))
     if args.blind is None:
         solved = solve_samples(samples, _places(args))
     else:
-        if args.answers is not None or any(_given(args)):
-            raise ValueError("--blind looks at no boxes: leave out --answers and where boxes come from")
         solved = answer_blindly(samples, list(read_samples(args.blind)))
     if args.out is not None:
         write_predictions(args.out, as_predictions(solved))
-    own = as_predictions(solved)
-    if args.answers is not None:
-        from rft3d.evaluation import load_predictions
-
-        own = load_predictions(args.answers, samples).predictions
-    rows = split_failures(solved, own)
+    own = None if args.answers is None else _answers(args.answers, samples)
+    rows = split_failures(solved, as_predictions(solved) if own is None else own)
+    if args.blind is not None:
+        rows = _beside_blind(rows, samples, own)
     if args.report is not None:
         write_json(args.report, rows)
-    _print(rows, "blind" if args.blind else "boxes", split=args.answers is not None)
+    if args.blind is None:
+        _print(rows, split=own is not None)
+    else:
+        _print_blind(rows, beside=own is not None)
+
+
+def _answers(path: Path, samples: list[Sample]) -> list[Prediction]:
+    from rft3d.evaluation import load_predictions
+
+    return load_predictions(path, samples).predictions
+
+
+def _beside_blind(
+    rows: dict[str, dict[str, Any]], samples: list[Sample], own: list[Prediction] | None
+) -> dict[str, dict[str, Any]]:
+    """What the words are worth by question type and, given a model's answers, what these have beside it."""
+    from dataclasses import asdict
+
+    from rft3d.evaluation.solving import follow
+
+    found = {kind: {"questions": row["questions"], "blind": row["from_boxes"]} for kind, row in rows.items()}
+    if own is not None:
+        for kind, row in rows.items():
+            found[kind]["own"] = row["accuracy"]
+        for kind, followed in follow(samples, own).items():
+            found[kind]["follows"] = asdict(followed)
+    return found
 
 
 def _places(args: Args) -> Places:
@@ -140,34 +170,65 @@ def _print_checks(checks: list[KeyCheck]) -> None:
             console.print(f"      {example}", highlight=False)
 
 
-def _print(rows: dict[str, dict[str, Any]], source: Literal["boxes", "blind"], split: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _print(rows: dict[str, dict[str, Any]], split: bool) -> None:
     from rft3d.evaluation.solving import VERDICTS
     from rft3d.evaluation.tables import percent
 
-    how = "from boxes" if source == "boxes" else "without looking"
     short = zip(VERDICTS.items(), ("both", "other", "reason", "label", "off", "none"), strict=True)
     shown = [
-        (verdict, heading, words)
-        for (verdict, words), heading in short
-        if split or (verdict == "undecided" and source == "boxes")
+        (verdict, heading, words) for (verdict, words), heading in short if split or verdict == "undecided"
     ]
-    # no frame, so that it fits into 80 columns: digits that are cut off are worse
-    table = Table(
-        title=f"spatial questions {how}" + (" beside the model's own answers" if split else ""),
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("question type", no_wrap=True)
-    for name in ("asked", source, *(("own",) if split else ()), *(heading for _, heading, _ in shown)):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table("spatial questions from boxes", split, ("boxes", *(("own",) if split else ())),
+                   [heading for _, heading, _ in shown])  # fmt: skip
     for kind, row in rows.items():
         own = [percent(row["accuracy"])] if split else []
         numbers = (str(row[verdict]) for verdict, _, _ in shown)
         table.add_row(kind, str(row["questions"]), percent(row["from_boxes"]), *own, *numbers)
+    _show(table, (f"{heading}: {words}" for _, heading, words in shown))
+
+
+def _print_blind(rows: dict[str, dict[str, Any]], beside: bool) -> None:
+    from rft3d.evaluation.tables import percent
+
+    table = _table("spatial questions without looking", beside, ("blind", *(("own",) if beside else ())),
+                   ("r", "95 %", "compared") if beside else ())  # fmt: skip
+    for kind, row in rows.items():
+        own = [percent(row["own"]), *_followed(row.get("follows"))] if beside else []
+        table.add_row(kind, str(row["questions"]), percent(row["blind"]), *own)
+    meaning = (
+        "r: do own numbers follow the rooms? Correlation with the truth (of the logs)",
+        "   among questions about the same things; 0 can be had without looking.",
+        "   same: one answer wherever the same things are asked about.",
+    )
+    _show(table, meaning if beside else ())
+
+
+def _followed(found: dict[str, Any] | None) -> tuple[str, str, str]:
+    if found is None:  # a choice
+        return "", "", ""
+    compared = str(found["compared"])
+    if found["r"] is None:
+        return "same" if found["compared"] else "-", "", compared
+    spread = "" if found["low"] is None else f"{found['low']:+.2f} {found['high']:+.2f}"
+    return f"{found['r']:+.2f}", spread, compared
+
+
+def _table(what: str, beside: bool, shares: Sequence[str], others: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    # no frame, so that it fits into 80 columns: digits that are cut off are worse
+    title = what + (" beside the model's own answers" if beside else "")
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0))
+    table.add_column("question type", no_wrap=True)
+    for name in ("asked", *shares, *others):
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _show(table: Table, notes: Iterable[str]) -> None:
+    from rich.console import Console
+
     console = Console()
     console.print(table)
-    for _, heading, words in shown:
-        console.print(f"{heading}: {words}", highlight=False)
+    for note in notes:
+        console.print(note, highlight=False)

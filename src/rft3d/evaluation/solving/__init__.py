@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rft3d.evaluation.solving.blind import answer_blindly
+from rft3d.evaluation.solving.follow import Followed, follow, followed_from, sums_of
 from rft3d.evaluation.solving.official import BARS, KeyCheck, check_official
 from rft3d.evaluation.solving.places import (
     Places,
@@ -23,12 +24,15 @@ from rft3d.evaluation.solving.split import (
 __all__ = [
     "BARS",
     "VERDICTS",
+    "Followed",
     "KeyCheck",
     "Places",
     "SolvedSample",
     "answer_blindly",
     "as_predictions",
     "check_official",
+    "follow",
+    "followed_from",
     "fuse",
     "places_from_detections",
     "places_from_file",
@@ -36,4 +40,5 @@ __all__ = [
     "places_from_scenes",
     "solve_samples",
     "split_failures",
+    "sums_of",
 ]
