@@ -18,12 +18,14 @@ from __future__ import annotations
 from rft3d.matrix.settings import (
     BUDGET,
     DETECTION,
+    FOLLOWED,
     FRESH,
     GROUNDING,
     SEEDS,
     WITH_IOU,
     base_sft,
     blind_sft,
+    follows,
     headline_arm,
     more_arm,
     our_arm,
@@ -82,6 +84,10 @@ def config() -> Experiment:
                   tuple(("spatial", f"accuracy/{kind}") for kind in KINDS), late=True),
             Claim("looking helps on questions of this type", "rft_ours", "blind_rft_ours",
                   tuple(("spatial", f"accuracy/{kind}") for kind in KINDS)),
+            *(
+                follows("answers follow the room better after RL", "rft_ours", before)
+                for before in ("sft", "sft_sft")
+            ),
         ),
         reading=READING,
         budget=BUDGET,
@@ -91,5 +97,6 @@ def config() -> Experiment:
             *GROUNDING,
             ("spatial", "micro", "VSI micro"),
             *(("spatial", f"accuracy/{kind}", heading) for kind, heading in KINDS.items()),
+            (*FOLLOWED[0], "room size, r x 100"),
         ),
     )  # fmt: skip

@@ -22,6 +22,7 @@ from rft3d.matrix.settings import (
     POOLED,
     THREE,
     base_sft,
+    follows,
     more_arm,
     our_arm,
     paper_arm,
@@ -79,6 +80,7 @@ def config() -> Experiment:
         for what, against in (("SFT", "sft"), ("more SFT", "sft_sft"))
     ]
     claims.append(Claim("the frozen geometry prior helps", "rft_paper", "plain_rft_paper", THREE))
+    claims.append(follows("answers follow the room better with the geometry prior", "sft", "plain_sft"))
     return Experiment(
         name="rl_beats_sft",
         question="Does reinforcement on the metric gain more than the same tokens of SFT, with and without a "

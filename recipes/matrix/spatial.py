@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from rft3d.matrix.settings import (
     BUDGET,
+    FOLLOWED,
     LOOKED,
     OTHER,
     SEEDS,
     SPATIAL,
     base_sft,
+    follows,
     more_sft,
     rft,
     taught,
@@ -34,6 +36,7 @@ BOTH = ("spatial", "spatial-think")
 DIRECT = (("spatial", "micro"),)
 THINKING = (("spatial-think", "micro"),)
 LOOKED_AFTER = (("spatial-think", LOOKED[0][1]),)
+FOLLOWED_AFTER = (("spatial-think", FOLLOWED[0][1]),)
 
 READING = """\
 Read all of it with the floor in mind: an answerer that never looks gets 63 % of these questions right (section
@@ -97,6 +100,8 @@ def config() -> Experiment:
                   late=True),
             Claim("good thoughts beat corrupted ones where one has to look", "mixed", "corrupt", LOOKED_AFTER,
                   late=True),
+            follows("answers follow the room better after RL", "rl_direct", "mixed_sft"),
+            follows("answers follow the room better after RL, thinking", "rl_think", "mixed_sft", "spatial-think"),
         ),
         reading=READING,
         budget=BUDGET,
@@ -105,7 +110,9 @@ def config() -> Experiment:
             *SPATIAL,
             ("spatial-think", "micro", "VSI, thinking"),
             (*LOOKED[0], "room size"),
+            (*FOLLOWED[0], "room size, r x 100"),
             (*LOOKED_AFTER[0], "room size, thinking"),
+            (*FOLLOWED_AFTER[0], "room size, thinking, r x 100"),
             *((f"{where}@spatial", "micro", f"VSI, {where} rooms") for where in OTHER),
             *((f"{where}@spatial-think", "micro", f"thinking, {where} rooms") for where in OTHER),
         ),

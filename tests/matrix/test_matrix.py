@@ -220,6 +220,27 @@ def test_a_type_of_question_counts_its_own(experiments: dict[str, Experiment], t
     assert every is not None and (every.mean, every.samples) == (100.0, len(samples))
 
 
+def test_answers_that_are_all_the_same_have_no_correlation_and_right_ones_a_perfect_one(
+    experiments: dict[str, Experiment], tmp_path: Path
+) -> None:
+    looking, samples = experiments["looking"], asked_about(6)
+    folder = folder_of(tmp_path, looking.world, 0) / "eval"
+    judged(folder, "rft_ours", samples)
+    judged(folder, "sft", samples, right=False)
+    write_predictions(folder / "sft" / "spatial.predictions.jsonl", [Prediction(s.id, "20") for s in samples])
+    metric = "follow/room_size_estimation"
+    ours = value_of(looking, tmp_path, "rft_ours", "spatial", metric)
+    same = value_of(looking, tmp_path, "sft", "spatial", metric)
+    assert ours is not None and (ours.mean, ours.samples, ours.hole) == (pytest.approx(100.0), 6, None)
+    assert ours.low == pytest.approx(100.0)
+    assert same is not None and (same.samples, same.hole) == (6, "no value")
+    [claim] = [c for c in looking.claims if c.metrics[0][1] == metric and c.against == "sft"]
+    assert verdict(difference_of(looking, tmp_path, claim, "spatial", metric), claim) == "no value"
+    page = write_results([looking], tmp_path, tmp_path / "page.md").read_text(encoding="utf-8")
+    [row] = [row for row in page.splitlines() if row.startswith("| SFT |")]
+    assert "| no value |" in row
+
+
 def test_a_type_of_question_that_nobody_asked_is_told_from_one_that_is_yet_to_run(
     experiments: dict[str, Experiment], tmp_path: Path
 ) -> None:
@@ -227,7 +248,7 @@ def test_a_type_of_question_that_nobody_asked_is_told_from_one_that_is_yet_to_ru
     samples = [s for s in asked_about(3) if s.truth["question_type"] != "route_planning"]
     for seed, arm in product(looking.seeds, ("rft_ours", "sft_sft")):
         judged(folder_of(tmp_path, looking.world, seed) / "eval", arm, samples)
-    [claim] = [claim for claim in looking.claims if claim.late]
+    claim = next(claim for claim in looking.claims if claim.late)
     route, size = ("spatial", "accuracy/route_planning"), ("spatial", "accuracy/room_size_estimation")
     found = difference_of(looking, tmp_path, claim, *route)
     assert found is not None and (found.samples, found.scenes, found.seeds) == (0, 3, 3)

@@ -8,6 +8,7 @@ result depends on the rooms that were asked about; that seeds differ shows in th
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from rft3d.evaluation import make_task, read_predictions, score_predictions
 from rft3d.evaluation.score import pools_of
+from rft3d.evaluation.solving import followed_from, sums_of
 from rft3d.evaluation.stats import Resampled, resample_pools
 from rft3d.matrix.types import STANDARD, Claim, Experiment, folder_of, held_out_folder, task_of
 from rft3d.tasks import Sample, read_samples
@@ -28,7 +30,9 @@ MIN_SEEDS = 3
 """With fewer seeds nothing is decided."""
 NOT_RUN = "not yet run"
 NOT_ASKED = "nobody asked"
-"""What a table says where an arm has run, but no question of its rooms is of the type."""
+NO_VALUE = "no value"
+"""What a table says where an arm has run, but no question of its rooms is of the type, or the metric has no value
+(no correlation where all answers are the same)."""
 COUNTED = frozenset(("boxes",))
 """Metrics that are counts; the others are shares and shown in percent."""
 RULE = f"""A claim was written into its recipe before its arms ran, unless its row says that it was asked later; the
@@ -45,7 +49,8 @@ in every seed taken alone, says in how many it does."""
 class Found:
     """A metric over seeds: mean, ends of its interval, each seed's own, and over how many rooms and questions.
 
-    Of a type that no question of the rooms has, ``samples`` is 0 and the numbers are NaN.
+    Of a type that no question of the rooms has, ``samples`` is 0. There and where the metric has no value on one
+    of the seeds, mean and ends are NaN.
     """
 
     mean: float
@@ -60,9 +65,11 @@ class Found:
         return len(self.by_seed)
 
     @property
-    def asked(self) -> bool:
-        """Whether there was a question to answer."""
-        return self.samples > 0
+    def hole(self) -> str | None:
+        """What a table says in place of the number; None where there is one."""
+        if not self.samples:
+            return NOT_ASKED
+        return NO_VALUE if math.isnan(self.mean) else None
 
 
 def seeds_with(experiment: Experiment, out: Path, arm: str, view: str, where: str = STANDARD) -> set[int]:
@@ -103,8 +110,8 @@ def verdict(found: Found | None, claim: Claim) -> str:
     """By :data:`RULE`."""
     if found is None:
         return NOT_RUN
-    if not found.asked:
-        return NOT_ASKED
+    if found.hole is not None:
+        return found.hole
     if found.seeds < MIN_SEEDS:
         return f"undecided ({found.seeds} of {MIN_SEEDS} seeds)"
     least, most = (0.0, claim.margin) if claim.kind == "above" else (-claim.margin, -claim.margin)
@@ -142,6 +149,12 @@ def _resampled(folder: Path, arm: str, view: str, options: str) -> Resampled:
     predictions = read_predictions(folder / arm / f"{view}.predictions.jsonl")
     run = score_predictions(task, samples, predictions)
     pools, finish = pools_of(run)
+    spatial = task_of(view) == "spatial"
+    if spatial:
+        answers = {answer.id: answer for answer in predictions}
+        pools = [
+            {**pool, **sums_of(s, answers.get(s.id))} for pool, s in zip(pools, run.samples, strict=True)
+        ]
 
     def finished(totals: Mapping[str, float]) -> Mapping[str, float | None]:
         numbers = dict(finish(totals))
@@ -152,6 +165,8 @@ def _resampled(folder: Path, arm: str, view: str, options: str) -> Resampled:
             precision, recall = numbers.get(f"precision@0.25{mean}"), numbers.get(f"recall@0.25{mean}")
             if precision is not None and recall is not None:
                 numbers[f"precision_minus_recall{mean}"] = precision - recall
+        if spatial:
+            numbers |= {f"follow/{kind}": found.r for kind, found in followed_from(totals).items()}
         return numbers
 
     return resample_pools(
@@ -174,21 +189,19 @@ def _column(run: Resampled, metric: str) -> tuple[float, NDArray[np.float64]]:
     return factor * point, factor * run.values[:, run.names.index(metric)]
 
 
-def _found(columns: Sequence[tuple[float, NDArray[np.float64]]], run: Resampled, metric: str) -> Found | None:
+def _found(columns: Sequence[tuple[float, NDArray[np.float64]]], run: Resampled, metric: str) -> Found:
     points = [point for point, _ in columns]
-    asked = _asked(run, metric)
-    if not asked:
-        return Found(float("nan"), float("nan"), float("nan"), tuple(points), run.scenes, asked)
     drawn = np.mean([values for _, values in columns], axis=0)
     drawn = drawn[~np.isnan(drawn)]
-    if not drawn.size or np.isnan(points).any():
-        return None
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    return Found(float(np.mean(points)), low, high, tuple(points), run.scenes, asked)
+    low = high = math.nan
+    if drawn.size and not np.isnan(points).any():
+        low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    mean = math.nan if math.isnan(low) else float(np.mean(points))
+    return Found(mean, low, high, tuple(points), run.scenes, _asked(run, metric))
 
 
 def _asked(run: Resampled, metric: str) -> int:
     """Questions that the metric is about: all, or those of its type."""
     kind, _, own = metric.partition("/")
-    of_type = run.point.get(f"count/{own}") if kind == "accuracy" else None
+    of_type = run.point.get(f"count/{own}") if kind in ("accuracy", "follow") else None
     return run.samples if of_type is None else round(of_type)

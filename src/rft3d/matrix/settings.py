@@ -52,6 +52,9 @@ LOOKED = (("spatial", "accuracy/room_size_estimation"),)
 """The type of VSI's questions that these models answer better than can be done without looking
 (``rft3d solve --blind``)."""
 
+FOLLOWED = (("spatial", "follow/room_size_estimation"),)
+"""How far the answers to them follow the room: a correlation times 100 (:mod:`rft3d.evaluation.solving.follow`)."""
+
 FRESH = ("fresh",)
 """Held-out rooms like the others that no setting was ever chosen on (the demo's temperature was, on the others)."""
 OTHER = ("larger", "fuller", "long")
@@ -104,6 +107,12 @@ def blind_sft(**changes: Any) -> Arm:
     return base_sft(
         name="blind_sft", title="SFT, pictures of other rooms", looks=False, elsewhere=(), **changes
     )
+
+
+def follows(text: str, arm: str, against: str, view: str = "spatial") -> Claim:
+    """A claim about :data:`FOLLOWED`, asked late; a correlation that grows by less than 0.05 is no gain."""
+    measure = ((view, FOLLOWED[0][1]),)
+    return Claim(text, arm, against, measure, margin=5.0, late=True)
 
 
 def more_sft(per_scene: Mapping[str, int] | None = None, **changes: Any) -> SFTConfig:

@@ -36,7 +36,7 @@ def draw_sweep(sweep: Sweep, experiments: Sequence[Experiment], out: Path, file:
                 (value, found)
                 for value, experiment, arm in points
                 if (found := value_of(experiment, out, arm, view, metric, seeds=shared)) is not None
-                and found.asked
+                and found.hole is None
             ]
             for title, points in named.items()
         }

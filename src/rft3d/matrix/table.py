@@ -11,7 +11,6 @@ from rft3d import files
 from rft3d.matrix.figure import draw_dynamics
 from rft3d.matrix.numbers import (
     COUNTED,
-    NOT_ASKED,
     NOT_RUN,
     RESAMPLES,
     RULE,
@@ -192,15 +191,19 @@ def _cell(experiment: Experiment, out: Path, arm: Arm, view: str, metric: str) -
     if own not in arm.judge or (where and where not in arm.elsewhere):
         return ""
     found = value_of(experiment, out, arm.name, own, metric, where or "eval")
-    if found is None or not found.asked:
-        return NOT_RUN if found is None else NOT_ASKED
+    if found is None:
+        return NOT_RUN
+    if found.hole is not None:
+        return found.hole
     digits = 2 if metric in COUNTED else 1
     return f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
 def _signed(found: Found | None) -> str:
-    if found is None or not found.asked:
-        return NOT_RUN if found is None else NOT_ASKED
+    if found is None:
+        return NOT_RUN
+    if found.hole is not None:
+        return found.hole
     spread = f"; seeds {min(found.by_seed):+.1f} .. {max(found.by_seed):+.1f}" if found.seeds > 1 else ""
     return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]{spread}"
 
