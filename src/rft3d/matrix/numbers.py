@@ -33,6 +33,9 @@ NOT_ASKED = "nobody asked"
 NO_VALUE = "no value"
 """What a table says where an arm has run, but no question of its rooms is of the type, or the metric has no value
 (no correlation where all answers are the same)."""
+FOLLOWED = ("room_size_estimation",)
+"""Types of question whose ``follow/<type>`` is resampled: those that claims are about (all would take as long as
+everything else together)."""
 COUNTED = frozenset(("boxes",))
 """Metrics that are counts; the others are shares and shown in percent."""
 RULE = f"""A claim was written into its recipe before its arms ran, unless its row says that it was asked later; the
@@ -152,9 +155,9 @@ def _resampled(folder: Path, arm: str, view: str, options: str) -> Resampled:
     spatial = task_of(view) == "spatial"
     if spatial:
         answers = {answer.id: answer for answer in predictions}
-        pools = [
-            {**pool, **sums_of(s, answers.get(s.id))} for pool, s in zip(pools, run.samples, strict=True)
-        ]
+        for pool, sample in zip(pools, run.samples, strict=True):
+            if sample.truth["question_type"] in FOLLOWED:
+                pool.update(sums_of(sample, answers.get(sample.id)))
 
     def finished(totals: Mapping[str, float]) -> Mapping[str, float | None]:
         numbers = dict(finish(totals))
@@ -166,7 +169,8 @@ def _resampled(folder: Path, arm: str, view: str, options: str) -> Resampled:
             if precision is not None and recall is not None:
                 numbers[f"precision_minus_recall{mean}"] = precision - recall
         if spatial:
-            numbers |= {f"follow/{kind}": found.r for kind, found in followed_from(totals).items()}
+            found = followed_from(totals)
+            numbers |= {f"follow/{kind}": found[kind].r for kind in FOLLOWED}
         return numbers
 
     return resample_pools(
