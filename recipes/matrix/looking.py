@@ -19,14 +19,17 @@ from rft3d.matrix.settings import (
     BUDGET,
     DETECTION,
     FOLLOWED,
-    FRESH,
     GROUNDING,
+    HEADLINE,
+    LOOKED,
+    ODD,
     SEEDS,
     WITH_IOU,
     base_sft,
     blind_sft,
     follows,
     headline_arm,
+    in_odd_rooms,
     more_arm,
     our_arm,
     world,
@@ -70,11 +73,11 @@ def config() -> Experiment:
         world=world(),
         arms=(
             base_sft(),
-            more_arm(elsewhere=FRESH),
+            more_arm(elsewhere=HEADLINE),
             headline_arm(),
             blind_sft(),
             our_arm(name="blind_rft_ours", title="SFT → RL, ours, pictures of other rooms", base="blind_sft",
-                    looks=False),
+                    looks=False, elsewhere=ODD),
         ),
         claims=(
             Claim("looking helps, SFT", "sft", "blind_sft", WITH_IOU),
@@ -84,6 +87,13 @@ def config() -> Experiment:
                   tuple(("spatial", f"accuracy/{kind}") for kind in KINDS), late=True),
             Claim("looking helps on questions of this type", "rft_ours", "blind_rft_ours",
                   tuple(("spatial", f"accuracy/{kind}") for kind in KINDS)),
+            *(
+                in_odd_rooms(text, "rft_ours", against, measures)
+                for text, against, measures in (
+                    ("looking helps, RL", "blind_rft_ours", (*WITH_IOU, *LOOKED)),
+                    ("RL beats more SFT on the size of the room", "sft_sft", LOOKED),
+                )
+            ),
             *(
                 follows("answers follow the room better after RL", "rft_ours", before)
                 for before in ("sft", "sft_sft")
@@ -98,5 +108,7 @@ def config() -> Experiment:
             ("spatial", "micro", "VSI micro"),
             *(("spatial", f"accuracy/{kind}", heading) for kind, heading in KINDS.items()),
             (*FOLLOWED[0], "room size, r x 100"),
+            ("odd@spatial", "micro", "VSI micro, odd rooms"),
+            ("odd@spatial", LOOKED[0][1], "room size, odd rooms"),
         ),
     )  # fmt: skip

@@ -17,12 +17,14 @@ from __future__ import annotations
 from rft3d.matrix.settings import (
     BUDGET,
     COLUMNS,
-    FRESH,
+    HEADLINE,
     HEADLINE_SEEDS,
     POOLED,
     THREE,
+    WITH_IOU,
     base_sft,
     follows,
+    in_odd_rooms,
     more_arm,
     our_arm,
     paper_arm,
@@ -52,7 +54,7 @@ answers frame 0). In sparser rooms, off that floor, it is the same (section grou
 def config() -> Experiment:
     arms, claims = [], []
     for prior, prefix, title in ((True, "", ""), (False, "plain_", ", no geometry prior")):
-        base, elsewhere = f"{prefix}sft", FRESH if prior else ()
+        base, elsewhere = f"{prefix}sft", HEADLINE if prior else ()
         arms += [
             base_sft(name=base, title=f"SFT{title}", geometry=prior, elsewhere=elsewhere),
             more_arm(name=f"{prefix}sft_sft", title=f"SFT → SFT{title}", base=base, elsewhere=elsewhere),
@@ -79,6 +81,10 @@ def config() -> Experiment:
         )
         for what, against in (("SFT", "sft"), ("more SFT", "sft_sft"))
     ]
+    claims += [
+        in_odd_rooms(f"RL beats {what}", "rft_ours", against, WITH_IOU)
+        for what, against in (("SFT", "sft"), ("more SFT", "sft_sft"))
+    ]
     claims.append(Claim("the frozen geometry prior helps", "rft_paper", "plain_rft_paper", THREE))
     claims.append(follows("answers follow the room better with the geometry prior", "sft", "plain_sft"))
     return Experiment(
@@ -91,6 +97,13 @@ def config() -> Experiment:
         budget=BUDGET,
         reading=READING,
         seeds=HEADLINE_SEEDS,
-        columns=(*COLUMNS, *((f"fresh@{view}", metric, f"{name}, fresh") for (view, metric), name in NAMED)),
+        columns=(
+            *COLUMNS,
+            *(
+                (f"{where}@{view}", metric, f"{name}, {where}")
+                for where in HEADLINE
+                for (view, metric), name in NAMED
+            ),
+        ),
         dynamics=("rft_paper", "rft_ours"),
     )

@@ -20,11 +20,13 @@ from rft3d.matrix.settings import (
     BUDGET,
     FOLLOWED,
     LOOKED,
+    ODD,
     OTHER,
     SEEDS,
     SPATIAL,
     base_sft,
     follows,
+    in_odd_rooms,
     more_sft,
     rft,
     taught,
@@ -61,7 +63,7 @@ def config() -> Experiment:
         return taught(name, title, per_scene, judge=BOTH, elsewhere=OTHER)
 
     def rl(name: str, title: str, prompts: dict[str, int]) -> Arm:
-        return Arm(name, title, rft(prompts), "mixed", judge=BOTH, elsewhere=OTHER)
+        return Arm(name, title, rft(prompts), "mixed", judge=BOTH, elsewhere=(*OTHER, *ODD))
 
     return Experiment(
         name="spatial",
@@ -74,7 +76,7 @@ def config() -> Experiment:
             sft("mixed", "SFT on both", {"spatial": 3, "spatial-think": 2}),
             sft("corrupt", "SFT on both, corrupted thoughts", {"spatial": 3, "spatial-corrupt": 2}),
             Arm("mixed_sft", "SFT on both → SFT on both", more_sft({"spatial": 3, "spatial-think": 2}, seed=1000),
-                "mixed", judge=BOTH, elsewhere=OTHER),
+                "mixed", judge=BOTH, elsewhere=(*OTHER, *ODD)),
             rl("rl_direct", "SFT on both → RL, direct answers", {"spatial": 48}),
             rl("rl_think", "SFT on both → RL, thinking", {"spatial-think": 24}),
         ),
@@ -100,6 +102,8 @@ def config() -> Experiment:
                   late=True),
             Claim("good thoughts beat corrupted ones where one has to look", "mixed", "corrupt", LOOKED_AFTER,
                   late=True),
+            in_odd_rooms("RL on direct answers beats more SFT", "rl_direct", "mixed_sft", (*DIRECT, *LOOKED)),
+            in_odd_rooms("RL in thinking mode beats more SFT", "rl_think", "mixed_sft", (*THINKING, *LOOKED_AFTER)),
             follows("answers follow the room better after RL", "rl_direct", "mixed_sft"),
             follows("answers follow the room better after RL, thinking", "rl_think", "mixed_sft", "spatial-think"),
         ),
@@ -113,8 +117,8 @@ def config() -> Experiment:
             (*FOLLOWED[0], "room size, r x 100"),
             (*LOOKED_AFTER[0], "room size, thinking"),
             (*FOLLOWED_AFTER[0], "room size, thinking, r x 100"),
-            *((f"{where}@spatial", "micro", f"VSI, {where} rooms") for where in OTHER),
-            *((f"{where}@spatial-think", "micro", f"thinking, {where} rooms") for where in OTHER),
+            *((f"{where}@spatial", "micro", f"VSI, {where} rooms") for where in (*OTHER, *ODD)),
+            *((f"{where}@spatial-think", "micro", f"thinking, {where} rooms") for where in (*OTHER, *ODD)),
         ),
         dynamics=("rl_direct", "rl_think"),
     )  # fmt: skip

@@ -14,7 +14,7 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 
 from __future__ import annotations
 
-from rft3d.matrix.settings import BUDGET, OTHER, SEEDS, base_sft, rft, taught, world
+from rft3d.matrix.settings import BUDGET, ODD, OTHER, SEEDS, base_sft, rft, taught, world
 from rft3d.matrix.types import Arm, Claim, Experiment
 
 SIGHT, SEEN = ("spatial", "spatial-perceive"), {"spatial": 3, "spatial-perceive": 2}
@@ -49,7 +49,7 @@ def config() -> Experiment:
                 judge=BOXES),
             taught("mixed", "SFT on both", spoken, judge=WORDS, elsewhere=OTHER),
             Arm("rl_think", "SFT on both → RL, thinking", rft({"spatial-think": 24}), "mixed", judge=WORDS,
-                elsewhere=OTHER),
+                elsewhere=(*OTHER, *ODD)),
             Arm("rl_process", "SFT on both → RL, thinking, places paid", rft({"spatial-think": 24}), "mixed",
                 options={"spatial-think": {"process": True}}, judge=WORDS),
             taught("perceive", "SFT on both, boxes before the thought", SEEN, judge=SIGHT),

@@ -59,15 +59,22 @@ FRESH = ("fresh",)
 """Held-out rooms like the others that no setting was ever chosen on (the demo's temperature was, on the others)."""
 OTHER = ("larger", "fuller", "long")
 """Held-out rooms that no training room is like."""
+ODD = ("odd",)
+"""Held-out rooms in which the words of a question tell little: things of all sizes, rooms of any size around the
+same furniture, up to eight things of three classes. What was learned about numbers, not by looking, is worth less.
+"""
+HEADLINE = (*FRESH, *ODD)
+"""Where the arms of the first rows are judged, too."""
 
 
 def elsewhere(rooms: RoomConfig) -> dict[str, RoomConfig]:
-    """The rooms of :data:`FRESH` and :data:`OTHER`."""
+    """The rooms of :data:`FRESH`, :data:`OTHER` and :data:`ODD`."""
     return {
         "fresh": rooms,
         "larger": replace(rooms, extra_m=1.5),
         "fuller": replace(rooms, min_objects=rooms.max_objects + 1, max_objects=rooms.max_objects + 4),
         "long": replace(rooms, stretch=(1.35, 1.6)),
+        "odd": replace(rooms, max_objects=8, kinds=3, sizes=(0.55, 1.8), spread_m=4.0),
     }
 
 
@@ -99,7 +106,7 @@ def world(name: str = "rooms", thoughts: bool = False, **changes: Any) -> World:
 
 def base_sft(**changes: Any) -> Arm:
     """The arm that others start from: the demo's SFT on all three tasks."""
-    return replace(Arm("sft", "SFT", DEMO.sft, budget=0.0, elsewhere=FRESH), **changes)
+    return replace(Arm("sft", "SFT", DEMO.sft, budget=0.0, elsewhere=HEADLINE), **changes)
 
 
 def blind_sft(**changes: Any) -> Arm:
@@ -113,6 +120,11 @@ def follows(text: str, arm: str, against: str, view: str = "spatial") -> Claim:
     """A claim about :data:`FOLLOWED`, asked late; a correlation that grows by less than 0.05 is no gain."""
     measure = ((view, FOLLOWED[0][1]),)
     return Claim(text, arm, against, measure, margin=5.0, late=True)
+
+
+def in_odd_rooms(text: str, arm: str, against: str, measures: tuple[tuple[str, str], ...]) -> Claim:
+    """A claim about the rooms of :data:`ODD`, asked late."""
+    return Claim(f"{text}, in rooms whose words tell little", arm, against, measures, where=ODD[0], late=True)
 
 
 def more_sft(per_scene: Mapping[str, int] | None = None, **changes: Any) -> SFTConfig:
@@ -174,7 +186,7 @@ def our_arm(**changes: Any) -> Arm:
 
 def headline_arm() -> Arm:
     """The demo's RFT arm as it is: what knobs, sizes and the like are compared with."""
-    return our_arm(elsewhere=FRESH)
+    return our_arm(elsewhere=HEADLINE)
 
 
 CLASS_WEIGHTS = {
