@@ -68,6 +68,33 @@ def test_help_names_every_verb_and_imports_none(capsys: pytest.CaptureFixture[st
     assert done.returncode == 0, done.stderr
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    script = "import sys; from rft3d.cli import main; sys.exit(main(['matrix', 'list']))"
+    source = Path(rft3d.__file__).parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(source)},
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()  # before anything is written
+        complaint = process.stderr.read()
+    assert (process.returncode, complaint) == (141, "")
+
+
+def test_a_broken_pipe_elsewhere_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("rft3d.cli._run", broken)
+    assert "score: Broken pipe" in failure(capfd, "score")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"rft3d {rft3d.__version__}"

@@ -12,6 +12,7 @@ import importlib
 import io
 import os
 import re
+import select
 import sys
 from collections.abc import Sequence
 
@@ -54,7 +55,7 @@ _OVERRIDABLE = {"train", "estimate"}  # what tyro doesn't know there is passed o
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code: 0 done, 2 bad input, 130 interrupted."""
+    """Run one verb and return the exit code: 0 done, 2 bad input, 130 interrupted, 141 nobody reads on."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("RFT3D_DEBUG", "0") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -78,7 +79,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         own = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "rft3d"
         if debug or own:
             raise
+        if isinstance(error, BrokenPipeError) and _nobody_reads_on():
+            return 141
         return _fail(f"{verb}: {_one_line(error)}")
+
+
+def _nobody_reads_on() -> bool:
+    """Whether it is our own output that nobody reads (``| head`` has seen enough); then the rest goes nowhere."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)  # the error of a pipe without a reader is always reported
+    if not watch.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains
+    return True
 
 
 def _run(verb: str, arguments: list[str]) -> int:
