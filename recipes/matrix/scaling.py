@@ -21,6 +21,7 @@ from rft3d.matrix.settings import (
     WITH_IOU,
     base_sft,
     headline_arm,
+    more_arm,
     our_arm,
     world,
 )
@@ -48,11 +49,15 @@ def config() -> Experiment:
             base_sft(),
             headline_arm(),
             *(our_arm(name=f"tokens_{b:g}", title=f"RL, tokens x {b:g}", budget=b) for b in BUDGETS),
+            more_arm(name="sft_tokens_4", title="SFT → SFT, tokens x 4", budget=4.0),
             *(our_arm(name=f"rooms_{n}", title=f"RL on {n} of the rooms", rooms=n) for n in rooms),
         ),
         claims=(
             Claim("twice the RL gains more", "tokens_2", "rft_ours", THREE),
             Claim("four times the RL gains more than twice", "tokens_4", "tokens_2", THREE),
+            Claim(
+                "four times the RL beats four times more SFT", "tokens_4", "sft_tokens_4", WITH_IOU, late=True
+            ),
             *(Claim(f"all rooms beat {n} of them", "rft_ours", f"rooms_{n}", THREE) for n in rooms),
         ),
         reading=READING,
