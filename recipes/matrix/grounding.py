@@ -40,10 +40,10 @@ PROMPTS = {"detection": 24, "grounding": 64}
 TWO = (("detection", "f1@0.25"), ("grounding", "acc@0.25"), ("grounding", "mean_iou"))
 
 READING = """\
-At 23 % instead of 9 % neither second stage gains anything (three seeds), and RL's training reward is as flat
-here as there. The floor is not the reason any more: an arm that trains with the pictures of other rooms grounds
-11 % here (two seeds), so that half of the 23 % is looking, and there is room. Fourteen steps of 64 prompts may
-be too few for one box and one scalar (section *scaling*).
+At 23 % instead of 9 % neither second stage gains anything, and RL's training reward is as flat here as there.
+The floor is not the reason any more: an arm that trains with the pictures of other rooms grounds 11 % here, so
+that half of the 23 % is looking, and there is room. Fourteen steps of 64 prompts may be too few for one box and
+one scalar: with four times the tokens grounding does rise (section *scaling*).
 """
 
 

@@ -71,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         return _fail(f"unknown command {verb!r}; choose one of {', '.join(VERBS)} (see rft3d --help)")
     try:
-        return _run(verb, rest)
+        code = _run(verb, rest)
+        sys.stdout.flush()  # a reader that is gone shows here and not at exit
+        return code
     except KeyboardInterrupt:
         return _fail(f"{verb}: interrupted", code=130)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
