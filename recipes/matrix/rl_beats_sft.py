@@ -45,7 +45,7 @@ the fresh rooms than in those on which the demo's temperature was chosen: mean I
 Without the prior the SFT model finds a third as much, and RL beats more SFT on all three tasks: F1 +2.9,
 grounding +1.3, spatial questions +1.6 points with our arm, F1 in all five seeds. Where there is more to gain,
 it gains more. What the prior gives is sight: answers about the size of the room follow the room with r = 0.67
-instead of 0.50, which no second stage changes.
+instead of 0.50 after SFT, and RL leaves it there.
 
 Grounding does not move with either second stage: in 14 steps of 40 prompts its training reward does not rise,
 so nothing is there to be measured; with four times the tokens it does (section *scaling*). Three descriptions

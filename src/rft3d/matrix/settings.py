@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from rft3d.demo.config import DemoConfig
-from rft3d.matrix.types import Arm, Claim, Experiment, World
+from rft3d.matrix.types import STANDARD, Arm, Claim, Experiment, World
 from rft3d.scenes import RoomConfig
 from rft3d.training.config import RFTConfig, SFTConfig
 
@@ -116,10 +116,10 @@ def blind_sft(**changes: Any) -> Arm:
     )
 
 
-def follows(text: str, arm: str, against: str, view: str = "spatial") -> Claim:
+def follows(text: str, arm: str, against: str, view: str = "spatial", where: str = STANDARD) -> Claim:
     """A claim about :data:`FOLLOWED`, asked late; a correlation that grows by less than 0.05 is no gain."""
     measure = ((view, FOLLOWED[0][1]),)
-    return Claim(text, arm, against, measure, margin=5.0, late=True)
+    return Claim(text, arm, against, measure, margin=5.0, where=where, late=True)
 
 
 def in_odd_rooms(text: str, arm: str, against: str, measures: tuple[tuple[str, str], ...]) -> Claim:
