@@ -77,13 +77,18 @@ def config() -> Experiment:
         sweeps=(
             Sweep(
                 "tokens",
-                "optimizer tokens of RL, thousands",
+                "optimizer tokens of the second stage, thousands",
                 {
                     "SFT → RL, ours": (
                         (0, "scaling/sft"),
                         (BUDGET / 1e3, "scaling/rft_ours"),
                         *((b * BUDGET / 1e3, f"scaling/tokens_{b:g}") for b in BUDGETS),
-                    )
+                    ),
+                    "SFT → SFT": (
+                        (0, "scaling/sft"),
+                        (BUDGET / 1e3, "rl_beats_sft/sft_sft"),
+                        (4 * BUDGET / 1e3, "scaling/sft_tokens_4"),
+                    ),
                 },
                 WITH_IOU,
             ),
