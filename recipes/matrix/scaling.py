@@ -59,6 +59,8 @@ def config() -> Experiment:
             headline_arm(),
             *(our_arm(name=f"tokens_{b:g}", title=f"RL, tokens x {b:g}", budget=b) for b in BUDGETS),
             more_arm(name="sft_tokens_4", title="SFT → SFT, tokens x 4", budget=4.0),
+            more_arm(name="long_sft", title="SFT → SFT x 4 → SFT", base="sft_tokens_4"),
+            our_arm(name="long_rft", title="SFT → SFT x 4 → RL, ours", base="sft_tokens_4"),
             *(our_arm(name=f"rooms_{n}", title=f"RL on {n} of the rooms", rooms=n) for n in rooms),
         ),
         claims=(
@@ -66,6 +68,10 @@ def config() -> Experiment:
             Claim("four times the RL gains more than twice", "tokens_4", "tokens_2", THREE),
             Claim(
                 "four times the RL beats four times more SFT", "tokens_4", "sft_tokens_4", WITH_IOU, late=True
+            ),
+            *(
+                Claim("RL gains after a long SFT", "long_rft", against, WITH_IOU, late=True)
+                for against in ("sft_tokens_4", "long_sft")
             ),
             *(Claim(f"all rooms beat {n} of them", "rft_ours", f"rooms_{n}", THREE) for n in rooms),
         ),
