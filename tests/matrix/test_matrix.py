@@ -234,7 +234,8 @@ def test_answers_that_are_all_the_same_have_no_correlation_and_right_ones_a_perf
     assert ours is not None and (ours.mean, ours.samples, ours.hole) == (pytest.approx(100.0), 6, None)
     assert ours.low == pytest.approx(100.0)
     assert same is not None and (same.samples, same.hole) == (6, "no value")
-    [claim] = [c for c in looking.claims if c.metrics[0][1] == metric and c.against == "sft"]
+    about = (metric, "sft", "eval")
+    [claim] = [c for c in looking.claims if (c.metrics[0][1], c.against, c.where) == about]
     assert verdict(difference_of(looking, tmp_path, claim, "spatial", metric), claim) == "no value"
     page = write_results([looking], tmp_path, tmp_path / "page.md").read_text(encoding="utf-8")
     [row] = [row for row in page.splitlines() if row.startswith("| SFT |")]
