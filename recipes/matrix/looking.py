@@ -34,7 +34,7 @@ from rft3d.matrix.settings import (
     our_arm,
     world,
 )
-from rft3d.matrix.types import Claim, Experiment
+from rft3d.matrix.types import STANDARD, Claim, Experiment
 
 KINDS = {
     "object_counting": "count",
@@ -93,19 +93,11 @@ def config() -> Experiment:
                   tuple(("spatial", f"accuracy/{kind}") for kind in KINDS), late=True),
             Claim("looking helps on questions of this type", "rft_ours", "blind_rft_ours",
                   tuple(("spatial", f"accuracy/{kind}") for kind in KINDS)),
+            in_odd_rooms("looking helps, RL", "rft_ours", "blind_rft_ours", (*WITH_IOU, *LOOKED)),
+            in_odd_rooms("RL beats more SFT on the size of the room", "rft_ours", "sft_sft", LOOKED),
             *(
-                in_odd_rooms(text, "rft_ours", against, measures)
-                for text, against, measures in (
-                    ("looking helps, RL", "blind_rft_ours", (*WITH_IOU, *LOOKED)),
-                    ("RL beats more SFT on the size of the room", "sft_sft", LOOKED),
-                )
-            ),
-            *(
-                follows("answers follow the room better after RL", "rft_ours", before)
-                for before in ("sft", "sft_sft")
-            ),
-            *(
-                follows("answers follow odd rooms better after RL", "rft_ours", before, where=ODD[0])
+                follows(f"answers follow {rooms} better after RL", "rft_ours", before, where=where)
+                for rooms, where in (("the room", STANDARD), ("odd rooms", ODD[0]))
                 for before in ("sft", "sft_sft")
             ),
         ),

@@ -32,9 +32,10 @@ from rft3d.scenes.types import Scene
 SEEDS = range(30)
 VARIED = RoomConfig(kinds=3, sizes=(0.55, 1.8), spread_m=4.0)
 """Neither a class nor a room's furniture tells how large they are."""
+CONFIGS = {"usual": RoomConfig(), "varied": VARIED}
 
 
-@pytest.fixture(scope="module", params=[RoomConfig(), VARIED], ids=["usual", "varied"])
+@pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS)
 def rooms(request: pytest.FixtureRequest) -> list[Scene]:
     return [make_room(seed, request.param) for seed in SEEDS]
 
@@ -103,7 +104,7 @@ def _separated(parts: Parts, i: int, j: int, tolerance: float) -> bool:
     return False
 
 
-@pytest.mark.parametrize("config", [RoomConfig(), VARIED], ids=["usual", "varied"])
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_no_part_reaches_into_another_object(config: RoomConfig) -> None:
     for seed in range(12):
         parts = world_parts(plan_room(seed, config).layout.placed)
@@ -115,7 +116,7 @@ def test_no_part_reaches_into_another_object(config: RoomConfig) -> None:
                     assert _separated(parts, i, j, 1e-3), (seed, parts.owner[i], parts.owner[j])
 
 
-@pytest.mark.parametrize("config", [RoomConfig(), VARIED], ids=["usual", "varied"])
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_boxes_are_tight_around_the_parts(config: RoomConfig) -> None:
     for seed in range(12):
         placed = plan_room(seed, config).layout.placed

@@ -33,7 +33,7 @@ NOT_ASKED = "nobody asked"
 NO_VALUE = "no value"
 """What a table says where an arm has run, but no question of its rooms is of the type, or the metric has no value
 (no correlation where all answers are the same)."""
-FOLLOWED = ("room_size_estimation",)
+FOLLOWED_TYPES = ("room_size_estimation",)
 """Types of question whose ``follow/<type>`` is resampled: those that claims are about (all would take as long as
 everything else together)."""
 COUNTED = frozenset(("boxes",))
@@ -156,7 +156,7 @@ def _resampled(folder: Path, arm: str, view: str, options: str) -> Resampled:
     if spatial:
         answers = {answer.id: answer for answer in predictions}
         for pool, sample in zip(pools, run.samples, strict=True):
-            if sample.truth["question_type"] in FOLLOWED:
+            if sample.truth["question_type"] in FOLLOWED_TYPES:
                 pool.update(sums_of(sample, answers.get(sample.id)))
 
     def finished(totals: Mapping[str, float]) -> Mapping[str, float | None]:
@@ -170,7 +170,7 @@ def _resampled(folder: Path, arm: str, view: str, options: str) -> Resampled:
                 numbers[f"precision_minus_recall{mean}"] = precision - recall
         if spatial:
             found = followed_from(totals)
-            numbers |= {f"follow/{kind}": found[kind].r for kind in FOLLOWED}
+            numbers |= {f"follow/{kind}": found[kind].r for kind in FOLLOWED_TYPES}
         return numbers
 
     return resample_pools(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from rft3d.demo.config import DemoConfig
+from rft3d.matrix.numbers import FOLLOWED_TYPES
 from rft3d.matrix.types import STANDARD, Arm, Claim, Experiment, World
 from rft3d.scenes import RoomConfig
 from rft3d.training.config import RFTConfig, SFTConfig
@@ -52,7 +53,7 @@ LOOKED = (("spatial", "accuracy/room_size_estimation"),)
 """The type of VSI's questions that these models answer better than can be done without looking
 (``rft3d solve --blind``)."""
 
-FOLLOWED = (("spatial", "follow/room_size_estimation"),)
+FOLLOWED = tuple(("spatial", f"follow/{kind}") for kind in FOLLOWED_TYPES)
 """How far the answers to them follow the room: a correlation times 100 (:mod:`rft3d.evaluation.solving.follow`)."""
 
 FRESH = ("fresh",)

@@ -7,7 +7,7 @@ standing on its end, or an ellipsoid.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
@@ -200,11 +200,7 @@ def finish(
 
 def resized(thing: Furniture, factor: float) -> Furniture:
     """``thing`` at ``factor`` times its size in all three directions, and called large or small by that factor."""
-
     names = ("x", "y", "z", "half_x", "half_y", "half_z")
-    parts = tuple(
-        part._replace(**{name: factor * getattr(part, name) for name in names}) for part in thing.parts
-    )
-    low, high = bounds(list(parts))
+    parts = [part._replace(**{name: factor * getattr(part, name) for name in names}) for part in thing.parts]
     tops = tuple(Top(*(factor * each for each in top)) for top in thing.tops)
-    return replace(thing, parts=parts, low=low, high=high, tops=tops, size=size_word(factor))
+    return finish(thing.label, parts, thing.colour, thing.rgb, size_word(factor), tops, thing.floor)

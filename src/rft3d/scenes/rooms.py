@@ -121,10 +121,12 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
         raise ValueError(f"seed must not be negative, got {seed}")
     labels = config.labels or CATE20
     for attempt in range(ATTEMPTS):
-        # Three streams, so that furniture and finish don't depend on the number of frames.
-        rng, camera, finish = (Random(f"{part} {seed} {attempt}") for part in ("layout", "camera", "finish"))
+        # Streams of their own, so that furniture and finish don't depend on the number of frames, nor rooms without
+        # variety on there being such a thing.
+        rng, camera, finish, variety = (
+            Random(f"{part} {seed} {attempt}") for part in ("layout", "camera", "finish", "variety")
+        )
         count = rng.randint(config.min_objects, config.max_objects)
-        variety = Random(f"variety {seed} {attempt}")  # drawn apart: other rooms stay what they were
         grow = config.extra_m + variety.uniform(0.0, config.spread_m) + 0.25 * attempt
         chosen = variety.sample(labels, min(config.kinds, len(labels))) if config.kinds else labels
         layout = furnish(rng, chosen, count, grow, config.stretch, config.sizes)

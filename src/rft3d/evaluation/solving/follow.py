@@ -59,7 +59,7 @@ def follow(
     totals: Counter[str] = Counter()
     for sample in samples:
         totals.update(sums_of(sample, by_id.get(sample.id), mode))
-    asked = {query_of(sample).type for sample in samples}
+    asked = {sample.truth["question_type"] for sample in samples}
     return {kind: found for kind, found in followed_from(totals).items() if kind in asked}
 
 
