@@ -30,6 +30,7 @@ is of use only to the tokens that wrote it.
 def config() -> Experiment:
     return Experiment(
         name="credit",
+        rank=3,
         question="Is one advantage a completion too coarse for a list of boxes?",
         world=world(),
         arms=(

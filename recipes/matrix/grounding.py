@@ -53,6 +53,7 @@ def config() -> Experiment:
     usual = {"judge": JUDGE, "elsewhere": ()}
     return Experiment(
         name="grounding",
+        rank=7,
         question="Does reinforcement beat more SFT on grounding where the model is off the floor?",
         world=world(
             "sparse",

@@ -27,6 +27,7 @@ def config() -> Experiment:
     prompts = our_rft().prompts_per_step
     return Experiment(
         name="joint",
+        rank=8,
         question="Does one policy for all tasks lose anything against a specialist for each?",
         world=world(),
         arms=(

@@ -61,6 +61,7 @@ def config() -> Experiment:
     )
     return Experiment(
         name="knobs",
+        rank=9,
         question="Which knob of GRPO matters at this size?",
         world=world(),
         arms=(

@@ -75,6 +75,7 @@ room altogether on one of the seeds.
 def config() -> Experiment:
     return Experiment(
         name="looking",
+        rank=5,
         question="How much of what is learned needs looking at the room, and how much of what RL gains?",
         world=world(),
         arms=(

@@ -49,6 +49,7 @@ names 3.32. Format alone changes nothing, as it is at 100 % already.
 def config() -> Experiment:
     return Experiment(
         name="rewards",
+        rank=2,
         question="What does each reward do to P, R, F1, IoU and the number of boxes an answer has?",
         world=world(),
         arms=(

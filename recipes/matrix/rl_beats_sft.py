@@ -96,6 +96,7 @@ def config() -> Experiment:
     claims.append(follows("answers follow the room better with the geometry prior", "sft", "plain_sft"))
     return Experiment(
         name="rl_beats_sft",
+        rank=1,
         question="Does reinforcement on the metric gain more than the same tokens of SFT, with and without a "
         "frozen geometry encoder?",
         world=world(),

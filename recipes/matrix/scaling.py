@@ -55,6 +55,7 @@ def config() -> Experiment:
     rooms = (seen.train_rooms // 16, seen.train_rooms // 4)
     return Experiment(
         name="scaling",
+        rank=10,
         question="Where does the metric stop growing with RL steps, and with rooms?",
         world=seen,
         arms=(

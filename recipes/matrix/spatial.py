@@ -70,6 +70,7 @@ def config() -> Experiment:
 
     return Experiment(
         name="spatial",
+        rank=4,
         question="What do thoughts teach, is it their content, and what does RL add, also in other rooms?",
         world=world("thoughts", thoughts=True),
         arms=(

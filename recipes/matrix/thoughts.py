@@ -38,6 +38,7 @@ def config() -> Experiment:
     spoken = {"spatial": 3, "spatial-think": 2}
     return Experiment(
         name="thoughts",
+        rank=6,
         question="Do thoughts help to find boxes, and does paying for what a thought says help its answer?",
         world=world("thoughts", thoughts=True),
         arms=(

@@ -53,6 +53,16 @@ def test_recipes_agree_and_say_how_they_are_run(experiments: dict[str, Experimen
             assert len(budgets) == 1 or re.search("tokens|half|SFT", titles), claim
 
 
+def test_the_headline_comes_first_and_sizes_last(experiments: dict[str, Experiment], tmp_path: Path) -> None:
+    names = list(experiments)
+    assert names[0] == "rl_beats_sft" and names[-3:] == ["size_large", "size_medium", "size_small"]
+    assert jobs(list(experiments.values()))[0].world == experiments["rl_beats_sft"].world
+    page = write_results(
+        [experiments[name] for name in names[:3]], tmp_path / "runs", tmp_path / "results.md"
+    )
+    assert re.findall("^## (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)[2:] == names[:3]
+
+
 def test_shared_arms_run_once_and_bases_come_first(experiments: dict[str, Experiment]) -> None:
     found = jobs(list(experiments.values()))
     names = [(job.seed, job.world.name, job.arm.name) for job in found]
@@ -133,7 +143,7 @@ def test_what_is_asked_for_first_runs_first(experiments: dict[str, Experiment]) 
         assert found == ["sft", *(name.partition("/")[2] for name in names)]
     worlds = [job.world.name for job in jobs(every, seeds=[0], only=["thoughts/mixed", "rewards/det_f1"])]
     assert worlds == ["thoughts", "thoughts", "rooms", "rooms"]
-    with pytest.raises(ValueError, match=r"called 'rewards/det_f2'; there are credit, grounding, "):
+    with pytest.raises(ValueError, match=r"called 'rewards/det_f2'; there are rl_beats_sft, rewards, "):
         jobs(every, only=["rewards/det_f1", "rewards/det_f2"])
 
 
@@ -355,6 +365,19 @@ def test_nothing_run_is_said(experiments: dict[str, Experiment], tmp_path: Path)
     text = page.read_text(encoding="utf-8")
     assert "State: 0 of 27 arms" in text and "not yet run" in text
     assert "holds**" not in text
+
+
+def test_the_page_counts_verdicts_above_everything_else(
+    experiments: dict[str, Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = iter(["**holds**", "**holds** (in 2 of 3 seeds)", "**does not hold**", "undecided"])
+    monkeypatch.setattr("rft3d.matrix.table.verdict", lambda found, claim: next(said, "not yet run"))
+    joint, credit = experiments["joint"], experiments["credit"]
+    text = write_results([credit, joint], tmp_path, tmp_path / "page.md").read_text(encoding="utf-8")
+    rows = sum(len(claim.metrics) for claim in credit.claims)
+    above = text.partition("## How to read it")[0]
+    assert f"| [credit](#credit) | {credit.question} | 2 | 1 | {rows - 3} |" in above
+    assert f"| [joint](#joint) | {joint.question} | 0 | 0 | {len(joint.claims)} |" in above
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ QUICK_TOKENS = 4_000
 
 
 def load_experiments(folder: Path, quick: bool = False) -> list[Experiment]:
-    """What ``config()`` of every Python file in ``folder`` returns, by file name; ``quick``: tiny versions.
+    """What ``config()`` of every Python file in ``folder`` returns, by rank and name; ``quick``: tiny versions.
 
     Raises:
         ValueError: no recipe, one that returns something else, arms that contradict each other.
@@ -23,7 +23,7 @@ def load_experiments(folder: Path, quick: bool = False) -> list[Experiment]:
     files = sorted(folder.glob("*.py"))
     if not files:
         raise ValueError(f"no experiment in {folder}; give a folder with *.py files like recipes/matrix")
-    found = [_load(file) for file in files]
+    found = sorted((_load(file) for file in files), key=lambda experiment: (experiment.rank, experiment.name))
     check(found)
     return [quickened(experiment) for experiment in found] if quick else found
 

@@ -217,6 +217,7 @@ def of_size(name: str, **language_model: int) -> Experiment:
     usual = world(name)
     return Experiment(
         name=name,
+        rank=11,
         question="Does what RL gains depend on the size of the language model?",
         world=replace(usual, tiny=replace(usual.tiny, **language_model)),
         arms=(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +36,11 @@ is written by `rft3d matrix table` from the run folders; a number that is not th
 **Everything**: `make results` (resumable, `AT_ONCE` seeds side by side, stops after `HOURS`); one arm: the
 command in its row. The settings of each experiment are its recipe in [recipes/matrix](../recipes/matrix).
 """
+CONTENTS = """## What was asked
+
+How many rows of claims hold, by [the rule](#how-to-read-it); a claim has a row for each metric that it is about.
+"""
+OUTCOMES = ("holds", "does not hold", "undecided or not run")
 HOW = """## How to read it
 
 - Values are means over seeds with a 95 % interval: bootstrap over the held-out rooms, all seeds resampled
@@ -84,9 +90,9 @@ def write_results(
     wanted = jobs(experiments)
     done = sum(job.finished(out) for job in wanted)
     state = f"{done} of {len(wanted)} arms (an arm counts once a seed) are done{_commits(experiments, out)}."
-    parts = [HEAD, f"State: {state}\n",
-             HOW.format(resamples=RESAMPLES, rule=RULE.replace("\n", "\n  "))]  # fmt: skip
     sections = [_section(experiment, experiments, out, images) for experiment in experiments]
+    parts = [HEAD, f"State: {state}\n", _contents(sections),
+             HOW.format(resamples=RESAMPLES, rule=RULE.replace("\n", "\n  "))]  # fmt: skip
     parts += [_markdown(section, images.name) for section in sections]
     files.write_text(page, "\n".join(parts))
     if out.is_dir():
@@ -123,6 +129,21 @@ def _section(experiment: Experiment, every: Sequence[Experiment], out: Path, ima
         experiment.dynamics,
         tuple((file.name, what) for file, what in drawn if file is not None),
     )
+
+
+def _contents(sections: Sequence[Section]) -> str:
+    """What was asked, where it stands, and how many rows of claims came out which way."""
+    rows = []
+    for section in sections:
+        counts = Counter(_outcome(row[-1]) for row in section.claims.rows)
+        numbers = (str(counts[outcome]) for outcome in OUTCOMES)
+        rows.append((f"[{section.name}](#{section.name})", section.question, *numbers))
+    return "\n".join([CONTENTS, *_table(Grid(("section", "question", *OUTCOMES), tuple(rows))), ""])
+
+
+def _outcome(said: str) -> str:
+    """Which of :data:`OUTCOMES` a verdict is."""
+    return next((outcome for outcome in OUTCOMES[:2] if said.startswith(f"**{outcome}**")), OUTCOMES[2])
 
 
 def _markdown(section: Section, images: str) -> str:

@@ -150,6 +150,7 @@ class Experiment:
         dynamics: arms whose reward, entropy and length are drawn over the steps.
         sweeps: figures of metrics against a quantity.
         reading: what we make of our numbers, written after they were there: paragraphs of Markdown.
+        rank: place in the runner's queue and on the page: smallest first, by name where it is the same.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Experiment:
     dynamics: tuple[str, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     reading: str = ""
+    rank: int = 0
 
     def arm(self, name: str) -> Arm:
         for arm in self.arms:
