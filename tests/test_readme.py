@@ -118,6 +118,24 @@ def test_every_relative_link_leads_somewhere(page: str, link: str) -> None:
     assert ((ROOT / page).parent / link).exists()
 
 
+def headings(page: str) -> set[str]:
+    """Anchors of a page's headings as GitHub makes them: lower case, only letters, digits, ``-`` and ``_``."""
+    prose = re.sub(r"^```.*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", prose, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def anchors() -> list[tuple[str, str, str]]:
+    found = [(page, re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text_of(page))) for page in PAGES]
+    return [(page, to, part) for page, each in found for to, part in each if "://" not in to]
+
+
+@pytest.mark.parametrize(("page", "to", "part"), anchors())
+def test_every_link_into_a_page_names_a_heading(page: str, to: str, part: str) -> None:
+    target = (ROOT / page).parent / to if to else ROOT / page
+    assert part in headings(str(target.resolve().relative_to(ROOT)))
+
+
 def code_blocks() -> list[tuple[str, int]]:
     return [(page, number) for page in PAGES for number in range(len(blocks(page, "python")))]
 
