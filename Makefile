@@ -5,7 +5,7 @@ PYTHON ?= python3
 OUT ?= runs/demo
 QUICK_OUT ?= runs/quick
 RESULTS ?= runs/matrix
-HOURS ?= 10
+HOURS ?= 12
 AT_ONCE ?= 3
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN := .venv/bin
@@ -27,7 +27,7 @@ demo-quick: .venv/.stamp  ## the same story in at most 3 minutes
 	$(BIN)/rft3d demo --quick --out $(QUICK_OUT)
 
 # Exit code 3 says that the time was up: the page is written all the same, and the next night goes on.
-results: .venv/.stamp  ## every claim of docs/results.md: HOURS=10 of the matrix (resumable), AT_ONCE=3 seeds at once, then the page
+results: .venv/.stamp  ## every claim of docs/results.md: HOURS=12 of the matrix (resumable), AT_ONCE=3 seeds at once, then the page
 	$(BIN)/rft3d matrix run --out $(RESULTS) --hours $(HOURS) --at-once $(AT_ONCE) || [ $$? -eq 3 ]
 	$(BIN)/rft3d matrix table --out $(RESULTS)
 	$(BIN)/rft3d report $(RESULTS)

@@ -28,7 +28,7 @@ from rft3d.matrix.settings import (
 from rft3d.matrix.types import Claim, Experiment, Sweep
 
 BUDGETS = (0.5, 2.0, 4.0)
-SIZES = ((1.6, "size_small"), (2.7, "rl_beats_sft"), (4.9, "size_medium"), (12.2, "size_large"))
+SIZES = ((1.6, "size_small"), (2.7, "rl_beats_sft"), (12.2, "size_large"))
 """Millions of parameters, encoders included, and whose arms have them."""
 
 READING = """\
