@@ -8,7 +8,7 @@ Command::
     rft3d matrix run --only size_small
 
 Hardware: two CPU cores, 4 GiB.
-Time: about 23 minutes a seed where three seeds run at once, everything included (one seed so far).
+Time: 16 to 22 minutes a seed where two or three seeds run at once, everything included.
 Expected: not known beforehand; the rule that decides is in docs/results.md.
 """
 

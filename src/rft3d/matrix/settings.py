@@ -230,4 +230,5 @@ def of_size(name: str, **language_model: int) -> Experiment:
         seeds=SEEDS,
         columns=COLUMNS,
         dynamics=("rft_ours",),
+        reading="All sizes side by side: the last figure of section *scaling*, and what is said there.",
     )
