@@ -48,14 +48,15 @@ largest budget that we ran. Two thirds of what RL gains in its first 400 k token
 of the 2,200 rooms it loses 1.8 points of the spatial questions, on 137 of them 1.3 of grounding, and little of
 detection.
 
-**A smaller or a larger language model changes none of this.** With 1.6 M, 2.7 M and 12.2 M parameters (0.5, 1.5
-and 11 M of them the language model; encoders of one size, the same tokens, three seeds each) RL is ahead of
-more SFT by 2.0, 2.8 and 2.8 points of the spatial questions and by 0.7, 1.1 and 0.8 of mean IoU, each with an
-interval above 0, and on F1 and grounding at no size. SFT does not grow with size either: the last tenth of its
-steps has a loss of 2.41, 2.36 and 2.39, its F1 is 27.1, 29.4 and 28.2 %. At these settings the tokens limit it
-(above), not the language model. The luck of a seed counts for more: the three small models have 23.5, 33.5 and
-24.2 % F1, and not in the order of their encoders' errors. Step sizes were chosen at 2.7 M and are the same for
-all; 1.6 M and 12.2 M may do better with their own, which we did not try.
+**A smaller or a larger language model changes nothing in RL against more SFT** at the usual budget. With 1.6 M,
+2.7 M and 12.2 M parameters (0.5, 1.5 and 11 M of them the language model; encoders of one size, the same
+tokens, three seeds each) RL is ahead of more SFT by 2.0, 2.8 and 2.8 points of the spatial questions and by
+0.7, 1.1 and 0.8 of mean IoU, each with an interval above 0, and on F1 and grounding at no size. SFT does not
+grow with size either: the last tenth of its steps has a loss of 2.41, 2.36 and 2.39, its F1 is 27.1, 29.4 and
+28.2 %. At these settings the tokens limit it (above), not the language model. The luck of a seed counts for
+more: the three small models have 23.5, 33.5 and 24.2 % F1, and not in the order of their encoders' errors. Step
+sizes were chosen at 2.7 M and are the same for all; 1.6 M and 12.2 M may do better with their own, which we did
+not try.
 """
 
 

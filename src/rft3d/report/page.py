@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ LONGEST_TEXT = 20_000
 
 # right-to-left overrides could show a text in another order than it has
 _BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+_MARKS = (
+    (re.compile(r"\*\*([^*]+)\*\*"), "b"),
+    (re.compile(r"(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])"), "i"),
+    (re.compile(r"`([^`]+)`"), "code"),
+)
+"""The marks of Markdown that our own texts have, and their elements."""
 
 
 STYLE = "style.css"
@@ -69,7 +76,7 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clean=clean, percent=percent, number=number, duration=duration)
+    environment.filters.update(clean=clean, marked=marked, percent=percent, number=number, duration=duration)
     return environment
 
 
@@ -79,6 +86,16 @@ def clean(text: object, limit: int = LONGEST_TEXT) -> str:
     dropped = len(text) - limit
     shown = "".join(_visible(char) for char in text[:limit])
     return f"{shown} … ({dropped:,} more characters)" if dropped > 0 else shown
+
+
+def marked(text: object) -> Any:
+    """``text`` as HTML, escaped, where ``**bold**``, ``*italic*`` and code in backquotes are what they say."""
+    from markupsafe import Markup, escape
+
+    shown = str(escape(clean(text)))
+    for mark, element in _MARKS:
+        shown = mark.sub(rf"<{element}>\1</{element}>", shown)
+    return Markup(shown)
 
 
 def _visible(char: str) -> str:
