@@ -28,6 +28,8 @@ from rft3d.tasks import Sample, read_samples
 RESAMPLES = 1000
 MIN_SEEDS = 3
 """With fewer seeds nothing is decided."""
+HOLDS, FAILS = "**holds**", "**does not hold**"
+"""How a verdict begins that decides something (:func:`verdict`)."""
 NOT_RUN = "not yet run"
 NOT_ASKED = "nobody asked"
 NO_VALUE = "no value"
@@ -120,8 +122,8 @@ def verdict(found: Found | None, claim: Claim) -> str:
     least, most = (0.0, claim.margin) if claim.kind == "above" else (-claim.margin, -claim.margin)
     if found.low > least:
         alone = sum(value > least for value in found.by_seed)
-        return "**holds**" if alone == found.seeds else f"**holds** (in {alone} of {found.seeds} seeds)"
-    return "**does not hold**" if found.high < most else "undecided"
+        return HOLDS if alone == found.seeds else f"{HOLDS} (in {alone} of {found.seeds} seeds)"
+    return FAILS if found.high < most else "undecided"
 
 
 def cost_of(experiment: Experiment, out: Path, arm: str) -> dict[str, Any] | None:

@@ -12,6 +12,8 @@ from rft3d import files
 from rft3d.matrix.figure import draw_dynamics
 from rft3d.matrix.numbers import (
     COUNTED,
+    FAILS,
+    HOLDS,
     NOT_RUN,
     RESAMPLES,
     RULE,
@@ -40,7 +42,7 @@ CONTENTS = """## What was asked
 
 How many rows of claims hold, by [the rule](#how-to-read-it); a claim has a row for each metric that it is about.
 """
-OUTCOMES = ("holds", "does not hold", "undecided or not run")
+OPEN = "undecided or not run"
 HOW = """## How to read it
 
 - Values are means over seeds with a 95 % interval: bootstrap over the held-out rooms, all seeds resampled
@@ -133,17 +135,15 @@ def _section(experiment: Experiment, every: Sequence[Experiment], out: Path, ima
 
 def _contents(sections: Sequence[Section]) -> str:
     """What was asked, where it stands, and how many rows of claims came out which way."""
+    outcomes = (HOLDS, FAILS, OPEN)
     rows = []
     for section in sections:
-        counts = Counter(_outcome(row[-1]) for row in section.claims.rows)
-        numbers = (str(counts[outcome]) for outcome in OUTCOMES)
+        verdicts = [row[-1] for row in section.claims.rows]
+        counts = Counter(next((o for o in outcomes if said.startswith(o)), OPEN) for said in verdicts)
+        numbers = (str(counts[outcome]) for outcome in outcomes)
         rows.append((f"[{section.name}](#{section.name})", section.question, *numbers))
-    return "\n".join([CONTENTS, *_table(Grid(("section", "question", *OUTCOMES), tuple(rows))), ""])
-
-
-def _outcome(said: str) -> str:
-    """Which of :data:`OUTCOMES` a verdict is."""
-    return next((outcome for outcome in OUTCOMES[:2] if said.startswith(f"**{outcome}**")), OUTCOMES[2])
+    head = ("section", "question", *(outcome.strip("*") for outcome in outcomes))
+    return "\n".join([CONTENTS, *_table(Grid(head, tuple(rows))), ""])
 
 
 def _markdown(section: Section, images: str) -> str:

@@ -150,7 +150,8 @@ class Experiment:
         dynamics: arms whose reward, entropy and length are drawn over the steps.
         sweeps: figures of metrics against a quantity.
         reading: what we make of our numbers, written after they were there: paragraphs of Markdown.
-        rank: place in the runner's queue and on the page: smallest first, by name where it is the same.
+        rank: place in the runner's queue and on the page: smallest first, by name where it is the same; who says
+            nothing comes last.
     """
 
     name: str
@@ -164,7 +165,7 @@ class Experiment:
     dynamics: tuple[str, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     reading: str = ""
-    rank: int = 0
+    rank: int = 100
 
     def arm(self, name: str) -> Arm:
         for arm in self.arms:
