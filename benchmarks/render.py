@@ -19,7 +19,8 @@ from collections.abc import Callable
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"  # before numpy is imported
 
-from rft3d.scenes.rooms import RoomConfig, iter_rooms, plan_room  # noqa: E402
+from rft3d.scenes import RoomConfig, iter_rooms  # noqa: E402
+from rft3d.scenes.rooms._room import plan_room  # noqa: E402
 
 BAR = 60.0
 """Scenes a second on two cores that training needs at least."""

@@ -63,6 +63,16 @@ def test_a_wrong_import_breaks_its_contract_by_name(
     assert ("planted" if file.endswith("planted.py") else "attic") in result.stdout
 
 
+def test_a_cycle_through_an_import_inside_a_function_is_found(tmp_path: Path) -> None:
+    copy = tmp_path / "src"
+    shutil.copytree(ROOT / "src" / "rft3d", copy / "rft3d", ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / "rft3d/geometry/boxes.py").open("a") as file:  # geometry.iou imports geometry.boxes
+        file.write("\n\ndef lazy():\n    from rft3d.geometry import iou\n")
+    result = run_linter(copy, "--contract", "cycles")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "BROKEN" in result.stdout and "boxes" in result.stdout
+
+
 def run_without(blocked: tuple[str, ...], body: str) -> subprocess.CompletedProcess[str]:
     """Run ``body`` in a fresh interpreter where importing any of ``blocked`` raises ImportError."""
     block = f"import sys\nsys.modules.update(dict.fromkeys({blocked!r}))\n"

@@ -209,7 +209,7 @@ def vsi_rows() -> list[dict[str, Any]]:
 
 def test_vsi_samples_from_videos(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    from rft3d.scenes.video import write_video
+    from rft3d.scenes.clips import write_video
 
     write_video(
         tmp_path / "videos" / "scannet" / f"{VAL}.mp4",

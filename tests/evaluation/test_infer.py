@@ -21,7 +21,7 @@ from rft3d.evaluation.infer import (
 from rft3d.evaluation.records import Generation
 from rft3d.geometry import transform_boxes
 from rft3d.scenes import RoomConfig, Scene, load_rgb, make_room
-from rft3d.scenes.clip import Clip
+from rft3d.scenes.clips import Clip
 from rft3d.tasks import TASKS, Sample
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from rft3d.evaluation.infer import detection_question, grounding_question, infer, inference_record
 from rft3d.evaluation.records import Generation
 from rft3d.report.clip_page import contact_sheet, top_view, write_clip_report
-from rft3d.scenes.clip import Clip, ClipSampling, read_clip, with_fov
+from rft3d.scenes.clips import Clip, ClipSampling, read_clip, with_fov
 
 BOX = '{"label": "chair", "bbox_3d": [0, 0, 2, 1, 1, 1, 0, 0, 0]}'
 

@@ -11,7 +11,7 @@ from tests.scenes.clips import write_clip as write_posed_clip
 from tests.scenes.videos import picture
 
 from rft3d.scenes import RoomConfig, make_room, write_scene
-from rft3d.scenes.clip import ClipSampling, read_clip, spread_indices, with_fov, with_intrinsics
+from rft3d.scenes.clips import ClipSampling, read_clip, spread_indices, with_fov, with_intrinsics
 
 
 def pictures(folder: Path, names: list[str], size: tuple[int, int] = (64, 48)) -> Path:

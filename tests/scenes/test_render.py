@@ -11,10 +11,10 @@ import pytest
 
 from rft3d.geometry import camera_rays
 from rft3d.scenes import RoomConfig, make_room
-from rft3d.scenes.layout import Placed
-from rft3d.scenes.parts import CUBOID, CYLINDER, ELLIPSOID, cuboid, cylinder, ellipsoid, finish
-from rft3d.scenes.render import render, world_parts
-from rft3d.scenes.rooms import plan_room
+from rft3d.scenes.rooms._layout import Placed
+from rft3d.scenes.rooms._parts import CUBOID, CYLINDER, ELLIPSOID, cuboid, cylinder, ellipsoid, finish
+from rft3d.scenes.rooms._render import render, world_parts
+from rft3d.scenes.rooms._room import plan_room
 
 
 def test_numba_and_numpy_draw_the_same_picture() -> None:

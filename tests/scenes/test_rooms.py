@@ -21,12 +21,12 @@ from rft3d.scenes import (
     make_room,
     validate_scene,
 )
-from rft3d.scenes.furniture import BUILDERS, build
-from rft3d.scenes.layout import Layout
-from rft3d.scenes.parts import CUBOID
-from rft3d.scenes.plane import apart, gap, rect
-from rft3d.scenes.render import Parts, render, world_parts
-from rft3d.scenes.rooms import plan_room
+from rft3d.scenes.rooms._furniture import BUILDERS, build
+from rft3d.scenes.rooms._layout import Layout
+from rft3d.scenes.rooms._parts import CUBOID
+from rft3d.scenes.rooms._plane import apart, gap, rect
+from rft3d.scenes.rooms._render import Parts, render, world_parts
+from rft3d.scenes.rooms._room import plan_room
 from rft3d.scenes.types import Scene
 
 SEEDS = range(30)

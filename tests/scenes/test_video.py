@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from tests.scenes.videos import picture, write_clip, write_sound
 
-from rft3d.scenes.clip import Clip, ClipSampling, read_clip
-from rft3d.scenes.video import read_video, write_video
+from rft3d.scenes.clips import Clip, ClipSampling, read_clip, read_video, write_video
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +86,7 @@ def test_a_long_video_is_read_in_bounded_memory(tmp_path: Path) -> None:
 
 
 def test_only_what_is_needed_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import rft3d.scenes.video as module
+    import rft3d.scenes.clips._video as module
 
     path = write_clip(tmp_path / "v.mp4", frames=240, keys_every=10)
     counted = 0

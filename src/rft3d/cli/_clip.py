@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from rft3d.scenes.clip import Clip
+    from rft3d.scenes.clips import Clip
     from rft3d.tasks.types import Sample
 
 
@@ -51,7 +51,7 @@ def run(
     from rft3d.evaluation import model_fingerprint
     from rft3d.evaluation.infer import infer, inference_record
     from rft3d.report.clip_page import write_clip_report
-    from rft3d.scenes.clip import ClipSampling, read_clip, with_fov, with_intrinsics
+    from rft3d.scenes.clips import ClipSampling, read_clip, with_fov, with_intrinsics
 
     if args.intrinsics is not None and args.fov is not None:
         raise ValueError("give --intrinsics or --fov, not both")

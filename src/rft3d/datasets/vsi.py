@@ -27,7 +27,7 @@ from rft3d.datasets.detection import Like
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.work import Job, Made
 from rft3d.evaluation.solving.places import scene_key
-from rft3d.scenes.clip import spread_indices
+from rft3d.scenes.clips import spread_indices
 from rft3d.scenes.images import write_image
 from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
 from rft3d.tasks.spatial.solve import Place
@@ -144,8 +144,7 @@ def _drawn(pictures: Sequence[Path], record: Question, job: VsiJob) -> tuple[str
 
 
 def _video_frames(job: VsiJob) -> tuple[str, ...]:
-    from rft3d.scenes.clip import ClipSampling
-    from rft3d.scenes.video import read_video
+    from rft3d.scenes.clips import ClipSampling, read_video
 
     video = find_video(job.media, job.records[0])
     folder = job.root / "frames" / Path(job.key).with_suffix("")

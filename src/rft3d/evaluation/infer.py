@@ -20,7 +20,7 @@ from rft3d.answers import FrameBox, LabelledBox, ParseFailure, parse_number, par
 from rft3d.evaluation.records import Policy
 from rft3d.geometry import boxes_valid, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
-from rft3d.scenes.clip import Clip
+from rft3d.scenes.clips import Clip
 from rft3d.tasks import TASKS
 from rft3d.tasks import detection as detection_task
 from rft3d.tasks import grounding as grounding_task

@@ -19,7 +19,6 @@ start-up (0.7 s, or some 10 s on the first run of a machine) pays off in long ru
 
 from __future__ import annotations
 
-import importlib
 import logging
 from types import ModuleType
 from typing import Literal
@@ -123,7 +122,9 @@ def _prepare(boxes_a: Array, boxes_b: Array) -> tuple[Array, Array, Array, NDArr
 
 
 def _load_numba_engine() -> ModuleType:
-    return importlib.import_module("rft3d.geometry._iou_numba")
+    from rft3d.geometry import _iou_numba
+
+    return _iou_numba
 
 
 def _choose_engine(engine: Engine, pairs: int) -> ModuleType | None:

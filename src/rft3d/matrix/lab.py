@@ -41,7 +41,7 @@ from rft3d.matrix.views import corrupted, derived_options
 from rft3d.models import Policy, build_tiny, load_policy
 from rft3d.models.fusion import FrozenFeatures
 from rft3d.scenes import iter_rooms
-from rft3d.scenes.layout import USUAL
+from rft3d.scenes.rooms import USUAL_SIZES
 from rft3d.tasks import Sample, read_samples, write_samples
 from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, Item, tokenize
@@ -51,7 +51,7 @@ from rft3d.training.loop import OnStep
 from rft3d.training.runs import Run, differing, track
 from rft3d.training.sft import train_sft
 
-LATER_ROOM_SETTINGS = {"spread_m": 0.0, "sizes": USUAL, "kinds": 0}
+LATER_ROOM_SETTINGS = {"spread_m": 0.0, "sizes": USUAL_SIZES, "kinds": 0}
 """With these, rooms are what they were before there were these settings, and so are run folders."""
 ELSEWHERE_FIRST_SEED = 500_000
 """First seed of held-out rooms of other kinds; below those of the training rooms."""

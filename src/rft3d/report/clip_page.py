@@ -22,7 +22,7 @@ from rft3d.files import write_bytes, write_json, write_text
 from rft3d.geometry import box_corners
 from rft3d.report.draw import draw_boxes
 from rft3d.report.page import _environment
-from rft3d.scenes.clip import Clip
+from rft3d.scenes.clips import Clip
 
 COLOURS = ("#ff7f0e", "#1f9bcf", "#d6379f", "#7fb800", "#8b5cf6", "#e11d48", "#0d9488", "#a16207")
 """One a label, in the order in which labels first appear."""
@@ -203,7 +203,7 @@ def _drawing_note(found: Inference, clip: Clip, marked: int) -> str:
 
 def _write_annotated(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> str:
     """Write the frames as a video, two a second; returns why not, where PyAV is missing."""
-    from rft3d.scenes.video import write_video
+    from rft3d.scenes.clips import write_video
 
     try:
         write_video(path, pictures, fps=2.0)

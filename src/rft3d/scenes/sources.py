@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_rgb, read_image
-from rft3d.scenes.posed_clip import read_posed_clip
 from rft3d.scenes.readers.arkitscenes import arkitscenes
 from rft3d.scenes.readers.embodiedscan import embodiedscan
+from rft3d.scenes.readers.posed_clip import read_posed_clip
 from rft3d.scenes.readers.scannet_export import scannet_export
 from rft3d.scenes.readers.scannet_sens import scannet_sens
 from rft3d.scenes.readers.scanrefer import scanrefer

@@ -5,7 +5,7 @@ in the pixel, so a ray in the frame of a solid is ``o + t (A + B u + C v)``: set
 parts is one numpy expression, and drawing tests each part only inside its projected bounding rectangle. The
 ceiling light and the sun are two more pinhole views (shadow maps); the sun's frustum is the window.
 
-With numba the drawing is compiled (:mod:`raster_numba`), otherwise vectorised numpy (:mod:`raster_numpy`).
+With numba the drawing is compiled (``_raster_numba``), otherwise vectorised numpy (``_raster_numpy``).
 Both give the same picture up to rounding at silhouettes.
 
 Arrays handed to both (V views: 0 ceiling light, 1 sun, 2.. frames; P parts; float64 unless said otherwise):
@@ -13,7 +13,7 @@ Arrays handed to both (V views: 0 ceiling light, 1 sun, 2.. frames; P parts; flo
 ``cameras (V, 16)`` eye, camera-to-world rotation (row-major), fx, fy, cx, cy ·
 ``solids (P, 25)`` centre, part-to-world rotation (row-major), half sizes, shape, bottom and top radius, rgb,
 texture, a, b, glow · ``owner (P,)`` int32 object index · ``room, decals, light`` see
-:mod:`rft3d.scenes.shell` · ``maps (2, S, S)`` shadow maps, filled by the drawing · ``grid (S, S)`` contact
+:mod:`rft3d.scenes.rooms._shell` · ``maps (2, S, S)`` shadow maps, filled by the drawing · ``grid (S, S)`` contact
 darkening of the floor, filled by the drawing.
 """
 
@@ -27,8 +27,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.layout import Placed
-from rft3d.scenes.shell import Shell
+from rft3d.scenes.rooms._layout import Placed
+from rft3d.scenes.rooms._shell import Shell
 
 F64 = NDArray[np.float64]
 Backend = Literal["auto", "numba", "numpy"]
@@ -211,13 +211,13 @@ def _drawer(backend: Backend) -> Callable[..., None]:
     """The drawing function of a backend; "auto" prefers the compiled one."""
     if backend != "numpy":
         try:
-            from rft3d.scenes.raster_numba import draw as compiled
+            from rft3d.scenes.rooms._raster_numba import draw as compiled
         except ImportError:
             if backend == "numba":
                 raise
         else:
             return compiled
-    from rft3d.scenes.raster_numpy import draw
+    from rft3d.scenes.rooms._raster_numpy import draw
 
     return draw
 

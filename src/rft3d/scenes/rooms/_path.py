@@ -12,8 +12,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.layout import Layout
-from rft3d.scenes.plane import Rect
+from rft3d.scenes.rooms._layout import Layout
+from rft3d.scenes.rooms._plane import Rect
 
 EYE_M = 1.5
 PITCH_DEG = 17.0

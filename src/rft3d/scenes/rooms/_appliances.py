@@ -1,13 +1,13 @@
 """Furniture made of parts, continued: lamps, bathroom, kitchen and office machines.
 
-Same convention as :mod:`rft3d.scenes.furniture`: x front, z up, metres.
+Same convention as :mod:`rft3d.scenes.rooms._furniture`: x front, z up, metres.
 """
 
 from __future__ import annotations
 
 from random import Random
 
-from rft3d.scenes.parts import (
+from rft3d.scenes.rooms._parts import (
     DARK,
     FABRIC,
     METAL,

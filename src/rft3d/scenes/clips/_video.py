@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.clip import LONGEST_SIDE, Clip, ClipSampling, spread_indices
+from rft3d.scenes.clips._clip import LONGEST_SIDE, Clip, ClipSampling, spread_indices
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that need tone mapping to look right."""

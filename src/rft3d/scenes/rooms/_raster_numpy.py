@@ -1,7 +1,7 @@
 """The readable renderer: z-buffer over part rectangles, then one shading pass, in plain numpy.
 
-Reference and fallback of :mod:`rft3d.scenes.raster_numba`, function by function; a test compares the
-pictures. Array layouts are described in :mod:`rft3d.scenes.render`. Points and normals are ``(N, 3)``, world
+Reference and fallback of :mod:`rft3d.scenes.rooms._raster_numba`, function by function; a test compares the
+pictures. Array layouts are described in :mod:`rft3d.scenes.rooms._render`. Points and normals are ``(N, 3)``, world
 frame, metres.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.surfaces_numpy import surface_part, surface_shell
+from rft3d.scenes.rooms._surfaces_numpy import surface_part, surface_shell
 
 F64 = NDArray[np.float64]
 

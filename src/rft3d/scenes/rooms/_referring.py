@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.layout import Layout, Placed
-from rft3d.scenes.plane import Rect, gap
+from rft3d.scenes.rooms._layout import Layout, Placed
+from rft3d.scenes.rooms._plane import Rect, gap
 from rft3d.scenes.types import Expression
 
 COLOUR_MARGIN = 0.22

@@ -1,6 +1,6 @@
 """What a point of a room looks like, in plain numpy: textures, decals, normals, contact darkening.
 
-The second half of :mod:`rft3d.scenes.raster_numpy`. Points are ``(N, 3)`` metres, world frame.
+The second half of :mod:`rft3d.scenes.rooms._raster_numpy`. Points are ``(N, 3)`` metres, world frame.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from rft3d.scenes import appliances
-from rft3d.scenes.parts import (
+from rft3d.scenes.rooms import _appliances as appliances
+from rft3d.scenes.rooms._parts import (
     DARK,
     FABRIC,
     METAL,

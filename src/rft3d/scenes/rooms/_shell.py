@@ -14,8 +14,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.layout import Layout
-from rft3d.scenes.parts import RGB, shade
+from rft3d.scenes.rooms._layout import Layout
+from rft3d.scenes.rooms._parts import RGB, shade
 
 WINDOW, DOOR, RUG, PICTURE = range(4)
 PLANKS, TILES, CARPET = range(3)

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from rft3d.scenes.furniture import build
-from rft3d.scenes.parts import Furniture, resized
-from rft3d.scenes.plane import Rect, apart, rect
+from rft3d.scenes.rooms._furniture import build
+from rft3d.scenes.rooms._parts import Furniture, resized
+from rft3d.scenes.rooms._plane import Rect, apart, rect
 
 GAP_M = 0.05
 """Least distance between two footprints on the floor, metres."""

@@ -20,13 +20,13 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.furniture import check_labels
 from rft3d.scenes.labels import CATE20
-from rft3d.scenes.layout import SQUARISH, USUAL, Layout, furnish
-from rft3d.scenes.path import intrinsics, walk
-from rft3d.scenes.referring import refer
-from rft3d.scenes.render import Backend, Pictures, in_view_share, render, world_parts
-from rft3d.scenes.shell import Shell, finish_room
+from rft3d.scenes.rooms._furniture import check_labels
+from rft3d.scenes.rooms._layout import SQUARISH, USUAL, Layout, furnish
+from rft3d.scenes.rooms._path import intrinsics, walk
+from rft3d.scenes.rooms._referring import refer
+from rft3d.scenes.rooms._render import Backend, Pictures, in_view_share, render, world_parts
+from rft3d.scenes.rooms._shell import Shell, finish_room
 from rft3d.scenes.types import Frame, Scene, SceneObject
 
 ATTEMPTS = 24
@@ -55,7 +55,7 @@ class RoomConfig:
         kinds: a room's furniture is of at most so many classes, drawn for every room, and they come more than
             once; 0 for no limit.
         min_visible: a frame *sees* an object when at least this share of its pixels shows it.
-        backend: renderer, see :func:`rft3d.scenes.render.render`.
+        backend: renderer, see :func:`rft3d.scenes.rooms._render.render`.
     """
 
     frames: int = 4

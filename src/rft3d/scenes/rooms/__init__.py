@@ -1,0 +1,19 @@
+"""Procedural rooms: a seed becomes a furnished room and a short posed clip of it.
+
+Read in this order: ``_parts`` (coloured solids), ``_furniture`` and ``_appliances`` (what they build), ``_plane``
+and ``_layout`` (where things stand), ``_shell`` (walls, windows, light), ``_path`` (the camera's walk),
+``_render`` with its two rasterizers (pictures, depth, ids), ``_referring`` (sentences that mean one object), and
+``_room``, which calls them all.
+
+    scene = make_room(7)
+    scene.frames[0].rgb          # (112, 168, 3) uint8
+    scene.objects[0].label       # "couch"
+"""
+
+from __future__ import annotations
+
+from rft3d.scenes.rooms._layout import USUAL as USUAL_SIZES
+from rft3d.scenes.rooms._parts import PALETTE
+from rft3d.scenes.rooms._room import RoomConfig, iter_rooms, make_room
+
+__all__ = ["PALETTE", "USUAL_SIZES", "RoomConfig", "iter_rooms", "make_room"]
