@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all, and the commit that wrote them. Imports nothing of ours."""
+"""Files that appear whole or not at all, the commit that wrote them, and the models that the package ships.
+
+Imports nothing of ours.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,26 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Any
+
+SHIPPED_MODELS = ("rooms", "rooms-sft")
+"""Small models inside the package, after RFT and before it; their names stand wherever a model is asked for."""
+
+
+def model_folder(model: str | Path) -> Path:
+    """The folder of a shipped model for its name, else ``model`` as a path (``./rooms`` for your own folder).
+
+    Raises:
+        FileNotFoundError: a shipped model whose weights are not in this installation.
+    """
+    if str(model) not in SHIPPED_MODELS:
+        return Path(model)
+    folder = Path(__file__).resolve().parent / "models" / "weights" / str(model)
+    if not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(
+            f"the model {str(model)!r} is not in this installation ({folder} holds no model.safetensors); "
+            f"install the package again, or write ./{model} for a folder of your own"
+        )
+    return folder
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

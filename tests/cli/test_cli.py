@@ -185,9 +185,9 @@ def test_predict_runs_the_model_it_is_given(
     files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake = types.ModuleType("rft3d.models")
-    seen: list[Path] = []
+    seen: list[str] = []
 
-    def load_policy(path: Path) -> TablePolicy:
+    def load_policy(path: str) -> TablePolicy:
         seen.append(path)
         return TablePolicy(gold_answers(SAMPLES))
 
@@ -200,7 +200,7 @@ def test_predict_runs_the_model_it_is_given(
     assert (
         main(["predict", "--model", str(model), "--samples", str(files / "s.jsonl"), "--out", str(out)]) == 0
     )
-    assert seen == [model]
+    assert seen == [str(model)]
     assert out.read_text() == "".join(
         json.dumps({"id": s.id, "text": t, "truncated": False, "tokens": len(t)}) + "\n"
         for s in SAMPLES

@@ -216,7 +216,7 @@ def test_vggt_release_that_does_not_fit(policy: Policy, tmp_path: Path) -> None:
 
 
 def test_folders_that_are_no_checkpoint(policy: Policy, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="neither a folder nor a hub repository"):
+    with pytest.raises(FileNotFoundError, match="nor a folder nor a hub repository"):
         load_policy(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"holds no rft3d_policy.json and no config.json"):
         load_policy(tmp_path)

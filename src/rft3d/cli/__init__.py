@@ -24,6 +24,7 @@ VERBS = {
     "data": "prepare benchmark samples from raw annotations, check a data folder, extract pictures",
     "train": "run a recipe (a Python file that returns a frozen config)",
     "predict": "let a model answer a samples file (resumable)",
+    "headroom": "what RL can be expected to gain from a model, before it is run",
     "score": "score a predictions file, with intervals; needs no torch",
     "compare": "what changed between two predictions files, with paired intervals",
     "solve": "answer spatial questions from boxes; split failures into seeing and reasoning",

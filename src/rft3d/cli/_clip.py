@@ -20,8 +20,8 @@ class ClipOptions:
 
     video: Annotated[Path, tyro.conf.Positional]
     """video file, picture, folder of pictures, scene folder or posed clip"""
-    model: str
-    """model folder (of rft3d train or rft3d demo, or public weights), or a hub repository owner/name"""
+    model: str = "rooms"
+    """rooms or rooms-sft (shipped; they know procedural rooms only), a model folder, or a hub repository"""
     every: float | None = None
     """seconds from one frame to the next; without it the frames are spread over the clip"""
     start: float = 0.0
@@ -50,6 +50,7 @@ def run(
 
     from rft3d.evaluation import model_fingerprint
     from rft3d.evaluation.infer import infer, inference_record
+    from rft3d.files import model_folder
     from rft3d.report.clip_page import write_clip_report
     from rft3d.scenes.clips import ClipSampling, read_clip, with_fov, with_intrinsics
 
@@ -61,7 +62,8 @@ def run(
     elif args.fov is not None:
         clip = with_fov(clip, args.fov)
     sample = question(clip)  # a bad clip or question is reported before torch is loaded
-    fingerprint = model_fingerprint(args.model) if Path(args.model).is_dir() else args.model
+    local = model_folder(args.model).is_dir()
+    fingerprint = model_fingerprint(args.model) if local else args.model
     import torch
 
     from rft3d.models import load_policy

@@ -14,8 +14,8 @@ class Args:
     stopped when started again with the same arguments; OUT appears when it is complete.
     """
 
-    model: Path
-    """model folder (a checkpoint written by rft3d train or rft3d demo)"""
+    model: str
+    """rooms or rooms-sft (shipped), or a model folder (of rft3d train or rft3d demo)"""
     samples: Path
     """samples file; its frame paths are relative to its folder"""
     out: Path
@@ -24,8 +24,10 @@ class Args:
     """prompts answered at once"""
     max_new_tokens: int = 512
     """longest answer; a longer one is cut and marked as truncated"""
-    temperature: float = 0.0
-    """0 is greedy"""
+    temperature: float | None = None
+    """0 is greedy; when not given 0, with --consensus 0.6"""
+    consensus: int = 0
+    """sample so many answers and write the one that they agree on (8 is a good start); 0: one answer alone"""
     seed: int = 0
     """seed of sampling (no effect when greedy)"""
 
@@ -34,7 +36,8 @@ def main(args: Args) -> None:
     from rft3d.evaluation.predict import PredictConfig, model_fingerprint, predict
     from rft3d.tasks.samples import read_samples
 
-    config = PredictConfig(args.batch_size, args.max_new_tokens, args.temperature, args.seed)
+    temperature = (0.6 if args.consensus else 0.0) if args.temperature is None else args.temperature
+    config = PredictConfig(args.batch_size, args.max_new_tokens, temperature, args.seed, args.consensus)
     fingerprint = model_fingerprint(args.model)
     next(iter(read_samples(args.samples)), None)  # a bad samples file is reported before torch is loaded
     from rft3d.models import load_policy

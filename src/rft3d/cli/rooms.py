@@ -20,6 +20,9 @@ class Args:
     """how many rooms"""
     out: Path
     """folder to write; must not exist yet or be empty"""
+    like: str | None = None
+    """make rooms of the kind that this model was trained on, and ask as it was asked: rooms, rooms-sft or a
+    model folder with a world.json"""
 
 
 def main(args: Args) -> None:
@@ -28,9 +31,12 @@ def main(args: Args) -> None:
     if args.seed < 0:
         raise ValueError(f"--seed must be at least 0, got {args.seed}")
     from rft3d.evaluation.dataset import write_dataset
+    from rft3d.evaluation.world import world_of
     from rft3d.scenes import iter_rooms
 
-    counts = write_dataset(iter_rooms(range(args.seed, args.seed + args.count)), args.out, seed=args.seed)
+    config, tasks = world_of(args.like) if args.like else (None, None)
+    rooms = iter_rooms(range(args.seed, args.seed + args.count), config)
+    counts = write_dataset(rooms, args.out, tasks=tasks, seed=args.seed)
     print(
         f"{args.out}: {args.count} rooms, " + ", ".join(f"{n} {task} samples" for task, n in counts.items())
     )

@@ -17,24 +17,28 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.evaluation.consensus import FLOOR, consensus
 from rft3d.evaluation.records import (
+    GeneratedText,
     Policy,
     Prediction,
+    SamplingPolicy,
     file_digest,
     json_line,
     prediction_record,
     read_predictions,
     write_predictions,
 )
-from rft3d.files import source_commit, write_json
+from rft3d.evaluation.score import make_task
+from rft3d.files import SHIPPED_MODELS, model_folder, source_commit, write_json
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks.samples import read_samples
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, Task
 
 Advance = Callable[[int], None]
 
@@ -51,6 +55,8 @@ class PredictConfig:
     """0 is greedy"""
     seed: int = 0
     """seed of sampling; without effect when greedy"""
+    consensus: int = 0
+    """so many answers are sampled and the one that they agree on is written; 0: one answer alone"""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -59,6 +65,11 @@ class PredictConfig:
             raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
         if not 0.0 <= self.temperature < float("inf"):
             raise ValueError(f"temperature must be a finite number >= 0, got {self.temperature}")
+        if self.consensus and (self.consensus < 2 or self.temperature == 0):
+            raise ValueError(
+                f"consensus={self.consensus} at temperature {self.temperature:g}: a consensus needs at least 2 "
+                "samples and a temperature above 0, such as 8 and 0.6"
+            )
 
 
 def predict(
@@ -95,7 +106,7 @@ def predict(
         return out
     partial = out.with_name(out.name + ".partial")
     done = _resume(partial, meta, samples, config.batch_size)
-    with _progress_bar(len(samples), len(done), progress) as advance, partial.open("ab") as stream:
+    with progress_bar("predict", len(samples), len(done), progress) as advance, partial.open("ab") as stream:
         for start in range(len(done), len(samples), config.batch_size):
             batch = samples[start : start + config.batch_size]
             for prediction in _answer(policy, batch, samples_path.parent, config, start):
@@ -110,16 +121,17 @@ def predict(
 
 
 def model_fingerprint(model_dir: str | Path) -> str:
-    """A short identity of the weights in a folder: its name and a digest of its files.
+    """A short identity of the weights in a folder, or of a shipped model: its name and a digest of its files.
 
     Of each file the name, the size and the first and last MiB are read, so that it stays cheap for
     large checkpoints. Hidden files are left out.
     """
     import hashlib
 
-    folder = Path(model_dir)
+    folder = model_folder(model_dir)
     if not folder.is_dir():
-        raise FileNotFoundError(f"no model folder: {folder}")
+        shipped = ", ".join(SHIPPED_MODELS)
+        raise FileNotFoundError(f"no model folder: {folder} (and no shipped model: {shipped})")
     digest = hashlib.sha256()
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     if not files:
@@ -149,20 +161,31 @@ def load_frames(sample: Sample, folder: Path) -> list[NDArray[np.uint8]]:
 def _answer(
     policy: Policy, batch: Sequence[Sample], folder: Path, config: PredictConfig, start: int
 ) -> list[Prediction]:
-    generations = policy.generate_texts(
-        [sample.turns() for sample in batch],
-        [load_frames(sample, folder) for sample in batch],
-        max_new_tokens=config.max_new_tokens,
-        # a batch's draws depend on its place alone, so that a resumed run samples the same texts
-        seed=config.seed * 1_000_003 + start,
-        temperature=config.temperature,
-    )
+    prompts = [sample.turns() for sample in batch]
+    frames = [load_frames(sample, folder) for sample in batch]
+    # a batch's draws depend on its place alone, so that a resumed run samples the same texts
+    seed = config.seed * 1_000_003 + start
+    settings: dict[str, Any] = {"max_new_tokens": config.max_new_tokens, "seed": seed}
+    settings["temperature"] = config.temperature
+    if config.consensus:
+        groups = cast(SamplingPolicy, policy).sample_texts(prompts, frames, config.consensus, **settings)
+        return [agreed(sample, group) for sample, group in zip(batch, groups, strict=True)]
+    generations = policy.generate_texts(prompts, frames, **settings)
     if len(generations) != len(batch):
         raise ValueError(f"the policy returned {len(generations)} texts for {len(batch)} prompts")
     return [
         Prediction(sample.id, generation.text, generation.truncated, generation.tokens)
         for sample, generation in zip(batch, generations, strict=True)
     ]
+
+
+def agreed(
+    sample: Sample, group: Sequence[GeneratedText], task: Task | None = None, floor: float = FLOOR
+) -> Prediction:
+    """The consensus of several answers to ``sample``; cut off when all of them are. Tokens are summed up."""
+    whole = [each.text for each in group if not each.truncated]
+    text = consensus(task or make_task(sample.task), sample, whole, floor) if whole else group[0].text
+    return Prediction(sample.id, text, not whole, sum(each.tokens for each in group))
 
 
 def _run_meta(samples_path: Path, model: str, config: PredictConfig) -> dict[str, Any]:
@@ -174,6 +197,7 @@ def _run_meta(samples_path: Path, model: str, config: PredictConfig) -> dict[str
         "max_new_tokens": config.max_new_tokens,
         "temperature": config.temperature,
         "seed": config.seed,
+        "consensus": config.consensus,
         "commit": source_commit(),
     }
 
@@ -222,7 +246,8 @@ def _resume(
 
 
 @contextlib.contextmanager
-def _progress_bar(total: int, done: int, show: bool) -> Iterator[Advance]:
+def progress_bar(title: str, total: int, done: int = 0, show: bool = True) -> Iterator[Advance]:
+    """A bar with the time left on standard error; what it yields takes how many more are done."""
     if not show:
         yield lambda count: None
         return
@@ -236,5 +261,5 @@ def _progress_bar(total: int, done: int, show: bool) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("predict", total=total, completed=done)
+        task = bar.add_task(title, total=total, completed=done)
         yield lambda count: bar.advance(task, count)

@@ -75,6 +75,23 @@ class Policy(Protocol):
         ...
 
 
+class SamplingPolicy(Policy, Protocol):
+    """A policy that can give several answers to a prompt."""
+
+    def sample_texts(
+        self,
+        prompts: Sequence[Prompt],
+        frames: Sequence[Sequence[NDArray[np.uint8]]],
+        per: int,
+        *,
+        max_new_tokens: int,
+        seed: int,
+        temperature: float,
+    ) -> Sequence[Sequence[GeneratedText]]:
+        """``per`` completions a prompt, in order."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """One line of a predictions file; ``tokens`` is None when the writer did not count them."""

@@ -21,6 +21,32 @@ def interval_text(found: Mapping[str, Any]) -> str:
     return "-" if found["low"] is None else f"{percent(found['low'])} .. {percent(found['high'])}"
 
 
+def headroom_table(found: Mapping[str, Any]) -> Table:
+    """What :func:`rft3d.evaluation.headroom.headroom` found about a task."""
+    from rich.table import Table
+
+    table = Table(
+        title=f"{found['task']}: {found['samples']} samples, {found['scenes']} scenes (in %)",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    table.add_column("answer", no_wrap=True)
+    short = {"f1@0.25/micro": "F1 pooled", "precision@0.25": "P@0.25", "recall@0.25": "R@0.25"}
+    metrics: list[str] = found["metrics"]
+    for metric in metrics:
+        table.add_column(short.get(metric, metric), justify="right", no_wrap=True)
+    for number, row in enumerate(found["temperatures"]):
+        names = {"one sample": "one sample", "best of k": f"best of {found['k']}", "consensus": "consensus"}
+        shown = {} if number else {"greedy": row["greedy"]}
+        shown |= {f"{title}, T {row['temperature']:g}": row[name] for name, title in names.items()}
+        for title, values in shown.items():
+            cells = (values[metric] for metric in found["metrics"])
+            table.add_row(
+                title, *(f"{percent(c['value'])}\n{interval_text(c).replace(' .. ', '-')}" for c in cells)
+            )
+    return table
+
+
 def variants_table(result: Mapping[str, Any]) -> Table:
     """The headline numbers of :func:`rft3d.evaluation.score_benchmark`, a column a variant."""
     from rich.table import Table

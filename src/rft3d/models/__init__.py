@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rft3d.files import model_folder
 from rft3d.models.loading import load_spatial
 from rft3d.models.policy import META, Generation, Policy
 from rft3d.models.tiny import TinyConfig, build_tiny
@@ -33,8 +34,10 @@ def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy
     """Load a policy; the one entry for every kind of weights.
 
     Args:
-        path: a folder that a training stage saved; a folder or hub repository (``owner/name``) with VG-LLM
-            or Qwen weights; or a name in :data:`PUBLIC_WEIGHTS`, made of its public parts.
+        path: the name of a shipped model (:data:`rft3d.files.SHIPPED_MODELS`: ``"rooms"`` after RFT,
+            ``"rooms-sft"`` before); a folder that a training stage saved; a folder or hub repository
+            (``owner/name``) with VG-LLM or Qwen weights; or a name in
+            :data:`PUBLIC_WEIGHTS`, made of its public parts.
         options: ``dtype``, ``geometry``, ``box_convention`` of :func:`rft3d.models.loading.load_spatial`.
 
     Raises:
@@ -42,7 +45,7 @@ def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy
         ValueError: the folder's backbone is unknown, or its tensors don't fit (they are named).
     """
     name = str(path)
-    folder = Path(path)
+    folder = model_folder(path)
     if not folder.exists() and name in PUBLIC_WEIGHTS:
         base, geometry = PUBLIC_WEIGHTS[name]
         return BACKBONES[name](base, device, **{"geometry": geometry, **options})
@@ -56,7 +59,15 @@ def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy
             f"{folder} holds no {META} and no config.json; give a folder that a training stage saved, or one "
             "with VG-LLM or Qwen weights"
         )
-    return load_spatial(path, device, **options)
+    return load_spatial(folder, device, **options)
 
 
-__all__ = ["BACKBONES", "PUBLIC_WEIGHTS", "Generation", "Policy", "TinyConfig", "build_tiny", "load_policy"]
+__all__ = [
+    "BACKBONES",
+    "PUBLIC_WEIGHTS",
+    "Generation",
+    "Policy",
+    "TinyConfig",
+    "build_tiny",
+    "load_policy",
+]

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging as hf_logging
 
+from rft3d.files import SHIPPED_MODELS
 from rft3d.models.checkpoints import (
     V1_NAMES,
     TensorFiles,
@@ -53,7 +54,10 @@ def resolve(where: str | Path) -> Path:
         return folder
     name = str(where)
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
-        raise FileNotFoundError(f"{name} is neither a folder nor a hub repository (owner/name)")
+        shipped = ", ".join(SHIPPED_MODELS)
+        raise FileNotFoundError(
+            f"{name} is neither a shipped model ({shipped}) nor a folder nor a hub repository (owner/name)"
+        )
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]))

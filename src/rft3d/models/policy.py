@@ -222,11 +222,27 @@ class Policy:
         temperature: float = 0.0,
     ) -> list[Generation]:
         """One text per prompt. Greedy at ``temperature=0``."""
+        found = self.sample_texts(
+            prompts, frames, 1, max_new_tokens=max_new_tokens, seed=seed, temperature=temperature
+        )
+        return [texts[0] for texts in found]
+
+    def sample_texts(
+        self,
+        prompts: Sequence[Prompt],
+        frames: Sequence[Sequence[NDArray[np.uint8]]],
+        per: int,
+        *,
+        max_new_tokens: int = 256,
+        seed: int = 0,
+        temperature: float = 1.0,
+    ) -> list[list[Generation]]:
+        """``per`` texts of each prompt, which is run once."""
         features = self.encode(frames)
         rows = [self.row(p, f.grid) for p, f in zip(prompts, features, strict=True)]
         keys = [str(i) for i in range(len(prompts))]
-        sampled = self.sample(rows, features, keys, 1, Sampling(max_new_tokens, temperature, seed))
-        return [self.text_of(completions[0]) for completions in sampled]
+        sampled = self.sample(rows, features, keys, per, Sampling(max_new_tokens, temperature, seed))
+        return [[self.text_of(each) for each in completions] for completions in sampled]
 
     def save(self, path: Path) -> None:
         """Write model, tokenizer and options to a folder; the folder appears complete or not at all."""

@@ -14,12 +14,15 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.scenes.fields import read_fields
 from rft3d.scenes.labels import CATE20
 from rft3d.scenes.rooms._furniture import check_labels
 from rft3d.scenes.rooms._layout import SQUARISH, USUAL, Layout, furnish
@@ -102,6 +105,22 @@ class RoomConfig:
             raise ValueError(f"RoomConfig.fov_deg must be between 10 and 120 degrees, got {self.fov_deg}")
         if self.labels is not None:
             object.__setattr__(self, "labels", check_labels(self.labels))
+
+
+def read_room_config(file: Path | str) -> RoomConfig:
+    """The :class:`RoomConfig` whose fields are in a JSON ``file`` (``world.json`` beside a shipped model).
+
+    Fields that are not there keep their defaults.
+
+    Raises:
+        ValueError: not a JSON object, an unknown field, or a value that is refused.
+    """
+    data: dict[str, Any] = read_fields(Path(file)).data
+    unknown = sorted(set(data) - {field.name for field in fields(RoomConfig)})
+    if unknown:
+        raise ValueError(f"{file}: RoomConfig has no field {', '.join(unknown)}")
+    given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+    return RoomConfig(**given)
 
 
 @dataclass(frozen=True, slots=True)

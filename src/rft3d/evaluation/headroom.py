@@ -1,0 +1,204 @@
+"""What RL can be expected to gain from a policy, measured before any of it is run.
+
+Of the same questions: the greedy answer, one sample, the sample that the reward likes best of k, and the
+consensus of k (:mod:`rft3d.evaluation.consensus`). RL makes likelier what is rewarded among the samples, so
+the consensus is what it can reach by making the policy surer of what it knows; best of k counts luck too.
+Where the consensus is no better than the greedy answer, RL has little to work with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rft3d.evaluation.consensus import FLOOR
+from rft3d.evaluation.predict import agreed, load_frames
+from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy
+from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
+from rft3d.evaluation.stats import Resampled, differences, intervals
+from rft3d.rewards.types import Score
+from rft3d.tasks.types import Sample, Task
+
+SHOWN: dict[str, tuple[str, ...]] = {
+    "detection": ("f1@0.25", "f1@0.25/micro", "precision@0.25", "recall@0.25", "mean_iou"),
+    "grounding": ("acc@0.25", "acc@0.5", "mean_iou"),
+    "spatial": ("micro", "macro8"),
+}
+"""Metrics of each task; the first one is what the sentence is about."""
+
+
+@dataclass(frozen=True)
+class HeadroomConfig:
+    """How headroom is measured.
+
+    Attributes:
+        k: samples of a question.
+        temperatures: of the samples; each is measured by itself.
+        batch_size: questions answered at once (k rows each).
+        max_new_tokens: longest answer; longer ones are cut and count as wrong.
+        seed: of sampling and of the bootstrap.
+        resamples: bootstrap resamples of the scenes.
+        floor: of a detected box's agreement (:data:`rft3d.evaluation.consensus.FLOOR`); lower keeps more boxes.
+    """
+
+    k: int = 8
+    temperatures: tuple[float, ...] = (0.35, 0.6, 1.0)
+    batch_size: int = 16
+    max_new_tokens: int = 512
+    seed: int = 0
+    resamples: int = 1000
+    floor: float = FLOOR
+
+    def __post_init__(self) -> None:
+        for name, least in (("k", 2), ("batch_size", 1), ("max_new_tokens", 1), ("resamples", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not self.temperatures or min(self.temperatures) <= 0:
+            raise ValueError(f"temperatures must be above 0, such as 0.35 0.6, got {self.temperatures}")
+
+
+def headroom(
+    policy: SamplingPolicy,
+    task: Task,
+    samples: Sequence[Sample],
+    folder: Path,
+    config: HeadroomConfig,
+    advance: Callable[[int], None] = lambda count: None,
+) -> dict[str, Any]:
+    """Headroom of ``policy`` on one task's ``samples`` (pictures relative to ``folder``), as JSON values.
+
+    ``temperatures[i]`` holds, for every decoder and metric, value and interval (bootstrap over scenes), the
+    paired difference to greedy, and ``flat``: the share of questions all of whose samples are paid alike,
+    which teach RL nothing. ``advance(n)`` is called after every n questions (``len(temperatures) + 1`` times
+    each).
+
+    Raises:
+        ValueError: no samples, or a task without consensus.
+    """
+    if task.name not in SHOWN:
+        raise ValueError(f"task {task.name!r} has no headroom; only {', '.join(SHOWN)} have one")
+    if not samples:
+        raise ValueError(f"no {task.name} samples to measure headroom on")
+    greedy_texts = [texts[0] for texts in _texts(policy, samples, folder, config, 0.0, 1, advance)]
+    greedy = _drawn(task, samples, _scores(task, samples, greedy_texts), config)
+    rows = []
+    for temperature in config.temperatures:
+        groups = _texts(policy, samples, folder, config, temperature, config.k, advance)
+        rows.append({"temperature": temperature, **_measured(task, samples, groups, greedy, config)})
+    found = {
+        "task": task.name,
+        "k": config.k,
+        "samples": len(samples),
+        "scenes": greedy.scenes,
+        "metrics": list(SHOWN[task.name]),
+        "temperatures": rows,
+    }
+    return {**found, "sentence": sentence(found)}
+
+
+def _measured(
+    task: Task,
+    samples: Sequence[Sample],
+    groups: Sequence[Sequence[GeneratedText]],
+    greedy: Resampled,
+    config: HeadroomConfig,
+) -> dict[str, Any]:
+    k = config.k
+    repeated = [sample for sample in samples for _ in range(k)]
+    scores = _scores(task, repeated, [text for group in groups for text in group])
+    by_group = [scores[i : i + k] for i in range(0, len(scores), k)]
+    best = [max(group, key=lambda score: score.total) for group in by_group]
+    central = _scores(
+        task, samples, [agreed(s, g, task, config.floor) for s, g in zip(samples, groups, strict=True)]
+    )
+    drawn = {
+        "greedy": greedy,
+        "one sample": _drawn(task, repeated, scores, config),  # the mean over all k, with less noise
+        "best of k": _drawn(task, samples, best, config),
+        "consensus": _drawn(task, samples, central, config),
+    }
+    return {
+        "flat": sum(len({score.total for score in group}) == 1 for group in by_group) / len(samples),
+        **{
+            name: {metric: asdict(value) for metric, value in intervals(run).items()}
+            for name, run in drawn.items()
+        },
+        "minus greedy": {
+            name: {metric: asdict(value) for metric, value in differences(greedy, drawn[name]).items()}
+            for name in ("best of k", "consensus")
+        },
+    }
+
+
+def _scores(task: Task, samples: Sequence[Sample], texts: Sequence[Any]) -> list[Score]:
+    answers = [
+        Prediction(sample.id, text.text, text.truncated) for sample, text in zip(samples, texts, strict=True)
+    ]
+    return score_texts(task, samples, answers)
+
+
+def _drawn(
+    task: Task, samples: Sequence[Sample], scores: Sequence[Score], config: HeadroomConfig
+) -> Resampled:
+    run = ScoredRun(task, tuple(samples), tuple(scores), ())
+    return resample_run(run, config.resamples, config.seed, also=SHOWN[task.name])
+
+
+def _texts(
+    policy: SamplingPolicy,
+    samples: Sequence[Sample],
+    folder: Path,
+    config: HeadroomConfig,
+    temperature: float,
+    per: int,
+    advance: Callable[[int], None],
+) -> list[Sequence[GeneratedText]]:
+    found: list[Sequence[GeneratedText]] = []
+    for start in range(0, len(samples), config.batch_size):
+        batch = samples[start : start + config.batch_size]
+        found += policy.sample_texts(
+            [sample.turns() for sample in batch],
+            [load_frames(sample, folder) for sample in batch],
+            per,
+            max_new_tokens=config.max_new_tokens,
+            seed=config.seed * 1_000_003 + start,
+            temperature=temperature,
+        )
+        advance(len(batch))
+    return found
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """What the numbers of one task mean for RL, in words."""
+    metric, k = found["metrics"][0], found["k"]
+    best = max(
+        found["temperatures"], key=lambda row: row["minus greedy"]["consensus"][metric]["difference"] or 0
+    )
+    gap, luck = (best["minus greedy"][name][metric] for name in ("consensus", "best of k"))
+    one = best["one sample"][metric]["value"] or 0.0
+    start = (
+        f"{found['task']}: {metric} is {_percent(gap['a'])} greedy and {_percent(gap['b'])} by consensus of {k} "
+        f"at temperature {best['temperature']:g} ({_signed(gap)})"
+    )
+    rest = (
+        f"one sample there has {_percent(one)}; {_percent(best['flat'])} % of the questions pay all samples "
+        f"alike and teach nothing; the best of {k} ({_signed(luck)}) counts luck too."
+    )
+    if gap["low"] is not None and gap["low"] > 0:
+        return f"{start}: RL at this temperature can be expected to gain up to about that much; {rest}"
+    return (
+        f"{start}: no clear gap, so expect RL to gain little here before SFT is better or the questions are "
+        f"harder; {rest}"
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _signed(gap: Mapping[str, Any]) -> str:
+    if gap["difference"] is None:
+        return "undefined"
+    return f"{100 * gap['difference']:+.1f} [{100 * gap['low']:+.1f}, {100 * gap['high']:+.1f}]"

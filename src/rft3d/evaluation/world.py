@@ -1,0 +1,30 @@
+"""The rooms that a model was trained on: ``world.json`` beside its weights, and how it was asked about them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rft3d.evaluation.score import make_task
+from rft3d.files import model_folder
+from rft3d.scenes.rooms import RoomConfig, read_room_config
+from rft3d.tasks import TASKS
+from rft3d.tasks.types import Task
+
+
+def world_of(model: str | Path) -> tuple[RoomConfig, dict[str, Task]]:
+    """The rooms of ``model`` (a shipped name or a folder) and the tasks with the options it was trained with.
+
+    Needs no torch.
+
+    Raises:
+        FileNotFoundError: no such model, or one that was not trained on rooms of its own world.
+        ValueError: a damaged ``world.json`` or ``rft3d_policy.json``.
+    """
+    folder = model_folder(model)
+    for name in ("world.json", "rft3d_policy.json"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} holds no {name}; give a shipped model, such as rooms")
+    options = json.loads((folder / "rft3d_policy.json").read_text(encoding="utf-8"))["task_options"]
+    tasks = {name: make_task(name, options=options[name]) for name in TASKS if name in options}
+    return read_room_config(folder / "world.json"), tasks
