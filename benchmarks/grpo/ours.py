@@ -18,6 +18,7 @@ from benchmarks.grpo.setting import Clock, Setting, reward_of, serve, setting_of
 
 from rft3d.models.generate import Completion, Sampling
 from rft3d.models.policy import Policy
+from rft3d.process import keep_freed_memory
 from rft3d.prompts import Prompt
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample
@@ -25,7 +26,6 @@ from rft3d.training import grpo, update
 from rft3d.training.config import MemoryConfig, OptimConfig, RFTConfig
 from rft3d.training.data import Corpus, Item
 from rft3d.training.engine import Engine
-from rft3d.training.memory import keep_freed_memory
 from rft3d.training.rollout import Group, rollout
 
 

@@ -27,7 +27,7 @@ from rft3d.training import engine as engine_module
 from rft3d.training import zero
 from rft3d.training.config import MemoryConfig, OptimConfig
 from rft3d.training.engine import Engine
-from rft3d.training.stopping import NonFiniteError
+from rft3d.training.finite import NonFiniteError
 
 TOLERANCE = 1e-4
 

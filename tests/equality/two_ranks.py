@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # started as a script by the
 from tests.tiny import Digits, make_policy, weights_of
 
 from rft3d.models import Policy
+from rft3d.process import Stopped
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample, Task
 from rft3d.training.config import OptimConfig, RFTConfig, SelectConfig, SFTConfig
@@ -37,7 +38,6 @@ from rft3d.training.distributed import FROZEN, is_main_process, wants_sharding
 from rft3d.training.grpo import train_rft
 from rft3d.training.selection import HeldOut
 from rft3d.training.sft import train_sft
-from rft3d.training.stopping import Stopped
 
 
 @dataclass(frozen=True)

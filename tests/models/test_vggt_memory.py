@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from rft3d.cost.estimate import GEOMETRY_BYTES
 from rft3d.models import vggt
 from rft3d.models.vggt import VGGT
-from rft3d.training.estimate import GEOMETRY_BYTES
 
 
 class Alive(TorchDispatchMode):

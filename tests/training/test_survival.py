@@ -20,15 +20,16 @@ from tests.tiny import Digits, same_weights, weights_of
 
 from rft3d.cli import main
 from rft3d.models import Policy
+from rft3d.process import Stopped
 from rft3d.tasks import Task
 from rft3d.training import checkpoints
 from rft3d.training.checkpoints import CheckpointError, newest_whole
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
+from rft3d.training.finite import NonFiniteError
 from rft3d.training.grpo import train_rft
 from rft3d.training.sft import train_sft
-from rft3d.training.stopping import NonFiniteError, Stopped
 
 from .survivor import KILLED, KillAt, in_child, killed_at_random
 

@@ -28,7 +28,7 @@ def main(args: Args, overrides: list[str]) -> None:
 
     if not args.recipe.is_file():
         raise FileNotFoundError(f"no recipe at {args.recipe}; recipes/ holds the ready ones")
-    from rft3d.training.price import estimate_recipe, show
+    from rft3d.cost.price import estimate_recipe, show
 
     found = estimate_recipe(args.recipe, overrides)
     print(json.dumps(found.record(), indent=2) if args.json else show(found))

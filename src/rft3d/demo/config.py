@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rft3d.models.tiny import TinyConfig
+from rft3d.pretraining.encoders import EncoderConfig
 from rft3d.scenes import RoomConfig
 from rft3d.scenes.labels import CATE8
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
-from rft3d.training.encoders import EncoderConfig
 
 HELD_OUT_FIRST_SEED = 0
 TRAIN_FIRST_SEED = 1_000_000

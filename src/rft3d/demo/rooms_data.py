@@ -8,10 +8,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from rft3d.pretraining.dense import DenseClip, dense_clip
 from rft3d.scenes import CATE20, RoomConfig, make_room
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample, Task
-from rft3d.training.dense import DenseClip, dense_clip
 
 CHUNK = 16
 

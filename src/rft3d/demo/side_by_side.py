@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from rft3d.training.stopping import Stopped
+from rft3d.process import Stopped
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from rft3d.demo.config import TRAIN_FIRST_SEED
 from rft3d.demo.rooms_data import TrainingRoom, build_tasks, training_rooms
 from rft3d.models import Policy, TinyConfig, build_tiny, load_policy
 from rft3d.models.tokens import train_tokenizer
+from rft3d.pretraining.dense import DenseClip
+from rft3d.pretraining.encoders import EncoderConfig, pretrain_encoders
 from rft3d.scenes import CATE20, RoomConfig
 from rft3d.scenes.rooms import PALETTE
-from rft3d.training.dense import DenseClip
-from rft3d.training.encoders import EncoderConfig, pretrain_encoders
 from rft3d.training.features import FeatureStore, write_features
 from rft3d.training.runs import Run, progress, track
 

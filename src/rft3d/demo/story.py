@@ -28,14 +28,14 @@ from rft3d.evaluation import (
     write_json,
 )
 from rft3d.models import Policy, load_policy
+from rft3d.pretraining.dense import DenseClip
+from rft3d.process import give_back_memory, keep_freed_memory
 from rft3d.report import write_report
 from rft3d.scenes import iter_rooms
 from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, tokenize
-from rft3d.training.dense import DenseClip
 from rft3d.training.features import FeatureStore
 from rft3d.training.grpo import train_rft
-from rft3d.training.memory import give_back_memory, keep_freed_memory
 from rft3d.training.runs import Run, track
 from rft3d.training.sft import train_sft
 

@@ -15,9 +15,8 @@ from rich.console import Console
 from rft3d.demo import side_by_side
 from rft3d.matrix.lab import Lab
 from rft3d.matrix.types import STANDARD, Arm, Experiment, World, folder_of, held_out_folder, seeds_of
+from rft3d.process import Stopped, keep_freed_memory
 from rft3d.training.loop import OnStep
-from rft3d.training.memory import keep_freed_memory
-from rft3d.training.stopping import Stopped
 
 
 @dataclass(frozen=True)

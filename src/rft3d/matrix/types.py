@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rft3d.models import TinyConfig
+from rft3d.pretraining.encoders import EncoderConfig
 from rft3d.scenes import RoomConfig
 from rft3d.training.config import RFTConfig, SFTConfig
-from rft3d.training.encoders import EncoderConfig
 
 Options = Mapping[str, Mapping[str, Any]]
 """Options by *view*: a task's name (``spatial``), or one with a suffix (``spatial-think``): the same task with

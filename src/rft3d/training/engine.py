@@ -27,8 +27,8 @@ from rft3d.training.distributed import (
     wants_sharding,
     whole_model,
 )
+from rft3d.training.finite import require_finite
 from rft3d.training.lora import add_lora
-from rft3d.training.stopping import require_finite
 from rft3d.training.zero import STATE, masters, split_state, take_step, wants_zero, without_zero
 
 

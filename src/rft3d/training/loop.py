@@ -10,14 +10,14 @@ from types import TracebackType
 
 from rich.console import Console
 
+from rft3d.process import Stopped, check_launch, on_sigterm
 from rft3d.training.config import LoRAConfig, SelectConfig
 from rft3d.training.distributed import is_main_process
 from rft3d.training.engine import Engine, trained_weights
-from rft3d.training.launching import check_launch
+from rft3d.training.finite import NonFiniteError
 from rft3d.training.lora import merge_lora, save_adapters
 from rft3d.training.runs import MetricsLog, progress
 from rft3d.training.selection import Best, HeldOut
-from rft3d.training.stopping import NonFiniteError, Stopped, on_sigterm
 
 OnStep = Callable[[int], None]
 

@@ -1,4 +1,4 @@
-"""What the price of a recipe depends on and its training settings don't say; see :mod:`rft3d.training.estimate`."""
+"""What the price of a recipe depends on and its training settings don't say; see :mod:`rft3d.cost.estimate`."""
 
 from __future__ import annotations
 

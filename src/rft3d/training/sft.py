@@ -14,9 +14,9 @@ from rft3d.models.prefix import pack
 from rft3d.training.config import SFTConfig
 from rft3d.training.data import Corpus, Item, choose, draw, shared_rows
 from rft3d.training.engine import Engine, tracking_in
+from rft3d.training.finite import require_finite
 from rft3d.training.loop import Loop, OnStep
 from rft3d.training.selection import HeldOut
-from rft3d.training.stopping import require_finite
 
 
 def task_loss(

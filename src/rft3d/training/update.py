@@ -17,10 +17,10 @@ from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.distributed import ALONE, Ranks
 from rft3d.training.engine import Engine
+from rft3d.training.finite import require_finite
 from rft3d.training.lora import adapters_off
 from rft3d.training.losses import PolicyLoss, policy_loss, sequence_weights
 from rft3d.training.rollout import Group
-from rft3d.training.stopping import require_finite
 
 
 class AdaptersOff:

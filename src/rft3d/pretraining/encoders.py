@@ -21,13 +21,13 @@ from rft3d.models.geometry import cells_of
 from rft3d.models.images import qwen_patches
 from rft3d.models.policy import Policy
 from rft3d.models.spatial import SpatialModel
-from rft3d.training.alignment import match_scales, name_classes
+from rft3d.pretraining.alignment import match_scales, name_classes
+from rft3d.pretraining.dense import DenseClip
 from rft3d.training.config import OptimConfig
 from rft3d.training.data import draw
-from rft3d.training.dense import DenseClip
 from rft3d.training.engine import lr_scale, optimizers_of, step_all
+from rft3d.training.finite import require_finite
 from rft3d.training.runs import MetricsLog, progress
-from rft3d.training.stopping import require_finite
 
 
 @dataclass(frozen=True)

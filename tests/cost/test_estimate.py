@@ -13,12 +13,7 @@ import torch
 from tests.tiny import make_policy
 
 from rft3d.cli import main
-from rft3d.models import Policy
-from rft3d.models.prefix import Row, pack
-from rft3d.prompts import Prompt
-from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, RFTConfig, SFTConfig
-from rft3d.training.engine import build_optimizers
-from rft3d.training.estimate import (
+from rft3d.cost.estimate import (
     Pass,
     Question,
     activation_bytes,
@@ -27,9 +22,14 @@ from rft3d.training.estimate import (
     stage_cost,
     trained_parameters,
 )
+from rft3d.cost.price import estimate_recipe
+from rft3d.cost.sizes import ARCHITECTURES, Sizes, sizes_of
+from rft3d.models import Policy
+from rft3d.models.prefix import Row, pack
+from rft3d.prompts import Prompt
+from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, RFTConfig, SFTConfig
+from rft3d.training.engine import build_optimizers
 from rft3d.training.plan import Plan
-from rft3d.training.price import estimate_recipe
-from rft3d.training.sizes import ARCHITECTURES, Sizes, sizes_of
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 THREE_B = ARCHITECTURES["qwen2.5-vl-3b-vggt"]

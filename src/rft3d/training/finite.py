@@ -1,28 +1,9 @@
-"""How a run ends before its last step: by request, or because a number is no number any more.
-
-A scheduler's SIGTERM lets the running step finish and be saved; then the process ends with code 0 and one
-line that says how to go on.
-"""
+"""A step whose loss or gradient is no finite number is not taken."""
 
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
-
-
-class Stopped(SystemExit):
-    """The run was asked to stop and has saved its state; ends the process with code 0."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(0)
-        self.message = message
-
-    def __str__(self) -> str:
-        return self.message
+from collections.abc import Mapping, Sequence
 
 
 class NonFiniteError(FloatingPointError):
@@ -52,30 +33,3 @@ def require_finite(step: int, values: Mapping[str, float]) -> None:
     """Raise :class:`NonFiniteError` when one of ``values`` is NaN or infinite."""
     if not all(math.isfinite(value) for value in values.values()):
         raise NonFiniteError("training", step, values)
-
-
-class StopRequest:
-    """Whether somebody asked this process to stop."""
-
-    def __init__(self) -> None:
-        self.received: str | None = None
-
-    def __call__(self, number: int, _: FrameType | None = None) -> None:
-        self.received = signal.Signals(number).name
-
-    def __bool__(self) -> bool:
-        return self.received is not None
-
-
-@contextmanager
-def on_sigterm() -> Iterator[StopRequest]:
-    """Collect SIGTERM inside the block instead of dying from it (only in the main thread)."""
-    request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    before = signal.signal(signal.SIGTERM, request)
-    try:
-        yield request
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rft3d.cost.estimate import StageCost, feature_bytes, stage_cost
+from rft3d.cost.passes import Question
+from rft3d.cost.sizes import ARCHITECTURES, Sizes, sizes_of
 from rft3d.models.policy import META
 from rft3d.tasks import TASKS, read_samples
 from rft3d.training.config import RFTConfig, SFTConfig
-from rft3d.training.estimate import StageCost, feature_bytes, stage_cost
-from rft3d.training.passes import Question
 from rft3d.training.plan import Plan
 from rft3d.training.recipes import Recipe, apply_overrides, check_recipe, load_recipe
-from rft3d.training.sizes import ARCHITECTURES, Sizes, sizes_of
 
 FRAME_SIZE = (504, 392)
 """What the vision tower sees of any 4:3 frame in VG-LLM's preparation: 252 tokens."""

@@ -1,0 +1,104 @@
+"""The process that a run lives in: how it is launched, how it is asked to stop, and the memory it keeps.
+
+A scheduler's SIGTERM lets the running step finish and be saved; then the process ends with code 0 and one
+line that says how to go on.
+
+glibc hands large freed blocks back to the kernel at once, so that every training step on a CPU pays for the
+same pages again (a third of a tiny model's step went there). :func:`keep_freed_memory` tells it to keep them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+# Parameter numbers of glibc's mallopt(3).
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+def check_launch(environment: Mapping[str, str]) -> None:
+    """Refuse what ``accelerate launch --cpu --num_processes 2`` starts without MPI: one process.
+
+    accelerate then sets the address to meet at, but neither a rank nor a world size; without this check the
+    run would go on alone, with the right result at half of the speed.
+
+    Raises:
+        ValueError: ``environment`` is that of such a process.
+    """
+    on_cpu = environment.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
+    sized = "WORLD_SIZE" in environment or any(
+        name in environment for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+    )
+    if on_cpu and "MASTER_PORT" in environment and not sized:
+        raise ValueError(
+            "several CPU processes were asked for, but 'accelerate launch --cpu' starts one unless MPI does "
+            "it; use: ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2 ... "
+            "(or leave --num_processes out)"
+        )
+
+
+class Stopped(SystemExit):
+    """The run was asked to stop and has saved its state; ends the process with code 0."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(0)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class StopRequest:
+    """Whether somebody asked this process to stop."""
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+
+    def __call__(self, number: int, _: FrameType | None = None) -> None:
+        self.received = signal.Signals(number).name
+
+    def __bool__(self) -> bool:
+        return self.received is not None
+
+
+@contextmanager
+def on_sigterm() -> Iterator[StopRequest]:
+    """Collect SIGTERM inside the block instead of dying from it (only in the main thread)."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = signal.signal(signal.SIGTERM, request)
+    try:
+        yield request
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def keep_freed_memory() -> bool:
+    """Ask the allocator to keep what is freed; returns whether there was one to ask (glibc)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False  # another C library: nothing to do, nothing lost but time
+    settings = ((_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20), (_M_MMAP_MAX, 0))
+    return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+def give_back_memory() -> None:
+    """Hand what was freed and kept back to the system: before other processes do the work, say."""
+    gc.collect()
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        return  # another C library keeps nothing on our request either
