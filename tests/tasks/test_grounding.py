@@ -17,7 +17,7 @@ from rft3d.tasks import Grounding
 def test_prompt_is_the_official_one(scene: Scene, frame_refs: list[str]) -> None:
     sample = Grounding().samples(scene, frame_refs, 0)[0]
     assert sample.prompt.startswith(
-        "Frame-0: <image>Frame-1: <image>Frame-2: <image>Frame-3: <image>\nLocalize"
+        "Frame-0: <image>Frame-1: <image>Frame-2: <image>Frame-3: <image>Localize"
     )
     assert (
         "\nText: The bed by the wall\n" in sample.prompt

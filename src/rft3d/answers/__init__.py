@@ -14,13 +14,14 @@ from rft3d.answers.boxes import (
 )
 from rft3d.answers.scalars import parse_number, parse_option, render_number
 from rft3d.answers.tags import render_thought, split_sections
-from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure, ParseMode, Sections
+from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure, ParseMode, Rounding, Sections
 
 __all__ = [
     "FrameBox",
     "LabelledBox",
     "ParseFailure",
     "ParseMode",
+    "Rounding",
     "Sections",
     "parse_detections",
     "parse_frame_box",

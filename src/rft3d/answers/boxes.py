@@ -33,7 +33,7 @@ from rft3d.answers._reading import (
     value_end,
 )
 from rft3d.answers.tags import TAGS, answer_text
-from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure, ParseMode
+from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure, ParseMode, Rounding
 
 MAX_BOXES = 1000
 MAX_LABEL_CHARS = 100
@@ -192,33 +192,40 @@ def _line_value(line: str) -> object:
     return load_json(line)
 
 
-def render_detections(detections: Sequence[LabelledBox], decimals: int = 2) -> str:
+def render_detections(
+    detections: Sequence[LabelledBox], decimals: int = 2, rounding: Rounding = "safe"
+) -> str:
     """The gold text of a detection answer, in upstream's layout; ``[`` and ``]`` on two lines when empty.
 
-    Numbers are Python's ``round(x, decimals)`` with ``-0.0`` written as ``0.0``. ValueError when a
-    label or box could not be read back.
+    Numbers are Python's ``round(x, decimals)``; ``rounding`` says what is mended after that. ValueError when
+    a label or box could not be read back.
     """
     lines = []
     for index, detection in enumerate(detections):
         fault = _label_fault(detection.label)
         if fault is not None:
             raise ValueError(f"render_detections: entry {index}: {fault}, got {detection.label!r}")
-        box = _rounded(detection.box, decimals, f"render_detections: entry {index}")
+        box = _rounded(detection.box, decimals, rounding, f"render_detections: entry {index}")
         lines.append("\t" + json.dumps({"label": detection.label, "bbox_3d": box}))
     body = ",\n".join(lines) + "\n" if lines else ""
     return f"```json\n[\n{body}]```"
 
 
-def render_frame_box(answer: FrameBox, decimals: int = 2) -> str:
+def render_frame_box(answer: FrameBox, decimals: int = 2, rounding: Rounding = "safe") -> str:
     """The gold text of a grounding answer, in upstream's layout; rounding as :func:`render_detections`."""
     if not 0 <= answer.frame <= MAX_FRAME:
         raise ValueError(f"render_frame_box: frame must be from 0 to {MAX_FRAME}, got {answer.frame}")
-    box = _rounded(answer.box, decimals, "render_frame_box")
+    box = _rounded(answer.box, decimals, rounding, "render_frame_box")
     return f"```json\n\t{json.dumps({'frame': int(answer.frame), 'bbox_3d': box})}\n```"
 
 
-def _rounded(box: Sequence[float], decimals: int, where: str) -> list[float]:
+def _rounded(box: Sequence[float], decimals: int, rounding: Rounding, where: str) -> list[float]:
     numbers = [float(number) for number in box]
     if len(numbers) != 9 or not all(math.isfinite(number) for number in numbers):
         raise ValueError(f"{where}: box must be nine finite numbers, got {numbers}")
-    return [round(number, decimals) + 0.0 for number in numbers]  # -0.0 + 0.0 is 0.0
+    rounded = [round(number, decimals) for number in numbers]
+    if rounding == "plain":
+        return rounded
+    least = 10.0**-decimals
+    flat = [3 <= i < 6 and numbers[i] > 0 and rounded[i] < least for i in range(9)]
+    return [least if flat[i] else rounded[i] + 0.0 for i in range(9)]  # -0.0 + 0.0 is 0.0

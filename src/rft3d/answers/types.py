@@ -14,6 +14,10 @@ ParseMode = Literal["strict", "lenient", "upstream"]
 complete. ``upstream``: as VG-LLM's evaluation reads (line by line, a damaged line is dropped); for
 comparing published numbers."""
 
+Rounding = Literal["safe", "plain"]
+"""How gold texts are rounded. ``safe``: no size becomes 0 (such a box overlaps nothing) and ``-0.0`` is written
+``0.0``. ``plain``: Python's ``round`` alone, as VG-LLM's data files have it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParseFailure:

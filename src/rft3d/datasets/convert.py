@@ -39,7 +39,7 @@ def detection_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
         frames=tuple(frames),
         prompt=_shown(record.turns[0].text, len(frames)),
         truth={"boxes": record.extra["boxes"]},
-        meta={"objects": len(record.extra["boxes"]), "dataset": record.dataset, **_cameras(record)},
+        meta={"objects": len(record.extra["boxes"]), **_facts(record)},
     )
 
 
@@ -49,7 +49,7 @@ def grounding_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     if missing:
         raise NotASample(f"record without {missing[0]}")
     metadata = record.extra.get("metadata", {})
-    meta = {"dataset": record.dataset, **_cameras(record)}
+    meta = _facts(record)
     for key in ("object_id", "ann_id"):
         if key in metadata:
             meta[key] = metadata[key]
@@ -89,7 +89,7 @@ def caption_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
         frames=tuple(frames),
         prompt=_shown(record.turns[0].text, len(frames)),
         truth=truth,
-        meta={"dataset": record.dataset, **_cameras(record)},
+        meta=_facts(record),
     )
 
 
@@ -216,14 +216,16 @@ def _choice(record: QuestionRecord) -> tuple[str, list[str]]:
     return answer, options
 
 
-def _cameras(record: ChatRecord) -> dict[str, Any]:
-    return {key: record.extra[key] for key in ("intrinsics", "T_world_camera") if key in record.extra}
+def _facts(record: ChatRecord) -> dict[str, Any]:
+    facts = {"dataset": record.dataset, "rounding": "plain"}
+    return facts | {key: record.extra[key] for key in ("intrinsics", "T_world_camera") if key in record.extra}
 
 
 def _grounding_prompt(text: str, frames: int) -> str:
     """The human text with its frames named, whether the file's text has them (train) or not (val)."""
     if IMAGE not in text:
-        text = "".join(f"Frame-{index}: {IMAGE}" for index in range(frames)) + "\n" + text.lstrip("\n")
+        text = "".join(f"Frame-{index}: {IMAGE}" for index in range(frames)) + text.lstrip("\n")
+    text = text.replace(f"{IMAGE}\n", IMAGE)
     if text.count(IMAGE) != frames:
         raise NotASample("as many image tags as pictures are needed")
     return text

@@ -101,7 +101,7 @@ def detection_jobs(scenes: Iterable[Scene], root: Path, settings: DetectionSetti
 
 def make_detection(job: DetectionJob) -> Made:
     """The samples of one scan."""
-    task = Detection(canonical=job.settings.like != "vg-llm")
+    task = Detection(canonical=False, rounding="plain") if job.settings.like == "vg-llm" else Detection()
     refs = dict(zip((f.name for f in job.scene.frames), frame_refs(job.scene, job.root), strict=True))
     samples, empty = [], 0
     for window in job.windows:

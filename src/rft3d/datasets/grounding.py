@@ -163,7 +163,10 @@ def make_grounding(job: ReferringJob) -> Made:
 def _sample(
     cut: Scene, own: list[str], row: ReferringRow, draw: int, job: ReferringJob, facts: dict[str, Any]
 ) -> Sample:
-    (sample,) = Grounding(canonical=job.settings.like != "vg-llm").samples(cut, own, 0)
+    upstream = job.settings.like == "vg-llm"
+    (sample,) = Grounding(canonical=not upstream, rounding="plain" if upstream else "safe").samples(
+        cut, own, 0
+    )
     meta = {key: value for key, value in sample.meta.items() if key != "unique"}
     if (row.scene, row.object_id) in job.unique:  # without ScanNet's label table nobody knows
         meta["unique"] = job.unique[row.scene, row.object_id]

@@ -29,7 +29,7 @@ from rft3d.models.checkpoints import (
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
 from rft3d.models.geometry import BOX_CONVENTIONS, GeometryMerger
 from rft3d.models.images import VGLLM_WIDTH
-from rft3d.models.policy import META, Policy, without_bars
+from rft3d.models.policy import META, TEXT_RULES, TINY_END, Policy, without_bars
 from rft3d.models.qwen3 import SpatialConfig3, SpatialQwen3
 from rft3d.models.spatial import SpatialModel
 
@@ -115,7 +115,15 @@ def load_spatial(
         size if isinstance(size, int) else (int(size[0]), int(size[1])),
         meta.get("task_options", {}),
         backbone=backbone or meta.get("backbone") or backbone_of(config),
+        **_text_rules(meta),
     )
+
+
+def _text_rules(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved policy's own; public weights get the defaults."""
+    rules = {"answer_end": TINY_END} if meta else {}
+    rules |= {name: meta[name] for name in TEXT_RULES if name in meta}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in rules.items()}
 
 
 def backbone_of(config: Any) -> str:

@@ -36,6 +36,10 @@ FEATURES_KEPT = 512
 FEATURE_BYTES_KEPT = 4 << 30
 PATCHES_AT_ONCE = 16384
 """Patches of the clips that are encoded together: 16 clips of the demo's, one of 32 frames of 518x392."""
+TEXT_RULES = ("answer_end", "stops", "suppress_visual")
+"""Fields of a policy about texts that are saved with it."""
+TINY_END = "<|im_end|>"
+"""``answer_end`` of tiny policies, and of folders that were saved before it was a field."""
 SHARD_SIZE = "5GB"
 FROZEN = ("model.visual.", "geometry_encoder.")
 
@@ -62,6 +66,10 @@ class Policy:
         features: the latest clips' frozen features by content, at most ``FEATURES_KEPT`` and
             ``FEATURE_BYTES_KEPT`` (a clip of 32 frames of 518x392 takes 165 MB in bf16).
         backbone: key of ``BACKBONES``; says how a saved folder is loaded.
+        answer_end: what is trained behind an answer; VG-LLM trains the chat layout's line break too.
+        stops: tokens that end a sampled answer. VG-LLM's generation stops at ``<|im_end|>`` alone.
+        suppress_visual: visual special tokens have probability 0 in sampling, RL and SFT alike; False: they
+            count in the softmax, as in VG-LLM's SFT loss.
         cache: where they are kept on disk too, rounded to its number format; None: nowhere.
     """
 
@@ -72,6 +80,9 @@ class Policy:
     features: dict[str, FrozenFeatures] = field(default_factory=dict)
     cache: FeatureCache | None = None
     backbone: str = "tiny"
+    answer_end: str = "<|im_end|>\n"
+    stops: tuple[str, ...] = ("<|im_end|>", "<|endoftext|>")
+    suppress_visual: bool = True
     _encoder_id: str = field(default="", repr=False)
     _pieces: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
 
@@ -83,7 +94,8 @@ class Policy:
                 )
         elif self.frame_size[0] % 28 or self.frame_size[1] % 28:
             raise ValueError(f"frame_size={self.frame_size} must be multiples of 28 (patch 14, 2x2 merge)")
-        self.model.suppress([token_id(self.tokenizer, token) for token in VISUAL_SPECIALS])
+        hidden = VISUAL_SPECIALS if self.suppress_visual else ()
+        self.model.suppress([token_id(self.tokenizer, token) for token in hidden])
 
     @property
     def device(self) -> torch.device:
@@ -100,7 +112,7 @@ class Policy:
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        return frozenset(token_id(self.tokenizer, token) for token in ("<|im_end|>", "<|endoftext|>"))
+        return frozenset(token_id(self.tokenizer, token) for token in self.stops)
 
     def prepare(self, frames: Sequence[NDArray[np.uint8]]) -> Tensor:
         """``(S, 3, H, W)`` float in [0, 1] at ``frame_size`` (bicubic); frames are ``(h, w, 3)`` uint8."""
@@ -191,10 +203,10 @@ class Policy:
         return Row(ids, mrope_positions(ids, image, grid), [], [])
 
     def answer_ids(self, text: str) -> list[int]:
-        """Token ids of an answer with its stop token, in the weights' own box convention."""
+        """Token ids of an answer and of ``answer_end``, in the weights' own box convention."""
         return [
             *self._encode_cached(weights_text(text, self.box_convention)),
-            *self._encode_cached("<|im_end|>"),
+            *self._encode_cached(self.answer_end),
         ]
 
     def text_of(self, completion: Completion) -> Generation:
@@ -256,6 +268,7 @@ class Policy:
         self.tokenizer.save_pretrained(staging)
         size = self.frame_size if isinstance(self.frame_size, int) else list(self.frame_size)
         meta = {"backbone": self.backbone, "frame_size": size, "task_options": self.task_options}
+        meta |= {name: getattr(self, name) for name in TEXT_RULES}
         (staging / META).write_text(json.dumps(meta, indent=1))
         if path.exists():
             shutil.rmtree(path)

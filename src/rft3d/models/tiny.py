@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
-from rft3d.models.policy import Policy
+from rft3d.models.policy import TINY_END, Policy
 from rft3d.models.tokens import number_values, special_ids, token_id
 from rft3d.models.vggt import VGGTConfig
 
@@ -99,7 +99,7 @@ def build_tiny(
         torch.manual_seed(seed)
         model = SpatialQwen(full)
         _initialise_embeddings(model.lm_head.weight, tokenizer)  # tied: the same rows read and write
-    return Policy(model, tokenizer, config.frame_size, task_options or {})
+    return Policy(model, tokenizer, config.frame_size, task_options or {}, answer_end=TINY_END)
 
 
 def _initialise_embeddings(weight: Tensor, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rft3d.answers import LabelledBox, render_detections
+from rft3d.answers import LabelledBox, Rounding, render_detections
 from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.scenes.types import Scene, SceneObject
 
@@ -36,12 +36,6 @@ def first_seen(scene: Scene, min_visible: float) -> list[SceneObject]:
     return sorted(things, key=lambda thing: (first[thing.id], thing.id))
 
 
-def never_flat(box: Sequence[float], decimals: int) -> tuple[float, ...]:
-    """A ``(9,)`` box for a gold text: sizes of at least one last decimal, or rounding could make them 0."""
-    least = 10.0**-decimals
-    return (*box[:3], *(max(size, least) for size in box[3:6]), *box[6:])
-
-
 def boxed_in_first_camera(
     scene: Scene, things: Sequence[SceneObject], canonical: bool = True
 ) -> list[dict[str, Any]]:
@@ -63,10 +57,9 @@ def labelled(rows: Iterable[Mapping[str, Any]]) -> tuple[LabelledBox, ...]:
     return tuple(LabelledBox(row["label"], tuple(row["bbox_3d"])) for row in rows)
 
 
-def render_rows(rows: Iterable[Mapping[str, Any]], decimals: int) -> str:
-    """The rows as the text of a detection answer, rounded to ``decimals``, no size to 0."""
-    boxes = [LabelledBox(box.label, never_flat(box.box, decimals)) for box in labelled(rows)]
-    return render_detections(boxes, decimals)
+def render_rows(rows: Iterable[Mapping[str, Any]], decimals: int, rounding: Rounding = "safe") -> str:
+    """The rows as the text of a detection answer, rounded to ``decimals``."""
+    return render_detections(labelled(rows), decimals, rounding)
 
 
 def mean(values: Iterable[float]) -> float | None:

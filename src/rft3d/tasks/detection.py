@@ -32,6 +32,7 @@ from rft3d.answers import (
     LabelledBox,
     ParseFailure,
     ParseMode,
+    Rounding,
     parse_detections,
     render_thought,
     split_sections,
@@ -115,6 +116,7 @@ class Detection:
         decimals: of the numbers in gold texts; 2 is official, 1 is easier to learn for small models.
         order: of the boxes in gold texts: ``first_seen`` (official) by the frame that first shows them,
             ``azimuth`` from left to right in the first camera, by ``atan2(x, z)``.
+        rounding: of gold texts (:data:`rft3d.answers.Rounding`).
         canonical: write each box in that one of its 24 equivalent forms whose rotation is nearest to none.
         labels: only these labels are asked for; None: all but ``exclude``.
         exclude: labels that are never asked for (official: the four here).
@@ -137,6 +139,7 @@ class Detection:
     decimals: int = 2
     order: Literal["first_seen", "azimuth"] = "first_seen"
     canonical: bool = True
+    rounding: Rounding = "safe"
     labels: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ("wall", "ceiling", "floor", "object")
     min_visible: float = 0.05
@@ -186,13 +189,17 @@ class Detection:
                 frames=refs,
                 prompt=IMAGE * len(refs) + PROMPT + (THINK if thinks else ""),
                 truth={"boxes": rows, **({"thought": _thought(rows)} if thinks else {})},
-                meta={"objects": len(rows)},
+                meta={
+                    "objects": len(rows),
+                    **({} if self.rounding == "safe" else {"rounding": self.rounding}),
+                },
             )
         ]
 
     def gold(self, sample: Sample) -> str:
         """The truth in upstream's layout; rounded, so its IoU is not quite 1."""
-        text = render_rows(sample.truth["boxes"], self.decimals)
+        rounding: Rounding = sample.meta.get("rounding", self.rounding)
+        text = render_rows(sample.truth["boxes"], self.decimals, rounding)
         thought = sample.truth.get("thought")
         return text if thought is None else render_thought(thought, text)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from rft3d.models import Policy, load_policy
+from rft3d.models.policy import TEXT_RULES
 
 DType = Literal["auto", "stored", "bfloat16", "float32"]
 BoxConvention = Literal["intrinsic_zxy", "extrinsic_zxy"]
@@ -34,6 +35,12 @@ class LoadConfig:
     box_convention: BoxConvention | None = None
     """How the weights write angles; None: as their config says. ``extrinsic_zxy`` for VG-LLM's V2 from before
     2025-11-27."""
+    answer_end: str | None = None
+    """What SFT trains behind an answer; None: the policy's own (docs/papers.md). So for the next two."""
+    stops: tuple[str, ...] | None = None
+    """Tokens that end a sampled answer; ``<|im_end|>`` alone as VG-LLM samples."""
+    suppress_visual: bool | None = None
+    """Whether visual special tokens have probability 0; False: they count in the softmax, as in VG-LLM's SFT."""
 
 
 def local_device() -> torch.device:
@@ -65,6 +72,8 @@ def load_start(
     options = {} if own else {"geometry": load.geometry, "box_convention": load.box_convention}
     given = {name: value for name, value in options.items() if value is not None}
     policy = load_policy(model, str(device), dtype=torch.float32 if wide else wanted, **given)
+    rules = {name: getattr(load, name) for name in TEXT_RULES if getattr(load, name) is not None}
+    policy = replace(policy, **rules) if rules else policy
     if trained == "float32":
         set_formats(policy, wanted, torch.float32)
     return policy
