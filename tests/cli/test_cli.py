@@ -267,25 +267,25 @@ def test_rooms_writes_scenes_and_samples_of_every_task(
 def test_samples_of_a_clip_and_of_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip, out, again = write_clip(tmp_path / "clip"), tmp_path / "out", tmp_path / "again"
     common = ["samples", "--frames", "2"]
-    assert main([*common, "--source", "posed_clip", "--path", str(clip), "--out", str(out)]) == 0
+    assert main([*common, str(clip), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "gold answers, grounding: full marks" in printed and "2 decimals" in printed
     labels = {row["label"] for s in read_samples(out / "samples.detection.jsonl") for row in s.truth["boxes"]}
     assert all(label in printed.split("--classes")[1] for label in labels)
     scenes = out / "scenes"
-    assert main([*common, "--source", "folder", "--path", str(scenes), "--out", str(again)]) == 0
+    assert main([*common, str(scenes), "--out", str(again)]) == 0
     for name in ("detection", "grounding", "spatial"):
         assert (again / f"samples.{name}.jsonl").read_bytes() == (out / f"samples.{name}.jsonl").read_bytes()
 
 
 def test_samples_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_clip(tmp_path / "clip")
-    common = ("samples", "--source", "posed_clip", "--out", tmp_path / "out", "--path")
+    common = ("samples", "--out", tmp_path / "out")
     assert "has 3 frames" in failure(capsys, *common, clip)
     assert "stride" in failure(capsys, *common, clip, "--frames", "2", "--stride", "0")
     assert "--decimals" in failure(capsys, *common, clip, "--decimals", "-1")
-    assert "scene.json" in failure(capsys, *common, tmp_path)
-    assert "rooms" in failure(capsys, "samples", "--source", "rooms", "--path", clip, "--out", tmp_path / "o")
+    assert "scene.json" in failure(capsys, *common, clip / "rgb")
+    assert "nothing at" in failure(capsys, *common, tmp_path / "gone")
     assert [path.name for path in tmp_path.iterdir()] == ["clip"]
 
 

@@ -154,3 +154,28 @@ def test_mistakes_are_one_line(
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert line.startswith("rft3d detect: ") and message in line and captured.out == ""
+
+
+def test_try_goes_from_nothing_to_boxes(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = {"frames": 2, "width": 84, "height": 56, "max_objects": 3}
+    policy = make_policy()
+    policy.task_options["detection"] = {"decimals": 1}
+    policy.save(tmp_path / "model")
+    (tmp_path / "model" / "world.json").write_text(json.dumps(world))
+    found = answer(capsys, "try", "--model", tmp_path / "model", "--out", tmp_path / "out", "--room", "3")
+    assert found["clip"] == "rooms-3" and len(found["frames"]) == 2  # type: ignore[arg-type]
+    assert found["warnings"] == [] and (tmp_path / "out" / "index.html").is_file()
+    assert str(found["notes"][0]).endswith("objects (the same label, IoU above 0.25)")  # type: ignore[index]
+
+
+def test_a_room_seed_is_a_clip_and_other_pictures_get_a_warning(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--model", here / "model", "--max-new-tokens", "4", "--frames", "2", "--out", tmp_path)
+    assert answer(capsys, "detect", "rooms:4", *common)["warnings"] == []
+    assert answer(capsys, "detect", here / "room", *common)["warnings"] == []  # a saved room
+    warned = answer(capsys, "detect", here / "walk.mp4", *common)["warnings"]
+    assert "only seen procedural rooms" in str(warned)
+    assert "only seen procedural rooms" in (tmp_path / "index.html").read_text()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rft3d.answers import FrameBox, render_frame_box
 from rft3d.evaluation.infer import (
+    ONLY_ROOMS,
     boxes_in_frame,
     detection_question,
     grounding_question,
@@ -146,7 +149,6 @@ def test_unreal_boxes_and_cut_answers_are_said(clip: Clip) -> None:
     [
         ("3", (), 3.0, None),
         ("There are four chairs.", (), 4.0, None),
-        ("on the table", (), "on the table", None),
         ("b", ("left", "right"), "B", None),
         ("<think>Two and one.</think><answer>3</answer>", (), 3.0, "Two and one."),
     ],
@@ -178,3 +180,40 @@ def test_questions_that_make_no_sense_are_refused(clip: Clip) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "answer"),
+    [
+        ("How many chairs are there?", "A", None),
+        ("How many chairs are there?", "some", None),
+        ("How many chairs are there?", "two", 2.0),
+        ("What is on the table?", "A", None),
+        ("What is on the table?", "a lamp", "a lamp"),
+    ],
+)
+def test_an_answer_of_another_kind_is_a_failure(clip: Clip, question: str, text: str, answer: object) -> None:
+    found = infer(Says(text), clip, spatial_question(clip, question))
+    assert found.answer == answer
+    assert (found.failure is None) == (answer is not None)
+
+
+def test_a_model_of_rooms_warns_about_everything_else(clip: Clip) -> None:
+    found = infer(Says("2"), clip, spatial_question(clip, "How many chairs are there?"))
+    assert inference_record(found, clip, "m", only_rooms=True)["warnings"] == [ONLY_ROOMS]
+    assert inference_record(found, replace(clip, source="rooms"), "m", only_rooms=True)["warnings"] == []
+    assert inference_record(found, clip, "m")["warnings"] == []
+
+
+def test_a_description_of_nothing_known_and_a_box_given_twice_are_noted(clip: Clip, tmp_path: Path) -> None:
+    text = render_frame_box(FrameBox(0, (0.0, 0.0, 2.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)))
+    sample = grounding_question(clip, "the unicorn")
+    found = infer(Says(text), clip, sample)
+    before = tmp_path / "answer.json"
+    record = inference_record(found, clip, "m", classes=("chair", "bed"), before=before)
+    assert len(record["notes"]) == 1 and "no object that this model knows is named" in record["notes"][0]
+    before.write_text(json.dumps({**record, "description": "the chair"}))
+    again = inference_record(found, clip, "m", before=before)["notes"]
+    assert again == ["'the chair' was given the very same box; one of the two is wrong"]
+    before.write_text(json.dumps(record))
+    assert inference_record(found, clip, "m", before=before)["notes"] == []

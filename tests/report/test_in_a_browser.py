@@ -241,7 +241,7 @@ def test_without_webgl_the_scene_is_drawn_as_pictures(page: Path) -> None:
     "RFT3D_REAL_CLIP" not in os.environ, reason="needs a real clip: RFT3D_REAL_CLIP is not set"
 )
 def test_a_real_clip(browser: Browser, tmp_path: Path) -> None:
-    scene = next(SOURCES["posed_clip"](os.environ["RFT3D_REAL_CLIP"]))
+    scene = next(SOURCES["folder"](os.environ["RFT3D_REAL_CLIP"]))
     run = tmp_path / "clip"
     write_dataset([scene], run, tasks=clip_questions(ClipConfig(windows=3)))
     for name in ("detection", "grounding", "spatial"):

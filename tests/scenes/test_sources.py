@@ -20,6 +20,7 @@ from rft3d.scenes import (
     load_instances,
     load_rgb,
     make_room,
+    open_scenes,
     read_posed_clip,
     validate_scene,
     write_scene,
@@ -38,8 +39,10 @@ def scenes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Scene]:
     write_scene(make_room(2, SMALL), tmp_path / "folders" / "b")
     make: dict[str, Callable[[], list[Scene]]] = {
         "rooms": lambda: list(SOURCES["rooms"](range(3), SMALL)),
-        "folder": lambda: list(SOURCES["folder"](tmp_path / "folders")),
-        "posed_clip": lambda: list(SOURCES["posed_clip"](write_clip(tmp_path / "clip"))),
+        "folder": lambda: [
+            *SOURCES["folder"](tmp_path / "folders"),
+            *SOURCES["folder"](write_clip(tmp_path / "clip")),
+        ],
         "embodiedscan": lambda: list(
             SOURCES["embodiedscan"](write_infos(write_media(tmp_path / "media") / "infos.pkl"))
         ),
@@ -166,3 +169,30 @@ def test_a_real_clip_reads() -> None:
     for e in scene.expressions:
         assert e.best_frame is not None
         assert e.target in scene.frames[e.best_frame].visible
+
+
+def test_one_opener_takes_everything_that_holds_scenes(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_scene(make_room(seed, SMALL), tmp_path / "out" / "scenes" / f"rooms-{seed}")
+    clip = write_clip(tmp_path / "clip")
+    both = ["rooms-1", "rooms-2"]
+    opened = {
+        tmp_path / "out": both,  # what rft3d rooms writes
+        tmp_path / "out" / "scenes": both,
+        tmp_path / "out" / "scenes" / "rooms-2": ["rooms-2"],
+        clip: ["clip_000"],
+        "rooms:2": ["rooms-2"],
+        "rooms:1-2": both,
+    }
+    for source, ids in opened.items():
+        assert [scene.id for scene in open_scenes(source, SMALL)] == ids, source
+
+
+def test_what_holds_no_scene_is_told_what_would(tmp_path: Path) -> None:
+    (tmp_path / "walk.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match="neither cameras nor boxes: only rft3d detect"):
+        list(open_scenes(tmp_path / "walk.mp4"))
+    with pytest.raises(FileNotFoundError, match="give a scene folder, a posed clip"):
+        list(open_scenes(tmp_path / "gone"))
+    with pytest.raises(ValueError, match="write rooms:1-3"):
+        open_scenes("rooms:3-1")

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 VERBS = {
+    "try": "a new room, the shipped model, its boxes in your browser: start here",
     "demo": "the whole story on two cores: rooms, SFT, RFT, scores, report",
     "matrix": "the paper's claims as arms: run what is missing, write the page of results",
     "rooms": "make procedural rooms and samples files of every task",

@@ -1,11 +1,12 @@
-"""What ``detect``, ``ground`` and ``ask`` share: their options, and clip -> question -> model -> page."""
+"""What ``detect``, ``ground``, ``ask`` and ``try`` share: their options, and clip -> question -> model -> page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -15,13 +16,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipOptions:
-    """Options of every verb that looks at one clip."""
+class ModelOptions:
+    """Options of every verb that lets a model look at one clip."""
 
-    video: Annotated[Path, tyro.conf.Positional]
-    """video file, picture, folder of pictures, scene folder or posed clip"""
     model: str = "rooms"
     """rooms or rooms-sft (shipped; they know procedural rooms only), a model folder, or a hub repository"""
+    out: Path | None = None
+    """folder for the page and pictures; runs/VERB/NAME when not given"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU when there is one"""
+    temperature: float = 0.0
+    """0 is greedy"""
+    seed: int = 0
+    """seed of sampling (no effect when greedy)"""
+    json: bool = False
+    """print JSON on a terminal too (elsewhere it always is JSON)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions(ModelOptions):
+    """Options of every verb that looks at a clip of one's own."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """video, picture, folder of pictures, scene folder, posed clip, or rooms:SEED"""
+    frames: int | None = None
+    """frames to look at; when not given as many as the model was trained on"""
     every: float | None = None
     """seconds from one frame to the next; without it the frames are spread over the clip"""
     start: float = 0.0
@@ -32,36 +51,42 @@ class ClipOptions:
     """FX FY CX CY in pixels of the video as a player shows it: boxes are then drawn into the frames"""
     fov: float | None = None
     """horizontal field of view in degrees, instead of --intrinsics (a phone held sideways: 60 to 75)"""
-    out: Path | None = None
-    """folder for the page and pictures; runs/VERB/NAME when not given"""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto takes a GPU when there is one"""
-    temperature: float = 0.0
-    """0 is greedy"""
-    seed: int = 0
-    """seed of sampling (no effect when greedy)"""
 
 
 def run(
     args: ClipOptions, verb: str, frames: int, max_new_tokens: int, question: Callable[[Clip], Sample]
 ) -> None:
-    """Answer ``question`` about the clip; JSON on standard output, pages beside it."""
-    import json
-
-    from rft3d.evaluation import model_fingerprint
-    from rft3d.evaluation.infer import infer, inference_record
-    from rft3d.files import model_folder
-    from rft3d.report.clip_page import write_clip_report
+    """Answer ``question`` about the clip; JSON or a short table on standard output, pages beside it."""
+    from rft3d.evaluation.world import room_config_of
     from rft3d.scenes.clips import ClipSampling, read_clip, with_fov, with_intrinsics
 
     if args.intrinsics is not None and args.fov is not None:
         raise ValueError("give --intrinsics or --fov, not both")
-    clip = read_clip(args.video, ClipSampling(frames, args.every, args.start, args.end))
+    world = room_config_of(args.model)
+    count = (world.frames if world else frames) if args.frames is None else args.frames
+    clip = read_clip(args.source, ClipSampling(count, args.every, args.start, args.end), world)
     if args.intrinsics is not None:
         clip = with_intrinsics(clip, *args.intrinsics)
     elif args.fov is not None:
         clip = with_fov(clip, args.fov)
     sample = question(clip)  # a bad clip or question is reported before torch is loaded
+    show(answer(args, verb, clip, sample, max_new_tokens), args.json)
+
+
+def answer(
+    args: ModelOptions,
+    verb: str,
+    clip: Clip,
+    sample: Sample,
+    max_new_tokens: int,
+    judge: Callable[[str], str] | None = None,
+) -> dict[str, Any]:
+    """The model's answer, written as a page; ``judge`` turns its text into one more note."""
+    from rft3d.evaluation import model_fingerprint
+    from rft3d.evaluation.infer import infer, inference_record
+    from rft3d.files import model_folder
+    from rft3d.report.clip_page import write_clip_report
+
     local = model_folder(args.model).is_dir()
     fingerprint = model_fingerprint(args.model) if local else args.model
     import torch
@@ -71,16 +96,46 @@ def run(
     if args.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: torch sees no GPU here; use --device cpu")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
+    policy = load_policy(args.model, device)
     found = infer(
-        load_policy(args.model, device),
+        policy,
         clip,
         sample,
         max_new_tokens=max_new_tokens,
         temperature=args.temperature,
         seed=args.seed,
     )
-    source = args.video.resolve()
-    out = args.out or Path("runs") / verb / (source.name if source.is_dir() else source.stem)
-    record = inference_record(found, clip, fingerprint)
+    out = args.out or Path("runs") / verb / clip.name
+    only_rooms = policy.backbone == "tiny"
+    classes = policy.task_options.get("detection", {}).get("classes", ())
+    record = inference_record(found, clip, fingerprint, only_rooms, classes, out / "answer.json")
+    if judge is not None:
+        record["notes"].insert(0, judge(found.text))
     record["files"] = write_clip_report(found, clip, record, out)
-    print(json.dumps(record, indent=2, allow_nan=False))
+    return record
+
+
+def show(record: Mapping[str, Any], as_json: bool) -> None:
+    """``record`` as JSON where a program reads on or ``as_json`` asks for it, else as a short table."""
+    import json
+
+    if as_json or not sys.stdout.isatty():
+        print(json.dumps(record, indent=2, allow_nan=False))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    from rft3d.evaluation.tables import answer_table
+
+    console = Console()
+    for warning in record["warnings"]:
+        console.print(f"[bold red]warning:[/] {escape(warning)}")
+    if record["failure"] is not None:
+        console.print(f"[bold red]no answer:[/] {escape(record['failure']['reason'])}")
+    elif "boxes" in record:
+        console.print(answer_table(record))
+    else:
+        console.print(f"[bold]{escape(str(record['answer']))}[/]")
+    for note in record["notes"]:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    console.print(f"open {record['files']['page']}", markup=False, highlight=False, soft_wrap=True)

@@ -12,7 +12,11 @@ from rft3d.cli._clip import ClipOptions, run
 
 @dataclass(frozen=True, kw_only=True)
 class Args(ClipOptions):
-    """Ask about the place in a video, laid out as VSI-Bench's questions are. Prints JSON; writes a page."""
+    """Ask about the place in a video, laid out as VSI-Bench's questions are; prints the answer, writes a page.
+
+    Examples: rft3d ask rooms:12 "How many chair(s) are in this room?"
+    |    rft3d ask walk.mp4 "Which is closer to the door?" --options sofa table --model my/model
+    """
 
     question: Annotated[str, tyro.conf.Positional]
     """e.g. "How many chairs are in this room?" """
@@ -20,8 +24,6 @@ class Args(ClipOptions):
     """answers to choose from, for a multiple-choice question"""
     think: bool = False
     """let the model think first (for models trained to)"""
-    frames: int = 32
-    """frames to look at (the benchmark: 32; the demo's model was trained on 4)"""
     max_new_tokens: int | None = None
     """longest answer; 64 when not given, 1024 with --think"""
 
@@ -33,7 +35,7 @@ def main(args: Args) -> None:
     run(
         args,
         "ask",
-        args.frames,
+        32,
         limit,
         lambda clip: spatial_question(clip, args.question, args.options, args.think),
     )

@@ -11,12 +11,12 @@ from rft3d.cli._clip import ClipOptions, run
 class Args(ClipOptions):
     """Find the objects in a video or folder: a label and a 9-DoF box each, in the first frame's camera.
 
-    Prints JSON; writes a page, the frames and a view from above. Boxes are drawn into the frames when
-    the camera is known (--intrinsics, --fov, or a posed folder).
+    Prints a table (JSON when piped); writes a page, the frames and a view from above. Boxes are drawn into the
+    frames when the camera is known (--intrinsics, --fov, or a posed folder).
+
+    Examples: rft3d detect rooms:12    |    rft3d detect kitchen.mp4 --model my/model --fov 65 --frames 6
     """
 
-    frames: int = 4
-    """frames to look at (the benchmark: 4 or 6)"""
     every: float | None = 1.0
     """seconds from one frame to the next, as in the benchmark; None spreads the frames over the clip"""
     max_new_tokens: int = 2000
@@ -26,4 +26,4 @@ class Args(ClipOptions):
 def main(args: Args) -> None:
     from rft3d.evaluation.infer import detection_question
 
-    run(args, "detect", args.frames, args.max_new_tokens, detection_question)
+    run(args, "detect", 4, args.max_new_tokens, detection_question)

@@ -14,14 +14,14 @@ from rft3d.cli._clip import ClipOptions, run
 class Args(ClipOptions):
     """Find the object that a text describes: the first clear frame, and a 9-DoF box in its camera.
 
-    Prints JSON; writes a page, the frames and a view from above. The box is drawn into its frame when
-    the camera is known (--intrinsics, --fov, or a posed folder).
+    Prints a table (JSON when piped); writes a page, the frames and a view from above. The box is drawn into its
+    frame when the camera is known (--intrinsics, --fov, or a posed folder).
+
+    Examples: rft3d ground rooms:12 "the large bed"    |    rft3d ground walk.mp4 "the red chair" --model my/model
     """
 
     text: Annotated[str, tyro.conf.Positional]
     """e.g. "the chair by the window" """
-    frames: int = 32
-    """frames to look at (the benchmark: 32; the demo's model was trained on 4)"""
     max_new_tokens: int = 100
     """longest answer"""
 
@@ -32,7 +32,7 @@ def main(args: Args) -> None:
     run(
         args,
         "ground",
-        args.frames,
+        32,
         args.max_new_tokens,
         lambda clip: grounding_question(clip, args.text),
     )

@@ -20,13 +20,11 @@ class Args:
     """
 
     scenes: Annotated[str, tyro.conf.Positional]
-    """folder or file that --source reads; for rooms: seeds such as 0-31"""
+    """scene folder, posed clip, folder of them, or rooms:0-31; or what --source reads"""
     out: Path
     """samples file to write (JSON lines); pictures stay where they are"""
-    source: Literal[
-        "folder", "posed_clip", "rooms", "embodiedscan", "scannet_export", "scannet_sens", "arkitscenes"
-    ] = "folder"
-    """reader of the scenes"""
+    source: Literal["auto", "embodiedscan", "scannet_export", "scannet_sens", "arkitscenes"] = "auto"
+    """a data set's own format (docs/data.md); auto: one of the four above"""
     types: tuple[str, ...] = QUESTION_TYPES
     """question types"""
     per_type: int = 4
@@ -46,12 +44,12 @@ class Args:
 def main(args: Args) -> None:
     from rft3d.datasets.leaks import leaking, place
     from rft3d.evaluation.questions import NEEDS, QuestionConfig, exclude_list, write_questions
-    from rft3d.scenes import SOURCES
+    from rft3d.scenes import SOURCES, open_scenes
 
     listed = exclude_list(args.exclude, place)
     config = QuestionConfig(args.types, args.per_type, args.frames, args.answers, seed=args.seed)
     made = write_questions(
-        SOURCES[args.source](_seeds(args.scenes) if args.source == "rooms" else args.scenes),
+        open_scenes(args.scenes) if args.source == "auto" else SOURCES[args.source](args.scenes),
         args.out,
         config,
         lambda scene: (
@@ -63,12 +61,5 @@ def main(args: Args) -> None:
         f"{len(made.excluded)} excluded, {len(made.silent)} without a clear question"
     )
     for kind, count in made.by_type.items():
-        note = f"   ({NEEDS[kind]})" if kind in NEEDS and args.source != "rooms" else ""
+        note = f"   ({NEEDS[kind]})" if kind in NEEDS and not args.scenes.startswith("rooms:") else ""
         print(f"  {kind:28} {count}{note}")
-
-
-def _seeds(text: str) -> range:
-    first, _, last = text.partition("-")
-    if not first.isdecimal() or not (last or first).isdecimal():
-        raise ValueError(f"rooms are named by their seeds, such as 0-31, got {text!r}")
-    return range(int(first), int(last or first) + 1)

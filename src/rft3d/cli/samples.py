@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
+
+import tyro
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,8 @@ class Args:
     Predictions in OUT/<model>/<task>.predictions.jsonl are shown by rft3d report OUT.
     """
 
-    source: Literal["posed_clip", "folder"]
-    """format of PATH (docs/data.md)"""
-    path: Path
-    """folder of the clip, or a scene folder or a folder of them"""
+    source: Annotated[str, tyro.conf.Positional]
+    """scene folder, posed clip, folder of them, or rooms:SEED"""
     out: Path
     """folder to write; must not exist yet or be empty"""
     frames: int = 4
@@ -38,14 +38,14 @@ def main(args: Args) -> None:
     import shlex
 
     from rft3d.evaluation import ClipConfig, check_gold, clip_questions, make_task, write_dataset
-    from rft3d.scenes import SOURCES
+    from rft3d.scenes import open_scenes
     from rft3d.tasks import read_samples
 
     if not 0 <= args.decimals <= 9:
         raise ValueError(f"--decimals must be in 0..9, got {args.decimals}")
     questions = clip_questions(ClipConfig(args.frames, args.stride, args.windows))
-    scenes = SOURCES[args.source](args.path)
-    counts = write_dataset(scenes, args.out, tasks=questions, seed=args.seed, with_depth=False)
+    scenes = open_scenes(args.source)
+    counts = write_dataset(scenes, args.out, tasks=questions, seed=args.seed)
     print(f"{args.out}: " + ", ".join(f"{n} {task} samples" for task, n in counts.items()))
     labels = set()
     for task in counts:

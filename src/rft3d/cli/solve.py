@@ -28,10 +28,10 @@ class Args:
 
     samples: Path | None = None
     """spatial samples file with the questions"""
-    scenes: Path | None = None
-    """scene folder, or a folder of them"""
-    source: Literal["folder", "posed_clip", "embodiedscan", "scannet_export", "arkitscenes"] = "folder"
-    """reader of --scenes"""
+    scenes: str | None = None
+    """scene folder, posed clip, folder of them, or rooms:0-31; or what --source reads"""
+    source: Literal["auto", "embodiedscan", "scannet_export", "arkitscenes"] = "auto"
+    """a data set's own format of --scenes; auto: one of the four above"""
     metadata: tuple[Path, ...] = ()
     """VSI-Bench's scene metadata: {arkitscenes,scannet,scannetpp}_meta_info_val.json"""
     boxes: Path | None = None
@@ -112,13 +112,14 @@ def _beside_blind(
 def _places(args: Args) -> Places:
     from rft3d.evaluation import read_predictions
     from rft3d.evaluation.solving import places_from_detections, places_from_file, places_from_scenes
-    from rft3d.scenes import SOURCES
+    from rft3d.scenes import SOURCES, open_scenes
     from rft3d.tasks.samples import read_samples
 
     if sum(_given(args)) != 1:
         raise ValueError("give exactly one of --scenes, --metadata, --boxes and --detections, or --blind")
     if args.scenes is not None:
-        return places_from_scenes(SOURCES[args.source](args.scenes))
+        named = open_scenes(args.scenes) if args.source == "auto" else SOURCES[args.source](args.scenes)
+        return places_from_scenes(named)
     if args.boxes is not None:
         return places_from_file(args.boxes)
     if args.detections is not None:

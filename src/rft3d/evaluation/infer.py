@@ -9,8 +9,11 @@ There is no truth, so nothing is scored. Torch is needed only by the policy, whi
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,13 @@ from rft3d.tasks.spatial import task as spatial_task
 from rft3d.tasks.types import Sample
 
 MOST_OPTIONS = 26
+ONLY_ROOMS = "this model has only seen procedural rooms; do not believe what it says about anything else"
+_WANTS_NUMBER = re.compile(
+    r"\bhow (many|much|far|long|tall|wide|deep|high|big|large)\b"
+    r"|\bwhat is the (size|distance|number|length|height)\b"
+    r"|\bin (square )?(meters|metres|centimeters|centimetres|cm|m)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +164,23 @@ def infer(
     return replace(found, boxes=tuple(_found(row, sample, clip) for row in rows))
 
 
-def inference_record(found: Inference, clip: Clip, model: str) -> dict[str, Any]:
-    """What ``rft3d detect``, ``ground`` and ``ask`` print: plain JSON values only."""
+def inference_record(
+    found: Inference,
+    clip: Clip,
+    model: str,
+    only_rooms: bool = False,
+    classes: Sequence[str] = (),
+    before: Path | None = None,
+) -> dict[str, Any]:
+    """What ``rft3d detect``, ``ground`` and ``ask`` print: plain JSON values only.
+
+    Args:
+        only_rooms: the model was trained on procedural rooms alone; about anything else it warns.
+        classes: that the model was trained to name, if that is known; a description of nothing among them is
+            noted.
+        before: record of an earlier answer in the same place: another description with the very same box is
+            noted.
+    """
     times: Sequence[float | None] = clip.times_s or [None] * len(clip.frames)
     record: dict[str, Any] = {
         "task": found.sample.task,
@@ -183,7 +208,8 @@ def inference_record(found: Inference, clip: Clip, model: str) -> dict[str, Any]
         "truncated": found.truncated,
         "tokens": found.tokens,
         "text": found.text,
-        "notes": [*clip.notes, *_notes(found)],
+        "warnings": [ONLY_ROOMS] if only_rooms and clip.source != "rooms" else [],
+        "notes": [*clip.notes, *_notes(found), *_doubts(found, clip, classes, before)],
     }
 
 
@@ -222,12 +248,19 @@ def _read_spatial(found: Inference) -> Inference:
     sections = split_sections(found.text)
     options = found.sample.meta["options"]
     read: str | float | ParseFailure
+    said = sections.answer.strip()
     if options:
         read = parse_option(found.text, "".join(option[0] for option in options))
     else:
         read = parse_number(found.text)
-        if isinstance(read, ParseFailure) and sections.answer.strip():
-            read = sections.answer.strip()  # a free question may have an answer in words
+        if (
+            isinstance(read, ParseFailure)
+            and said
+            and not _WANTS_NUMBER.search(found.sample.meta["question"])
+        ):
+            read = said  # a free question may have an answer in words
+            if re.fullmatch(r"[A-H]\.?", said):
+                read = ParseFailure("an option's letter, but no options were given", said)
     if isinstance(read, ParseFailure):
         return replace(found, failure=read, thought=sections.think)
     return replace(found, answer=read, thought=sections.think)
@@ -255,8 +288,33 @@ def _box_record(item: FoundBox) -> dict[str, Any]:
     return record if item.valid else {**record, "invalid": "its sizes are not positive"}
 
 
+def _doubts(found: Inference, clip: Clip, classes: Sequence[str], before: Path | None) -> list[str]:
+    """Why a described object may not be the one that was found."""
+    description = found.sample.meta.get("description")
+    if description is None or not found.boxes:
+        return []
+    doubts = []
+    words = description.lower()
+    if classes and not any(label.lower() in words for label in classes):
+        doubts.append(
+            f"no object that this model knows is named in {description!r}, so the box means nothing "
+            f"(it knows: {', '.join(classes)})"
+        )
+    if before is not None and before.is_file():
+        last = json.loads(before.read_text(encoding="utf-8"))
+        boxes = [_box_record(box)["bbox_3d"] for box in found.boxes]
+        same = (
+            last.get("clip") == clip.name and [box.get("bbox_3d") for box in last.get("boxes", [])] == boxes
+        )
+        if same and last.get("description") != description:
+            doubts.append(f"{last.get('description')!r} was given the very same box; one of the two is wrong")
+    return doubts
+
+
 def _notes(found: Inference) -> list[str]:
     notes = []
+    if found.sample.task == "detection" and not found.boxes and found.failure is None:
+        notes.append("the model named no object")
     if found.truncated:
         notes.append(f"the answer was cut off after {found.tokens} tokens; raise --max-new-tokens")
     unreal = sum(not item.valid for item in found.boxes)

@@ -21,6 +21,24 @@ def interval_text(found: Mapping[str, Any]) -> str:
     return "-" if found["low"] is None else f"{percent(found['low'])} .. {percent(found['high'])}"
 
 
+def answer_table(record: Mapping[str, Any]) -> Table:
+    """The boxes of :func:`rft3d.evaluation.infer.inference_record`: where, how large, turned how far."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=escape(f"{record['clip']}: {len(record['boxes'])} boxes"), box=None, padding=(0, 2, 0, 0)
+    )
+    table.add_column("label")
+    for name in ("frame", "x y z (m)", "size (m)", "yaw roll pitch"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for box in record["boxes"]:
+        values = box["bbox_3d"]
+        parts = (" ".join(f"{value:.2f}" for value in values[i : i + 3]) for i in (0, 3, 6))
+        table.add_row(escape(box["label"]), str(box["frame"]), *parts)
+    return table
+
+
 def headroom_table(found: Mapping[str, Any]) -> Table:
     """What :func:`rft3d.evaluation.headroom.headroom` found about a task."""
     from rich.table import Table

@@ -12,6 +12,12 @@ from rft3d.tasks import TASKS
 from rft3d.tasks.types import Task
 
 
+def room_config_of(model: str | Path) -> RoomConfig | None:
+    """The rooms of ``model``; None when it has no world of its own (it saw other things than our rooms)."""
+    file = model_folder(model) / "world.json"
+    return read_room_config(file) if file.is_file() else None
+
+
 def world_of(model: str | Path) -> tuple[RoomConfig, dict[str, Task]]:
     """The rooms of ``model`` (a shipped name or a folder) and the tasks with the options it was trained with.
 

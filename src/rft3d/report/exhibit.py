@@ -6,9 +6,9 @@ answers, a scene folder, or a procedural room ``rooms:<seed>``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,12 @@ from numpy.typing import NDArray
 from rft3d.evaluation.predict import load_frames
 from rft3d.evaluation.records import Prediction
 from rft3d.geometry import backproject, transform_boxes, transform_points
-from rft3d.report.run_folder import RunFolder, TaskRuns, read_run_folder
+from rft3d.report.run_folder import NothingToReport, RunFolder, TaskRuns, read_run_folder
 from rft3d.report.samples import Cameras, answer_view, first_camera_boxes, read_cameras, true_boxes
-from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_depth, load_rgb
-from rft3d.scenes.rooms import make_room
+from rft3d.scenes.sources import open_scenes, scene_folders
 from rft3d.scenes.types import Scene
 from rft3d.tasks.types import Sample
-
-_ROOM = re.compile(r"rooms:(\d+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,20 +84,26 @@ def exhibits(
     ids: Sequence[str] = (),
     limit: int = 8,
 ) -> Iterator[Exhibit]:
-    """What ``source`` has to show: a run folder, a scene folder or ``rooms:<seed>``.
+    """What ``source`` has to show: a run folder, or anything that :func:`rft3d.scenes.open_scenes` opens.
 
     Args:
         tasks, models, ids: only these (model folders by name); all when empty.
-        limit: at most so many questions of each task, evenly spaced over the file.
+        limit: at most so many questions of each task, evenly spaced over the file, or so many scenes.
 
     Raises:
         ValueError: nothing to show, or an unknown task, model or id.
     """
-    room = _ROOM.fullmatch(str(source))
-    if room or (Path(source) / "scene.json").is_file():
-        yield of_scene(make_room(int(room[1])) if room else read_scene(source))
+    where = Path(source)
+    run = None
+    if where.is_dir() and not (where / "scene.json").is_file():
+        try:
+            run = read_run_folder(source, resamples=1)
+        except NothingToReport:
+            if not scene_folders(where):
+                raise
+    if run is None:
+        yield from map(of_scene, islice(open_scenes(source), limit))
         return
-    run = read_run_folder(source, resamples=1)
     _check(run, tasks, models, ids)
     shown = 0
     for task in run.tasks:

@@ -7,7 +7,7 @@ from rft3d.scenes.images import load_depth, load_instances, load_rgb
 from rft3d.scenes.labels import CATE8, CATE20, CATE31
 from rft3d.scenes.readers.posed_clip import read_posed_clip
 from rft3d.scenes.rooms import RoomConfig, iter_rooms, make_room
-from rft3d.scenes.sources import SOURCES, frame_refs, load_frame_ref
+from rft3d.scenes.sources import SOURCES, frame_refs, load_frame_ref, open_scenes
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
 from rft3d.scenes.validate import validate_scene
 from rft3d.scenes.windows import select_frames, sliding_windows, spread_frames
@@ -29,6 +29,7 @@ __all__ = [
     "load_instances",
     "load_rgb",
     "make_room",
+    "open_scenes",
     "read_posed_clip",
     "read_scene",
     "select_frames",

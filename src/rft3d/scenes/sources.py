@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.scenes.fields import read_fields
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_rgb, read_image
 from rft3d.scenes.readers.arkitscenes import arkitscenes
@@ -40,11 +41,13 @@ __all__ = [
     "folder",
     "frame_refs",
     "load_frame_ref",
-    "posed_clip",
+    "open_scenes",
     "rooms",
+    "scene_folders",
     "validate_scene",
 ]
 
+_ROOMS = re.compile(r"rooms:(\d+)(?:-(\d+))?")
 _ROOM_REF = re.compile(r"rooms:(\d+)/(\d+)")
 
 
@@ -55,29 +58,57 @@ def rooms(
     return iter_rooms(seeds, config, workers)
 
 
+def scene_folders(path: Path | str) -> list[Path]:
+    """Scene folders and posed clips at ``path``: itself, else those below it or below its ``scenes``, by name."""
+    path = Path(path)
+    for pattern in ("scene.json", "*/scene.json", "scenes/*/scene.json"):
+        if found := sorted(file.parent for file in path.glob(pattern)):
+            return found
+    return []
+
+
 def folder(path: Path | str) -> Iterator[Scene]:
-    """The scene folder ``path``, or every scene folder right below it, by name.
+    """The scene folder or posed clip ``path``, or every one below it or below its ``scenes``, by name.
 
     Raises:
-        ValueError: no scene folder there, or a damaged one.
+        FileNotFoundError: nothing at ``path``.
+        ValueError: no scene there, or a damaged one.
     """
-    path = Path(path)
-    found = [path] if (path / "scene.json").is_file() else sorted(p.parent for p in path.glob("*/scene.json"))
+    if not Path(path).exists():
+        raise FileNotFoundError(f"nothing at {path}; give {SCENE_LIKE}")
+    found = scene_folders(path)
     if not found:
-        raise ValueError(f"{path}: no scene.json here or one level below; write one with write_scene")
+        raise ValueError(
+            f"{path}: no scene.json here, one level below or in scenes/; give {SCENE_LIKE}. A video or a folder "
+            "of pictures has neither cameras nor boxes: only rft3d detect, ground and ask take one"
+        )
     for each in found:
-        yield read_scene(each)
+        ours = read_fields(each / "scene.json").has("format")
+        yield read_scene(each) if ours else read_posed_clip(each)
 
 
-def posed_clip(path: Path | str) -> Iterator[Scene]:
-    """The one posed RGB-D clip in folder ``path``."""
-    yield read_posed_clip(path)
+SCENE_LIKE = "a scene folder, a posed clip, a folder of them, rooms:SEED or rooms:FIRST-LAST"
+
+
+def open_scenes(source: Path | str, config: RoomConfig | None = None) -> Iterator[Scene]:
+    """Scenes of whatever ``source`` is (:data:`SCENE_LIKE`); ``config`` is of rooms.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`folder` does.
+    """
+    match = _ROOMS.fullmatch(str(source))
+    if match is None:
+        return folder(source)
+    first = int(match[1])
+    last = int(match[2]) if match[2] else first
+    if last < first:
+        raise ValueError(f"{source}: the last seed is below the first; write rooms:{last}-{first}")
+    return rooms(range(first, last + 1), config)
 
 
 SOURCES: dict[str, Callable[..., Iterator[Scene]]] = {
     "rooms": rooms,
     "folder": folder,
-    "posed_clip": posed_clip,
     "embodiedscan": embodiedscan,
     "scannet_export": scannet_export,
     "scannet_sens": scannet_sens,

@@ -10,12 +10,13 @@ frames only, and none with a side above 1920 pixels, so that an hour of video fi
 from __future__ import annotations
 
 from rft3d.scenes.clips._clip import Clip, ClipSampling, spread_indices, with_fov, with_intrinsics
-from rft3d.scenes.clips._reading import read_clip
+from rft3d.scenes.clips._reading import clip_of_scene, read_clip
 from rft3d.scenes.clips._video import read_video, write_video
 
 __all__ = [
     "Clip",
     "ClipSampling",
+    "clip_of_scene",
     "read_clip",
     "read_video",
     "spread_indices",

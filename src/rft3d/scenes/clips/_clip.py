@@ -55,6 +55,7 @@ class Clip:
         K: ``(n, 3, 3)`` intrinsics in pixels of ``frames``, or None when unknown.
         T_world_camera: ``(n, 4, 4)``, or None when unknown.
         notes: what a reader of the answer should know about the frames.
+        source: of the scene that the frames are of (``rooms`` for procedural ones); empty when unknown.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Clip:
     K: NDArray[np.float64] | None = None
     T_world_camera: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
+    source: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:

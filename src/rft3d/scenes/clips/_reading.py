@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from rft3d.scenes.clips._clip import LONGEST_SIDE, Clip, ClipSampling, spread_indices
 from rft3d.scenes.clips._video import read_video
-from rft3d.scenes.fields import read_fields
-from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_rgb
-from rft3d.scenes.readers.posed_clip import read_posed_clip
+from rft3d.scenes.rooms import RoomConfig
+from rft3d.scenes.sources import open_scenes, scene_folders
 from rft3d.scenes.types import Scene
 
 SHORTEST_SIDE = 28
@@ -24,18 +23,28 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".3gp")
 
 
-def read_clip(path: Path | str, sampling: ClipSampling | None = None) -> Clip:
-    """The chosen frames of the video, picture or folder at ``path``.
+def read_clip(
+    path: Path | str, sampling: ClipSampling | None = None, rooms: RoomConfig | None = None
+) -> Clip:
+    """The chosen frames of the video, picture, folder or room at ``path``.
 
-    A folder is a scene folder, a posed clip (both know their cameras), or pictures in the order of their
-    names (``2.jpg`` before ``10.jpg``).
+    A folder is a scene folder, a posed clip (both know their cameras), a folder of one of them, or pictures in
+    the order of their names (``2.jpg`` before ``10.jpg``). ``rooms:7`` is a room, made as ``rooms`` says.
 
     Raises:
         FileNotFoundError: nothing at ``path``.
-        ValueError: neither of these, frames of different sizes, or a damaged file.
+        ValueError: neither of these, several scenes, frames of different sizes, or a damaged file.
         ModuleNotFoundError: a video, and PyAV is not installed.
     """
-    path, sampling = Path(path), sampling or ClipSampling()
+    sampling = sampling or ClipSampling()
+    if str(path).startswith("rooms:"):
+        scenes = list(open_scenes(path, rooms))
+        if len(scenes) > 1:
+            raise ValueError(
+                f"{path} is {len(scenes)} rooms; give one of them: {scenes[0].id.replace('-', ':')}"
+            )
+        return _noted(clip_of_scene(scenes[0], sampling.frames), sampling)
+    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no video or folder at {path}")
     if path.is_dir():
@@ -48,9 +57,11 @@ def read_clip(path: Path | str, sampling: ClipSampling | None = None) -> Clip:
 
 
 def _read_folder(path: Path, sampling: ClipSampling) -> Clip:
-    if (path / "scene.json").is_file():
-        ours = read_fields(path / "scene.json").has("format")
-        return _read_posed(read_scene(path) if ours else read_posed_clip(path), path, sampling)
+    if found := scene_folders(path):
+        if len(found) > 1:
+            named = ", ".join(map(str, found[:3])) + (" ..." if len(found) > 3 else "")
+            raise ValueError(f"{path} holds {len(found)} scenes; give one of them: {named}")
+        return clip_of_scene(next(open_scenes(found[0])), sampling.frames)
     files = sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=_natural)
     if not files:
         videos = sorted(p.name for p in path.iterdir() if p.suffix.lower() in VIDEOS)
@@ -64,12 +75,17 @@ def _natural(path: Path) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
 
 
-def _read_posed(scene: Scene, path: Path, sampling: ClipSampling) -> Clip:
-    indices = spread_indices(len(scene.frames), sampling.frames)
+def clip_of_scene(scene: Scene, count: int) -> Clip:
+    """``count`` frames spread over ``scene``, with their cameras (all of them when it has fewer).
+
+    Raises:
+        ValueError: a scene without frames, or frames of different sizes.
+    """
+    indices = spread_indices(len(scene.frames), count)
     chosen = [scene.frames[index] for index in indices]
     if not chosen:
-        raise ValueError(f"{path}: the scene has no frames")
-    frames, size, scale = _fitted([load_rgb(frame) for frame in chosen], [f.name for f in chosen], path)
+        raise ValueError(f"scene {scene.id!r} has no frames")
+    frames, size, scale = _fitted([load_rgb(frame) for frame in chosen], [f.name for f in chosen], scene.id)
     smaller = np.diag([scale, scale, 1.0])
     return Clip(
         name=scene.id,
@@ -82,6 +98,7 @@ def _read_posed(scene: Scene, path: Path, sampling: ClipSampling) -> Clip:
         sampling="spread over the folder",
         K=np.stack([smaller @ np.asarray(frame.intrinsics, dtype=np.float64) for frame in chosen]),
         T_world_camera=np.stack([np.asarray(frame.T_world_camera, dtype=np.float64) for frame in chosen]),
+        source=scene.source,
     )
 
 
@@ -114,7 +131,7 @@ def _picture(path: Path) -> NDArray[np.uint8]:
 
 
 def _fitted(
-    frames: Sequence[NDArray[np.uint8]], names: Sequence[str], path: Path
+    frames: Sequence[NDArray[np.uint8]], names: Sequence[str], path: Path | str
 ) -> tuple[tuple[NDArray[np.uint8], ...], tuple[int, int], float]:
     """Frames no larger than :data:`LONGEST_SIDE`, their common size before, and the scale."""
     from PIL import Image
