@@ -1,8 +1,7 @@
 """Object-level credit: each box's own matched IoU paid to the tokens that wrote it.
 
-Beside it the sequence's reward stays, for count and format. Three baselines: the other boxes of the same answer;
-what the same true object earned on average over the group; the group's other attempts at that object, in units of
-their spread.
+Beside it the sequence's reward stays, for count and format. Two kinds: what the box adds to the answer's reward;
+how it compares with the group's other attempts at the same true object, in units of their spread.
 
 Command::
 
@@ -21,7 +20,7 @@ from rft3d.matrix.types import Claim, Experiment
 METRICS = (*F1, ("detection", "mean_iou"))
 
 READING = """\
-Beside the plain matched reward none of the three baselines decides anything. Where the reward also says how near
+Beside the plain matched reward credit against the attempts decides nothing. Where the reward also says how near
 a box came (DIoU), credit per object gains on every seed; DIoU without credit gains nothing. How near a box came
 is of use only to the tokens that wrote it.
 """
@@ -36,28 +35,22 @@ def config() -> Experiment:
         arms=(
             base_sft(),
             matched_arm(),
-            detection_arm("credit_answer", "credit 1, against the answer's boxes", "matched",
-                          object_credit=1.0, object_baseline="answer"),
-            detection_arm("credit_object", "credit 1, against the same object", "matched",
-                          object_credit=1.0, object_baseline="object"),
+            detection_arm("credit_marginal", "credit 1, marginal reward", "matched", credit="marginal"),
             detection_arm("credit_attempts", "credit 1, against the group's attempts at it", "matched",
-                          object_credit=1.0, object_baseline="attempts"),
+                          credit="attempts"),
             detection_arm("det_matched_diou", "matched, with DIoU shaping", "matched_diou"),
             detection_arm("credit_attempts_diou", "credit 1, against the attempts, DIoU", "matched_diou",
-                          object_credit=1.0, object_baseline="attempts"),
+                          credit="attempts"),
         ),
         claims=(
-            Claim("object-level credit helps, answer's boxes", "credit_answer", "det_matched", METRICS),
-            Claim("object-level credit helps, same object", "credit_object", "det_matched", METRICS),
+            Claim("object-level credit helps, marginal reward", "credit_marginal", "det_matched", METRICS),
             Claim("object-level credit helps, attempts", "credit_attempts", "det_matched", METRICS),
             Claim("object-level credit helps where the reward is shaped", "credit_attempts_diou",
                   "det_matched_diou", METRICS),
-            Claim("attempts are a better baseline than the answer's boxes", "credit_attempts",
-                  "credit_answer", METRICS),
         ),
         budget=BUDGET,
         reading=READING,
         seeds=SEEDS,
         columns=DETECTION,
-        dynamics=("det_matched", "credit_answer", "credit_attempts", "credit_attempts_diou"),
+        dynamics=("det_matched", "credit_marginal", "credit_attempts", "credit_attempts_diou"),
     )  # fmt: skip

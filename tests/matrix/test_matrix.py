@@ -136,8 +136,8 @@ def test_other_pictures_are_never_the_rooms_own(rooms: int) -> None:
 def test_what_is_asked_for_first_runs_first(experiments: dict[str, Experiment]) -> None:
     every = list(experiments.values())
     for names in (
-        ["joint/only_spatial", "credit/credit_object"],
-        ["credit/credit_object", "joint/only_spatial"],
+        ["joint/only_spatial", "credit/credit_marginal"],
+        ["credit/credit_marginal", "joint/only_spatial"],
     ):
         found = [job.arm.name for job in jobs(every, seeds=[2], only=names)]
         assert found == ["sft", *(name.partition("/")[2] for name in names)]
@@ -173,9 +173,9 @@ def test_contradictions_are_named(experiments: dict[str, Experiment]) -> None:
 
 
 def test_published_grpo_has_no_credit_and_ours_has() -> None:
-    assert (paper_arm().stage.object_credit, paper_arm().stage.scale) == (0.0, "group")
-    assert (matched_arm().stage.object_credit, matched_arm().stage.scale) == (0.0, "group")
-    assert our_arm().stage.object_credit > 0
+    assert (paper_arm().stage.credit, paper_arm().stage.scale) == ("none", "group")
+    assert (matched_arm().stage.credit, matched_arm().stage.scale) == ("none", "group")
+    assert our_arm().stage.credit != "none"
 
 
 def test_verdicts_follow_the_rule() -> None:

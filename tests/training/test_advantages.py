@@ -49,6 +49,15 @@ def test_rewards_must_be_finite(bad: list[float]) -> None:
         group_advantages(bad)
 
 
+def test_leave_one_out_compares_with_the_others() -> None:
+    rewards = [0.0, 1.0, 0.25, 0.5]
+    others = [np.mean([r for j, r in enumerate(rewards) if j != i]) for i in range(4)]
+    assert group_advantages(rewards, "none", leave_one_out=True) == pytest.approx(
+        [r - mean for r, mean in zip(rewards, others, strict=True)]
+    )
+    assert group_advantages([0.3], leave_one_out=True).tolist() == [0.0]
+
+
 def test_per_token_adds_credit_to_its_own_tokens() -> None:
     out = per_token([1.0, -1.0, 0.0], [3, 2, 1], [[0.5, 0.0, -0.5], None, [0.25]])
     assert out.tolist() == [1.5, 1.0, 0.5, -1.0, -1.0, 0.25]

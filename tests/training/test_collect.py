@@ -15,6 +15,7 @@ from rich.console import Console
 from tests.tiny import Digits, same_weights, weights_of
 
 from rft3d.models import Policy
+from rft3d.models.generate import Sampling
 from rft3d.rewards import Part, Score
 from rft3d.tasks import Task
 from rft3d.training.advantages import group_advantages, task_scaled
@@ -101,6 +102,27 @@ def test_silent_groups_are_replaced(new_speaker: Callable[[], Policy], digits: C
     assert keys[0] == keys[1], "stateless: a resumed run draws the same"
     off = collect(engine, tasks, digits, dataclasses.replace(config, dynamic_sampling=0), 0)
     assert off.trained == off.drawn and not off.metrics(BASE)
+
+
+def test_groups_that_do_not_beat_the_greedy_answer_are_left_out(
+    new_speaker: Callable[[], Policy], digits: Corpus
+) -> None:
+    policy = new_speaker()
+    plain = dataclasses.replace(BASE, prompts_per_step={"digits": 12}, group_size=8)
+    config = dataclasses.replace(plain, beats_greedy=0.5)
+    engine = Engine(policy, config.optim, 4)
+    found = collect(engine, TASKS, digits, config, 0)
+    assert 0 < len(found.trained) < len(found.drawn) == 12
+    for group in found.drawn:
+        (greedy,) = policy.sample(
+            [group.item.prompt], [digits.features[group.item.scene]], ["any"], 1, Sampling(3, temperature=0.0)
+        )
+        answer = policy.text_of(greedy[0])
+        wrong = TASKS["digits"].score(answer.text, group.item.sample, answer.truncated).value("right") < 1
+        some = any(score.value("right") == 1 for score in group.scores)
+        assert (wrong and some) == (group in found.trained)
+    assert found.metrics(config)["dynamic/dropped_groups"] == 12 - len(found.trained)
+    assert collect(engine, TASKS, digits, plain, 0).drawn[0].greedy is None
 
 
 def test_a_step_without_any_signal_keeps_its_groups(

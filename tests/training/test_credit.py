@@ -1,152 +1,176 @@
-"""Per-object credit lands on the tokens that wrote the object."""
+"""Per-object credit: what a box is worth, and that it lands on the tokens that wrote the box."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import permutations
 
 import numpy as np
 import pytest
 
+from rft3d.answers import LabelledBox
 from rft3d.models.tokens import byte_tokenizer
-from rft3d.rewards import Score
+from rft3d.rewards import SET_REWARDS, Comparison, Part, Score, marginal_credit
 from rft3d.tasks import Detection, Task
-from rft3d.training.credit import attempt_baselines, object_baselines, object_credit
+from rft3d.training.credit import attempts, marginal, token_credit, token_owners
 from rft3d.training.data import Corpus
 
 PIECES = ["```json\n[\n\t{", "},\n\t{", "}\n]```", "AA", "BB", "CC"]
 TEXT = "```json\n[\n\t{AA},\n\t{BBBB},\n\t{CC}\n]```"
 
 
-def credit_by_piece(text: str, credit: list[float], tokens: list[str] = PIECES) -> list[tuple[str, float]]:
-    tokenizer = byte_tokenizer(tokens)
+def owners_by_piece(text: str, boxes: int, pieces: list[str] = PIECES) -> list[tuple[str, int | None]]:
+    tokenizer = byte_tokenizer(pieces)
     ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.convert_tokens_to_ids("<|im_end|>")]
-    values = object_credit(tokenizer, ids, Score((), details={"credit": credit}))
-    assert len(values) == len(ids)
-    return [(str(tokenizer.decode([i])), v) for i, v in zip(ids, values, strict=True)]
+    owners = token_owners(tokenizer, ids, boxes)
+    return [(str(tokenizer.decode([i])), owner) for i, owner in zip(ids, owners, strict=True)]
 
 
 def test_a_token_that_closes_one_box_and_opens_the_next_belongs_to_the_closed_one() -> None:
-    pieces = credit_by_piece(TEXT, [0.9, 0.0, 0.6])
-    assert [piece for piece, _ in pieces] == [
-        "```json\n[\n\t{", "AA", "},\n\t{", "BB", "BB", "},\n\t{", "CC", "}\n]```", "<|im_end|>"
+    assert owners_by_piece(TEXT, 3) == [
+        ("```json\n[\n\t{", 0), ("AA", 0), ("},\n\t{", 0), ("BB", 1), ("BB", 1), ("},\n\t{", 1), ("CC", 2),
+        ("}\n]```", 2), ("<|im_end|>", None),
     ]  # fmt: skip
-    assert [v for _, v in pieces] == pytest.approx([0.4, 0.4, 0.4, -0.5, -0.5, -0.5, 0.1, 0.1, 0])
 
 
 def test_byte_tokens_give_the_same_owners() -> None:
     """The same text cut into single characters: only what is outside of braces has no owner."""
-    pieces = credit_by_piece(TEXT, [0.9, 0.0, 0.6], [])
-    for (piece, value), character in zip(pieces, TEXT, strict=False):
+    for (piece, owner), character in zip(owners_by_piece(TEXT, 3, []), TEXT, strict=False):
         assert piece == character
         if character in "ABC":
-            assert value == pytest.approx({"A": 0.4, "B": -0.5, "C": 0.1}[character])
+            assert owner == "ABC".index(character)
         elif character not in "{}":
-            assert value == 0
-    assert credit_by_piece("[{A}{B}]", [1.0, 0.0], ["{A}", "{B}"])[1:3] == [("{A}", 0.5), ("{B}", -0.5)]
+            assert owner is None
+    assert owners_by_piece("[{A}{B}]", 2, ["{A}", "{B}"])[1:3] == [("{A}", 0), ("{B}", 1)]
 
 
-def test_values_sum_to_zero_over_boxes() -> None:
-    pieces = credit_by_piece(TEXT, [0.93, 0.11, 0.57])
-    of_box = {piece: value for piece, value in pieces if piece in ("AA", "BB", "CC")}
-    assert sum(of_box.values()) == pytest.approx(0, abs=1e-12)
-    assert of_box["AA"] > of_box["CC"] > 0 > of_box["BB"]
+@pytest.mark.parametrize("boxes", [0, 1, 2, 4])
+def test_braces_that_are_not_the_boxes_own_nothing(boxes: int) -> None:
+    assert {owner for _, owner in owners_by_piece(TEXT, boxes)} == {None}
 
 
-@pytest.mark.parametrize("credit", [[], [0.5], [0.9, 0.1], [0.9, 0.1, 0.2, 0.3]])
-def test_no_credit_without_one_value_per_box(credit: list[float]) -> None:
-    """One box has nothing to be compared with; another count means that braces are not boxes."""
-    assert not any(value for _, value in credit_by_piece(TEXT, credit))
+# ---------------------------------------------------------------------------- what a box is worth
 
 
-def test_detection_scores_carry_credit_in_output_order(corpus: Corpus, tasks: Mapping[str, Task]) -> None:
+def boxes(rng: np.random.Generator, count: int) -> tuple[LabelledBox, ...]:
+    """Axis-aligned, close enough together for several overlaps a box, of two labels."""
+    made = []
+    for _ in range(count):
+        centre, size = rng.uniform(-0.5, 0.5, 3), rng.uniform(0.5, 1.5, 3)
+        made.append(LabelledBox(str(rng.choice(["chair", "table"])), (*centre, *size, 0.0, 0.0, 0.0)))
+    return tuple(made)
+
+
+def best_sum(values: np.ndarray) -> float:
+    """The best one-to-one assignment by trying all of them."""
+    n, m = values.shape
+    if n > m:
+        values, n, m = values.T, m, n
+    return max((sum(values[i, j] for i, j in enumerate(row)) for row in permutations(range(m), n)), default=0)
+
+
+def matched_iou(predicted: tuple[LabelledBox, ...], truth: tuple[LabelledBox, ...]) -> float:
+    """R_matched from axis-aligned overlaps, without any code of ours."""
+    if not predicted or not truth:
+        return float(not predicted and not truth)
+    iou = np.zeros((len(predicted), len(truth)))
+    for (i, a), (j, b) in ((p, t) for p in enumerate(predicted) for t in enumerate(truth)):
+        ca, sa, cb, sb = (np.array(x) for x in (a.box[:3], a.box[3:6], b.box[:3], b.box[3:6]))
+        shared = np.clip(np.minimum(ca + sa / 2, cb + sb / 2) - np.maximum(ca - sa / 2, cb - sb / 2), 0, None)
+        both = shared.prod()
+        iou[i, j] = both / (sa.prod() + sb.prod() - both) if a.label == b.label else 0.0
+    return best_sum(iou) / max(len(predicted), len(truth))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_marginal_credit_is_the_reward_with_and_without_the_box(seed: int) -> None:
+    """Brute force: the whole reward of both lists, by an independent formula and by the tasks' own rewards."""
+    rng = np.random.default_rng(seed)
+    predicted, truth = boxes(rng, seed % 5 + 1), boxes(rng, int(rng.integers(0, 5)))
+    both = Comparison.of(predicted, truth, {"chair": 2.0, "table": 0.5})
+
+    def credit(*names: str) -> tuple[float, ...]:
+        parts = (Part("format", 1.0, ""), *(SET_REWARDS[name](both) for name in names))
+        return marginal_credit(Score(parts, comparison=both))
+
+    rest = [predicted[:i] + predicted[i + 1 :] for i in range(len(predicted))]
+    whole = matched_iou(predicted, truth)
+    assert credit("matched_iou") == pytest.approx([whole - matched_iou(less, truth) for less in rest])
+    for name, reward in SET_REWARDS.items():
+        fresh = [Comparison.of(less, truth, both.class_weights) for less in rest]
+        wanted = [reward(both).value - reward(less).value for less in fresh]
+        assert credit(name) == pytest.approx(wanted, abs=1e-12)
+    names = ("f1@0.25", "matched_diou")
+    summed = np.sum([credit(name) for name in names], axis=0)
+    assert credit(*names) == pytest.approx(summed, abs=1e-12)
+
+
+@pytest.mark.parametrize("reward", ["matched", "matched_diou", "f1", "hungarian", "graded"])
+def test_a_hit_is_worth_something_and_a_false_alarm_costs(
+    reward: str, corpus: Corpus, tasks: Mapping[str, Task]
+) -> None:
     item = max(corpus.items("detection"), key=lambda i: len(i.sample.truth["boxes"]))
-    gold = tasks["detection"].gold(item.sample)
-    count = len(item.sample.truth["boxes"])
-    lines = gold.split("\n")
+    lines = tasks["detection"].gold(item.sample).split("\n")
     first = lines[2].rstrip(",")
     wrong = first.replace(first.split('"')[3], "nonsense")
-    for reward in ("paper", "matched"):
-        score = Detection(decimals=1, reward=reward).score(
-            "\n".join([*lines[:2], f"{wrong},", *lines[2:]]), item.sample
-        )  # type: ignore[arg-type]
-        credit = score.details["credit"]
-        assert isinstance(credit, list) and len(credit) == count + 1
-        assert credit[0] == 0 and min(credit[1:]) > 0.2
-        assert sum(credit) == pytest.approx(score.details["matched_iou_sum"])
-    assert Detection().score("no list", item.sample).details["credit"] == []
+    text = "\n".join([*lines[:2], f"{wrong},", f"{first},", *lines[2:]])  # a false alarm, a duplicate
+    task = Detection(decimals=1, reward=reward)  # type: ignore[arg-type]
+    credit = marginal_credit(task.score(text, item.sample))
+    assert len(credit) == len(item.sample.truth["boxes"]) + 2
+    assert credit[0] < 0 and max(credit[1], credit[2]) < 0.05 and min(credit[3:], default=1) > 0
+    assert marginal_credit(task.score("no list", item.sample)) == ()
+    assert marginal_credit(task.score(text, item.sample, truncated=True)) == ()
 
 
-def scored(*boxes: tuple[float, int | None]) -> Score:
-    return Score((), details={"credit": [v for v, _ in boxes], "owners": [owner for _, owner in boxes]})
-
-
-def test_an_object_is_compared_with_itself_over_the_group() -> None:
-    """Object 0 is easy, object 1 is hard: the answer that finds the hard one best is praised for it."""
-    group = [
-        scored((0.9, 0), (0.3, 1)),
-        scored((0.1, 1), (0.7, 0)),  # another order
-        scored((0.8, 0)),  # misses object 1
-        Score((), details={"credit": [], "owners": []}),  # unreadable
-    ]
-    easy, hard = (0.9 + 0.7 + 0.8) / 4, (0.3 + 0.1) / 4
-    assert object_baselines(group) == [
-        pytest.approx([easy, hard]), pytest.approx([hard, easy]), pytest.approx([easy]), []
-    ]  # fmt: skip
-
-
-def test_a_box_without_an_object_is_compared_with_the_average_box() -> None:
-    baselines = object_baselines([scored((0.6, 0), (0.0, None)), scored((0.6, 0))])
-    assert baselines == [pytest.approx([0.6, 0.4]), pytest.approx([0.6])]
-
-
-def test_the_objects_own_mean_has_less_variance_when_objects_are_unequally_hard() -> None:
-    """Credit of random answers about one easy and one hard object: the difference between them is gone."""
-    rng = np.random.default_rng(0)
-    group = [scored((0.9 + 0.05 * e, 0), (0.1 + 0.05 * h, 1)) for e, h in rng.normal(size=(64, 2))]
-    same = [v - b for s, row in zip(group, object_baselines(group), strict=True)
-            for v, b in zip(s.details["credit"], row, strict=True)]  # type: ignore[call-overload] # fmt: skip
-    answer = [v - sum(c) / 2 for s in group for c in [s.details["credit"]] for v in c]  # type: ignore[arg-type, attr-defined]
-    assert np.mean(same) == pytest.approx(0, abs=1e-12)
-    assert np.var(same) < np.var(answer) / 20
-
-
-def test_credit_takes_the_given_baselines_also_for_one_box() -> None:
-    tokenizer = byte_tokenizer(["{", "A", "}"])
-    ids = tokenizer.encode("{A}", add_special_tokens=False)
-    score = Score((), details={"credit": [0.5]})
-    assert object_credit(tokenizer, ids, score, [0.2]) == pytest.approx([0.3] * len(ids))
-    with pytest.raises(ValueError, match="2 baselines for 1 boxes"):
-        object_credit(tokenizer, ids, score, [0.2, 0.1])
+def test_credit_lands_on_the_tokens_of_its_box() -> None:
+    """Two answers of a group, each with one right and one wrong box."""
+    truth = (LabelledBox("chair", (0.0, 0, 0, 1, 1, 1, 0, 0, 0)),)
+    wrong = LabelledBox("lamp", truth[0].box)
+    scores = []
+    for answer in ((truth[0], wrong), (wrong, truth[0])):
+        both = Comparison.of(answer, truth)
+        scores.append(Score((SET_REWARDS["f1@0.25"](both),), comparison=both))
+    tokenizer = byte_tokenizer(["{", "A", "}", ","])
+    ids = tokenizer.encode("{A},{A}", add_special_tokens=False)
+    hit, alarm = 2 / 3, 2 / 3 - 1  # F1 with both boxes is 2/3, 0 without the right one, 1 without the wrong
+    found = token_credit("marginal", tokenizer, [ids, ids], scores)
+    assert found[0] == pytest.approx([hit] * 3 + [0] + [alarm] * 3)
+    assert found[1] == pytest.approx([alarm] * 3 + [0] + [hit] * 3)
+    assert token_credit("none", tokenizer, [ids, ids], scores) == [[0.0] * 7] * 2
+    assert token_credit("marginal", tokenizer, [ids], [Score(())]) == [[0.0] * 7], "not a list of boxes"
+    assert marginal(scores) == [pytest.approx([hit, alarm]), pytest.approx([alarm, hit])]
 
 
 def test_attempts_at_an_object_are_a_group_of_their_own() -> None:
-    """Centred and of unit spread for each object; an answer that misses it, or a stray box, has no say."""
+    """Centred and of nearly unit spread for each object; an answer that misses it, or a stray box, has no say."""
+    truth = tuple(LabelledBox(label, (0.0, 0, 0, 1, 1, 1, 0, 0, 0)) for label in ("chair", "table"))
+
+    def answer(*named: tuple[str, float]) -> Score:
+        """Boxes whose IoU with the true one is the given number."""
+        made = tuple(LabelledBox(label, (0.0, 0, 0, 1, 1, iou, 0, 0, 0)) for label, iou in named)
+        return Score((), comparison=Comparison.of(made, truth))
+
     group = [
-        scored((0.9, 0), (0.3, 1)),
-        scored((0.1, 1), (0.7, 0)),
-        scored((0.0, None)),
-        Score((), details={}),
+        answer(("chair", 0.9), ("table", 0.3)),
+        answer(("table", 0.1), ("chair", 0.7)),
+        answer(("lamp", 1.0)),
+        Score(()),
     ]
-    means, units = attempt_baselines(group, least_spread=0.0)
-    assert means == [pytest.approx([0.8, 0.2]), pytest.approx([0.2, 0.8]), [0.0], []]
-    assert units == [pytest.approx([0.1, 0.1]), pytest.approx([0.1, 0.1]), [1.0], []]
-    tokenizer = byte_tokenizer(["{", "A", "}", ","])
-    ids = tokenizer.encode("{A},{A}", add_special_tokens=False)
-    credit = object_credit(tokenizer, ids, group[0], means[0], units[0])
-    assert [credit[0], credit[-1]] == pytest.approx([1.0, 1.0])
-    assert object_credit(tokenizer, ids, group[1], means[1], units[1])[0] == pytest.approx(-1.0)
-    one = attempt_baselines([scored((0.4, 0))])
-    assert one[0] == [[0.4]] and one[1] == [pytest.approx([0.01])]  # nothing to compare with: no credit
+    unit = 0.1 / (0.1 + 0.01)
+    assert attempts(group) == [pytest.approx([unit, unit]), pytest.approx([-unit, -unit]), [0.0], []]
+    assert attempts([answer(("chair", 0.4))]) == [[0.0]], "nothing to compare with: no credit"
 
 
-def test_a_shaped_reward_pays_credit_for_coming_near(corpus: Corpus, tasks: Mapping[str, Task]) -> None:
+def test_a_shaped_reward_pays_attempts_for_coming_near(corpus: Corpus) -> None:
     item = corpus.items("detection")[0]
     task = Detection(decimals=1, reward="matched_diou")
-    boxes = [dict(row, bbox_3d=list(row["bbox_3d"])) for row in item.sample.truth["boxes"]]
-    boxes[0]["bbox_3d"][0] += 3.0  # away from the truth and from everything else
-    far = "[" + ", ".join(json.dumps(box) for box in boxes) + "]"
-    details = task.score(far, item.sample).details
-    assert details["credit"][0] == 0  # type: ignore[index]
-    assert 0 < details["shaped_credit"][0] < min([1.0, *details["shaped_credit"][1:]])  # type: ignore[index]
-    assert "shaped_credit" not in Detection(decimals=1, reward="matched").score(far, item.sample).details
+    texts = []
+    for away in (3.0, 4.0):
+        rows = [dict(row, bbox_3d=list(row["bbox_3d"])) for row in item.sample.truth["boxes"]]
+        rows[0]["bbox_3d"][0] += away  # overlaps nothing, but one is nearer than the other
+        texts.append("[" + ", ".join(json.dumps(row) for row in rows) + "]")
+    near, far = attempts([task.score(text, item.sample) for text in texts])
+    assert near[0] > 0 > far[0]
+    plain = Detection(decimals=1, reward="matched")
+    assert [row[0] for row in attempts([plain.score(text, item.sample) for text in texts])] == [0, 0]

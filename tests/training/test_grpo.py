@@ -15,7 +15,7 @@ from tests.tiny import Digits, farthest, same_weights, weights_of
 
 from rft3d.models import Policy
 from rft3d.models.generate import Completion
-from rft3d.rewards import Score
+from rft3d.rewards import Score, marginal_credit
 from rft3d.tasks import Task
 from rft3d.training.config import OptimConfig, RFTConfig
 from rft3d.training.data import Corpus
@@ -243,7 +243,10 @@ def test_object_credit_reaches_the_tokens_of_a_detection(
     monkeypatch.setattr(policy, "sample", lambda *_: [completions])
     for weight in (0.0, 0.5):
         settings = config(
-            prompts_per_step={"detection": 1}, max_new_tokens={"detection": 200}, object_credit=weight
+            prompts_per_step={"detection": 1},
+            max_new_tokens={"detection": 200},
+            credit="marginal" if weight else "none",
+            credit_weight=weight,
         )
         (group,) = rollout(policy, tasks, corpus, {"detection": [item]}, settings, 0)
         assert group.scores[0].total == pytest.approx(group.scores[1].total)
@@ -251,7 +254,43 @@ def test_object_credit_reaches_the_tokens_of_a_detection(
         if weight:
             first, second = ([v for v in a if v] for a in group.advantages)
             assert first[0] > 0 > first[-1] and second[0] < 0 < second[-1]
-            assert sorted({round(v, 9) for v in first}) == pytest.approx([-first[0], first[0]])
+            values = marginal_credit(group.scores[0])
+            assert sorted({round(v, 9) for v in first}) == pytest.approx(sorted(weight * v for v in values))
+
+
+@pytest.mark.parametrize("updates", [1, 3])
+@pytest.mark.parametrize("loss", ["token", "grpo", "dapo", "dr_grpo"])
+def test_equal_completions_run_once_with_the_same_gradient(
+    loss: str,
+    updates: int,
+    new_speaker: Callable[[], Policy],
+    digits: Corpus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Against the plain path; with several updates the clip acts, too."""
+    settings = config(
+        loss=loss,
+        temperature=0.5,
+        group_size=8,
+        updates_per_rollout=updates,
+        beta=0.1 if updates > 1 else 0.0,
+    )
+    ends: list[Policy] = []
+    tokens: list[int] = []
+    for plain in (False, True):
+        policy, reference = exact(new_speaker()), exact(new_speaker()).model
+        groups = sampled(policy, digits, settings)
+        engine = Engine(policy, settings.optim, updates)
+        if plain:
+            monkeypatch.setattr("rft3d.training.update.merged", lambda group, weights: (group, list(weights)))
+        given = reference if settings.beta else None
+        metrics, count = update_policy(engine, digits, groups, settings, given, 0)
+        ends.append(policy)
+        tokens.append(count)
+        assert updates == 1 or metrics["clip_share"] > 0
+    assert tokens[0] < tokens[1], "some completions must be equal"
+    assert farthest(weights_of(ends[0]), weights_of(ends[1])) < 1e-5, "weights are float32"
+    assert farthest(weights_of(ends[0]), weights_of(exact(new_speaker()))) > 1e-4
 
 
 # ------------------------------------------------------------------------------------ learning

@@ -78,15 +78,12 @@ class DemoConfig:
         group_size=8,
         temperature=0.35,
         scale="task",
-        object_credit=1.0,
-        object_baseline="attempts",
+        credit="attempts",
         optim=OptimConfig(name="adamw", lr=2e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.1),
     )
     """A tiny policy samples far below its greedy answers at temperature 1, and half as well at 0.6: what it learns
     there is to be surer. Closer to the greedy answers it learns to give better ones (``docs/log.md``)."""
-    paper_rft: Mapping[str, Any] = field(
-        default_factory=lambda: {"scale": "group", "object_credit": 0.0, "object_baseline": "answer"}
-    )
+    paper_rft: Mapping[str, Any] = field(default_factory=lambda: {"scale": "group", "credit": "none"})
     """What the arm with the paper's reward does otherwise: GRPO as published, one advantage an answer."""
     max_new_tokens: Mapping[str, int] = field(
         default_factory=lambda: {"detection": 160, "grounding": 32, "spatial": 8}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from rft3d.rewards.balanced import balanced_f1, balanced_matched_iou, check_class_weights, inverse_frequency
+from rft3d.rewards.comparison import SET_REWARDS, Comparison, marginal_credit
 from rft3d.rewards.detection import (
     DetectionMatch,
     LabelCounts,
@@ -25,6 +26,8 @@ from rft3d.rewards.scalars import exact_match, mean_relative_accuracy
 from rft3d.rewards.types import Part, Score
 
 __all__ = [
+    "SET_REWARDS",
+    "Comparison",
     "DetectionMatch",
     "LabelCounts",
     "Part",
@@ -46,6 +49,7 @@ __all__ = [
     "grounding_iou",
     "inverse_frequency",
     "label_ious",
+    "marginal_credit",
     "match_detections",
     "mean_relative_accuracy",
     "shaped_assignment",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rft3d.answers.types import ParseFailure
+
+if TYPE_CHECKING:
+    from rft3d.rewards.comparison import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,15 @@ class Score:
     """The parts of one answer's reward; ``total`` is the weighted sum.
 
     ``failure`` says why the text could not be parsed (None when it could);
-    ``details`` holds what the metric pools (counts, IoUs), JSON-able.
+    ``details`` holds what the metric pools (counts, IoUs), JSON-able. ``comparison``: the boxes that were compared,
+    where the answer is a list of boxes; credit per box is made from it.
     """
 
     parts: tuple[Part, ...]
     failure: ParseFailure | None = None
     truncated: bool = False
     details: dict[str, object] = field(default_factory=dict)
+    comparison: Comparison | None = field(default=None, compare=False, repr=False)
 
     @property
     def total(self) -> float:

@@ -21,7 +21,7 @@ the text; prompts here are what the model sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import atan2, degrees, hypot
 from typing import Any, ClassVar, Literal
@@ -39,20 +39,12 @@ from rft3d.answers import (
 )
 from rft3d.prompts import IMAGE
 from rft3d.rewards import (
-    Part,
+    SET_REWARDS,
+    Comparison,
     Score,
-    balanced_f1,
-    balanced_matched_iou,
     check_class_weights,
-    detection_assignment,
-    detection_f1,
-    detection_matched_diou,
-    detection_matched_iou,
-    detection_mean_iou,
     format_part,
     label_ious,
-    match_detections,
-    shaped_assignment,
     zero_parts,
 )
 from rft3d.scenes.labels import CATE20
@@ -84,7 +76,17 @@ THINK = (
 """Ours: the paper gives its perception tasks no thoughts and leaves open what they would do."""
 
 DetectionReward = Literal[
-    "paper", "matched", "format", "iou", "f1", "matched_diou", "f1_balanced", "matched_balanced"
+    "paper",
+    "matched",
+    "format",
+    "iou",
+    "f1",
+    "matched_diou",
+    "f1_balanced",
+    "matched_balanced",
+    "hungarian",
+    "graded",
+    "matched_graded",
 ]
 _PARTS: dict[str, tuple[str, ...]] = {
     "paper": ("format", "mean_iou", "f1@0.25"),
@@ -95,6 +97,9 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "matched_diou": ("format", "f1@0.25", "matched_diou"),
     "f1_balanced": ("format", "balanced_f1@0.25"),
     "matched_balanced": ("format", "balanced_f1@0.25", "balanced_iou"),
+    "hungarian": ("format", "hungarian"),
+    "graded": ("format", "f1@0.25:0.75"),
+    "matched_graded": ("format", "f1@0.25:0.75", "matched_diou"),
 }
 
 
@@ -126,7 +131,9 @@ class Detection:
             naming only what is sure (:mod:`rft3d.rewards.detection`). For ablations: ``format`` alone,
             ``iou`` (format + mean IoU), ``f1`` (format + F1), and ``matched_diou``, which is ``matched`` with
             DIoU shaping on the matched pairs. ``f1_balanced`` and ``matched_balanced`` are ``f1`` and
-            ``matched`` with ``class_weights`` (:mod:`rft3d.rewards.balanced`).
+            ``matched`` with ``class_weights`` (:mod:`rft3d.rewards.balanced`). ``hungarian``: format + misses
+            and false alarms counted unequally; ``graded``: format + F1 at IoU 0.25, 0.5 and 0.75 together,
+            ``matched_graded`` with DIoU shaping beside it (:mod:`rft3d.rewards.comparison`).
         class_weights: how much a box of a label counts in the balanced rewards;
             :func:`rft3d.rewards.inverse_frequency` of the training boxes makes them pay for the macro mean.
         mode: how the boxes are read; the format part always needs ``strict``. ``upstream`` to compare
@@ -236,30 +243,17 @@ class Detection:
         return _Reading(boxes, None, fault)
 
     def _scored(self, reading: _Reading, truth: Sequence[LabelledBox], iou: np.ndarray) -> Score:
-        boxes = reading.boxes
-        match, assigned = match_detections(boxes, truth, iou=iou), detection_assignment(boxes, truth, iou)
-        credit = [value for value, _ in assigned]
-        details = detection_details(boxes, truth, match, credit)
-        details["owners"] = [owner for _, owner in assigned]  # true objects: the credit's baseline
-        shaped = shaped_assignment(boxes, truth, iou) if self.reward == "matched_diou" else ()
-        if shaped:  # what a box is paid in the shaped reward, and for which object
-            details["shaped_credit"] = [value for value, _ in shaped]
-            details["owners"] = [owner for _, owner in shaped]
+        both = Comparison(reading.boxes, tuple(truth), iou, self.class_weights)
+        details = detection_details(both)
+        names = _PARTS[self.reward]
         if reading.truncated:
-            return Score(zero_parts(_PARTS[self.reward], TRUNCATED), truncated=True, details=details)
+            return Score(zero_parts(names, TRUNCATED), truncated=True, details=details, comparison=both)
         if reading.failure is not None:
-            parts = zero_parts(_PARTS[self.reward], reading.failure.reason)
-            return Score(parts, reading.failure, details=details)
-        makers: dict[str, Callable[[], Part]] = {
-            "format": lambda: format_part(reading.fault),
-            "mean_iou": lambda: detection_mean_iou(boxes, truth, iou=iou),
-            "f1@0.25": lambda: detection_f1(boxes, truth, match=match),
-            "matched_iou": lambda: detection_matched_iou(boxes, truth, credit),
-            "matched_diou": lambda: detection_matched_diou(boxes, truth, iou, shaped),
-            "balanced_f1@0.25": lambda: balanced_f1(boxes, truth, self.class_weights, match=match),
-            "balanced_iou": lambda: balanced_matched_iou(boxes, truth, self.class_weights, credit),
-        }
-        return Score(tuple(makers[name]() for name in _PARTS[self.reward]), details=details)
+            parts = zero_parts(names, reading.failure.reason)
+            return Score(parts, reading.failure, details=details, comparison=both)
+        form = format_part(reading.fault)
+        made = tuple(form if name == form.name else SET_REWARDS[name](both) for name in names)
+        return Score(made, details=details, comparison=both)
 
     def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
         """Precision, recall and F1 at IoU > 0.25, pooled per class, and mean IoUs.

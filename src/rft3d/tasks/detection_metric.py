@@ -5,30 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rft3d.answers import LabelledBox
-from rft3d.rewards import DetectionMatch
+from rft3d.rewards import Comparison
 from rft3d.tasks._shared import mean, ratio
 
 _KINDS = ("tp", "fp", "fn")
 _SUMS = ("n_pred", "n_true", "n_hits", "hit_iou_sum", "matched_iou_sum")
 
 
-def detection_details(
-    boxes: Sequence[LabelledBox],
-    truth: Sequence[LabelledBox],
-    match: DetectionMatch,
-    credit: Sequence[float],
-) -> dict[str, object]:
+def detection_details(both: Comparison) -> dict[str, object]:
     """What :func:`pool_details` sums up: counts a label, numbers of boxes, matched IoUs."""
-    hits = [iou for _, _, iou in match.pairs]
+    hits = [iou for _, _, iou in both.match.pairs]
+    credit = [value for value, _ in both.assigned]
     return {
-        "counts": {label: [c.tp, c.fp, c.fn] for label, c in match.counts.items()},
-        "n_pred": len(boxes),
-        "n_true": len(truth),
+        "counts": {label: [c.tp, c.fp, c.fn] for label, c in both.match.counts.items()},
+        "n_pred": len(both.predicted),
+        "n_true": len(both.truth),
         "n_hits": len(hits),
         "hit_iou_sum": sum(hits),
         "matched_iou_sum": sum(credit),
-        "credit": list(credit),  # one a predicted box, in output order: what per-object credit reads
+        "credit": credit,  # matched IoU, one a predicted box, in output order
         "mean_matched_iou": mean(hits),
     }
 

@@ -16,7 +16,11 @@ Scale = Literal["group", "task", "none"]
 
 
 def group_advantages(
-    rewards: Sequence[float], scale: Scale = "group", eps: float = 1e-4, unbiased: bool = True
+    rewards: Sequence[float],
+    scale: Scale = "group",
+    eps: float = 1e-4,
+    unbiased: bool = True,
+    leave_one_out: bool = False,
 ) -> NDArray[np.float64]:
     """``(G,)`` advantages ``(r - mean) / (std + eps)``; zeros when all rewards are equal.
 
@@ -26,6 +30,8 @@ def group_advantages(
             ``"task"``, which needs the other groups (:func:`task_scaled`).
         eps: added to the standard deviation (1e-4 in TRL; not given in the 3D-RFT paper).
         unbiased: divide by G - 1 in the standard deviation, as TRL does.
+        leave_one_out: compare with the mean of the *other* completions (RLOO, Ahmadian et al., arXiv
+            2402.14740), which is the difference to the group's mean times G / (G - 1).
 
     Raises:
         ValueError: a reward is not finite, or the group is empty.
@@ -37,6 +43,8 @@ def group_advantages(
     # Equal rewards can leave rounding dust that the division would blow up to full-size advantages.
     if np.ptp(values) < 1e-12:
         return np.zeros_like(values)
+    if leave_one_out and values.size > 1:
+        centred *= values.size / (values.size - 1)
     if scale != "group" or values.size == 1:
         return centred
     return centred / (values.std(ddof=1 if unbiased else 0) + eps)
@@ -61,7 +69,7 @@ def per_token(
 
 
 def task_scaled(
-    rewards: Sequence[Sequence[float]], eps: float = 1e-4, unbiased: bool = True
+    rewards: Sequence[Sequence[float]], eps: float = 1e-4, unbiased: bool = True, leave_one_out: bool = False
 ) -> list[NDArray[np.float64]]:
     """Advantages of all groups of a task: centred in the group, divided by the spread of the whole task.
 
@@ -71,4 +79,4 @@ def task_scaled(
     """
     every = np.concatenate([np.asarray(group, dtype=np.float64) for group in rewards])
     spread = every.std(ddof=1 if unbiased else 0) if every.size > 1 else 0.0
-    return [group_advantages(group, "none") / (spread + eps) for group in rewards]
+    return [group_advantages(g, "none", leave_one_out=leave_one_out) / (spread + eps) for g in rewards]

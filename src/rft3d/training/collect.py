@@ -32,8 +32,8 @@ class Collected:
     sampled: int
 
     def metrics(self, config: RFTConfig) -> dict[str, float]:
-        """Of dynamic sampling; nothing without it."""
-        if not config.dynamic_sampling:
+        """Of groups left out and made up for; nothing where all are kept."""
+        if not config.dynamic_sampling and config.beats_greedy is None:
             return {}
         return {
             "dynamic/sampled_groups": float(self.sampled),
@@ -44,15 +44,16 @@ class Collected:
 def collect(
     engine: Engine, tasks: Mapping[str, Task], corpus: Corpus, config: RFTConfig, step: int
 ) -> Collected:
-    """The groups of ``step``; with ``config.dynamic_sampling`` silent ones are dropped and made up for.
+    """The groups of ``step``; those that teach nothing (:meth:`Group.teaches`) are dropped and made up for.
 
-    Every round asks as many further prompts as groups are missing (DAPO, arXiv 2503.14476). What is still
-    missing after the last round stays missing; if every group of the step is silent, all are kept.
+    Every round of ``config.dynamic_sampling`` asks as many further prompts as groups are missing (DAPO,
+    arXiv 2503.14476). What is still missing after the last round stays missing; if no group of the step
+    teaches anything, all are kept.
     """
     prompts = step_prompts(corpus, config, step)
     drawn = rollout_of_all_ranks(engine, tasks, corpus, config, step, prompts)
     kept, sampled = list(drawn), len(drawn)
-    if config.dynamic_sampling:
+    if config.dynamic_sampling or config.beats_greedy is not None:
         kept, sampled = _refilled(engine, tasks, corpus, config, step, prompts, drawn)
     return Collected(scaled_by_task(drawn, config), scaled_by_task(kept, config), sampled)
 
@@ -67,7 +68,7 @@ def _refilled(
     drawn: Sequence[Group],
 ) -> tuple[list[Group], int]:
     """Groups that teach something, task by task in the order of the prompts, and how many were sampled."""
-    kept, sampled = [g for g in drawn if not g.silent], len(drawn)
+    kept, sampled = [g for g in drawn if g.teaches(config)], len(drawn)
     seen = Counter(item.sample.id for items in prompts.values() for item in items)
     for attempt in range(config.dynamic_sampling):
         have = Counter(g.task for g in kept)
@@ -76,7 +77,7 @@ def _refilled(
             break
         more = refill_prompts(corpus, config, step, attempt, missing, seen)
         fresh = rollout_of_all_ranks(engine, tasks, corpus, config, step, more)
-        kept += [g for g in fresh if not g.silent]
+        kept += [g for g in fresh if g.teaches(config)]
         sampled += len(fresh)
     ordered = [g for task in prompts for g in kept if g.task == task]
     return ordered or list(drawn), sampled

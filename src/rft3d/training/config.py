@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rft3d.training.advantages import Scale
+from rft3d.training.credit import Credit
 from rft3d.training.losses import LossKind
 
 
@@ -138,12 +139,14 @@ class RFTConfig:
     advantage_eps: float = 1e-4
     task_weights: Mapping[str, float] = field(default_factory=dict)
     """Factor on a task's loss; 1 where absent."""
-    object_credit: float = 0.0
-    """Weight of per-object credit on a detection's own tokens; 0 = one advantage per completion."""
-    object_baseline: Literal["answer", "object", "attempts"] = "answer"
-    """What a box's credit is compared with: the mean over its answer's boxes; what the same true object
-    earned on average over the group (less variance where some objects are harder than others); or the
-    group's other attempts at that object, in units of their spread."""
+    baseline: Literal["mean", "leave_one_out"] = "mean"
+    """What a completion is compared with: the mean of the group, or of its other members (RLOO)."""
+    credit: Credit = "none"
+    """What a box of a detection is paid on its own tokens, beside the answer's advantage: nothing; what it adds
+    to the answer's reward (``marginal``); how it compares with the group's other boxes for the same
+    object (``attempts``)."""
+    credit_weight: float = 1.0
+    """Factor on ``credit``."""
     epsilon: float = 0.2
     epsilon_high: float | None = None
     beta: float = 0.0
@@ -156,6 +159,9 @@ class RFTConfig:
     """Groups in one forward and backward; bounds memory, does not change the gradient."""
     skip_zero_advantage: bool = True
     """Leave groups without any advantage out of the update (only when ``beta`` is 0)."""
+    beats_greedy: float | None = None
+    """Learn only from groups where some sample earns more than the greedy answer by at least this much (for a
+    reward of 0 or 1: greedy wrong, some sample right); None: from all. If none is left, all are."""
     dynamic_sampling: int = 0
     """Rounds of further prompts for groups whose completions all earned the same (DAPO); 0: none."""
     sampler: str = "own"

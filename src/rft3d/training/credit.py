@@ -1,46 +1,35 @@
-"""Per-object credit: which tokens of a detection answer belong to which box.
+"""Credit per object: what a single box did for its answer, paid to the tokens that wrote it.
 
-One scalar for a long answer is a noisy signal. The reward knows each predicted box's own matched
-IoU; this module hands it to the tokens that wrote the box: centred over the answer's boxes, so that it
-moves credit between objects without changing the answer's total, or against what the same true object
-earned in the other answers of the group.
+One scalar for a long answer is a noisy signal. :data:`CREDITS` names the ways to say what a box was worth:
+
+* ``marginal``: R(all boxes) - R(all but this one), for the task's own reward
+  (:func:`rft3d.rewards.marginal_credit`). Every box has one; wrong and repeated boxes are below 0.
+* ``attempts``: GRPO's advantage one level down. A box is compared with the boxes that the group's other
+  answers wrote for the same true object, in units of their spread. A box without an object has none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, pstdev
-from typing import Any
+from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
-from rft3d.rewards.types import Score
+from rft3d.rewards import Score, marginal_credit
+
+Credit = Literal["none", "attempts", "marginal"]
+LEAST_SPREAD = 0.01
+"""Added to the spread of attempts, so that those that differ by rounding don't count fully."""
 
 
-def object_credit(
-    tokenizer: PreTrainedTokenizerBase,
-    tokens: Sequence[int],
-    score: Score,
-    baselines: Sequence[float] | None = None,
-    units: Sequence[float] | None = None,
-) -> list[float]:
-    """One credit per token; zeros where values are missing or the text's braces are not its boxes'.
+def token_owners(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], boxes: int) -> list[int | None]:
+    """Which box of the answer each token belongs to; None outside, and everywhere if boxes can't be told apart.
 
-    ``score.details["credit"]`` (where the reward is shaped, ``["shaped_credit"]``) holds one value in [0, 1]
-    per predicted box, in output order. A box owns
-    the tokens from its ``{`` up to and including its ``}``; a token that closes one box and opens the
-    next (``},\\n\\t{``) belongs to the one it closes.
-
-    ``baselines``: what each box is compared with (:func:`object_baselines`); None: the answer's mean.
-    ``units``: what the difference is divided by; None: nothing.
+    A box owns the tokens from its ``{`` up to and including its ``}``; a token that closes one box and
+    opens the next (``},\\n\\t{``) belongs to the one it closes. ``boxes``: how many the answer was read as; with
+    another number of braces (in a thought or a label) it isn't known whose tokens are whose.
     """
-    values = box_values(score)
-    out = [0.0] * len(tokens)
-    if not values or (baselines is None and len(values) < 2):
-        return out
-    means = [sum(values) / len(values)] * len(values) if baselines is None else baselines
-    if len(means) != len(values):
-        raise ValueError(f"{len(means)} baselines for {len(values)} boxes; one a box is needed")
     owners: list[int | None] = []
     box, inside = -1, False
     for token in tokens:
@@ -52,69 +41,55 @@ def object_credit(
             elif character == "}":
                 inside = False
         owners.append(owner)
-    if box + 1 != len(values):  # braces in a thought or a label: whose tokens are whose is not known
-        return out
-    scales = [1.0] * len(values) if units is None else units
-    return [0.0 if owner is None else (values[owner] - means[owner]) / scales[owner] for owner in owners]
+    return owners if box + 1 == boxes else [None] * len(tokens)
 
 
-def box_values(score: Score) -> list[float]:
-    """What each predicted box was paid, in output order: its share of the shaped reward, or its matched IoU."""
-    values = score.details.get("shaped_credit", score.details.get("credit"))
-    return [float(value) for value in values] if isinstance(values, (list, tuple)) else []
+def marginal(scores: Sequence[Score]) -> list[list[float]]:
+    """Each box's :func:`~rft3d.rewards.marginal_credit`, answer by answer."""
+    return [list(marginal_credit(score)) for score in scores]
 
 
-def attempt_baselines(
-    scores: Sequence[Score], least_spread: float = 0.01
-) -> tuple[list[list[float]], list[list[float]]]:
-    """Baselines and units per box: mean and spread over the group's *attempts at the same true object*.
+def attempts(scores: Sequence[Score]) -> list[list[float]]:
+    """``(value - mean) / (spread + 0.01)`` over the group's boxes for the same true object; 0 without an object.
 
-    GRPO's advantage once more, one level down: an object takes the place of the prompt, the boxes that the
-    answers wrote for it that of the completions. A missed object does not count (whether to name it is the
-    matter of the sequence's reward), nor does a box without an object, whose credit is 0.
-
-    ``least_spread`` is added to the spread, so that attempts that differ by rounding don't count fully.
+    A missed object does not count: whether to name it is the matter of the sequence's reward.
     """
-    attempts: dict[int, list[float]] = {}
-    for score in scores:
-        for value, owner in _boxes(score):
+    paid = [_paid(score) for score in scores]
+    found: dict[int, list[float]] = {}
+    for boxes in paid:
+        for value, owner in boxes:
             if owner is not None:
-                attempts.setdefault(owner, []).append(value)
-    mean = {owner: fmean(values) for owner, values in attempts.items()}
-    spread = {owner: pstdev(values) + least_spread for owner, values in attempts.items()}
-    baselines = [[v if o is None else mean[o] for v, o in _boxes(score)] for score in scores]
-    return baselines, [[1.0 if o is None else spread[o] for _, o in _boxes(score)] for score in scores]
+                found.setdefault(owner, []).append(value)
+    mean = {owner: fmean(values) for owner, values in found.items()}
+    unit = {owner: pstdev(values) + LEAST_SPREAD for owner, values in found.items()}
+    return [[0.0 if o is None else (v - mean[o]) / unit[o] for v, o in boxes] for boxes in paid]
 
 
-def object_baselines(scores: Sequence[Score]) -> list[list[float]]:
-    """For every box of a group's answers: what the *same true object* earned on average over the group.
-
-    An object that nobody finds easily (small, hidden) earns little in every answer; compared with the other
-    objects of its answer it is always to blame, compared with itself it isn't. So the credit loses the part of
-    its variance that comes from objects being unequally hard. An answer that misses an object counts 0
-    in that object's mean. A box that got no object is compared with the mean over all boxes of the
-    group: it earned 0 where its tokens could have written an average box. Unreadable answers count as
-    missing everything.
-
-    The baseline depends on which object the box was matched to, so it is no longer one for which the policy
-    gradient is unbiased: nothing rewards writing an easy object instead of a hard one. Which objects to name
-    stays the matter of the sequence's own reward.
-    """
-    sums: dict[int, float] = {}
-    every: list[float] = []
-    for score in scores:
-        for value, owner in _boxes(score):
-            every.append(value)
-            if owner is not None:
-                sums[owner] = sums.get(owner, 0.0) + value
-    overall = sum(every) / len(every) if every else 0.0
-    return [
-        [overall if owner is None else sums[owner] / len(scores) for _, owner in _boxes(score)]
-        for score in scores
-    ]
+CREDITS: dict[str, Callable[[Sequence[Score]], list[list[float]]]] = {
+    "attempts": attempts,
+    "marginal": marginal,
+}
 
 
-def _boxes(score: Score) -> list[tuple[float, int | None]]:
-    """(value, index of the true object) of each predicted box."""
-    owners: Any = score.details.get("owners", ())
-    return list(zip(box_values(score), owners, strict=True))
+def token_credit(
+    kind: str,
+    tokenizer: PreTrainedTokenizerBase,
+    tokens: Sequence[Sequence[int]],
+    scores: Sequence[Score],
+) -> list[list[float]]:
+    """``CREDITS[kind]`` of a group's answers on the tokens of each; zeros for ``none`` and outside boxes."""
+    if kind == "none" or all(score.comparison is None for score in scores):
+        return [[0.0] * len(row) for row in tokens]
+    out = []
+    for row, boxes in zip(tokens, CREDITS[kind](scores), strict=True):
+        owners = token_owners(tokenizer, row, len(boxes)) if any(boxes) else [None] * len(row)
+        out.append([0.0 if owner is None else boxes[owner] for owner in owners])
+    return out
+
+
+def _paid(score: Score) -> Sequence[tuple[float, int | None]]:
+    """What each predicted box was paid, and for which true object: its shaped value where the reward is shaped."""
+    if score.comparison is None:
+        return ()
+    shaped = any(part.name == "matched_diou" for part in score.parts)
+    return score.comparison.shaped if shaped else score.comparison.assigned

@@ -15,14 +15,17 @@ from rft3d.rewards.types import Score
 from rft3d.tasks.types import Task
 from rft3d.training.advantages import group_advantages, per_token, task_scaled
 from rft3d.training.config import RFTConfig
-from rft3d.training.credit import attempt_baselines, object_baselines, object_credit
+from rft3d.training.credit import token_credit
 from rft3d.training.data import Corpus, Item, draw, permutation
 from rft3d.training.samplers import sampler
 
 
 @dataclass(frozen=True)
 class Group:
-    """One prompt's completions with their scores; ``advantages[i]`` has one value per token of ``i``."""
+    """One prompt's completions with their scores; ``advantages[i]`` has one value per token of ``i``.
+
+    ``greedy``: the score of the greedy answer, where ``RFTConfig.beats_greedy`` asks for it.
+    """
 
     task: str
     item: Item
@@ -30,11 +33,21 @@ class Group:
     texts: Sequence[str]
     scores: Sequence[Score]
     advantages: Sequence[NDArray[np.float64]]
+    greedy: Score | None = None
 
     @property
     def silent(self) -> bool:
         """True when no token has an advantage: the group teaches nothing."""
         return all(not np.any(a) for a in self.advantages)
+
+    def teaches(self, config: RFTConfig) -> bool:
+        """Whether to learn from the group, by ``dynamic_sampling`` and ``beats_greedy``."""
+        if config.dynamic_sampling and self.silent:
+            return False
+        if config.beats_greedy is None or self.greedy is None:
+            return True
+        gain = max(score.total for score in self.scores) - self.greedy.total
+        return gain > 0 and gain >= config.beats_greedy
 
 
 def step_prompts(corpus: Corpus, config: RFTConfig, step: int) -> dict[str, list[Item]]:
@@ -111,9 +124,24 @@ def rollout(
         config.group_size,
         sampling,
     )
-    return [
+    groups = [
         _score(policy, tasks[name], name, item, completions, config)
         for (name, item), completions in zip(asked, sampled, strict=True)
+    ]
+    if config.beats_greedy is None:
+        return groups
+    greedy = sampler(config.sampler, policy)(
+        policy,
+        [item.prompt for _, item in asked],
+        [corpus.features[item.scene] for _, item in asked],
+        [item.key for _, item in asked],
+        1,
+        replace(sampling, temperature=0.0),
+    )
+    answers = [policy.text_of(completions[0]) for completions in greedy]
+    return [
+        replace(g, greedy=tasks[g.task].score(answer.text, g.item.sample, answer.truncated))
+        for g, answer in zip(groups, answers, strict=True)
     ]
 
 
@@ -125,8 +153,10 @@ def scaled_by_task(groups: Sequence[Group], config: RFTConfig) -> list[Group]:
     for name in dict.fromkeys(g.task for g in groups):
         mine = [(i, g) for i, g in enumerate(groups) if g.task == name]
         totals = [[s.total for s in g.scores] for _, g in mine]
-        for (i, group), scaled in zip(mine, task_scaled(totals, config.advantage_eps), strict=True):
-            centred = group_advantages([s.total for s in group.scores], "none")
+        alone = config.baseline == "leave_one_out"
+        rows_of = task_scaled(totals, config.advantage_eps, leave_one_out=alone)
+        for (i, group), scaled in zip(mine, rows_of, strict=True):
+            centred = group_advantages([s.total for s in group.scores], "none", leave_one_out=alone)
             # what stands beside the completion's own advantage (credit per object) stays as it is
             shifts = (scaled - centred).tolist()
             rows = [row + shift for row, shift in zip(group.advantages, shifts, strict=True)]
@@ -139,22 +169,15 @@ def _score(
 ) -> Group:
     generations = [policy.text_of(c) for c in completions]
     scores = [task.score(g.text, item.sample, g.truncated) for g in generations]
-    totals = group_advantages([s.total for s in scores], config.scale, config.advantage_eps)
+    totals = group_advantages(
+        [s.total for s in scores],
+        config.scale,
+        config.advantage_eps,
+        leave_one_out=config.baseline == "leave_one_out",
+    )
     lengths = [len(c.tokens) for c in completions]
-    credit: list[list[float] | None] = [None] * len(completions)
-    if config.object_credit and item.sample.task == "detection":
-        nothing: list[list[float] | None] = [None] * len(scores)
-        baselines: Sequence[Sequence[float] | None] = nothing
-        units: Sequence[Sequence[float] | None] = nothing
-        if config.object_baseline == "object":
-            baselines = object_baselines(scores)
-        elif config.object_baseline == "attempts":
-            baselines, units = attempt_baselines(scores)
-        credit = [
-            object_credit(policy.tokenizer, c.tokens, s, b, u)
-            for c, s, b, u in zip(completions, scores, baselines, units, strict=True)
-        ]
-    weighted = [None if c is None else [config.object_credit * x for x in c] for c in credit]
+    credit = token_credit(config.credit, policy.tokenizer, [c.tokens for c in completions], scores)
+    weighted = [[config.credit_weight * x for x in row] for row in credit]
     flat = per_token(totals.tolist(), lengths, weighted)
     cuts = np.cumsum(lengths)[:-1]
     return Group(name, item, completions, [g.text for g in generations], scores, np.split(flat, cuts))

@@ -44,7 +44,7 @@ class MicroBatch:
 def micro_batches(groups: Sequence[Group], config: RFTConfig, ranks: Ranks = ALONE) -> list[MicroBatch]:
     """Cut a step's groups; the weights come from *all* groups, so the cut does not matter.
 
-    Groups of one task stand together (their lengths are alike), longest first inside a task. With many
+    Groups of one task stand together (their lengths are alike), largest first inside a task. With many
     ranks ``groups`` are those of all of them; a rank gets its own, and batches of weight 0 where another
     rank has more (under FSDP2 every rank must run the model equally often).
     """
@@ -74,11 +74,12 @@ def _cut(groups: Sequence[Group], config: RFTConfig, ranks: Ranks) -> list[Micro
         weights = sequence_weights(lengths, config.loss, config.max_new_tokens[task])
         factor = config.task_weights.get(task, 1.0) * len(mine) / len(groups)
         kept = [
-            (g, w)
+            merged(g, w)
             for g, w in ranks.mine(list(zip(mine, weights, strict=True)))
             if not (config.skip_zero_advantage and config.beta == 0 and g.silent)
         ]
-        kept.sort(key=lambda pair: -max(len(c.tokens) for c in pair[0].completions))
+        # a row of the batch has as many and as long slots as its largest group
+        kept.sort(key=lambda pair: -len(pair[1]) * max(len(c.tokens) for c in pair[0].completions))
         for at in range(0, len(kept), config.micro_groups):
             chunk = kept[at : at + config.micro_groups]
             token_weights = [
@@ -98,6 +99,26 @@ def _cut(groups: Sequence[Group], config: RFTConfig, ranks: Ranks) -> list[Micro
                 )
             )
     return batches
+
+
+def merged(group: Group, weights: Sequence[float]) -> tuple[Group, list[float]]:
+    """The group with equal completions once, their weights summed: the same gradient from fewer tokens.
+
+    Equal tokens earn the same, so they have equal advantages, and ``w1 f(logp, A) + w2 f(logp, A)`` is
+    ``(w1 + w2) f(logp, A)`` for any loss ``f``, clipped or not.
+    """
+    first: dict[tuple[Sequence[int], bytes], int] = {}
+    summed: dict[int, float] = {}
+    for i, (completion, row, weight) in enumerate(
+        zip(group.completions, group.advantages, weights, strict=True)
+    ):
+        kept = first.setdefault((tuple(completion.tokens), row.tobytes()), i)
+        summed[kept] = summed.get(kept, 0.0) + weight
+    less = {
+        name: [getattr(group, name)[i] for i in summed]
+        for name in ("completions", "texts", "scores", "advantages")
+    }
+    return replace(group, **less), list(summed.values())
 
 
 def packed_groups(policy: Policy, groups: Sequence[Group]) -> Packed:
