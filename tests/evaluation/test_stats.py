@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rft3d.evaluation.stats import bootstrap, compare
-from rft3d.rewards.types import Part, Score
+from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample
 
 

@@ -18,7 +18,7 @@ from rft3d.evaluation.predict import agreed, load_frames
 from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
 from rft3d.evaluation.stats import Resampled, differences, intervals
-from rft3d.rewards.types import Score
+from rft3d.rewards.score import Score
 from rft3d.tasks.types import Sample, Task
 
 SHOWN: dict[str, tuple[str, ...]] = {

@@ -23,7 +23,7 @@ from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction, file_digest
 from rft3d.evaluation.stats import Finish, Resampled, differences, intervals, resample, resample_pools
 from rft3d.files import source_commit
-from rft3d.rewards.types import Score
+from rft3d.rewards.score import Score
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task

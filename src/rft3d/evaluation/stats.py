@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.rewards.types import Score
+from rft3d.rewards.score import Score
 from rft3d.tasks.types import Sample
 
 Metric = Callable[[Sequence[Sample], Sequence[Score]], Mapping[str, float | None]]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from rft3d.rewards.balanced import balanced_f1, balanced_matched_iou, check_class_weights, inverse_frequency
-from rft3d.rewards.comparison import SET_REWARDS, Comparison, marginal_credit
+from rft3d.rewards.comparison import SET_REWARDS, Comparison
 from rft3d.rewards.detection import (
     DetectionMatch,
     LabelCounts,
@@ -23,7 +23,8 @@ from rft3d.rewards.detection import (
 from rft3d.rewards.format import format_part, think_format_part, zero_parts
 from rft3d.rewards.grounding import grounding_diou, grounding_frame, grounding_hit, grounding_iou
 from rft3d.rewards.scalars import exact_match, mean_relative_accuracy
-from rft3d.rewards.types import Part, Score
+from rft3d.rewards.score import Score, marginal_credit
+from rft3d.rewards.types import Part
 
 __all__ = [
     "SET_REWARDS",

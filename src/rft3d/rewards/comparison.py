@@ -1,7 +1,7 @@
 """A list of labelled boxes against the true list, compared once; every reward of such lists reads it.
 
 A *set reward* is a function ``Comparison -> Part``; :data:`SET_REWARDS` names them all. What one box is worth to
-any of them is its marginal reward (:func:`marginal_credit`).
+any of them is its marginal reward (:func:`rft3d.rewards.marginal_credit`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rft3d.rewards.detection import (
     match_detections,
     shaped_ious,
 )
-from rft3d.rewards.types import Part, Score
+from rft3d.rewards.types import Part
 
 Assignment = tuple[tuple[float, int | None], ...]
 """Each prediction's value and the index of its truth, in output order; ``(0, None)`` without one."""
@@ -130,24 +130,6 @@ SET_REWARDS: dict[str, Callable[[Comparison], Part]] = {
         c.predicted, c.truth, c.class_weights, [v for v, _ in c.assigned]
     ),
 }
-
-
-def marginal_credit(score: Score) -> tuple[float, ...]:
-    """What each predicted box adds to the answer's total: R(all) - R(all without it), in output order.
-
-    The difference reward of Wolpert & Tumer (2002), the counterfactual baseline of COMA (arXiv 1705.08926).
-    Exact for any reward in :data:`SET_REWARDS`: positive for a hit, negative for a false alarm or a
-    duplicate, 0 for what changes nothing. Empty where the answer was not read or is no list of boxes.
-    """
-    both = score.comparison
-    if both is None or score.failure is not None or score.truncated:
-        return ()
-    parts = [part for part in score.parts if part.name in SET_REWARDS]
-    whole = sum(part.weight * part.value for part in parts)
-    return tuple(
-        whole - sum(part.weight * SET_REWARDS[part.name](less).value for part in parts)
-        for less in map(both.without, range(len(both.predicted)))
-    )
 
 
 def _assigned(values: NDArray[np.float64]) -> Assignment:

@@ -1,14 +1,8 @@
-"""What a reward returns: named parts, each with a value and a reason, and their weighted total."""
+"""What a reward returns: a named part with a value and a reason."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from rft3d.answers.types import ParseFailure
-
-if TYPE_CHECKING:
-    from rft3d.rewards.comparison import Comparison
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +20,3 @@ class Part:
     value: float
     reason: str
     weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The parts of one answer's reward; ``total`` is the weighted sum.
-
-    ``failure`` says why the text could not be parsed (None when it could);
-    ``details`` holds what the metric pools (counts, IoUs), JSON-able. ``comparison``: the boxes that were compared,
-    where the answer is a list of boxes; credit per box is made from it.
-    """
-
-    parts: tuple[Part, ...]
-    failure: ParseFailure | None = None
-    truncated: bool = False
-    details: dict[str, object] = field(default_factory=dict)
-    comparison: Comparison | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def total(self) -> float:
-        return float(sum(part.weight * part.value for part in self.parts))
-
-    def value(self, name: str) -> float:
-        """The unweighted value of part ``name``; KeyError when the score has no such part."""
-        for part in self.parts:
-            if part.name == name:
-                return part.value
-        raise KeyError(f"no part {name!r} in {[part.name for part in self.parts]}")

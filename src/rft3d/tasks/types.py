@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from rft3d.answers.types import ParseFailure, ParseMode
 from rft3d.prompts import Prompt
-from rft3d.rewards.types import Score
+from rft3d.rewards.score import Score
 from rft3d.scenes.types import Scene
 
 

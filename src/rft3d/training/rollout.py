@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rft3d.models.generate import Completion, Sampling
 from rft3d.models.policy import Policy
-from rft3d.rewards.types import Score
+from rft3d.rewards.score import Score
 from rft3d.tasks.types import Task
 from rft3d.training.advantages import group_advantages, per_token, task_scaled
 from rft3d.training.config import RFTConfig

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure
 from rft3d.geometry import box_iou_pairs, boxes_valid
-from rft3d.rewards.types import Score
+from rft3d.rewards.score import Score
 
 SAME_BOX_IOU = 0.9
 """A prediction repeats an earlier one of its answer when it has the same label and at least this IoU."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.stats import Finish, Totals
-from rft3d.rewards.types import Score
+from rft3d.rewards.score import Score
 from rft3d.tasks.types import Sample
 
 Compat = Literal["vg-llm"]
