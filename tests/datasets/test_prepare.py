@@ -455,3 +455,24 @@ def test_thoughts_are_worked_out_from_metadata(disk: Path, tmp_path: Path) -> No
         prepare_vsi([tmp_path / "vlm3r.json"], tmp_path / "media", tmp_path / "u.jsonl", settings)
     with pytest.raises(ValueError, match="think-prompt"):
         VsiSettings("test", answers="think")
+
+
+def test_samples_without_pictures_or_videos(disk: Path, tmp_path: Path) -> None:
+    """A log of answers is scored from annotations alone."""
+    row = {
+        "id": 3, "dataset": "scannet", "scene_name": VAL, "question_type": "object_counting",
+        "question": "How many chair(s) are in this room?", "options": None, "ground_truth": "4",
+    }  # fmt: skip
+    (tmp_path / "vsi.json").write_text(json.dumps([row]))
+    command = ["data", "prepare", "vsi", "--questions", str(tmp_path / "vsi.json")]
+    assert main([*command, "--out", str(tmp_path / "q.jsonl"), "--no-frames"]) == 0
+    (sample,) = read_samples(tmp_path / "q.jsonl")
+    assert sample.frames == () and "<image>" not in sample.prompt and sample.truth["answer"] == 4
+    assert main([*command, "--out", str(tmp_path / "r.jsonl")]) == 2  # neither videos nor --no-frames
+    bare = prepare_detection(disk / "embodiedscan_infos_val.pkl", tmp_path / "d.jsonl", no_frames=True)
+    shown = prepare_detection(
+        disk / "embodiedscan_infos_val.pkl", tmp_path / "e.jsonl", disk / "media", image_size=(1296, 968)
+    )
+    assert bare.samples == shown.samples
+    for one, other in zip(read_samples(bare.path), read_samples(shown.path), strict=True):
+        assert one.truth == other.truth and one.frames == () and other.frames

@@ -63,7 +63,7 @@ def test_plain_and_our_own(tmp_path: Path) -> None:
     loaded = load_predictions(tmp_path / "p.jsonl", SAMPLES)
     assert loaded.origin.truncation_known and loaded.origin.format == "rft3d"
     (tmp_path / "bad.json").write_text('{"a": 3}')
-    with pytest.raises(ValueError, match="maps ids to texts"):
+    with pytest.raises(ValueError, match="a record needs an id"):
         texts(tmp_path / "bad.json")
 
 

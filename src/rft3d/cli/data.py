@@ -25,6 +25,8 @@ class _Run:
     """replace a file that was made with other settings"""
     like: Like = "rft3d"
     """vg-llm: upstream's conventions with their quirks (docs/data.md lists them)"""
+    no_frames: bool = False
+    """questions and truths only: enough to score answers, and no picture or video is looked for"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ class Vsi(_Run):
 
     questions: tuple[Path, ...]
     """test: the parquet file; train: VLM-3R and SpaceR files"""
-    media: Path
+    media: Path | None = None
     """test: folder of <dataset>/<scene>.mp4; train: VG-LLM's media folder, or one with the videos"""
     split: Literal["test", "train"] = "test"
     """train leaves out rooms of benchmarks"""
@@ -187,7 +189,11 @@ def _prepare(args: ScannetDetection | Scanrefer | Scan2cap | Vsi) -> Prepared:
         prepare_vsi,
     )
 
-    run: dict[str, Any] = {"workers": args.workers, "overwrite": args.overwrite}
+    run: dict[str, Any] = {
+        "workers": args.workers,
+        "overwrite": args.overwrite,
+        "no_frames": args.no_frames,
+    }
     if isinstance(args, ScannetDetection):
         settings = DetectionSettings(
             args.split, args.frames, windows=args.windows, seed=args.seed, like=args.like

@@ -69,7 +69,13 @@ def _task(args: Args) -> dict[str, Any]:
     assert args.task is not None
     options = {} if args.classes is None else {"classes": list(args.classes)}
     config = ScoreConfig(
-        args.mode, args.allow_missing, args.resamples, args.seed, options=options, format=args.format
+        args.mode,
+        args.allow_missing,
+        args.resamples,
+        args.seed,
+        options=options,
+        format=args.format,
+        known_classes=True,
     )
     result = score_files(args.task, args.samples, args.predictions, config)
     if args.against is not None:
@@ -111,31 +117,10 @@ def _print_benchmark(result: dict[str, Any]) -> None:
 
 def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    from rft3d.evaluation.tables import interval_text, percent
+    from rft3d.evaluation.tables import task_notes, task_table
 
     console = Console()
-    against = result.get("against")
-    table = Table(title=f"{result['task']}: {result['samples']} samples, {result['scenes']} scenes (in %)")
-    for name in ("metric", "value", "interval", *(("difference", "interval", "above") if against else ())):
-        table.add_column(name, justify="left" if name == "metric" else "right")
-    for name, found in result["headline"].items():
-        row = [name, percent(found["value"]), interval_text(found)]
-        if against:
-            difference = against["differences"][name]
-            row += [
-                percent(difference["difference"]),
-                interval_text(difference),
-                percent(difference["share_b_above_a"]),
-            ]
-        table.add_row(*row)
-    console.print(table)
-    console.print(
-        f"unreadable {percent(result['parse_failures']['rate'])} %, "
-        f"truncated {percent(result['truncated']['rate'])} %, "
-        f"missing {result['missing']['count']}"
-        + (" (scored as empty answers)" if result["missing"]["count"] else "")
-        + f", answers read: {result['protocol'].get('mode', 'by default')}",
-        highlight=False,
-    )
+    console.print(task_table(result))
+    for line in task_notes(result):
+        console.print(line, highlight=False)

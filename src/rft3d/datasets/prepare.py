@@ -24,6 +24,9 @@ from rft3d.scenes.readers.vsi_bench import COUNTS, vsi_bench
 from rft3d.scenes.readers.vsi_meta import vsi_meta
 from rft3d.scenes.types import Scene
 
+NOT_OPENED = (1296, 968)
+"""Size of ScanNet's colour pictures, which samples without frames take for granted."""
+
 
 def prepare_detection(
     infos: Path,
@@ -34,6 +37,7 @@ def prepare_detection(
     image_size: tuple[int, int] | None = None,
     workers: int = 1,
     overwrite: bool = False,
+    no_frames: bool = False,
 ) -> Prepared:
     """ScanNetDetection from EmbodiedScan's infos; see :mod:`rft3d.datasets.detection`.
 
@@ -43,7 +47,7 @@ def prepare_detection(
     settings = settings or DetectionSettings()
     scans = scans_of(infos)
     _refuse_leaks(scans, settings.split, infos)
-    scenes = embodiedscan(infos, media, image_size=image_size)
+    scenes = embodiedscan(infos, media, image_size=image_size or (NOT_OPENED if no_frames else None))
     return prepare_samples(
         detection_jobs(scenes, out.parent, settings),
         make_detection,
@@ -53,6 +57,7 @@ def prepare_detection(
         workers=workers,
         total=len(scans),
         overwrite=overwrite,
+        no_frames=no_frames,
     )
 
 
@@ -70,6 +75,7 @@ def prepare_referring(
     image_size: tuple[int, int] | None = None,
     workers: int = 1,
     overwrite: bool = False,
+    no_frames: bool = False,
 ) -> Prepared:
     """``scanrefer`` or ``scan2cap`` from ScanRefer's file, the infos and ScanNet's annotations.
 
@@ -86,7 +92,8 @@ def prepare_referring(
     _refuse_leaks(wanted, settings.split, descriptions)
     unique = unique_objects(rows, read_nyu40(labels)) if labels is not None else {}
     boxes = read_proposals(proposals) if proposals is not None else None
-    scenes = _sorted_frames(embodiedscan(infos, media, scenes=wanted, image_size=image_size))
+    size = image_size or (NOT_OPENED if no_frames else None)
+    scenes = _sorted_frames(embodiedscan(infos, media, scenes=wanted, image_size=size))
     inputs = [descriptions, infos, *(path for path in (labels, proposals) if path is not None)]
     return prepare_samples(
         referring_jobs(scenes, rows, unique, scans, out.parent, settings, boxes),
@@ -97,20 +104,24 @@ def prepare_referring(
         workers=workers,
         total=len(wanted),
         overwrite=overwrite,
+        no_frames=no_frames,
     )
 
 
 def prepare_vsi(
     questions: Sequence[Path],
-    media: Path,
+    media: Path | None,
     out: Path,
     settings: VsiSettings | None = None,
     *,
     metadata: Sequence[Path] = (),
     workers: int = 1,
     overwrite: bool = False,
+    no_frames: bool = False,
 ) -> Prepared:
     """VSI-Bench (``split="test"``), or training questions of VLM-3R and SpaceR files (``"train"``).
+
+    ``no_frames`` needs no ``media``: questions and keys only, to score a log of answers.
 
     ``metadata``: scene metadata files; ``answers="think"`` works its thoughts out from their boxes.
 
@@ -118,6 +129,8 @@ def prepare_vsi(
         ValueError: damaged annotations, missing videos, or a test file that isn't the whole benchmark.
     """
     settings = settings or VsiSettings()
+    if media is None and not no_frames:
+        raise ValueError("give the folder of videos (--media), or --no-frames to score answers without them")
     if (settings.answers == "think") != bool(metadata):
         raise ValueError(
             "worked thoughts (--answers think) and scene metadata (--metadata) need each other; for RFT and "
@@ -127,7 +140,7 @@ def prepare_vsi(
     records = list(_questions(questions, settings.split))
     scans = {f"{record.dataset}/{record.scene or record.video}" for record in records}
     return prepare_samples(
-        vsi_jobs(records, media, out.parent, settings, places),
+        vsi_jobs(records, None if no_frames else media, out.parent, settings, places),
         make_vsi,
         out,
         plan={"benchmark": "vsi", "settings": asdict(settings)},
@@ -135,6 +148,7 @@ def prepare_vsi(
         workers=workers,
         total=len(scans),
         overwrite=overwrite,
+        no_frames=no_frames,
     )
 
 

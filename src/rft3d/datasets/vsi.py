@@ -77,7 +77,8 @@ class VsiJob:
 
     key: str
     records: tuple[Question, ...]
-    media: Path
+    media: Path | None
+    """None: the samples name no pictures."""
     root: Path
     settings: VsiSettings
     place: Place | None = None
@@ -85,7 +86,7 @@ class VsiJob:
 
 def vsi_jobs(
     records: Iterable[Question],
-    media: Path,
+    media: Path | None,
     root: Path,
     settings: VsiSettings,
     places: Mapping[str, Place] | None = None,
@@ -109,7 +110,7 @@ def make_vsi(job: VsiJob) -> Made:
         return Made((), {"question about a benchmark's room": len(job.records)})
     samples: list[Sample] = []
     pictures = _pictures(job)
-    video = None if pictures else _video_frames(job)
+    video = None if pictures else _video_frames(job) if job.media is not None else ()
     for record in job.records:
         frames = video if video is not None else _drawn(pictures, record, job)
         try:
@@ -125,7 +126,7 @@ def make_vsi(job: VsiJob) -> Made:
 
 
 def _pictures(job: VsiJob) -> list[Path]:
-    if job.settings.split == "test":
+    if job.settings.split == "test" or job.media is None:
         return []
     record = job.records[0]
     for pattern in PICTURES.get(record.dataset, ()):
@@ -146,6 +147,7 @@ def _drawn(pictures: Sequence[Path], record: Question, job: VsiJob) -> tuple[str
 def _video_frames(job: VsiJob) -> tuple[str, ...]:
     from rft3d.scenes.clips import ClipSampling, read_video
 
+    assert job.media is not None
     video = find_video(job.media, job.records[0])
     folder = job.root / "frames" / Path(job.key).with_suffix("")
     done = folder / f"{job.settings.frames}.txt"

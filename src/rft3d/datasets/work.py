@@ -19,12 +19,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
 from rft3d.files import source_commit, write_json, write_text
+from rft3d.prompts import IMAGE
 from rft3d.tasks.samples import sample_from_record, write_samples
 from rft3d.tasks.samples_parquet import FORMAT, VERSION
 from rft3d.tasks.types import Sample
@@ -76,6 +77,7 @@ def prepare_samples(
     total: int | None = None,
     progress: TextIO | None = None,
     overwrite: bool = False,
+    no_frames: bool = False,
 ) -> Prepared:
     """Write ``out`` (JSON lines, or ``.parquet``) and ``out.meta.json`` from what ``make`` makes of each job.
 
@@ -88,12 +90,15 @@ def prepare_samples(
         total: number of jobs, for the estimate of the time left.
         progress: where lines of progress go; None: standard error.
         overwrite: replace an existing file of another plan, and forget parts of another plan.
+        no_frames: samples name no pictures: enough to score answers, not to make them.
 
     Raises:
         FileExistsError: ``out`` or its parts come from another plan.
         ValueError: two samples or two jobs with one name, or a sample that is no JSON.
     """
     out = Path(out)
+    if no_frames:
+        make, plan = _Bare(make), {**plan, "no_frames": True}
     plan = {**plan, "inputs": [_input(Path(path), out.parent) for path in inputs]}
     plan = json.loads(json.dumps(plan, allow_nan=False))  # as it will be read back: tuples are lists
     parts = out.with_name(f".{out.name}.parts")
@@ -127,6 +132,18 @@ def prepare_samples(
     write_json(meta_path(out), meta)
     shutil.rmtree(parts)
     return Prepared(out, count, len(keys), resumed, dict(sorted(skipped.items())))
+
+
+@dataclass(frozen=True)
+class _Bare:
+    """``make``, and the pictures taken out of what it made; a class, as it goes to other processes."""
+
+    make: Callable[[Any], Made]
+
+    def __call__(self, payload: Any) -> Made:
+        made = self.make(payload)
+        bare = (replace(each, frames=(), prompt=each.prompt.replace(IMAGE, "")) for each in made.samples)
+        return replace(made, samples=tuple(bare))
 
 
 def meta_path(samples: Path | str) -> Path:

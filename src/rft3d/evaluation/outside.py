@@ -2,7 +2,7 @@
 
 =============  =====================================================================================
 ``rft3d``      JSON lines ``{"id", "text", "truncated"?, "tokens"?}`` (docs/data.md)
-``plain``      one JSON object ``{"id": "text", ...}``
+``plain``      one JSON object ``{"id": "text", ...}`` or a list of records; texts may be JSON values
 ``lmms-eval``  ``*samples_<task>*.jsonl`` of ``--log_samples`` (or older ``.json`` with ``"logs"``): the text
                is ``resps[0][0]``, before any filter; ``doc.id`` or ``doc_id`` names it
 ``vlmevalkit`` ``.xlsx`` or ``.tsv`` with a column ``prediction`` and ``id`` or ``index``

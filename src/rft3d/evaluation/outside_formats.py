@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rft3d.evaluation.records import SHAPES, prediction_id, prediction_text
 from rft3d.tasks.samples import read_jsonl
 
 PredictionFormat = Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"]
@@ -37,17 +38,27 @@ def detect_format(path: Path) -> Literal["rft3d", "plain", "lmms-eval", "vlmeval
     if path.suffix.lower() in (".xlsx", ".tsv"):
         return "vlmevalkit"
     if path.suffix.lower() == ".json":
-        return "lmms-eval" if isinstance(_json_object(path).get("logs"), list) else "plain"
+        value = _json_value(path)
+        return "lmms-eval" if isinstance(value, dict) and isinstance(value.get("logs"), list) else "plain"
     for _, record in read_jsonl(path):
         return "lmms-eval" if "resps" in record or "filtered_resps" in record else "rft3d"
     return "rft3d"
 
 
 def _plain(path: Path) -> Iterator[Row]:
-    for identity, text in _json_object(path).items():
-        if not isinstance(text, str):
-            raise ValueError(f"{path}: {identity!r} has {text!r}; a plain file maps ids to texts")
-        yield Row((identity,), None, text, where=f"{path}: {identity!r}")
+    value = _json_value(path)
+    if isinstance(value, list):
+        for number, record in enumerate(value):
+            where = f"{path}[{number}]"
+            if not isinstance(record, dict):
+                raise ValueError(f"{where}: {record!r} is no object; {SHAPES}")
+            yield Row((prediction_id(record, where),), None, prediction_text(record, where), where=where)
+        return
+    for identity, text in value.items():
+        where = f"{path}: {identity!r}"
+        if not isinstance(text, str | list | dict):
+            raise ValueError(f"{where} has {text!r}; {SHAPES}")
+        yield Row((identity,), None, text if isinstance(text, str) else json.dumps(text), where=where)
 
 
 def _lmms_eval(path: Path) -> Iterator[Row]:
@@ -156,14 +167,21 @@ def _cell(value: object) -> str:
 
 
 def _json_object(path: Path) -> dict[str, Any]:
+    value = _json_value(path)
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: must be one JSON object, got a list")
+    return value
+
+
+def _json_value(path: Path) -> dict[str, Any] | list[Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path}: not JSON ({error}); name it .jsonl when it has one object a line"
         ) from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: must be one JSON object (id -> text), got {type(value).__name__}")
+    if not isinstance(value, dict | list):
+        raise ValueError(f"{path}: is {type(value).__name__}; {SHAPES}")
     return value
 
 

@@ -4,7 +4,8 @@ Everything here works without torch. A predictions file is JSON lines, one objec
 
     {"id": "rooms-7:detection:0", "text": "```json\\n[...]\\n```", "truncated": false, "tokens": 87}
 
-``id`` and ``text`` are required, the rest is optional; other fields are ignored. Samples files are
+``id`` and ``text`` are required, the rest is optional; other fields are ignored. Other people's names for the
+two are read too (:data:`SHAPES`). Samples files are
 read by :mod:`rft3d.tasks.samples`; frame paths in them are relative to the file.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,17 @@ from rft3d.prompts import Prompt
 from rft3d.scenes.types import Scene
 from rft3d.tasks.samples import read_jsonl
 from rft3d.tasks.types import Sample
+
+TEXT_FIELDS = ("text", "response", "prediction", "answer", "output", "boxes")
+ID_FIELDS = ("id", "sample_id", "question_id")
+SHAPES = (
+    "a record needs an id ("
+    + ", ".join(ID_FIELDS)
+    + ") and an answer ("
+    + ", ".join(TEXT_FIELDS)
+    + ": text, or the JSON itself; for grounding also frame and bbox_3d). Files: JSON lines or a list of such "
+    "records, {id: answer}, an lmms-eval log, a VLMEvalKit sheet"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +162,36 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def prediction_text(record: Mapping[str, Any], where: str) -> str:
+    """The answer in a record of anybody's predictions file; a JSON value becomes the text that spells it.
+
+    ValueError names the shapes that are read.
+    """
+    if "frame" in record and "bbox_3d" in record:
+        return json.dumps({"frame": record["frame"], "bbox_3d": record["bbox_3d"]})
+    for name in TEXT_FIELDS:
+        value = record.get(name)
+        if isinstance(value, str):
+            return value
+        if value is not None:
+            return json.dumps(value)
+    raise ValueError(f"{where}: no answer among the fields {sorted(record)}; {SHAPES}")
+
+
+def prediction_id(record: Mapping[str, Any], where: str) -> str:
+    """What a record of a predictions file answers: ``id``, or another name in use; numbers become text."""
+    for name in ID_FIELDS:
+        value = record.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+            return str(value)
+    raise ValueError(f"{where}: no id among the fields {sorted(record)}; {SHAPES}")
+
+
 def _prediction_from(record: dict[str, Any], where: str) -> Prediction:
-    for name in ("id", "text"):
-        if not isinstance(record.get(name), str):
-            raise ValueError(f"{where}: field {name!r} must be a string, got {record.get(name)!r}")
+    identity, text = prediction_id(record, where), prediction_text(record, where)
     tokens, truncated = record.get("tokens"), record.get("truncated", False)
     if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int)):
         raise ValueError(f"{where}: field 'tokens' must be a whole number or absent, got {tokens!r}")
     if not isinstance(truncated, bool):
         raise ValueError(f"{where}: field 'truncated' must be true or false, got {truncated!r}")
-    return Prediction(record["id"], record["text"], truncated, tokens)
+    return Prediction(identity, text, truncated, tokens)

@@ -55,6 +55,8 @@ class ScoreConfig:
     """fields of the task that differ from its defaults, e.g. {"classes": [...]}; JSON values"""
     format: PredictionFormat = "auto"
     """of the predictions file (:mod:`rft3d.evaluation.outside`)"""
+    known_classes: bool = False
+    """detection: refuse ``options["classes"]`` that no truth has"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +177,32 @@ def score_files(
     task = make_task(task_name, config.mode, config.options)
     samples = list(read_samples(samples_path))
     loaded = load_predictions(predictions_path, samples, config.format)
+    if config.known_classes:
+        require_known_classes(samples, config.options.get("classes", ()))
     run = score_predictions(task, samples, loaded.predictions, config.allow_missing)
     return {
         **summarise(run, config),
+        **extra_findings(run, loaded.predictions),
         "predictions_format": asdict(loaded.origin),
         **provenance(samples_path, predictions_path, loaded.predictions),
     }
+
+
+def require_known_classes(samples: Sequence[Sample], classes: Sequence[str]) -> None:
+    """ValueError for a class that no truth has: it would count 0 in the mean."""
+    known = {row["label"] for sample in samples for row in sample.truth.get("boxes", ())}
+    if unknown := [name for name in classes if name not in known]:
+        raise ValueError(
+            f"classes: no true box is called {', '.join(map(repr, unknown))}; the labels are "
+            + ", ".join(sorted(known))
+        )
+
+
+def extra_findings(run: ScoredRun, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """What is said beside the official numbers: detection's duplicates."""
+    from rft3d.evaluation.duplicates import duplicates
+
+    return {"duplicates": duplicates(run, predictions)} if run.task.name == "detection" else {}
 
 
 def provenance(samples: Path, predictions: Path, read: Sequence[Prediction]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +67,75 @@ def headroom_table(found: Mapping[str, Any]) -> Table:
     return table
 
 
+BESIDE = {"f1@0.25/present": "f1@0.25, present classes", "f1@0.25/micro": "f1@0.25, all boxes pooled"}
+"""Shown under the published mean over a fixed list of classes, in which an absent class counts 0."""
+
+
+def task_table(result: Mapping[str, Any]) -> Table:
+    """The headline numbers of :func:`rft3d.evaluation.score_files`, with a paired comparison if there is one."""
+    from rich.table import Table
+
+    differences = result.get("against", {}).get("differences")
+    table = Table(title=f"{result['task']}: {result['samples']} samples, {result['scenes']} scenes (in %)")
+    for name in (
+        "metric",
+        "value",
+        "interval",
+        *(("difference", "interval", "above") if differences else ()),
+    ):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for name, found in result["headline"].items():
+        row = [name, percent(found["value"]), interval_text(found)]
+        if differences:
+            other = differences[name]
+            row += [percent(other["difference"]), interval_text(other), percent(other["share_b_above_a"])]
+        table.add_row(*row)
+    for name, title in BESIDE.items():
+        if result["metrics"].get(name) is not None:
+            table.add_row(title, percent(result["metrics"][name]))
+    return table
+
+
+def task_notes(result: Mapping[str, Any]) -> list[str]:
+    """What must stand under :func:`task_table`."""
+    failed, missing = result["parse_failures"], result["missing"]["count"]
+    return [
+        f"unreadable {percent(failed['rate'])} %, truncated {percent(result['truncated']['rate'])} %, "
+        f"missing {missing}"
+        + (" (scored as empty answers)" if missing else "")
+        + f", answers read: {result['protocol'].get('mode', 'by default')}",
+        *_reasons(failed["reasons"]),
+        *_detection_notes(result, result["metrics"]),
+    ]
+
+
+def _reasons(reasons: Mapping[str, int], most: int = 8) -> list[str]:
+    """Why answers could not be read; places inside an answer don't matter."""
+    grouped: Counter[str] = Counter()
+    for reason, count in reasons.items():
+        grouped[re.sub(r"^entry \d+", "an entry", reason)] += count
+    return [f"  unreadable, {count} x: {reason}" for reason, count in grouped.most_common(most)]
+
+
+def _detection_notes(result: Mapping[str, Any], metrics: Mapping[str, float | None]) -> list[str]:
+    """Over how many classes the mean goes, and what duplicates cost."""
+    lines = []
+    classes, present = metrics.get("count/classes"), metrics.get("count/classes_present")
+    if classes is not None and present is not None:
+        lines.append(
+            f"f1@0.25: mean over {classes:.0f} classes, {present:.0f} present"
+            + (", the absent ones count 0 (as published)" if present < classes else "")
+        )
+    if (repeated := result.get("duplicates")) and repeated["count"]:
+        without = {name.removeprefix("f1@0.25").lstrip("/"): v for name, v in repeated["without"].items()}
+        lines.append(
+            f"duplicates: {repeated['count']} boxes ({percent(repeated['rate'])} %) overlap an earlier one of "
+            f"their label by more than {repeated['iou']}; without them f1@0.25 {percent(without[''])}, "
+            f"present classes {percent(without['present'])}, pooled {percent(without['micro'])}"
+        )
+    return lines
+
+
 def variants_table(result: Mapping[str, Any]) -> Table:
     """The headline numbers of :func:`rft3d.evaluation.score_benchmark`, a column a variant."""
     from rich.table import Table
@@ -83,6 +154,10 @@ def variants_table(result: Mapping[str, Any]) -> Table:
             found = each["headline"].get(metric)
             row += ["-", "-"] if found is None else [percent(found["value"]), interval_text(found)]
         table.add_row(*row)
+    for metric, title in BESIDE.items():
+        values = [each["metrics"].get(metric) for each in variants.values()]
+        if any(value is not None for value in values):
+            table.add_row(title, *(cell for value in values for cell in (percent(value), "-")))
     return table
 
 
@@ -98,7 +173,7 @@ def categories_table(result: Mapping[str, Any]) -> Table:
     metrics = list(dict.fromkeys(metric for each in variants.values() for metric in each["metrics"]))
     for metric in metrics:
         head = any(metric in each["headline"] for each in variants.values())
-        if head or metric.startswith("count/") or metric.endswith("/tasks"):
+        if head or metric in BESIDE or metric.startswith("count/") or metric.endswith("/tasks"):
             continue
         values = [each["metrics"].get(metric) for each in variants.values()]
         if any(value is not None for value in values):
@@ -132,6 +207,7 @@ def footnotes(result: Mapping[str, Any]) -> list[str]:
     for name, each in result["variants"].items():
         unread = percent(each["unreadable"]["rate"])
         lines.append(f"{name}: {each['note']}; unreadable {unread} %, a truncated answer {each['truncated']}")
+        lines += _reasons(each["unreadable"]["reasons"])
     origin = result["predictions_format"]
     truncated = percent(result["truncated"]["rate"]) + " %" if origin["truncation_known"] else "unknown"
     missing = result["missing"]["count"]
@@ -140,6 +216,7 @@ def footnotes(result: Mapping[str, Any]) -> list[str]:
         + (" (scored as empty answers)" if missing else "")
         + f"; file read as {origin['format']}, matched by {origin['matched_by']}"
     )
+    lines += _detection_notes(result, next(iter(result["variants"].values()))["metrics"])
     if origin["truth_mismatches"]:
         lines.append(
             f"WARNING: {origin['truth_mismatches']} rows carry another right answer than the samples"

@@ -91,4 +91,4 @@ def _class_means(
     for label in present:
         for name in ("f1", "precision", "recall"):
             result[f"{name}@0.25/class:{label}"] = per_class[label][name]
-    return {**result, "count/classes_present": float(len(present))}
+    return {**result, "count/classes": float(len(classes)), "count/classes_present": float(len(present))}

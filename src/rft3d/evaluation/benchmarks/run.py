@@ -16,6 +16,7 @@ from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.score import (
     ScoreConfig,
     ScoredRun,
+    extra_findings,
     make_task,
     provenance,
     score_predictions,
@@ -69,6 +70,7 @@ def score_benchmark(
     variants = {each.name: _variant(each, run, config) for each in found}
     return {
         **summarise(run, plain),
+        **extra_findings(run, loaded.predictions),
         "headline": variants[found[0].name]["headline"],
         "benchmark": {
             "name": benchmark.name,

@@ -37,7 +37,7 @@ from rft3d.evaluation.stats import Totals
 from rft3d.rewards import label_ious, match_detections
 from rft3d.scenes.labels import CATE8, CATE20, CATE31
 from rft3d.tasks.detection import detection_truth
-from rft3d.tasks.detection_metric import class_rates, detection_details, pool_details
+from rft3d.tasks.detection_metric import class_rates, detection_details, metric_from, pool_details
 
 CATE31_UPSTREAM: tuple[str, ...] = (
     *CATE20, "window", "shelf", "curtain", "plant", "stairs", "picture", "book", "bottle",
@@ -78,6 +78,10 @@ def _finish(totals: Totals, wide: str, wide_classes: Sequence[str]) -> dict[str,
     for suffix, classes in (("", CATE20), ("/cate8", CATE8), (f"/{wide}", wide_classes)):
         means = class_means(totals, classes)
         result.update({f"{name}@0.25{suffix}": means[name] for name in ("precision", "recall", "f1")})
+    every = metric_from(totals, CATE20)
+    for name in ("f1@0.25/present", "f1@0.25/micro", "count/classes_present"):
+        result[name] = every.get(name)
+    result["count/classes"] = float(len(CATE20))
     for label in CATE31:
         if totals.get(f"tp:{label}", 0) + totals.get(f"fn:{label}", 0) + totals.get(f"fp:{label}", 0):
             result[f"f1@0.25/class:{label}"] = class_rates(totals, label)["f1"]
