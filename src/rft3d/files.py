@@ -5,10 +5,17 @@ Imports nothing of ours.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import glob
 import json
 import os
+import shutil
 import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +40,60 @@ def model_folder(model: str | Path) -> Path:
     return folder
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` through a temporary file and a rename: a reader sees all of it or nothing.
+ABANDONED_S = 3600.0
+"""Age after which an unfinished file of a process that is gone is removed."""
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A hidden neighbour of ``path`` to write a file or folder to; it becomes ``path`` when the block ends well.
+
+    A reader sees all of it or nothing. After an error, or Ctrl-C, the neighbour is removed and ``path`` is as it
+    was; after a kill it stays, until somebody writes ``path`` again an hour later::
+
+        with replacing("boxes.npy") as unfinished, unfinished.open("wb") as file:
+            np.save(file, boxes)
 
     Raises:
-        OSError: naming ``path``, when it cannot be written (a full disk); what was there before stays.
+        OSError: naming ``path``, when it cannot be written (a full disk).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove_abandoned(path)
+    # several processes and threads may write one path; the last one to finish stays
+    unfinished = path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
+        yield unfinished
+        if unfinished.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(unfinished, path)
     except OSError as error:
         if error.filename is None and error.errno is not None:  # a failed write doesn't say where
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(unfinished)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    for other in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # its writer has finished meanwhile
+            alive = Path("/proc", other.name.split(".")[-2]).exists()
+            if not alive and time.time() - other.stat().st_mtime > ABANDONED_S:
+                _remove(other)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` by :func:`replacing`."""
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(data)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -17,12 +17,12 @@ from rft3d.report.exhibit import Exhibit, exhibits
 from rft3d.report.overlay import (
     OverlayStyle,
     draw_frame,
+    export_overlays,
     file_stem,
     label_colour,
     look,
     paint_answer,
     write_overlays,
-    write_video,
 )
 from rft3d.report.rerun_export import box_arrays, write_rerun
 from rft3d.report.run_folder import read_run_folder
@@ -110,8 +110,8 @@ def test_sheet_and_frames_are_written(shown: list[Exhibit], tmp_path: Path) -> N
 
 def test_video_has_every_frame(shown: list[Exhibit], tmp_path: Path) -> None:
     av = pytest.importorskip("av")
-    path = write_video(shown[2], tmp_path / "v" / "s2.mp4", "SFT", OverlayStyle(width_px=201), fps=2.5)
-    with av.open(str(path)) as container:
+    export_overlays([shown[2]], tmp_path, OverlayStyle(width_px=201), fps=2.5)
+    with av.open(str(tmp_path / "s2" / "SFT.mp4")) as container:
         stream = container.streams.video[0]
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
         assert float(stream.average_rate) == 2.5

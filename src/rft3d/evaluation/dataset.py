@@ -8,15 +8,14 @@ The samples carry their cameras in ``meta``, so that a report can draw boxes fro
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from rft3d.evaluation.records import with_cameras
+from rft3d.files import replacing
 from rft3d.scenes.folder import read_scene, write_scene
 from rft3d.scenes.types import Scene
 from rft3d.tasks import TASKS
@@ -60,9 +59,7 @@ def write_dataset(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists and is not an empty folder; choose another one")
     chosen: Mapping[str, Asks] = {name: make() for name, make in TASKS.items()} if tasks is None else tasks
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(out) as staging:
         samples: dict[str, list[Sample]] = {name: [] for name in chosen}
         for scene in scenes:
             refs = _write_scene(scene, staging, with_depth)
@@ -71,11 +68,6 @@ def write_dataset(
         staging.mkdir(exist_ok=True)
         for name, made in samples.items():
             write_samples(staging / file_name.format(task=name), made)
-        if out.exists():
-            out.rmdir()
-        os.replace(staging, out)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return {name: len(made) for name, made in samples.items()}
 
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -24,6 +22,7 @@ from typing import Any
 
 from rft3d import files
 from rft3d.evaluation.score import make_task
+from rft3d.files import replacing
 from rft3d.prompts import SYSTEM
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks.samples import read_samples, sample_from_record
@@ -175,21 +174,14 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], embed: bool, sour
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(descriptor)
     count, schema = 0, _schema(embed)
-    try:
-        with pq.ParquetWriter(name, schema) as writer:
+    with replacing(path) as unfinished:
+        with pq.ParquetWriter(unfinished, schema) as writer:
             for batch in _batches(rows):
                 writer.write_table(pa.Table.from_pylist(list(batch), schema=schema))
                 count += len(batch)
         if not count:
             raise ValueError(f"{source} holds no samples; one JSON object a line is needed")
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:  # also on Ctrl-C: no half file may stay behind
-        Path(name).unlink(missing_ok=True)
-        raise
     return count
 
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from rft3d.files import replacing
 from rft3d.models.geometry import FrozenFeatures
 
 Format = Literal["bfloat16", "float16", "float32"]
@@ -132,15 +133,11 @@ class FeatureCache:
         if features.geometry is not None:
             tensors["geometry"] = self._converted("geometry", features.geometry)
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
         try:
-            save_file(tensors, str(temporary), {"digest": _digest(tensors), "dtype": self.dtype})
-            os.replace(temporary, path)
+            with replacing(path) as unfinished:
+                save_file(tensors, str(unfinished), {"digest": _digest(tensors), "dtype": self.dtype})
         except SafetensorError as error:
             raise OSError(f"feature cache {self.folder}: cannot write {path.name} ({error})") from error
-        finally:
-            temporary.unlink(missing_ok=True)
         self._count(path.stat().st_size)
         return FrozenFeatures(tensors["vision"], tensors.get("geometry"), tensors["grid"])
 

@@ -7,7 +7,6 @@ clip; everything else works on their features.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
+from rft3d.files import replacing
 from rft3d.models.convention import house_text, weights_text
 from rft3d.models.feature_cache import FeatureCache, content_key, encoder_key
 from rft3d.models.generate import Completion, Sampling, generate
@@ -258,21 +258,15 @@ class Policy:
 
     def save(self, path: Path) -> None:
         """Write model, tokenizer and options to a folder; the folder appears complete or not at all."""
-        path = Path(path)
-        staging = path.with_name(path.name + ".tmp")
-        if staging.exists():
-            shutil.rmtree(staging)
-        staging.mkdir(parents=True)
-        with without_bars():
-            self.model.save_pretrained(staging, max_shard_size=SHARD_SIZE)
-        self.tokenizer.save_pretrained(staging)
-        size = self.frame_size if isinstance(self.frame_size, int) else list(self.frame_size)
-        meta = {"backbone": self.backbone, "frame_size": size, "task_options": self.task_options}
-        meta |= {name: getattr(self, name) for name in TEXT_RULES}
-        (staging / META).write_text(json.dumps(meta, indent=1))
-        if path.exists():
-            shutil.rmtree(path)
-        staging.rename(path)
+        with replacing(path) as staging:
+            staging.mkdir()
+            with without_bars():
+                self.model.save_pretrained(staging, max_shard_size=SHARD_SIZE)
+            self.tokenizer.save_pretrained(staging)
+            size = self.frame_size if isinstance(self.frame_size, int) else list(self.frame_size)
+            meta = {"backbone": self.backbone, "frame_size": size, "task_options": self.task_options}
+            meta |= {name: getattr(self, name) for name in TEXT_RULES}
+            (staging / META).write_text(json.dumps(meta, indent=1))
 
 
 @contextmanager

@@ -17,10 +17,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import replacing
 from rft3d.geometry import boxes_valid, invert_pose, transform_boxes
 from rft3d.report.draw import PREDICTED_COLOUR, TRUE_COLOUR
 from rft3d.report.exhibit import Exhibit, ShownBox, answered
 from rft3d.report.strokes import Tag, draw_box, draw_tags, load_font, one_line, plain
+from rft3d.scenes.clips import write_video
 from rft3d.scenes.labels import CATE31
 from rft3d.tasks.types import Sample, Task
 
@@ -122,35 +124,6 @@ def write_overlays(
     return files
 
 
-def write_video(
-    shown: Exhibit, path: Path, model: str | None = None, style: OverlayStyle | None = None, fps: float = 4.0
-) -> Path:
-    """The frames with boxes as an H.264 MP4 (the ``[video]`` extra), ``fps`` pictures a second."""
-    from fractions import Fraction
-
-    import av
-
-    style = style or OverlayStyle()
-    frames = [draw_frame(shown, frame, model, style) for frame in range(len(shown.pictures))]
-    # yuv420p needs even sizes
-    height, width = (length // 2 * 2 for length in frames[0].shape[:2])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.mp4")
-    try:
-        with av.open(str(temporary), "w", options={"movflags": "faststart"}) as container:
-            stream: Any = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.options = {"crf": "18", "tune": "stillimage"}
-            for picture in frames:
-                cut = np.ascontiguousarray(picture[:height, :width])
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(cut, format="rgb24")))
-            container.mux(stream.encode())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
 def paint_answer(
     sample: Sample, task: Task, pictures: Sequence[NDArray[np.uint8]], text: str
 ) -> NDArray[np.uint8]:
@@ -217,23 +190,22 @@ def _legend(
 
 
 def _save(picture: Any, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    picture.save(temporary, "PNG")
-    temporary.replace(path)
+    with replacing(path) as unfinished:
+        picture.save(unfinished, "PNG")
     return path
 
 
 def export_overlays(
     shown: Iterable[Exhibit], folder: Path, style: OverlayStyle | None = None, fps: float | None = None
 ) -> int:
-    """:func:`write_overlays` of every exhibit, with ``fps`` :func:`write_video` too; returns the count."""
-    count = 0
+    """:func:`write_overlays` of every exhibit; with ``fps`` its frames as videos too. Returns the count."""
+    count, style = 0, style or OverlayStyle()
     for exhibit in shown:
         count += len(write_overlays(exhibit, folder, style))
         if fps is not None:
             stem = file_stem(exhibit.id)
             for model in list(exhibit.predicted) or [None]:
-                write_video(exhibit, folder / stem / f"{file_stem(model or 'truth')}.mp4", model, style, fps)
+                frames = [draw_frame(exhibit, k, model, style) for k in range(len(exhibit.pictures))]
+                write_video(folder / stem / f"{file_stem(model or 'truth')}.mp4", frames, fps)
                 count += 1
     return count

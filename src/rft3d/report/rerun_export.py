@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import replacing
 from rft3d.geometry import boxes_valid, matrix_from_euler_zxy, quaternion_from_matrix
 from rft3d.report.draw import TRUE_COLOUR
 from rft3d.report.exhibit import Exhibit, ShownBox
@@ -40,13 +41,10 @@ def write_rerun(exhibits: Iterable[Exhibit], path: str | Path, application: str 
     """
     import rerun as rr
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     recording = rr.RecordingStream(application)
     count = 0
-    try:
-        recording.save(str(temporary), default_blueprint=_blueprint())
+    with replacing(path) as unfinished:
+        recording.save(str(unfinished), default_blueprint=_blueprint())
         recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         for exhibit in exhibits:
             _log(recording, exhibit, count)
@@ -55,9 +53,6 @@ def write_rerun(exhibits: Iterable[Exhibit], path: str | Path, application: str 
         recording.disconnect()
         if not count:
             raise ValueError("there is nothing to export")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return count
 
 

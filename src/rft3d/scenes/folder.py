@@ -12,12 +12,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from rft3d.files import write_text
 from rft3d.scenes.fields import Fields, read_fields
 from rft3d.scenes.images import depth_to_millimetres, load_depth, load_instances, load_rgb, write_image
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
@@ -56,7 +55,7 @@ def write_scene(scene: Scene, folder: Path | str) -> Path:
         ],
         "floor_polygon": None if scene.floor_polygon is None else scene.floor_polygon.tolist(),
     }
-    _write_text(folder / "scene.json", json.dumps(data, indent=1) + "\n")
+    write_text(folder / "scene.json", json.dumps(data, indent=1) + "\n")
     return folder
 
 
@@ -83,17 +82,6 @@ def _write_frame(frame: Frame, folder: Path) -> dict[str, object]:
         "T_world_camera": np.asarray(frame.T_world_camera).tolist(),
         "visible": {str(k): share for k, share in frame.visible.items()},
     }
-
-
-def _write_text(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:  # whatever went wrong, leave no temporary file behind
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read_scene(folder: Path | str) -> Scene:

@@ -6,14 +6,13 @@ Depth files are 16-bit PNG in millimetres (0 = unknown), instance files 16-bit P
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rft3d.files import replacing
 from rft3d.scenes.types import Frame, ImageSource
 
 MILLIMETRES = 1000.0
@@ -31,14 +30,8 @@ def read_image(path: Path) -> NDArray[np.generic]:
 
 def write_image(path: Path, pixels: NDArray[np.generic]) -> None:
     """Write uint8 RGB or uint16 grey as PNG, atomically (a reader never sees half a file)."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            Image.fromarray(pixels).save(file, format="PNG", compress_level=3)
-        os.replace(temporary, path)
-    except BaseException:  # whatever went wrong, leave no temporary file behind
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as unfinished:
+        Image.fromarray(pixels).save(unfinished, format="PNG", compress_level=3)
 
 
 def _resolve(frame: Frame, field: str, source: ImageSource) -> NDArray[np.generic]:

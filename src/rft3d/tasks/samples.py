@@ -9,13 +9,12 @@ the untyped halves, for other records of the same kind (predictions).
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rft3d.files import replacing
 from rft3d.prompts import IMAGE
 from rft3d.tasks.types import Sample
 
@@ -132,28 +131,17 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def write_jsonl(path: str | Path, records: Iterable[Mapping[str, Any]]) -> int:
     """Write one JSON object a line to a temporary neighbour, then rename it over ``path``."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     count = 0
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            for record in records:
-                try:
-                    file.write(json.dumps(record, allow_nan=False) + "\n")
-                except (TypeError, ValueError) as error:
-                    raise ValueError(
-                        f"{path}: record {record.get('id', count)!r} can't be written as JSON ({error}); "
-                        "use plain str, int, finite float, list and dict"
-                    ) from None
-                count += 1
-        # mkstemp makes private files; a data file is as readable as any other new file
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:  # also on Ctrl-C: no half file may stay behind
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        for record in records:
+            try:
+                file.write(json.dumps(record, allow_nan=False) + "\n")
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{path}: record {record.get('id', count)!r} can't be written as JSON ({error}); "
+                    "use plain str, int, finite float, list and dict"
+                ) from None
+            count += 1
     return count
 
 

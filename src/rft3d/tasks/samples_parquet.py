@@ -9,11 +9,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from rft3d.files import replacing
 
 FORMAT = "rft3d-samples"
 VERSION = 1
@@ -33,17 +34,11 @@ def write_parquet(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
         + [(name, text) for name in _JSON],
         metadata={"format": FORMAT, "version": str(VERSION)},
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     rows, count = (_row(path, record) for record in records), 0
-    try:
-        with pq.ParquetWriter(temporary, schema) as writer:
-            while group := list(islice(rows, _BATCH)):
-                writer.write_table(pa.Table.from_pylist(group, schema=schema))
-                count += len(group)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as unfinished, pq.ParquetWriter(unfinished, schema) as writer:
+        while group := list(islice(rows, _BATCH)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            count += len(group)
     return count
 
 

@@ -9,7 +9,6 @@ by themselves and merged, so that a saved policy is always a plain one.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rft3d.files import replacing
 from rft3d.models.spatial import SpatialModel
 from rft3d.training.config import LoRAConfig
 
@@ -86,15 +86,11 @@ def save_adapters(model: nn.Module, config: LoRAConfig, folder: Path) -> None:
     """The adapters alone, in peft's file format; the folder appears complete or not at all."""
     from safetensors.torch import save_file
 
-    staging = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
     state = {
         f"base_model.model.{name.replace(f'.{ADAPTER}.', '.')}": tensor.detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
         if ".lora_" in name
     }
-    save_file(state, str(staging / WEIGHTS))
     described = {
         "peft_type": "LORA",
         "r": config.rank,
@@ -103,9 +99,10 @@ def save_adapters(model: nn.Module, config: LoRAConfig, folder: Path) -> None:
         "target_modules": list(config.targets),
         "bias": "none",
     }
-    (staging / CONFIG).write_text(json.dumps(described, indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    staging.rename(folder)
+    with replacing(folder) as staging:
+        staging.mkdir()
+        save_file(state, str(staging / WEIGHTS))
+        (staging / CONFIG).write_text(json.dumps(described, indent=1))
 
 
 def load_adapters(model: nn.Module, folder: Path) -> None:

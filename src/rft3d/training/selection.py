@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rft3d.files import write_json
+from rft3d.files import replacing, write_json
 from rft3d.models.generate import Sampling
 from rft3d.models.policy import Policy
 from rft3d.tasks.types import Task
@@ -125,14 +125,11 @@ class Best:
             return False
         from safetensors.torch import save_file
 
-        staging = self.folder / f"step-{step:06d}.tmp"
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        save_file({n: p.detach().cpu().contiguous() for n, p in weights.items()}, str(staging / WEIGHTS))
-        write_json(staging / "best.json", {"step": step, "metric": self.config.metric, "value": value})
-        final = staging.with_suffix("")
-        shutil.rmtree(final, ignore_errors=True)
-        staging.rename(final)
+        final = self.folder / f"step-{step:06d}"
+        with replacing(final) as staging:
+            staging.mkdir()
+            save_file({n: p.detach().cpu().contiguous() for n, p in weights.items()}, str(staging / WEIGHTS))
+            write_json(staging / "best.json", {"step": step, "metric": self.config.metric, "value": value})
         for other in self.folder.glob("step-*"):  # after a kill here, the better of two is still found
             if other != final:
                 shutil.rmtree(other)

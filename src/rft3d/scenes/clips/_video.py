@@ -7,7 +7,6 @@ frames only.
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import replacing
 from rft3d.scenes.clips._clip import LONGEST_SIDE, Clip, ClipSampling, spread_indices
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
@@ -96,25 +96,21 @@ def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: floa
     import av
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        with av.open(str(temporary), "w") as container:
-            stream: Any = None
-            for frame in frames:
-                even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
-                if stream is None:
-                    stream = container.add_stream(_encoder(), rate=Fraction(fps).limit_denominator(1000))
-                    stream.height, stream.width = even.shape[:2]
-                    stream.pix_fmt = "yuv420p"
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-                container.mux(stream.encode(picture))
+    faststart = {"movflags": "faststart"}  # so that a browser plays it while it loads
+    with replacing(path) as unfinished, av.open(str(unfinished), "w", "mp4", options=faststart) as container:
+        stream: Any = None
+        for frame in frames:
+            even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
             if stream is None:
-                raise ValueError(f"{path}: no frames to write")
-            container.mux(stream.encode())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+                stream = container.add_stream(_encoder(), rate=Fraction(fps).limit_denominator(1000))
+                stream.height, stream.width = even.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.options = {"crf": "18"}  # thin lines stay sharp
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+            container.mux(stream.encode(picture))
+        if stream is None:
+            raise ValueError(f"{path}: no frames to write")
+        container.mux(stream.encode())
     return path
 
 
