@@ -34,7 +34,7 @@ from rft3d.answers.vgllm import vgllm_detections
 from rft3d.evaluation.benchmarks.compat import upstream_solids
 from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Variant
 from rft3d.evaluation.stats import Totals
-from rft3d.rewards import label_ious, match_detections
+from rft3d.rewards import Comparison, label_ious
 from rft3d.scenes.labels import CATE8, CATE20, CATE31
 from rft3d.tasks.detection import detection_truth
 from rft3d.tasks.detection_metric import class_rates, detection_details, metric_from, pool_details
@@ -121,8 +121,7 @@ def _upstream(inputs: Inputs) -> Variant:
     ious = label_ious(list(zip(named, truths, strict=True)))
     pools = []
     for boxes, truth, iou in zip(named, truths, ious, strict=True):
-        details = detection_details(boxes, truth, match_detections(boxes, truth, iou=iou), ())
-        pools.append(pool_details(details, CATE31))
+        pools.append(pool_details(detection_details(Comparison(boxes, truth, iou)), CATE31))
     return Variant(
         "vg-llm",
         "upstream's reading line by line, thin boxes unmatchable, 31 entries with lamp twice and towl",
