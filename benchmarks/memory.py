@@ -70,7 +70,7 @@ def measure(
     prefix, suffixes = ids(prompt), [ids(completion) for _ in range(groups)]
     positions = torch.arange(prompt).expand(3, -1)
     if variant == "packed-gc":
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        model.checkpoint_layers(True)
     model.train()
     fused = torch.zeros(0, hidden, device=policy.device)
     model.fuse = lambda features: None  # type: ignore[method-assign] - text only: frames change nothing here

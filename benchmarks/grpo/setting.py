@@ -93,7 +93,8 @@ def save_model(folder: Path, size: str) -> None:
     }  # fmt: skip
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
     torch.manual_seed(0)
-    model = Qwen2_5_VLForConditionalGeneration(config).to(torch.bfloat16)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = end, pad
     model.save_pretrained(folder)
 

@@ -112,10 +112,9 @@ class StockCase:
 
     def ours(self, perturb: bool = True) -> Policy:
         """Our policy with the stock model's weights, without the geometry branch."""
-        stock = Qwen2_5_VLForConditionalGeneration.from_pretrained(self.folder)
-        config = SpatialConfig(**stock.config.to_dict() | {"use_geometry_encoder": False})
-        model = SpatialQwen(config)
-        model.load_state_dict(stock.state_dict())
+        stock = Qwen2_5_VLConfig.from_pretrained(self.folder).to_dict()
+        config = SpatialConfig(**stock | {"use_geometry_encoder": False})
+        model: Any = SpatialQwen.from_pretrained(self.folder, config=config)
         perturbed(model, self.perturb if perturb else 0.0)
         policy = Policy(model.eval(), byte_tokenizer(), self.sizes.frame, {})
         policy.model.suppress([])  # TRL suppresses nothing in its log-probabilities

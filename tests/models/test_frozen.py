@@ -93,8 +93,8 @@ def test_checkpointed_layers_give_the_same_gradients(kind: str) -> None:
         row = policy.row(Prompt("<image><image>", 2), features[0].grid)
         policy.model.train()
         if again:
-            policy.model.activation_checkpointing_enable({"use_reentrant": False})
-            assert policy.model.is_activation_checkpointing
+            policy.model.checkpoint_layers(True)
+            assert any(getattr(m, "gradient_checkpointing", False) for m in policy.model.modules())
         packed = pack([Row(row.prefix, row.positions, [[70, 71], [72]], [2, 1])], policy.pad_id)
         policy.model(packed, features).logps.sum().backward()
         grads.append([p.grad for p in policy.model.parameters() if p.requires_grad])

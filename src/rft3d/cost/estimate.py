@@ -178,6 +178,12 @@ def kv_bytes(sizes: Sizes, tokens: float, precision: str) -> float:
     return 2.0 * sizes.text.layers * sizes.text.kv * tokens * (4 if precision == "fp32" else 2)
 
 
+def prefill_memory(sizes: Sizes, tokens: float, precision: str) -> float:
+    """What one layer makes of ``tokens`` prompt tokens at the worst moment; nothing is kept for a backward pass."""
+    text = sizes.text
+    return tokens * (3 * text.intermediate + 4 * text.hidden) * (4.0 if precision == "fp32" else 2.0)
+
+
 def feature_bytes(sizes: Sizes, question: Question, precision: str) -> float:
     """Frozen features of one clip in the cache: vision tokens, and four geometry patches under each."""
     width = sizes.text.hidden + (8 * sizes.geometry.config.embed_dim if sizes.geometry else 0)
@@ -231,10 +237,13 @@ def _rft(
     return passes, micro, flops, {"rollout": rollout}
 
 
-def encode_memory(sizes: Sizes, questions: Mapping[str, Question]) -> float:
-    """Clips through the encoders; the geometry encoder, which sees all frames of a clip at once, is the larger."""
+def encode_memory(sizes: Sizes, questions: Mapping[str, Question], clips: int = 0) -> float:
+    """``clips`` (0: as many as go together) through the encoders.
+
+    The geometry encoder, which sees all frames of a clip at once, is the larger one.
+    """
     widest = max(questions.values(), key=lambda q: q.frames * q.patches)
-    clips = max(1, PATCHES_AT_ONCE // (widest.frames * widest.patches))
+    clips = clips or max(1, PATCHES_AT_ONCE // (widest.frames * widest.patches))
     tokens = clips * widest.frames * (widest.patches + 5)
     d = sizes.geometry.config.embed_dim if sizes.geometry else sizes.vision.hidden
     return float(tokens * d * GEOMETRY_BYTES)

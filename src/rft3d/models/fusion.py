@@ -8,9 +8,6 @@ geometry merger are trained. Facts and names follow the released checkpoints (``
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -19,7 +16,6 @@ from transformers import (
 )
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import WeightRenaming
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from rft3d.models.geometry import FrozenFeatures, GeometryFields, GeometryMerger, cells_of
 from rft3d.models.images import CLIP_MEAN, CLIP_STD, qwen_patches
@@ -54,9 +50,6 @@ class SpatialQwen(SpatialModel, Qwen2_5_VLForConditionalGeneration):
     def __init__(self, config: SpatialConfig) -> None:
         super().__init__(config)
         self.add_geometry(config)
-
-    def visual_output(self, fused: Tensor) -> Any:
-        return BaseModelOutputWithPooling(pooler_output=(fused,))  # pyright: ignore[reportArgumentType]
 
 
 # transformers gives the hub's names (visual.*, model.layers.*) to its own classes only; without this a

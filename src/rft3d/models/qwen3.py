@@ -13,14 +13,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
-from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from rft3d.models.geometry import GeometryFields
 from rft3d.models.spatial import SpatialModel
@@ -52,16 +50,6 @@ class SpatialQwen3(SpatialModel, Qwen3VLForConditionalGeneration):
                 "2 are supported"
             )
         self.add_geometry(config)
-
-    def visual_output(self, fused: Tensor) -> Any:
-        tokens, *levels = fused.split(self.lm_head.in_features, dim=-1)
-        wanted = len(self.model.visual.deepstack_visual_indexes)
-        if len(levels) != wanted:
-            raise ValueError(f"features hold {len(levels)} deepstack levels, the model needs {wanted}")
-        return BaseModelOutputWithDeepstackFeatures(
-            pooler_output=(tokens,),  # pyright: ignore[reportArgumentType]
-            deepstack_features=[(level,) for level in levels],  # pyright: ignore[reportArgumentType]
-        )
 
 
 AutoConfig.register(SpatialConfig3.model_type, SpatialConfig3, exist_ok=True)

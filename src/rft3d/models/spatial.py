@@ -72,6 +72,15 @@ class SpatialModel(_Base):
             if name.startswith(("model.visual.", "geometry_encoder.")):
                 parameter.requires_grad_(False)
 
+    def checkpoint_layers(self, on: bool) -> None:
+        """Run each layer again in the backward pass instead of keeping what it computed, or keep it again."""
+        # transformers renamed it in 5.2x and warns of the old name
+        name = "activation" if hasattr(self, "activation_checkpointing_enable") else "gradient"
+        if on:
+            getattr(self, f"{name}_checkpointing_enable")({"use_reentrant": False})
+        else:
+            getattr(self, f"{name}_checkpointing_disable")()
+
     @property
     def vggt(self) -> VGGT:
         """The geometry encoder; AttributeError when the config has none."""
@@ -150,19 +159,27 @@ class SpatialModel(_Base):
         levels = vision.shape[-1] - merged.shape[-1]
         return vision + (nn.functional.pad(merged, (0, levels)) if levels else merged)
 
-    def visual_output(self, fused: Tensor) -> Any:
-        """``fused`` as transformers hands the tower's output to the language model."""
-        raise NotImplementedError
-
     def _hidden(self, input_ids: Tensor, position_ids: Tensor, fused: Tensor | None, **kwargs: Any) -> Tensor:
-        return self.model(
-            input_ids=input_ids,
-            position_ids=position_ids,
-            attention_mask={"full_attention": None},
-            mm_encoder_outputs=None if fused is None else {"image": self.visual_output(fused)},
-            use_cache=False,
-            **kwargs,
-        )[0]
+        """The language model over tokens whose picture places hold ``fused``, levels as its layers take them.
+
+        The places are filled here, not by transformers, whose way of handing over features differs by release
+        (one that does not know a name leaves it out without a word).
+        """
+        embeds: Tensor = self.model.get_input_embeddings()(input_ids)
+        if fused is not None:
+            at = input_ids == self.config.image_token_id
+            tokens, *levels = fused.split(self.lm_head.in_features, dim=-1)
+            wanted = len(getattr(self.model.visual, "deepstack_visual_indexes", ()))
+            if len(levels) != wanted:
+                raise ValueError(f"features hold {len(levels)} deepstack levels, the model needs {wanted}")
+            if int(at.sum()) != len(tokens):
+                raise ValueError(f"{int(at.sum())} picture tokens in the ids but {len(tokens)} features")
+            embeds = embeds.masked_scatter(at[..., None], tokens.to(embeds.dtype))
+            if levels:
+                kwargs |= {"visual_pos_masks": at, "deepstack_visual_embeds": levels}
+        return self.model.language_model(
+            inputs_embeds=embeds, position_ids=position_ids, attention_mask=None, use_cache=False, **kwargs
+        ).last_hidden_state
 
     def _logits(self, hidden: Tensor) -> Tensor:
         logits = self.lm_head(hidden).float()

@@ -167,7 +167,7 @@ class Engine:
                 raise ValueError("lora.rank > 0 is not supported with FSDP2; use DDP, or train all weights")
             add_lora(self.policy.model, self.lora, self.seed)
         if self.memory.gradient_checkpointing:
-            self.policy.model.activation_checkpointing_enable({"use_reentrant": False})
+            self.policy.model.checkpoint_layers(True)
         self.ranks = Ranks(self.accelerator.process_index, self.accelerator.num_processes)
         self.sharded = wants_sharding()
         self.network: Any
@@ -195,7 +195,7 @@ class Engine:
         if self.tracking is not None:
             self.accelerator.end_training()
         if self.memory.gradient_checkpointing:
-            self.policy.model.activation_checkpointing_disable()
+            self.policy.model.checkpoint_layers(False)
         if self.zero:
             without_zero(self.network, self.policy.model)
         self.policy.model = whole_model(self.policy.model)
