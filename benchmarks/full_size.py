@@ -14,7 +14,7 @@ LoRA ``sft`` step, ``rollout`` of a group and its LoRA ``grpo`` step (layers che
 A stage that is done is a line of ``OUT/results.jsonl``; the same command again does what is missing. One that
 fails is a line too (``failed``) and is tried again. ``seconds`` is the last of ``1 + repeats`` runs. Memory: on a
 GPU what torch allocated, on a CPU what became resident after the imports; ``estimate_gib`` is the same from
-:mod:`rft3d.training.estimate`, as ``rft3d estimate`` prints it. Stop tokens are ignored.
+:mod:`rft3d.cost.estimate`, as ``rft3d estimate`` prints it. Stop tokens are ignored.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ import transformers
 from full_model.files import architecture, write_published
 from full_model.meter import GIB, Meter, Results, line_of
 
+from rft3d.cost import estimate
+from rft3d.cost.passes import Pass, Question
+from rft3d.cost.sizes import sizes_of
 from rft3d.models import Policy, load_policy
 from rft3d.models.generate import Sampling
 from rft3d.models.kv_cache import PrefixCache
@@ -43,16 +46,13 @@ from rft3d.models.prefix import Row, pack
 from rft3d.prompts import Prompt
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample
-from rft3d.training import estimate
 from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, Item
 from rft3d.training.engine import Engine
 from rft3d.training.lora import merge_lora
-from rft3d.training.passes import Pass, Question
 from rft3d.training.plan import Plan
 from rft3d.training.rollout import rollout
 from rft3d.training.sft import update_on
-from rft3d.training.sizes import sizes_of
 from rft3d.training.start import set_formats
 from rft3d.training.update import forward_logps, update_policy
 
