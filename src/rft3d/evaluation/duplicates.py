@@ -7,51 +7,40 @@ from typing import Any
 
 import numpy as np
 
-from rft3d.answers import LabelledBox, ParseFailure
-from rft3d.evaluation.records import Prediction
-from rft3d.evaluation.score import ScoredRun
+from rft3d.answers import LabelledBox
 from rft3d.geometry import box_iou_pairs
-from rft3d.rewards import label_ious, match_detections
+from rft3d.rewards import Comparison, Score
 from rft3d.tasks._shared import summed
-from rft3d.tasks.detection import Detection, detection_truth
+from rft3d.tasks.detection import Detection
 from rft3d.tasks.detection_metric import detection_details, pool_details
+from rft3d.tasks.types import Sample
 
 DUPLICATE_IOU = 0.5
 """A box that overlaps an earlier one of its label by more is a duplicate."""
 
 
-def duplicates(run: ScoredRun, predictions: Sequence[Prediction]) -> dict[str, Any]:
+def duplicates(task: Detection, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, Any]:
     """``count`` and ``rate`` of duplicates among all predicted boxes, and F1@0.25 ``without`` them.
 
     ``without`` holds the metric's ``f1@0.25``, ``/present`` and ``/micro`` over answers whose duplicates are
     removed; empty when nothing is removed.
     """
-    task = run.task
-    assert isinstance(task, Detection)
-    by_id = {prediction.id: prediction.text for prediction in predictions}
-    lists: dict[int, tuple[LabelledBox, ...]] = {}
-    total = 0
-    for place, (sample, score) in enumerate(zip(run.samples, run.scores, strict=True)):
-        details: Any = score.details
-        total += details["n_pred"]
-        if any(tp + fp > 1 for tp, fp, _ in details["counts"].values()):
-            boxes = task.parse(by_id[sample.id], sample)
-            lists[place] = () if isinstance(boxes, ParseFailure) else boxes
-    repeated = _repeated(list(lists.values()))
-    kept = {
-        place: tuple(box for k, box in enumerate(boxes) if k not in gone)
-        for (place, boxes), gone in zip(lists.items(), repeated, strict=True)
-        if gone
-    }
+    compared = [score.comparison for score in scores]
+    repeated = _repeated([() if both is None else both.predicted for both in compared])
     count = sum(map(len, repeated))
+    total = sum(len(both.predicted) for both in compared if both is not None)
     found = {"iou": DUPLICATE_IOU, "count": count, "rate": count / total if total else None, "without": {}}
-    if not kept:
+    if not count:
         return found
-    pools = [task.pool(*pair) for pair in zip(run.samples, run.scores, strict=True)]
-    pairs = [(boxes, detection_truth(run.samples[place])) for place, boxes in kept.items()]
-    for place, (boxes, truth), iou in zip(kept, pairs, label_ious(pairs), strict=True):
-        match = match_detections(boxes, truth, iou=iou)
-        pools[place] = pool_details(detection_details(boxes, truth, match, ()), task.classes)
+    pools = []
+    for sample, score, gone in zip(samples, scores, repeated, strict=True):
+        both = score.comparison
+        if both is None or not gone:
+            pools.append(task.pool(sample, score))
+            continue
+        kept = [k for k in range(len(both.predicted)) if k not in gone]
+        less = Comparison(tuple(both.predicted[k] for k in kept), both.truth, both.iou[kept])
+        pools.append(pool_details(detection_details(less), task.classes))
     metrics = task.metric_from(summed(pools))
     return {**found, "without": {name: metrics[name] for name in _NAMES}}
 

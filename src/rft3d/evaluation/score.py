@@ -18,6 +18,7 @@ from typing import Any
 
 from rft3d import __version__
 from rft3d.answers.types import ParseMode
+from rft3d.evaluation.duplicates import duplicates
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction, file_digest
@@ -25,6 +26,7 @@ from rft3d.evaluation.stats import Finish, Resampled, differences, intervals, re
 from rft3d.files import source_commit
 from rft3d.rewards.score import Score
 from rft3d.tasks import TASKS
+from rft3d.tasks.detection import Detection
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
 
@@ -182,7 +184,7 @@ def score_files(
     run = score_predictions(task, samples, loaded.predictions, config.allow_missing)
     return {
         **summarise(run, config),
-        **extra_findings(run, loaded.predictions),
+        **extra_findings(run),
         "predictions_format": asdict(loaded.origin),
         **provenance(samples_path, predictions_path, loaded.predictions),
     }
@@ -198,11 +200,10 @@ def require_known_classes(samples: Sequence[Sample], classes: Sequence[str]) -> 
         )
 
 
-def extra_findings(run: ScoredRun, predictions: Sequence[Prediction]) -> dict[str, Any]:
+def extra_findings(run: ScoredRun) -> dict[str, Any]:
     """What is said beside the official numbers: detection's duplicates."""
-    from rft3d.evaluation.duplicates import duplicates
-
-    return {"duplicates": duplicates(run, predictions)} if run.task.name == "detection" else {}
+    task = run.task
+    return {"duplicates": duplicates(task, run.samples, run.scores)} if isinstance(task, Detection) else {}
 
 
 def provenance(samples: Path, predictions: Path, read: Sequence[Prediction]) -> dict[str, Any]:

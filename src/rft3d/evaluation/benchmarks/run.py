@@ -70,7 +70,7 @@ def score_benchmark(
     variants = {each.name: _variant(each, run, config) for each in found}
     return {
         **summarise(run, plain),
-        **extra_findings(run, loaded.predictions),
+        **extra_findings(run),
         "headline": variants[found[0].name]["headline"],
         "benchmark": {
             "name": benchmark.name,
