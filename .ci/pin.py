@@ -17,9 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-# Not part of the tests' environment: viser asks for an older rich than the tests run with; deepspeed is imported
-# by other libraries wherever it is installed, which takes them seconds.
-UNPINNED = {"viser", "deepspeed"}
+# Not part of the tests' environment: other libraries import it wherever it is installed, which takes them seconds.
+UNPINNED = {"deepspeed"}
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "# Exact versions that the tests and the demo run with, written by `make pin`; do not edit.\n"
 

@@ -55,7 +55,6 @@ def test_export_rerun_and_card(run: Path, tmp_path: Path, capsys: pytest.Capture
         (["export", "card", "RUN", "--model", "x"], "no answers of model 'x'"),
         (["export", "overlay", "RUN", "--out", "o", "--tasks", "x"], "has no task 'x'; it has detection"),
         (["export", "rerun", "nowhere", "--out", "o.rrd"], "nowhere"),
-        (["view", "RUN", "--ids", "x"], "has no sample 'x'"),
         (["export"], "rerun"),
     ],
 )

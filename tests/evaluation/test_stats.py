@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from rft3d.evaluation.stats import bootstrap, compare
+from rft3d.evaluation.stats import Interval, Metric, differences, intervals, resample
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample
 
@@ -24,16 +24,28 @@ def mean_metric(samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str,
     return {"mean": sum(score.total for score in scores) / len(scores), "never": None}
 
 
+def bootstrap(
+    metric: Metric,
+    samples: Sequence[Sample],
+    scores: Sequence[Score],
+    names: Sequence[str],
+    level: float = 0.95,
+    **how: int,
+) -> dict[str, Interval]:
+    return intervals(resample(metric, samples, scores, names, **how), level)
+
+
 def test_interval_of_a_mean_agrees_with_the_normal_approximation() -> None:
     values = np.random.default_rng(0).normal(0.5, 0.1, 400)
     samples = [make_sample(i, f"scene{i}") for i in range(400)]
-    found = bootstrap(mean_metric, samples, [make_score(v) for v in values], ["mean"])["mean"]
+    scores = [make_score(v) for v in values]
+    found = bootstrap(mean_metric, samples, scores, ["mean"], resamples=4000)["mean"]
     half_width = 1.96 * values.std() / np.sqrt(400)
     assert found.value == pytest.approx(values.mean())
     assert found.low is not None and found.high is not None
-    assert found.low == pytest.approx(values.mean() - half_width, abs=0.15 * half_width)
-    assert found.high == pytest.approx(values.mean() + half_width, abs=0.15 * half_width)
-    assert (found.scenes, found.samples, found.resamples, found.undefined) == (400, 400, 1000, 0)
+    assert found.low == pytest.approx(values.mean() - half_width, abs=0.06 * half_width)
+    assert found.high == pytest.approx(values.mean() + half_width, abs=0.06 * half_width)
+    assert (found.scenes, found.samples, found.resamples, found.undefined) == (400, 400, 4000, 0)
 
 
 def test_scenes_are_resampled_as_a_whole() -> None:
@@ -77,12 +89,15 @@ def test_paired_difference_is_much_sharper_than_the_two_intervals() -> None:
     hard = np.random.default_rng(0).normal(0.5, 0.3, 200)
     samples = [make_sample(i, f"scene{i}") for i in range(200)]
     run_a, run_b = [make_score(v) for v in hard], [make_score(v + 0.01) for v in hard]
-    found = compare(mean_metric, samples, run_a, run_b, ["mean", "never"])
+    resampled_a, resampled_b = (
+        resample(mean_metric, samples, scores, ["mean", "never"]) for scores in (run_a, run_b)
+    )
+    found = differences(resampled_a, resampled_b)
     mean = found["mean"]
     assert mean.low == pytest.approx(0.01) and mean.high == pytest.approx(0.01)
     assert mean.share_b_above_a == 1.0
     assert mean.difference == pytest.approx(0.01)
-    assert compare(mean_metric, samples, run_a, run_a, ["mean"])["mean"].share_b_above_a == 0.0
+    assert differences(resampled_a, resampled_a)["mean"].share_b_above_a == 0.0
     assert found["never"].share_b_above_a is None and found["never"].difference is None
 
 

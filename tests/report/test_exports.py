@@ -130,7 +130,7 @@ def test_hostile_labels_and_names(shown: list[Exhibit], run: Path, tmp_path: Pat
     assert file_stem("../../etc/passwd\x00") == "etc_passwd" and file_stem("///") == "unnamed"
 
 
-# ------------------------------------------------------------------------------ rerun and viser
+# ------------------------------------------------------------------------------ rerun
 
 
 def test_rerun_boxes_are_the_same_solids(shown: list[Exhibit]) -> None:
@@ -182,33 +182,6 @@ def test_rerun_recording_holds_everything(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing to export"):
         write_rerun([], tmp_path / "none.rrd")
     assert not (tmp_path / "none.rrd").exists()
-
-
-def test_viser_serves_the_scene(shown: list[Exhibit]) -> None:
-    pytest.importorskip("viser")
-    from urllib.request import urlopen
-
-    from rft3d.report.viser_view import start_viewer
-
-    with pytest.raises(ValueError, match="nothing to show"):
-        start_viewer([])
-    viewer = start_viewer(shown, port=18_231)
-    try:
-        assert b"<html" in urlopen(viewer.url, timeout=10).read(4000).lower()
-        viewer.show(2)
-        names = set(viewer.handles)
-        assert {"true/edges", "true/label0", "predicted/0/edges", "predicted/1/edges"} <= names
-        assert {"cameras/0", "cameras/1"} <= names
-        lines = np.asarray(viewer.handles["true/edges"].points).reshape(-1, 3)
-        corners = box_corners(np.array([box.box for box in shown[2].true or ()])).reshape(-1, 3)
-        apart = np.linalg.norm(lines[:, None] - corners[None], axis=2).min(axis=1)
-        assert apart.max() < 1e-5 and len(lines) == 2 * 12 * 2
-        viewer.set_visible("predicted/0/", False)
-        assert not viewer.handles["predicted/0/edges"].visible and viewer.handles["true/edges"].visible
-        viewer.show(0)
-        assert "predicted/0/edges" not in viewer.handles, "an unreadable answer has no boxes"
-    finally:
-        viewer.stop()
 
 
 # ---------------------------------------------------------------------------------- model card

@@ -38,7 +38,6 @@ VERBS = {
     "cache": "show or clear the frozen features kept on disk",
     "report": "turn a run folder into HTML pages",
     "watch": "a run in the terminal: progress, curves, samples, alarms",
-    "view": "orbit a run's questions or a scene in the browser, live",
     "export": "rerun recordings, pictures and videos for papers, a model card",
     "export-verl": "write samples and rewards for verl (parquet, compute_score)",
 }
@@ -50,7 +49,6 @@ _EXTRAS = {
     "pyarrow": "data",
     "numba": "fast",
     "rerun": "rerun",
-    "viser": "viser",
 }  # of a missing package; else [train]
 
 _OVERRIDABLE = {"train", "estimate"}  # what tyro doesn't know there is passed on as overrides of the recipe

@@ -27,7 +27,7 @@ from rft3d.evaluation.score import (
     score_predictions,
     summarise,
 )
-from rft3d.evaluation.stats import Difference, Interval, bootstrap, compare
+from rft3d.evaluation.stats import Difference, Interval
 from rft3d.files import write_json
 
 __all__ = [
@@ -46,10 +46,8 @@ __all__ = [
     "Prediction",
     "ScoreConfig",
     "ScoredRun",
-    "bootstrap",
     "check_gold",
     "clip_questions",
-    "compare",
     "compare_files",
     "compare_prediction_files",
     "compare_runs",

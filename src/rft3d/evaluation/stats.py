@@ -206,39 +206,6 @@ def differences(run_a: Resampled, run_b: Resampled, level: float = 0.95) -> dict
     return found
 
 
-def bootstrap(
-    metric: Metric,
-    samples: Sequence[Sample],
-    scores: Sequence[Score],
-    names: Sequence[str],
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> dict[str, Interval]:
-    """:func:`resample`, then :func:`intervals`."""
-    return intervals(resample(metric, samples, scores, names, resamples=resamples, seed=seed), level)
-
-
-def compare(
-    metric: Metric,
-    samples: Sequence[Sample],
-    scores_a: Sequence[Score],
-    scores_b: Sequence[Score],
-    names: Sequence[str],
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> dict[str, Difference]:
-    """B minus A for each metric in ``names``: both runs see the same resampled scenes."""
-    run_a, run_b = (
-        resample(metric, samples, scores, names, resamples=resamples, seed=seed)
-        for scores in (scores_a, scores_b)
-    )
-    return differences(run_a, run_b, level)
-
-
 def _percentiles(values: NDArray[np.float64], level: float) -> tuple[float | None, float | None]:
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level}")

@@ -1,6 +1,6 @@
 """One thing to look at in 3D: pictures with cameras, true boxes and every model's boxes, all in the world.
 
-What the exports (overlay pictures, rerun, viser) share, whatever it comes from: a run folder's questions and
+What the exports (overlay pictures, rerun) share, whatever it comes from: a run folder's questions and
 answers, a scene folder, or a procedural room ``rooms:<seed>``.
 """
 
