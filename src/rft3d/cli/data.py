@@ -128,7 +128,9 @@ class Check:
     """What is in a data folder, what is missing, cut off, stale, misaligned or leaking (exit code 1)."""
 
     folder: Annotated[Path, tyro.conf.Positional]
-    """folder to look through"""
+    """folder to look through; or a predictions file, with --samples"""
+    samples: Path | None = None
+    """detection samples of a predictions file: which convention its boxes fit (by IoU with the truth)"""
     media: Path | None = None
     """folder that picture paths of annotations start in; FOLDER/media or FOLDER when left out"""
     fast: bool = False
@@ -164,6 +166,8 @@ def main(args: Args) -> int:
     if isinstance(args.do, Check):
         from rft3d.datasets.check import check_folder
 
+        if args.do.samples is not None:
+            return _check_predictions(args.do.folder, args.do.samples)
         report = check_folder(args.do.folder, args.do.media, fast=args.do.fast)
         print(report.text())
         return report.exit_code
@@ -176,6 +180,21 @@ def main(args: Args) -> int:
         return 0
     print(_prepare(args.do.benchmark).words())
     return 0
+
+
+def _check_predictions(predictions: Path, samples: Path) -> int:
+    from rft3d.evaluation import load_predictions
+    from rft3d.evaluation.conventions import convention_words, fitting_conventions
+    from rft3d.tasks import read_samples
+
+    asked = list(read_samples(samples))
+    if other := next((sample for sample in asked if sample.task != "detection"), None):
+        raise ValueError(
+            f"{samples}: sample {other.id!r} is of task {other.task!r}; only detection has boxes to fit"
+        )
+    found = fitting_conventions(asked, load_predictions(predictions, asked).predictions)
+    print("\n".join(convention_words(found)))
+    return 0 if found[0]["convention"] == "house" else 1
 
 
 def _prepare(args: ScannetDetection | Scanrefer | Scan2cap | Vsi) -> Prepared:

@@ -31,6 +31,8 @@ class Args:
     """scanrefer: scannet_val_pred_box.json, for the proposal-refined protocol"""
     format: FileFormat = "auto"
     """of the predictions file"""
+    boxes: Literal["house", "extrinsic-zxy", "qwen3-vl", "sun-rgbd", "opengl"] = "house"
+    """with --task detection: how the predicted boxes are written (rft3d data check tells which fits)"""
     out: Path | None = None
     """JSON file to write"""
     against: Path | None = None
@@ -75,6 +77,7 @@ def _task(args: Args) -> dict[str, Any]:
         args.seed,
         options=options,
         format=args.format,
+        boxes=args.boxes,
         known_classes=True,
     )
     result = score_files(args.task, args.samples, args.predictions, config)
@@ -89,8 +92,10 @@ def _task(args: Args) -> dict[str, Any]:
 def _benchmark(args: Args, name: str) -> dict[str, Any]:
     from rft3d.evaluation import BenchmarkConfig, score_benchmark
 
-    if args.classes is not None or args.against is not None:
-        raise ValueError("--classes and --against go with --task; rft3d compare compares by benchmark")
+    if args.classes is not None or args.against is not None or args.boxes != "house":
+        raise ValueError(
+            "--classes, --boxes and --against go with --task; rft3d compare compares by benchmark"
+        )
     config = BenchmarkConfig(
         compat=args.compat,
         proposals=args.proposals,

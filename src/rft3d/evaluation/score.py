@@ -11,13 +11,15 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rft3d import __version__
+from rft3d.answers.foreign import Convention, in_house_layout
 from rft3d.answers.types import ParseMode
+from rft3d.evaluation.conventions import sun_rgbd_score
 from rft3d.evaluation.duplicates import duplicates
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
@@ -57,6 +59,8 @@ class ScoreConfig:
     """fields of the task that differ from its defaults, e.g. {"classes": [...]}; JSON values"""
     format: PredictionFormat = "auto"
     """of the predictions file (:mod:`rft3d.evaluation.outside`)"""
+    boxes: Convention = "house"
+    """how the predicted boxes are written (:mod:`rft3d.answers.foreign`)"""
     known_classes: bool = False
     """detection: refuse ``options["classes"]`` that no truth has"""
 
@@ -181,10 +185,19 @@ def score_files(
     loaded = load_predictions(predictions_path, samples, config.format)
     if config.known_classes:
         require_known_classes(samples, config.options.get("classes", ()))
-    run = score_predictions(task, samples, loaded.predictions, config.allow_missing)
+    predictions = loaded.predictions
+    extra: dict[str, Any] = {}
+    if config.boxes != "house":
+        if not isinstance(task, Detection):
+            raise ValueError(f"boxes: only detection reads {config.boxes!r} boxes, not {task_name}")
+        if config.boxes == "sun-rgbd":
+            extra["sun_rgbd"] = sun_rgbd_score(samples, predictions)
+        predictions = [replace(p, text=in_house_layout(p.text, config.boxes)) for p in predictions]
+    run = score_predictions(task, samples, predictions, config.allow_missing)
     return {
         **summarise(run, config),
         **extra_findings(run),
+        **extra,
         "predictions_format": asdict(loaded.origin),
         **provenance(samples_path, predictions_path, loaded.predictions),
     }

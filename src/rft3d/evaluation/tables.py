@@ -105,6 +105,12 @@ def task_notes(result: Mapping[str, Any]) -> list[str]:
         + (" (scored as empty answers)" if missing else "")
         + f", answers read: {result['protocol'].get('mode', 'by default')}",
         *_reasons(failed["reasons"]),
+        *(
+            f"{sun['harness']}: mAP {percent(sun['mAP'])}, mAP@0.25 {percent(sun['mAP25'])}, "
+            f"mAP@0.5 {percent(sun['mAP50'])}"
+            for sun in [result.get("sun_rgbd")]
+            if sun
+        ),
         *_detection_notes(result, result["metrics"]),
     ]
 

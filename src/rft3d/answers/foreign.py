@@ -1,0 +1,136 @@
+"""Boxes as other models write them, as the house's: ``(x, y, z, dx, dy, dz, yaw, roll, pitch)``, intrinsic ZXY.
+
+================  ==========================================================================================
+``extrinsic-zxy`` VG-LLM's weights and files from before 2025-11-27: ``R = Ry(c) Rx(b) Rz(a)``
+``qwen3-vl``      camera frame, full sizes; the code of its notebook (``cookbooks/3d_grounding.ipynb``) takes
+                  the last three as pitch, yaw, roll in units of pi, ``R = Rz(roll) Ry(yaw) Rx(pitch)``; its
+                  text calls them roll, pitch, yaw in radians
+``sun-rgbd``      lmms-eval's task ``sunrgbd``: 7 numbers (yaw) or 9 (roll, pitch, yaw); roll and pitch are
+                  ignored, yaw turns x towards z
+``opengl``        the house's numbers in a camera whose y points up and z backwards
+================  ==========================================================================================
+
+A box may be called ``bbox_3d``, ``bbox3d``, ``box_3d`` or ``bbox``, its label ``label``, ``class``, ``category``,
+``name`` or ``class_name``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.answers._reading import MAX_ANSWER_CHARS, Unreadable, load_json, value_end
+from rft3d.answers.types import LabelledBox
+from rft3d.geometry import euler_zxy_from_matrix, matrix_from_euler_zxy, matrix_from_euler_zxy_extrinsic
+
+Convention = Literal["house", "extrinsic-zxy", "qwen3-vl", "sun-rgbd", "opengl"]
+BOX_NAMES = ("bbox_3d", "bbox3d", "box_3d", "bbox")
+LABEL_NAMES = ("label", "class", "category", "name", "class_name")
+_OPENGL = np.diag([1.0, -1.0, -1.0])
+Array = NDArray[np.float64]
+
+
+def _qwen3(box: Array) -> Array:
+    pitch, yaw, roll = math.pi * box[6:]
+    cx, sx, cy, sy, cz, sz = (f(a) for a in (pitch, yaw, roll) for f in (math.cos, math.sin))
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return np.concatenate([box[:6], euler_zxy_from_matrix(about_z @ about_y @ about_x)])
+
+
+def _extrinsic(box: Array) -> Array:
+    return np.concatenate([box[:6], euler_zxy_from_matrix(matrix_from_euler_zxy_extrinsic(box[6:]))])
+
+
+def _opengl(box: Array) -> Array:
+    turned = euler_zxy_from_matrix(_OPENGL @ matrix_from_euler_zxy(box[6:]))
+    # a mirrored axis would not be a rotation; _OPENGL turns by half around x
+    return np.concatenate([_OPENGL @ box[:3], box[3:6], turned])
+
+
+def yaw_only(box: Array) -> Array:
+    """A house box as lmms-eval's SUN RGB-D score sees it: turned about the camera's y axis alone."""
+    R = matrix_from_euler_zxy(box[6:])
+    return np.array([*box[:6], 0.0, 0.0, math.atan2(-R[2, 0], R[0, 0])])
+
+
+_READERS: dict[str, Callable[[Array], Array]] = {
+    "house": lambda box: box,
+    "extrinsic-zxy": _extrinsic,
+    "qwen3-vl": _qwen3,
+    "sun-rgbd": lambda box: np.array([*box[:6], 0.0, 0.0, -box[8]]),
+    "opengl": _opengl,
+}
+CONVENTIONS: tuple[Convention, ...] = ("house", "extrinsic-zxy", "qwen3-vl", "sun-rgbd", "opengl")
+
+
+def foreign_boxes(text: str, convention: Convention) -> tuple[LabelledBox, ...]:
+    """Every box in ``text`` with a label, in output order, in the house's convention; () when there is none.
+
+    Reads the JSON value behind a fence or at the first bracket, else every whole ``{...}``, as lmms-eval does.
+    """
+    found = []
+    for fields in _objects(text):
+        box = next((fields[name] for name in BOX_NAMES if name in fields), None)
+        label = next((fields[name] for name in LABEL_NAMES if name in fields), None)
+        numbers = _numbers(box)
+        if numbers is not None and isinstance(label, str) and label.strip():
+            found.append(LabelledBox(label.strip(), tuple(_READERS[convention](numbers).tolist())))
+    return tuple(found)
+
+
+def in_house_layout(text: str, convention: Convention) -> str:
+    """``text`` as the house writes detections, so that any reader of ours scores it; as it is where it holds none."""
+    if convention == "house":
+        return text
+    boxes = foreign_boxes(text, convention)
+    return json.dumps([{"label": box.label, "bbox_3d": box.box} for box in boxes]) if boxes else text
+
+
+def _numbers(box: object) -> Array | None:
+    if not isinstance(box, list) or len(box) < 7 or len(box) == 8:
+        return None
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in box):
+        return None
+    nine = [*box[:6], 0.0, 0.0, box[6]] if len(box) == 7 else box[:9]
+    return np.array(nine, dtype=np.float64)
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    """The JSON objects that hold a box, in order."""
+    if len(text) > MAX_ANSWER_CHARS:
+        return []
+    fence = text.find("```json")
+    start = fence + len("```json") if fence >= 0 else 0
+    places = [place for mark in "[{" if (place := text.find(mark, start)) >= 0]
+    if places:
+        try:
+            return _holding(load_json(text[min(places) : value_end(text, min(places))]))
+        except Unreadable:
+            pass
+    found: list[dict[str, Any]] = []
+    place = text.find("{")
+    while place >= 0:
+        try:
+            end = value_end(text, place)
+            found += _holding(load_json(text[place:end]))
+        except Unreadable:
+            end = place + 1
+        place = text.find("{", end)
+    return found
+
+
+def _holding(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, list):
+        return [found for each in value for found in _holding(each)]
+    if not isinstance(value, dict):
+        return []
+    if any(isinstance(value.get(name), list) for name in BOX_NAMES):
+        return [value]
+    return [found for each in value.values() for found in _holding(each)]

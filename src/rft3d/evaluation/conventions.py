@@ -1,0 +1,117 @@
+"""Which convention a predictions file's boxes fit best, and lmms-eval's SUN RGB-D score of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.answers import LabelledBox
+from rft3d.answers.foreign import CONVENTIONS, foreign_boxes, yaw_only
+from rft3d.evaluation.records import Prediction
+from rft3d.geometry import box_iou
+from rft3d.rewards import label_ious
+from rft3d.tasks._shared import labelled
+from rft3d.tasks.types import Sample
+
+SUN_HARNESS = "lmms-eval 0.7.2, task sunrgbd"
+SUN_THRESHOLDS = tuple(round(0.25 + 0.05 * k, 2) for k in range(6))
+CLEAR_IOU = 0.05
+"""A convention whose mean IoU is higher by less than this is no better."""
+FEWEST = 10
+
+
+def fitting_conventions(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """``{"convention", "boxes", "mean_iou", "hits"}`` of every convention, the best first.
+
+    ``mean_iou``: over predicted boxes, of the highest IoU with a true box of the label; ``hits``: the share above
+    0.25. Only boxes whose label the truth has count.
+    """
+    by_id = {prediction.id: prediction.text for prediction in predictions}
+    found = []
+    for convention in CONVENTIONS:
+        pairs = [
+            (foreign_boxes(by_id.get(sample.id, ""), convention), labelled(sample.truth["boxes"]))
+            for sample in samples
+        ]
+        best = []
+        for (boxes, truth), iou in zip(pairs, label_ious(pairs), strict=True):
+            known = {box.label for box in truth}
+            best += [iou[k].max() for k, box in enumerate(boxes) if box.label in known]
+        mean = float(np.mean(best)) if best else 0.0
+        hits = float(np.mean(np.array(best) > 0.25)) if best else 0.0
+        found.append({"convention": convention, "boxes": len(best), "mean_iou": mean, "hits": hits})
+    return sorted(found, key=lambda each: -each["mean_iou"])
+
+
+def convention_words(found: Sequence[dict[str, Any]]) -> list[str]:
+    """What :func:`fitting_conventions` means, in lines."""
+    lines = [
+        f"  {each['convention']:14} mean IoU {each['mean_iou']:.3f}, {100 * each['hits']:.1f} % above 0.25 "
+        f"({each['boxes']} boxes)"
+        for each in found
+    ]
+    best, house = found[0], next(each for each in found if each["convention"] == "house")
+    if best["boxes"] < FEWEST:
+        verdict = f"too few boxes with a label of the truth ({best['boxes']}) to tell"
+    elif best["mean_iou"] - house["mean_iou"] > CLEAR_IOU:
+        verdict = f"these boxes look like {best['convention']}: score with --boxes {best['convention']}"
+    elif best["mean_iou"] < CLEAR_IOU:
+        verdict = "no known convention fits: wrong samples file, other units, or boxes that are wrong"
+    else:
+        verdict = "the house's convention fits"
+    return [*lines, verdict]
+
+
+def sun_rgbd_score(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> dict[str, float | str]:
+    """mAP over .25:.05:.5, at .25 and at .5 as lmms-eval's ``sunrgbd`` computes it, from its own layout.
+
+    IoU of boxes turned about the vertical axis alone; every prediction has score 1, so that the order of files
+    decides; 101-point interpolation; mean over labels of the truth.
+    """
+    by_id = {prediction.id: prediction.text for prediction in predictions}
+    truths: dict[str, dict[int, list[NDArray[np.float64]]]] = {}
+    named: dict[str, list[tuple[int, NDArray[np.float64]]]] = {}
+    for place, sample in enumerate(samples):
+        for box in labelled(sample.truth["boxes"]):
+            rows = truths.setdefault(_key(box), {}).setdefault(place, [])
+            rows.append(yaw_only(np.array(box.box)))
+        # its walk through the JSON takes the last box first
+        for box in reversed(foreign_boxes(by_id.get(sample.id, ""), "sun-rgbd")):
+            named.setdefault(_key(box), []).append((place, np.array(box.box)))
+    means = []
+    for threshold in SUN_THRESHOLDS:
+        means.append(float(np.mean([_ap(truths[k], named.get(k, []), threshold) for k in truths])))
+    return {
+        "harness": SUN_HARNESS,
+        "mAP": sum(means) / len(means),
+        "mAP25": means[0],
+        "mAP50": means[-1],
+    }
+
+
+def _key(box: LabelledBox) -> str:
+    return box.label.strip().lower()
+
+
+def _ap(
+    truths: dict[int, list[NDArray[np.float64]]],
+    named: Sequence[tuple[int, NDArray[np.float64]]],
+    threshold: float,
+) -> float:
+    free = {place: np.ones(len(rows), dtype=bool) for place, rows in truths.items()}
+    hits = np.zeros(len(named))
+    for k, (place, box) in enumerate(named):
+        if place not in truths:
+            continue
+        iou = np.where(free[place], box_iou(box[None], np.array(truths[place]))[0], 0.0)
+        best = int(np.argmax(iou))
+        if iou[best] > 0 and iou[best] >= threshold:
+            hits[k], free[place][best] = 1.0, False
+    reached = np.cumsum(hits)
+    recall = reached / sum(map(len, truths.values()))
+    precision = reached / np.arange(1, len(named) + 1)
+    levels = np.linspace(0.0, 1.0, 101)
+    return float(np.mean([precision[recall >= level].max(initial=0.0) for level in levels]))
