@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +147,80 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cached clip: its file, size and when it was last used (seconds since the epoch)."""
+
+    path: Path
+    size: int
+    used: float
+
+
+@dataclass
+class CacheFolder:
+    """A folder of cached features: what lies there and how old it is, without reading (or torch).
+
+    :class:`rft3d.models.feature_cache.FeatureCache` fills it, one ``??/*.safetensors`` a clip.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
+
+    def entries(self) -> list[Entry]:
+        """All clips stored, least recently used first (whatever their encoder and number format)."""
+        return sorted(self._scan("*.safetensors"), key=lambda entry: (entry.used, entry.path.name))
+
+    def _scan(self, pattern: str) -> Iterator[Entry]:
+        for path in self.folder.glob(f"??/{pattern}"):
+            with contextlib.suppress(FileNotFoundError):  # evicted by another process meanwhile
+                facts = path.stat()
+                yield Entry(path, facts.st_size, facts.st_mtime)
+
+    def evict(self, keep_bytes: int) -> int:
+        """Remove the least recently used clips until ``keep_bytes`` are left; returns how many went."""
+        self.remove_abandoned()
+        entries = self.entries()
+        total, removed = sum(entry.size for entry in entries), 0
+        for entry in entries:
+            if total <= keep_bytes:
+                break
+            entry.path.unlink(missing_ok=True)
+            total, removed = total - entry.size, removed + 1
+        return removed
+
+    def clear(self) -> int:
+        """Remove every clip; returns how many there were. Folders that are empty then go too."""
+        removed = self.evict(0)
+        for folder in self.folder.glob("??"):
+            with contextlib.suppress(OSError):  # not empty: somebody writes there
+                folder.rmdir()
+        return removed
+
+    def remove_abandoned(self) -> int:
+        """Remove temporary files whose process is gone (or that are old); returns how many."""
+        removed = 0
+        for entry in self._scan(".*.tmp"):
+            process = entry.path.name.split(".")[-2]
+            alive = process.isdecimal() and Path(f"/proc/{process}").exists()
+            if not alive or time.time() - entry.used > ABANDONED_S:
+                entry.path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+    def describe(self) -> str:
+        """How much is stored and how old it is, for a person."""
+        entries = self.entries()
+        total = sum(entry.size for entry in entries)
+        lines = [f"{self.folder}: {len(entries)} clips, {total / 1e9:.3f} GB"]
+        if entries:
+            ages = [(time.time() - entry.used) / 3600 for entry in (entries[0], entries[-1])]
+            mean = total / len(entries) / 1e6
+            lines.append(f"{mean:.3f} MB a clip; last used between {ages[0]:.1f} and {ages[1]:.1f} hours ago")
+        unfinished = sum(1 for _ in self._scan(".*.tmp"))
+        if unfinished:
+            lines.append(f"{unfinished} files being written (or left behind by a kill)")
+        return "\n".join(lines)

@@ -12,7 +12,7 @@ import torch
 from tests.tiny import make_policy
 
 from rft3d.cli import main
-from rft3d.models.feature_cache import FeatureCache, content_key, describe
+from rft3d.models.feature_cache import FeatureCache, content_key
 from rft3d.models.geometry import FrozenFeatures
 
 
@@ -186,6 +186,6 @@ def test_the_verb_shows_and_clears(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "removed 2 clips" in capsys.readouterr().out
     assert main(["cache", str(tmp_path), "--clear"]) == 0
     assert "removed 1 clips" in capsys.readouterr().out
-    assert "0 clips" in describe(cache) and not list(tmp_path.iterdir())
+    assert "0 clips" in cache.describe() and not list(tmp_path.iterdir())
     assert main(["cache", str(tmp_path / "absent")]) == 2
     assert "no feature cache at" in capsys.readouterr().err

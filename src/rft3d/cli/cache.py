@@ -26,13 +26,13 @@ class Args:
 
 
 def main(args: Args) -> None:
-    from rft3d.models.feature_cache import FeatureCache, describe
+    from rft3d.files import CacheFolder
 
     if not args.folder.is_dir():
         raise FileNotFoundError(f"no feature cache at {args.folder}")
-    cache = FeatureCache(args.folder)
+    cache = CacheFolder(args.folder)
     if args.clear:
         print(f"removed {cache.clear()} clips")
     elif args.keep_gb is not None:
         print(f"removed {cache.evict(int(args.keep_gb * 1e9))} clips")
-    print(describe(cache))
+    print(cache.describe())

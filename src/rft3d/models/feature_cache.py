@@ -16,8 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -28,14 +27,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from rft3d.files import replacing
+from rft3d.files import CacheFolder, replacing
 from rft3d.models.geometry import FrozenFeatures
 
 Format = Literal["bfloat16", "float16", "float32"]
 FORMATS: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ("bfloat16", "float16", "float32")}
 SUFFIX = ".safetensors"
-ABANDONED_S = 3600.0
-"""Age after which another machine's temporary file counts as left behind."""
 
 
 def content_key(clip: Sequence[NDArray[np.uint8]]) -> str:
@@ -57,17 +54,8 @@ def encoder_key(model: torch.nn.Module, preparation: object, prefixes: Sequence[
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One cached clip: its file, size and when it was last used (seconds since the epoch)."""
-
-    path: Path
-    size: int
-    used: float
-
-
 @dataclass
-class FeatureCache:
+class FeatureCache(CacheFolder):
     """See the module's docstring.
 
     Attributes:
@@ -76,7 +64,6 @@ class FeatureCache:
         limit_bytes: when more is stored, the least recently used go until nine tenths are left; 0: no limit.
     """
 
-    folder: Path
     dtype: Format = "bfloat16"
     limit_bytes: int = 0
     damaged: int = 0
@@ -85,7 +72,7 @@ class FeatureCache:
     _stored: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.folder = Path(self.folder)
+        super().__post_init__()
         if self.dtype not in FORMATS:
             raise ValueError(f"feature cache: dtype {self.dtype!r} is none of {', '.join(FORMATS)}")
         if self.limit_bytes < 0:
@@ -155,18 +142,6 @@ class FeatureCache:
             )
         return stored
 
-    # ------------------------------------------------------------------------------- size and age
-
-    def entries(self) -> list[Entry]:
-        """All clips stored, least recently used first (whatever their encoder and number format)."""
-        return sorted(self._scan(f"*{SUFFIX}"), key=lambda entry: (entry.used, entry.path.name))
-
-    def _scan(self, pattern: str) -> Iterator[Entry]:
-        for path in self.folder.glob(f"??/{pattern}"):
-            with contextlib.suppress(FileNotFoundError):  # evicted by another process meanwhile
-                facts = path.stat()
-                yield Entry(path, facts.st_size, facts.st_mtime)
-
     def _count(self, written: int) -> None:
         """Evict when it may be needed: other processes write too, so what is stored is read anew at times."""
         if not self.limit_bytes:
@@ -178,35 +153,8 @@ class FeatureCache:
             self.evict(int(0.9 * self.limit_bytes))
 
     def evict(self, keep_bytes: int) -> int:
-        """Remove the least recently used clips until ``keep_bytes`` are left; returns how many went."""
-        self.remove_abandoned()
-        entries = self.entries()
-        total, removed = sum(entry.size for entry in entries), 0
-        for entry in entries:
-            if total <= keep_bytes:
-                break
-            entry.path.unlink(missing_ok=True)
-            total, removed = total - entry.size, removed + 1
-        self._stored, self._since_count = total, 0
-        return removed
-
-    def clear(self) -> int:
-        """Remove every clip; returns how many there were. Folders that are empty then go too."""
-        removed = self.evict(0)
-        for folder in self.folder.glob("??"):
-            with contextlib.suppress(OSError):  # not empty: somebody writes there
-                folder.rmdir()
-        return removed
-
-    def remove_abandoned(self) -> int:
-        """Remove temporary files whose process is gone (or that are old); returns how many."""
-        removed = 0
-        for entry in self._scan(".*.tmp"):
-            process = entry.path.name.split(".")[-2]
-            alive = process.isdecimal() and Path(f"/proc/{process}").exists()
-            if not alive or time.time() - entry.used > ABANDONED_S:
-                entry.path.unlink(missing_ok=True)
-                removed += 1
+        removed = super().evict(keep_bytes)
+        self._stored, self._since_count = None, 0
         return removed
 
 
@@ -216,18 +164,3 @@ def _digest(tensors: dict[str, torch.Tensor]) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def describe(cache: FeatureCache) -> str:
-    """How much is stored and how old it is, for a person."""
-    entries = cache.entries()
-    total = sum(entry.size for entry in entries)
-    lines = [f"{cache.folder}: {len(entries)} clips, {total / 1e9:.3f} GB"]
-    if entries:
-        ages = [(time.time() - entry.used) / 3600 for entry in (entries[0], entries[-1])]
-        mean = total / len(entries) / 1e6
-        lines.append(f"{mean:.3f} MB a clip; last used between {ages[0]:.1f} and {ages[1]:.1f} hours ago")
-    unfinished = sum(1 for _ in cache._scan(".*.tmp"))
-    if unfinished:
-        lines.append(f"{unfinished} files being written (or left behind by a kill)")
-    return "\n".join(lines)
