@@ -64,7 +64,7 @@ frequent number, RL with one that earns more on the average. That is the metric'
 **What RL learns here is mostly which number pays.** Only the size of the room is answered better than blind
 (63.5 %): 69.6 % by SFT, 73.9 % by RL. But the answers do not follow the rooms any better: the correlation of
 their logs with the truth's is 0.66 after SFT and 0.67 after RL (+0.7 hundredths [-1.9, +3.4]; `rft3d solve
---blind --answers`). RL moves the numbers to where a relative error costs least and leaves their order as it
+--blind --predictions`). RL moves the numbers to where a relative error costs least and leaves their order as it
 was. In rooms whose sizes, counts and things are unlike the training rooms' (*odd*) the blind answerer falls to
 39 %, SFT to 39 %, and RL gains nothing over it; the correlation falls to 0.43 for SFT and to 0.37 for RL. What
 can be said for RL there is that it keeps more of what SFT saw than more SFT does, which loses the size of the

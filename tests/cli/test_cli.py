@@ -101,27 +101,33 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_bad_arguments_are_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "unknown command 'cook'" in failure(capsys, "cook")
+    assert "cook: no such command (rft3d --help" in failure(capsys, "cook")
+    assert "scor: no such command; did you mean score?" in failure(capsys, "scor")
     assert "--samples" in failure(capsys, "score", "--task", "spatial")
-    assert "'cooking'" in failure(
-        capsys, "score", "--task", "cooking", "--samples", "s", "--predictions", "p"
-    )
+    line = failure(capsys, "score", "p", "--task", "detectoin", "--samples", "s")
+    assert "--task detectoin: must be one of captioning, detection, grounding, spatial" in line
+    assert "did you mean detection?" in line and "(e.g. rft3d score p.jsonl" in line
     assert "--colour" in failure(capsys, "report", files, "--colour", "red")
     line = failure(capsys, "rooms", "--seed", "x", "--count", "1", "--out", files / "o")
-    assert "--seed" in line and "'x'" in line and "helptext" not in line
+    assert "--seed x: must be a whole number" in line and "helptext" not in line
+    assert "needs QUESTION" in failure(capsys, "ask", "clip.mp4")
+    assert "ovrlay: must be one of" in failure(capsys, "export", "ovrlay", "run")
+    line = failure(capsys, "rooms", "--seed", "1", "--count", "1", "--out", files / "o", "--lke", "rooms")
+    assert "--lke: no such option; did you mean --like?" in line
     assert main([]) == 2
 
 
 def test_score_prints_a_table_and_writes_json(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["score", "--task", "spatial", "--samples", str(files / "s.jsonl"), "--resamples", "20"]
     out = files / "scores" / "spatial.json"
-    against = ["--against", str(files / "p.jsonl")]
-    assert main([*arguments, "--predictions", str(files / "p.jsonl"), "--out", str(out), *against]) == 0
+    arguments += [str(files / "p.jsonl"), "--out", str(out)]
+    assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "macro8" in printed and "100.0" in printed and "unreadable 0.0 %" in printed
     result = json.loads(out.read_text())
     assert result["headline"]["micro"]["value"] == 1.0
-    assert result["against"]["differences"]["micro"]["difference"] == 0.0
+    assert "exists; give another name, or --force" in failure(capsys, *arguments)
+    assert main([*arguments, "--force"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -155,7 +161,6 @@ def test_bad_predictions_leave_one_line_and_no_file(
         "spatial",
         "--samples",
         files / "s.jsonl",
-        "--predictions",
         path,
         "--out",
         out,
@@ -171,7 +176,6 @@ def test_debug_shows_the_traceback(files: Path, monkeypatch: pytest.MonkeyPatch)
         "spatial",
         "--samples",
         str(files / "no"),
-        "--predictions",
         str(files / "no"),
     ]
     with pytest.raises(FileNotFoundError):
@@ -295,8 +299,8 @@ def test_score_over_labels_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFix
     write_samples(tmp_path / "s.jsonl", [sample])
     gold = gold_answers([sample])[sample.prompt]
     write_predictions(tmp_path / "p.jsonl", [Prediction(sample.id, gold.replace("chair", "plant"))])
-    command = ["score", "--samples", str(tmp_path / "s.jsonl"), "--predictions", str(tmp_path / "p.jsonl")]
-    command += ["--resamples", "0", "--out", str(tmp_path / "o.json"), "--task"]
+    command = ["score", "--samples", str(tmp_path / "s.jsonl"), str(tmp_path / "p.jsonl")]
+    command += ["--resamples", "0", "--force", "--out", str(tmp_path / "o.json"), "--task"]
     for classes, f1 in (([], 0.05), (["--classes", "table"], 1.0), (["--classes", "table", "chair"], 0.5)):
         assert main([*command, "detection", *classes]) == 0
         assert json.loads((tmp_path / "o.json").read_text())["metrics"]["f1@0.25"] == pytest.approx(f1)

@@ -27,7 +27,7 @@ def test_export_overlay(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         str(tmp_path),
         "--tasks",
         "detection",
-        "--models",
+        "--only",
         "sft",
         "--limit",
         "1",
@@ -43,7 +43,7 @@ def test_export_rerun_and_card(run: Path, tmp_path: Path, capsys: pytest.Capture
     pytest.importorskip("rerun")
     assert main(["export", "rerun", str(run), "--out", str(tmp_path / "a.rrd"), "--ids", "g1"]) == 0
     assert (tmp_path / "a.rrd").stat().st_size > 1000
-    assert main(["export", "card", str(run), "--model", "sft", "--out", str(tmp_path / "card.md")]) == 0
+    assert main(["export", "card", str(run), "--name", "sft", "--out", str(tmp_path / "card.md")]) == 0
     assert (tmp_path / "card.md").read_text().startswith("---\nlibrary_name: rft3d")
     assert "1 questions" in capsys.readouterr().out
 
@@ -52,7 +52,7 @@ def test_export_rerun_and_card(run: Path, tmp_path: Path, capsys: pytest.Capture
     ("arguments", "problem"),
     [
         (["watch", "nowhere", "--once"], "no run folder at nowhere"),
-        (["export", "card", "RUN", "--model", "x"], "no answers of model 'x'"),
+        (["export", "card", "RUN", "--name", "x"], "no answers of model 'x'"),
         (["export", "overlay", "RUN", "--out", "o", "--tasks", "x"], "has no task 'x'; it has detection"),
         (["export", "rerun", "nowhere", "--out", "o.rrd"], "nowhere"),
         (["export"], "rerun"),

@@ -394,7 +394,7 @@ def test_the_command(disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "samples of 1 scans" in capsys.readouterr().out
     assert asdict(next(iter(read_samples(out))))["task"] == "detection"
     assert main(["data", "prepare", "scannet-detection", *arguments, "--frames", "3"]) == 2
-    assert "--overwrite" in capsys.readouterr().err
+    assert "--force" in capsys.readouterr().err
 
 
 def test_thoughts_are_worked_out_from_metadata(disk: Path, tmp_path: Path) -> None:

@@ -133,8 +133,8 @@ def test_scoring_needs_no_torch(tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.jsonl", gold_predictions(SAMPLES["detection"]))
     script = (
         "import sys; from rft3d.cli import main\n"
-        f"code = main(['score', '--task', 'detection', '--samples', {str(tmp_path / 's.jsonl')!r},"
-        f" '--predictions', {str(tmp_path / 'p.jsonl')!r}, '--resamples', '10'])\n"
+        f"code = main(['score', {str(tmp_path / 'p.jsonl')!r}, '--task', 'detection',"
+        f" '--samples', {str(tmp_path / 's.jsonl')!r}, '--resamples', '10'])\n"
         "assert code == 0, code\n"
         "heavy = {'torch', 'transformers', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -32,7 +32,7 @@ from rft3d.evaluation.solving.blind import ENOUGH
 from rft3d.evaluation.solving.official import BARS, same_answer
 from rft3d.evaluation.solving.split import as_predictions, query_of
 from rft3d.geometry import invert_pose, transform_boxes
-from rft3d.scenes import iter_rooms, make_room
+from rft3d.scenes import iter_rooms, make_room, write_scene
 from rft3d.scenes.sources import RECORDS, load_frame_ref
 from rft3d.tasks import TASKS, Spatial, read_samples
 from rft3d.tasks.types import Sample
@@ -377,25 +377,33 @@ def test_questions_then_solve(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["questions", str(tmp_path / "r" / "scenes"), "--out", str(q), "--per-type", "2"]) == 0
     samples = list(read_samples(q))
     assert load_frame_ref(samples[0].frames[0], tmp_path).ndim == 3
-    solve = ["solve", "--samples", str(q), "--scenes", str(tmp_path / "r" / "scenes"), "--out", str(p)]
+    solve = [
+        "solve",
+        "--samples",
+        str(q),
+        "--scenes",
+        str(tmp_path / "r" / "scenes"),
+        "--predictions-out",
+        str(p),
+    ]
     assert main(solve) == 0
     assert len(read_predictions(p)) == len(samples)
     report = tmp_path / "split.json"
-    assert main([*solve, "--answers", str(p), "--report", str(report)]) == 0
+    assert main([*solve[:-2], "--predictions", str(p), "--out", str(report)]) == 0
     assert json.loads(report.read_text())["all"]["both"] == len(samples)
     assert main(["solve", "--samples", str(q)]) == 2
     assert "exactly one of" in capsys.readouterr().err
 
     assert main(["rooms", "--seed", "6", "--count", "3", "--out", str(tmp_path / "t")]) == 0
     train = str(tmp_path / "t" / "samples.spatial.jsonl")
-    assert main(["solve", "--samples", str(q), "--blind", train, "--out", str(p)]) == 0
+    assert main(["solve", "--samples", str(q), "--blind", train, "--predictions-out", str(p), "--force"]) == 0
     assert "without looking" in capsys.readouterr().out and len(read_predictions(p)) == len(samples)
-    assert main([*solve, "--blind", train]) == 2
+    assert main([*solve[:-2], "--blind", train]) == 2
     assert "--blind looks at no boxes" in capsys.readouterr().err
     own = tmp_path / "own.jsonl"
     write_predictions(own, [Prediction(s.id, Spatial().gold(s)) for s in samples])
-    beside = ["solve", "--samples", str(q), "--blind", train, "--answers", str(own), "--report", str(report)]
-    assert main(beside) == 0
+    beside = ["solve", "--samples", str(q), "--blind", train, "--predictions", str(own), "--out", str(report)]
+    assert main([*beside, "--force"]) == 0
     assert "do own numbers follow the rooms?" in capsys.readouterr().out
     rows = json.loads(report.read_text())
     assert rows["all"]["own"] == 1 > rows["all"]["blind"] and "follows" not in rows["all"]
@@ -437,13 +445,9 @@ def test_excluded_scenes_are_not_asked_about(tmp_path: Path) -> None:
         QuestionConfig(types=("cooking",))
 
 
-def test_benchmark_scenes_are_excluded_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rft3d.scenes import SOURCES
-
-    scene = replace(make_room(3), id="scene0011_01", source="folder")
-    frames = tuple(replace(frame, rgb=tmp_path / f"{frame.name}.png") for frame in scene.frames)
-    monkeypatch.setitem(SOURCES, "folder", lambda path: iter([replace(scene, frames=frames)]))
-    common = ["questions", str(tmp_path), "--out", str(tmp_path / "q.jsonl")]
+def test_benchmark_scenes_are_excluded_by_default(tmp_path: Path) -> None:
+    write_scene(replace(make_room(3), id="scene0011_01", source="folder"), tmp_path / "scan")
+    common = ["questions", str(tmp_path / "scan"), "--force", "--out", str(tmp_path / "q.jsonl")]
     assert main(common) == 0
     assert not list(read_samples(tmp_path / "q.jsonl"))
     assert main([*common, "--allow-benchmark-scenes"]) == 0

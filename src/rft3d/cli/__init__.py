@@ -11,10 +11,11 @@ import contextlib
 import importlib
 import io
 import os
-import re
 import select
 import sys
 from collections.abc import Sequence
+
+from rft3d.cli._words import did_you_mean, plain, with_examples
 
 VERBS = {
     "try": "a new room, the shipped model, its boxes in your browser: start here",
@@ -38,8 +39,7 @@ VERBS = {
     "cache": "show or clear the frozen features kept on disk",
     "report": "turn a run folder into HTML pages",
     "watch": "a run in the terminal: progress, curves, samples, alarms",
-    "export": "rerun recordings, pictures and videos for papers, a model card",
-    "export-verl": "write samples and rewards for verl (parquet, compute_score)",
+    "export": "rerun recordings, pictures and videos for papers, a model card, samples for verl",
 }
 
 _EXTRAS = {
@@ -69,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     verb, *rest = arguments
     if verb not in VERBS:
-        return _fail(f"unknown command {verb!r}; choose one of {', '.join(VERBS)} (see rft3d --help)")
+        return _fail(
+            f"{verb}: no such command{did_you_mean(verb, list(VERBS))} (rft3d --help lists them all)"
+        )
     try:
         code = _run(verb, rest)
         sys.stdout.flush()  # a reader that is gone shows here and not at exit
@@ -99,7 +101,7 @@ def _nobody_reads_on() -> bool:
 def _run(verb: str, arguments: list[str]) -> int:
     import tyro
 
-    module = importlib.import_module(f"rft3d.cli.{verb.replace('-', '_')}")
+    module = importlib.import_module(f"rft3d.cli.{verb}")
     overridable = verb in _OVERRIDABLE
     complaint = io.StringIO()  # tyro frames its complaints in a box; a script wants one line
     try:
@@ -108,12 +110,13 @@ def _run(verb: str, arguments: list[str]) -> int:
                 module.Args,
                 args=arguments,
                 prog=f"rft3d {verb}",
+                description=with_examples(verb, module.Args.__doc__ or ""),
                 return_unknown_args=overridable,
             )
     except SystemExit as stop:
         if not stop.code:
             return 0
-        return _fail(f"{verb}: {_unboxed(complaint.getvalue())} (see rft3d {verb} --help)")
+        return _fail(f"{verb}: {plain(verb, complaint.getvalue())}")
     if overridable:
         args, overrides = parsed
         module.main(args, overrides)
@@ -136,6 +139,9 @@ def _usage() -> str:
             "options:",
             "  --help, --version",
             "  --debug  show the traceback of an error (as RFT3D_DEBUG=1 does)",
+            "",
+            "exit codes: 0 done; 1 checked and found wrong; 2 wrong usage or files; 3 time is up (matrix);",
+            "130 interrupted; 141 nobody reads the output any more",
         ]
     )
 
@@ -150,13 +156,6 @@ def _one_line(error: BaseException) -> str:
         named = f": {error.filename}" if error.filename is not None else ""
         return f"{error.strerror}{named}"
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _unboxed(text: str) -> str:
-    """tyro's framed message as one line, without the frame and the pointer to the help text."""
-    lines = [line.strip("│╭╮╰╯─ \t") for line in text.splitlines()]
-    message = " ".join(line for line in lines if line)
-    return re.sub(r"\s*(Argument helptext:|For full helptext,).*$", "", message) or "bad arguments"
 
 
 def _fail(message: str, code: int = 2) -> int:

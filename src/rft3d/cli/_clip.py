@@ -37,7 +37,7 @@ class ModelOptions:
 class ClipOptions(ModelOptions):
     """Options of every verb that looks at a clip of one's own."""
 
-    source: Annotated[str, tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """video, picture, folder of pictures, scene folder, posed clip, or rooms:SEED"""
     frames: int | None = None
     """frames to look at; when not given as many as the model was trained on"""

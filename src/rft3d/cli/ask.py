@@ -12,13 +12,9 @@ from rft3d.cli._clip import ClipOptions, run
 
 @dataclass(frozen=True, kw_only=True)
 class Args(ClipOptions):
-    """Ask about the place in a video, laid out as VSI-Bench's questions are; prints the answer, writes a page.
+    """Ask about the place in a video, laid out as VSI-Bench's questions are; prints the answer, writes a page."""
 
-    Examples: rft3d ask rooms:12 "How many chair(s) are in this room?"
-    |    rft3d ask walk.mp4 "Which is closer to the door?" --options sofa table --model my/model
-    """
-
-    question: Annotated[str, tyro.conf.Positional]
+    question: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="QUESTION")]
     """e.g. "How many chairs are in this room?" """
     options: tuple[str, ...] = ()
     """answers to choose from, for a multiple-choice question"""

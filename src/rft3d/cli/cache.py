@@ -17,7 +17,7 @@ class Args:
     be deleted at any time: what is missing is computed again.
     """
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """folder of the cache"""
     clear: bool = False
     """remove everything in it"""

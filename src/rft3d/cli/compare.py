@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from rft3d.cli._choices import BenchmarkName, FileFormat, TaskName
+from rft3d.cli._choices import BenchmarkName, FileFormat, TaskName, free
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Args:
     pictures, model nor torch.
     """
 
-    a: Annotated[Path, tyro.conf.Positional]
+    a: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
     """predictions of the first model (any format that rft3d score takes)"""
-    b: Annotated[Path, tyro.conf.Positional]
+    b: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
     """predictions of the second model"""
     samples: Path
     """samples file that both answer"""
@@ -43,9 +43,12 @@ class Args:
     """seed of the resampling"""
     out: Path | None = None
     """JSON file to write"""
+    force: bool = False
+    """replace what is at --out"""
 
 
 def main(args: Args) -> None:
+    free(args.out, args.force)
     from rft3d.evaluation import BenchmarkConfig, compare_prediction_files
     from rft3d.files import write_json
 

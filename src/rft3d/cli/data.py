@@ -21,7 +21,7 @@ class _Run:
     """samples file to write (JSON lines, or .parquet); OUT.meta.json says what it was made from"""
     workers: int = 1
     """processes"""
-    overwrite: bool = False
+    force: bool = False
     """replace a file that was made with other settings"""
     like: Like = "rft3d"
     """vg-llm: upstream's conventions with their quirks (docs/data.md lists them)"""
@@ -127,7 +127,7 @@ class Prepare:
 class Check:
     """What is in a data folder, what is missing, cut off, stale, misaligned or leaking (exit code 1)."""
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """folder to look through; or a predictions file, with --samples"""
     samples: Path | None = None
     """detection samples of a predictions file: which convention its boxes fit (by IoU with the truth)"""
@@ -141,7 +141,7 @@ class Check:
 class Extract:
     """Every 10th picture and pose of ScanNet's .sens recordings, as EmbodiedScan's infos name them."""
 
-    scans: Annotated[Path, tyro.conf.Positional]
+    scans: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SCANS")]
     """a .sens file, or a folder with <scan>/<scan>.sens"""
     out: Path
     """MEDIA/scannet/posed_images"""
@@ -208,11 +208,7 @@ def _prepare(args: ScannetDetection | Scanrefer | Scan2cap | Vsi) -> Prepared:
         prepare_vsi,
     )
 
-    run: dict[str, Any] = {
-        "workers": args.workers,
-        "overwrite": args.overwrite,
-        "no_frames": args.no_frames,
-    }
+    run: dict[str, Any] = {"workers": args.workers, "overwrite": args.force, "no_frames": args.no_frames}
     if isinstance(args, ScannetDetection):
         settings = DetectionSettings(
             args.split, args.frames, windows=args.windows, seed=args.seed, like=args.like

@@ -13,8 +13,6 @@ class Args(ClipOptions):
 
     Prints a table (JSON when piped); writes a page, the frames and a view from above. Boxes are drawn into the
     frames when the camera is known (--intrinsics, --fov, or a posed folder).
-
-    Examples: rft3d detect rooms:12    |    rft3d detect kitchen.mp4 --model my/model --fov 65 --frames 6
     """
 
     every: float | None = 1.0

@@ -17,7 +17,7 @@ class Args:
     train, e.g. rft3d estimate recipes/rft_4b_detection.py --plan.gpus 2 --stages.0.group-size 16.
     """
 
-    recipe: Annotated[Path, tyro.conf.Positional]
+    recipe: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
     """recipe file"""
     json: bool = False
     """print JSON (bytes and FLOPs) instead of text"""

@@ -8,17 +8,21 @@ from typing import Annotated, Literal
 
 import tyro
 
+from rft3d.cli._choices import free
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Shown:
-    source: Annotated[str, tyro.conf.Positional]
-    """run folder, scene folder or rooms:SEED"""
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    """run folder, scene folder, posed clip, folder of them, or rooms:SEED"""
     out: Path
     """what to write"""
+    force: bool = False
+    """replace what is at --out"""
     tasks: tuple[str, ...] = ()
     """only these tasks"""
-    models: tuple[str, ...] = ()
-    """only these models (folders of RUN/eval)"""
+    only: tuple[str, ...] = ()
+    """only these models' answers (folders of RUN/eval)"""
     ids: tuple[str, ...] = ()
     """only the questions with these ids"""
     limit: int = 8
@@ -33,10 +37,11 @@ class Rerun(_Shown):
     """
 
     def run(self) -> None:
+        free(self.out, self.force)
         from rft3d.report.exhibit import exhibits
         from rft3d.report.rerun_export import write_rerun
 
-        shown = exhibits(self.source, tasks=self.tasks, models=self.models, ids=self.ids, limit=self.limit)
+        shown = exhibits(self.source, tasks=self.tasks, models=self.only, ids=self.ids, limit=self.limit)
         print(f"{self.out}: {write_rerun(shown, self.out)} questions or scenes")
 
 
@@ -57,10 +62,11 @@ class Overlay(_Shown):
     """also an MP4 of each question and model, so many pictures a second"""
 
     def run(self) -> None:
+        free(self.out, self.force)
         from rft3d.report.exhibit import exhibits
         from rft3d.report.overlay import OverlayStyle, export_overlays
 
-        shown = exhibits(self.source, tasks=self.tasks, models=self.models, ids=self.ids, limit=self.limit)
+        shown = exhibits(self.source, tasks=self.tasks, models=self.only, ids=self.ids, limit=self.limit)
         style = OverlayStyle(self.width, self.colour, self.labels)
         print(f"{self.out}: {export_overlays(shown, self.out, style, self.fps)} files")
 
@@ -72,32 +78,71 @@ class Card:
     Data, convention, protocol, numbers with intervals, cost and licences; what the run doesn't know is named.
     """
 
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """run folder"""
-    model: str
+    name: str
     """the model that the card is about: a folder of RUN/eval"""
     out: Path | None = None
-    """file to write; RUN/models/MODEL/README.md when not given"""
+    """file to write; RUN/models/NAME/README.md when not given"""
+    force: bool = False
+    """replace the file"""
     data_licence: str = ""
     """licence of the training data, when they are not procedural rooms"""
     base_licence: str = ""
     """licence of the base model, when training started from a published one"""
 
     def run(self) -> None:
+        free(self.out, self.force)
         from rft3d.report.card import write_card
 
         licences = {"data": self.data_licence, "base": self.base_licence}
-        print(write_card(self.source, self.model, self.out, licences))
+        print(write_card(self.source, self.name, self.out, licences))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verl:
+    """Samples and their rewards for verl: OUT/train.parquet and OUT/reward.py.
+
+    Give them to verl as data.train_files and reward.custom_reward_function.path (name compute_score).
+    rft3d must be installed where verl's reward workers run. Needs pyarrow, no torch.
+    """
+
+    samples: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SAMPLES")]
+    """samples file, of one task or several"""
+    out: Path
+    """folder to write into"""
+    force: bool = False
+    """replace what is in OUT"""
+    options: str = "{}"
+    """options of tasks as JSON, e.g. '{"detection": {"decimals": 1}}'"""
+    embed: bool = True
+    """put the pictures into the rows; --no-embed writes their absolute paths"""
+
+    def run(self) -> None:
+        free(self.out, self.force)
+        import json
+
+        from rft3d.evaluation.export_verl import export_verl
+
+        try:
+            options = json.loads(self.options)
+        except ValueError as error:
+            raise ValueError(f"--options is not JSON: {error}") from None
+        if not isinstance(options, dict) or not all(isinstance(value, dict) for value in options.values()):
+            raise ValueError(f"--options must be an object of objects, one a task, got {self.options}")
+        count = export_verl(self.samples, self.out, options, self.embed)
+        print(f"{self.out}: {count} samples in train.parquet; reward.py holds compute_score")
 
 
 @dataclass(frozen=True)
 class Args:
-    """Write a run or a scene in another form: a rerun recording, pictures and videos, a model card."""
+    """Write a run or a scene in another form: a rerun recording, pictures, videos, a model card, verl's files."""
 
     kind: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Rerun, tyro.conf.subcommand("rerun")]
         | Annotated[Overlay, tyro.conf.subcommand("overlay")]
         | Annotated[Card, tyro.conf.subcommand("card")]
+        | Annotated[Verl, tyro.conf.subcommand("verl")]
     ]
 
 

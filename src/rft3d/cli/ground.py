@@ -16,11 +16,9 @@ class Args(ClipOptions):
 
     Prints a table (JSON when piped); writes a page, the frames and a view from above. The box is drawn into its
     frame when the camera is known (--intrinsics, --fov, or a posed folder).
-
-    Examples: rft3d ground rooms:12 "the large bed"    |    rft3d ground walk.mp4 "the red chair" --model my/model
     """
 
-    text: Annotated[str, tyro.conf.Positional]
+    text: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXT")]
     """e.g. "the chair by the window" """
     max_new_tokens: int = 100
     """longest answer"""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rft3d.cli._choices import free
+
 
 @dataclass(frozen=True)
 class Args:
@@ -36,9 +38,12 @@ class Args:
     """a box of the consensus must overlap the other samples' boxes by this on the average"""
     out: Path | None = None
     """JSON file for the report"""
+    force: bool = False
+    """replace what is at --out"""
 
 
 def main(args: Args) -> None:
+    free(args.out, args.force)
     from rft3d.evaluation import make_task, model_fingerprint
     from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom
     from rft3d.evaluation.predict import progress_bar

@@ -18,7 +18,7 @@ class Args:
     Ours are results that rft3d score --benchmark NAME --out FILE wrote; the file's name is the model's.
     """
 
-    scores: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    scores: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCORES")] = ()
     """our results; none: published numbers only"""
     benchmark: BenchmarkName | None = None
     """only this one"""

@@ -20,6 +20,8 @@ class Args:
     """samples file; its frame paths are relative to its folder"""
     out: Path
     """predictions file to write"""
+    force: bool = False
+    """start anew instead of going on with (or keeping) what is at --out"""
     batch_size: int = 16
     """prompts answered at once"""
     max_new_tokens: int = 512
@@ -33,6 +35,9 @@ class Args:
 
 
 def main(args: Args) -> None:
+    if args.force:
+        for name in ("", ".meta.json", ".partial", ".partial.meta.json"):
+            args.out.with_name(args.out.name + name).unlink(missing_ok=True)
     from rft3d.evaluation.predict import PredictConfig, model_fingerprint, predict
     from rft3d.tasks.samples import read_samples
 

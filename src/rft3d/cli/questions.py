@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from rft3d.cli._choices import free
 from rft3d.tasks.spatial.questions import QUESTION_TYPES
 
 
@@ -19,10 +20,12 @@ class Args:
     every other scan of their rooms, and so are those of --exclude.
     """
 
-    scenes: Annotated[str, tyro.conf.Positional]
+    scenes: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SCENES")]
     """scene folder, posed clip, folder of them, or rooms:0-31; or what --source reads"""
     out: Path
     """samples file to write (JSON lines); pictures stay where they are"""
+    force: bool = False
+    """replace what is at --out"""
     source: Literal["auto", "embodiedscan", "scannet_export", "scannet_sens", "arkitscenes"] = "auto"
     """a data set's own format (docs/data.md); auto: one of the four above"""
     types: tuple[str, ...] = QUESTION_TYPES
@@ -42,6 +45,7 @@ class Args:
 
 
 def main(args: Args) -> None:
+    free(args.out, args.force)
     from rft3d.datasets.leaks import leaking, place
     from rft3d.evaluation.questions import NEEDS, QuestionConfig, exclude_list, write_questions
     from rft3d.scenes import SOURCES, open_scenes

@@ -22,7 +22,7 @@ class Args:
     a page for each run and one above them, FOLDER/report/index.html, with the matrix's claims and tables.
     """
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUNS")]
     """run folders, one or more; or one folder of run folders"""
     out: Path | None = None
     """folder for the page; RUN/report when not given (of several: the first one's, as compare.html)"""

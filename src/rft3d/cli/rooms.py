@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rft3d.cli._choices import free
+
 
 @dataclass(frozen=True)
 class Args:
@@ -19,13 +21,16 @@ class Args:
     count: int
     """how many rooms"""
     out: Path
-    """folder to write; must not exist yet or be empty"""
+    """folder to write"""
+    force: bool = False
+    """replace what is at --out"""
     like: str | None = None
     """make rooms of the kind that this model was trained on, and ask as it was asked: rooms, rooms-sft or a
     model folder with a world.json"""
 
 
 def main(args: Args) -> None:
+    free(args.out, args.force, ours=("scenes", "samples.*"))
     if args.count < 1:
         raise ValueError(f"--count must be at least 1, got {args.count}")
     if args.seed < 0:

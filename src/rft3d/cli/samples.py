@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from rft3d.cli._choices import free
+
 
 @dataclass(frozen=True)
 class Args:
@@ -18,10 +20,12 @@ class Args:
     Predictions in OUT/<model>/<task>.predictions.jsonl are shown by rft3d report OUT.
     """
 
-    source: Annotated[str, tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """scene folder, posed clip, folder of them, or rooms:SEED"""
     out: Path
-    """folder to write; must not exist yet or be empty"""
+    """folder to write"""
+    force: bool = False
+    """replace what is at --out"""
     frames: int = 4
     """frames of every question (official: detection 4; grounding and spatial 32)"""
     stride: int = 1
@@ -35,6 +39,7 @@ class Args:
 
 
 def main(args: Args) -> None:
+    free(args.out, args.force, ours=("scenes", "samples.*"))
     import shlex
 
     from rft3d.evaluation import ClipConfig, check_gold, clip_questions, make_task, write_dataset

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from rft3d.cli._choices import BenchmarkName, FileFormat, TaskName
+import tyro
+
+from rft3d.cli._choices import BenchmarkName, FileFormat, TaskName, free
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,10 @@ class Args:
     sample log, a VLMEvalKit sheet or a plain {id: text}. Prints a table; --out writes everything as JSON.
     """
 
+    predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PREDICTIONS")]
+    """predictions: JSON lines {"id", "text"}, or another program's (see --format)"""
     samples: Path
     """samples file that the predictions answer"""
-    predictions: Path
-    """predictions: JSON lines {"id", "text"}, or another program's (see --format)"""
     task: TaskName | None = None
     """score by this task's metric"""
     benchmark: BenchmarkName | None = None
@@ -35,8 +37,8 @@ class Args:
     """with --task detection: how the predicted boxes are written (rft3d data check tells which fits)"""
     out: Path | None = None
     """JSON file to write"""
-    against: Path | None = None
-    """predictions of another run on the same samples: adds a paired comparison (this minus that)"""
+    force: bool = False
+    """replace what is at --out"""
     mode: Literal["strict", "lenient", "upstream"] | None = None
     """how answers are read; the task's own way when not given"""
     classes: tuple[str, ...] | None = None
@@ -50,6 +52,7 @@ class Args:
 
 
 def main(args: Args) -> None:
+    free(args.out, args.force)
     from rft3d.files import write_json
 
     if (args.task is None) == (args.benchmark is None):
@@ -64,7 +67,7 @@ def main(args: Args) -> None:
 
 
 def _task(args: Args) -> dict[str, Any]:
-    from rft3d.evaluation import ScoreConfig, compare_files, score_files
+    from rft3d.evaluation import ScoreConfig, score_files
 
     if args.compat is not None or args.proposals is not None:
         raise ValueError("--compat and --proposals need --benchmark")
@@ -80,22 +83,14 @@ def _task(args: Args) -> dict[str, Any]:
         boxes=args.boxes,
         known_classes=True,
     )
-    result = score_files(args.task, args.samples, args.predictions, config)
-    if args.against is not None:
-        result["against"] = {
-            "predictions": args.against.name,
-            "differences": compare_files(args.task, args.samples, args.against, args.predictions, config),
-        }
-    return result
+    return score_files(args.task, args.samples, args.predictions, config)
 
 
 def _benchmark(args: Args, name: str) -> dict[str, Any]:
     from rft3d.evaluation import BenchmarkConfig, score_benchmark
 
-    if args.classes is not None or args.against is not None or args.boxes != "house":
-        raise ValueError(
-            "--classes, --boxes and --against go with --task; rft3d compare compares by benchmark"
-        )
+    if args.classes is not None or args.boxes != "house":
+        raise ValueError("--classes and --boxes go with --task; a benchmark has its own")
     config = BenchmarkConfig(
         compat=args.compat,
         proposals=args.proposals,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rft3d.cli._choices import free
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -20,9 +22,9 @@ class Args:
     """Answer spatial questions from 9-DoF boxes, so that perception can be read as reasoning.
 
     Boxes come from one of: --scenes (annotated), --metadata (VSI-Bench's), --boxes (a file), --detections (a
-    model's answers to --detection-samples). With --answers, a model's own answers, its failures are split
+    model's answers to --detection-samples). With --predictions, a model's own answers, its failures are split
     into "didn't see" and "couldn't reason". --blind answers from the questions' words alone instead: the
-    floor under every model; with --answers, whether the model's numbers follow the rooms at all stands beside
+    floor under every model; with --predictions, whether the model's numbers follow the rooms at all stands beside
     it. --check-official compares with VSI-Bench's own key.
     """
 
@@ -42,12 +44,14 @@ class Args:
     """detection samples file with the windows' cameras"""
     blind: Path | None = None
     """spatial samples of other rooms: answer with what would have earned most on these, without looking"""
-    answers: Path | None = None
+    predictions: Path | None = None
     """a model's own answers to --samples: split its failures, or compare them with --blind"""
     out: Path | None = None
-    """predictions file to write with the answers that the boxes imply"""
-    report: Path | None = None
     """JSON file to write with the table"""
+    force: bool = False
+    """replace what is at --out and --predictions-out"""
+    predictions_out: Path | None = None
+    """predictions file to write with the answers that the boxes imply"""
     check_official: bool = False
     """does --metadata reproduce the key of --questions? Fails when it doesn't"""
     questions: Path | None = None
@@ -55,6 +59,8 @@ class Args:
 
 
 def main(args: Args) -> None:
+    free(args.out, args.force)
+    free(args.predictions_out, args.force)
     from rft3d.evaluation.records import write_predictions
     from rft3d.evaluation.solving import answer_blindly, as_predictions, solve_samples, split_failures
     from rft3d.files import write_json
@@ -72,14 +78,14 @@ def main(args: Args) -> None:
         solved = solve_samples(samples, _places(args))
     else:
         solved = answer_blindly(samples, list(read_samples(args.blind)))
-    if args.out is not None:
-        write_predictions(args.out, as_predictions(solved))
-    own = None if args.answers is None else _answers(args.answers, samples)
+    if args.predictions_out is not None:
+        write_predictions(args.predictions_out, as_predictions(solved))
+    own = None if args.predictions is None else _answers(args.predictions, samples)
     rows = split_failures(solved, as_predictions(solved) if own is None else own)
     if args.blind is not None:
         rows = _beside_blind(rows, samples, own)
-    if args.report is not None:
-        write_json(args.report, rows)
+    if args.out is not None:
+        write_json(args.out, rows)
     if args.blind is None:
         _print(rows, split=own is not None)
     else:

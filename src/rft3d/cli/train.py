@@ -17,7 +17,7 @@ class Args:
     option overrides a field of its config, e.g. rft3d train recipes/x.py --seed 3.
     """
 
-    recipe: Annotated[Path, tyro.conf.Positional]
+    recipe: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
     """recipe file"""
 
 

@@ -9,10 +9,7 @@ from rft3d.cli._clip import ModelOptions, answer, show
 
 @dataclass(frozen=True, kw_only=True)
 class Args(ModelOptions):
-    """Make a room that the shipped model has never seen, let it find the objects, open the page.
-
-    Examples: rft3d try    |    rft3d try --room 12 --model rooms-sft --no-open
-    """
+    """Make a room that the shipped model has never seen, let it find the objects, open the page."""
 
     room: int = 7
     """seed of the room; seeds below 100000 were never trained on"""

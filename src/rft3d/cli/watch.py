@@ -16,7 +16,7 @@ class Args:
     Reads the run folder only: start it any time, over SSH too. Ctrl-C ends the watching, not the run.
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """run folder"""
     once: bool = False
     """print once and exit"""

@@ -194,7 +194,7 @@ def _finished(out: Path, plan: Mapping[str, Any], overwrite: bool) -> Prepared |
     if overwrite:
         return None
     raise FileExistsError(
-        f"{out} exists and was made with other settings or files; choose another name or --overwrite"
+        f"{out} exists and was made with other settings or files; choose another name or --force"
     )
 
 
@@ -204,7 +204,7 @@ def _open_parts(parts: Path, plan: Mapping[str, Any], overwrite: bool) -> None:
         same = note.exists() and json.loads(note.read_text(encoding="utf-8")) == plan
         if not same and not overwrite:
             raise FileExistsError(
-                f"{parts} holds the parts of a run with other settings; finish that run, or --overwrite"
+                f"{parts} holds the parts of a run with other settings; finish that run, or --force"
             )
         if not same:
             shutil.rmtree(parts)

@@ -61,9 +61,7 @@ def _check_stale(path: Path, where: str) -> Iterator[Finding]:
         yield Finding("note", "stale", where, "no meta file beside it, so nobody knows what it was made from")
         return
     if meta["sha256"] != digest(path):
-        yield problem(
-            "stale", where, "changed since it was prepared", "prepare the samples again (--overwrite)"
-        )
+        yield problem("stale", where, "changed since it was prepared", "prepare the samples again (--force)")
     changed = []
     for item in meta["plan"]["inputs"]:
         source = path.parent / item["file"]
@@ -76,7 +74,7 @@ def _check_stale(path: Path, where: str) -> Iterator[Finding]:
             "stale",
             where,
             "made from other versions of its annotations",
-            "prepare the samples again (--overwrite)",
+            "prepare the samples again (--force)",
             changed,
         )
 

@@ -1,0 +1,122 @@
+"""The words of the command line: two examples a verb, and tyro's complaints in one form.
+
+A complaint is one line: what was given, what is wrong with it, what is allowed, an example.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+EXAMPLES: dict[str, tuple[str, str]] = {
+    "try": ("rft3d try", "rft3d try --room 12 --model rooms-sft"),
+    "demo": ("rft3d demo --quick", "rft3d demo --out runs/mine --seed 1"),
+    "matrix": ("rft3d matrix list", "rft3d matrix run --out runs/matrix --hours 12"),
+    "rooms": (
+        "rft3d rooms --seed 0 --count 8 --out rooms8",
+        "rft3d rooms --like rooms --seed 500 --count 100 --out fresh",
+    ),
+    "samples": ("rft3d samples my/clip --out runs/clip", "rft3d samples rooms:0-7 --out runs/rooms"),
+    "data": ("rft3d data check data/scannet", "rft3d data prepare vsi --help"),
+    "train": (
+        "rft3d train recipes/rooms_rft.py --stages.0.steps 50",
+        "rft3d train recipes/rft_4b_detection.py --dry-run",
+    ),
+    "predict": (
+        "rft3d predict --model rooms --samples rooms8/samples.detection.jsonl --out p.jsonl",
+        "rft3d predict --model rooms --samples fresh/samples.spatial.jsonl --consensus 8 --out c.jsonl",
+    ),
+    "headroom": (
+        "rft3d headroom --model rooms-sft --samples fresh",
+        "rft3d headroom --model rooms-sft --samples fresh --temperatures 0.5 --out runs/mine/headroom.json",
+    ),
+    "score": (
+        "rft3d score p.jsonl --samples rooms8/samples.detection.jsonl --task detection",
+        "rft3d score mine.jsonl --samples vsi.jsonl --benchmark vsi-bench --out mine.json",
+    ),
+    "compare": (
+        "rft3d compare sft.jsonl rft.jsonl --samples rooms8/samples.detection.jsonl --task detection",
+        "rft3d compare a.jsonl b.jsonl --samples vsi.jsonl --benchmark vsi-bench",
+    ),
+    "solve": (
+        "rft3d solve --samples rooms8/samples.spatial.jsonl --scenes rooms8",
+        "rft3d solve --samples test.jsonl --blind train.jsonl --predictions mine.jsonl",
+    ),
+    "questions": (
+        "rft3d questions rooms:0-31 --out spatial.jsonl",
+        "rft3d questions data/scans --source scannet_export --answers think --out spatial.jsonl",
+    ),
+    "leaderboard": ("rft3d leaderboard", "rft3d leaderboard mine.json --benchmark vsi-bench --full"),
+    "detect": ("rft3d detect rooms:12", "rft3d detect kitchen.mp4 --model my/model --fov 65 --frames 6"),
+    "ground": (
+        'rft3d ground rooms:12 "the large bed"',
+        'rft3d ground walk.mp4 "the red chair" --model my/model',
+    ),
+    "ask": (
+        'rft3d ask rooms:12 "How many chair(s) are in this room?"',
+        'rft3d ask walk.mp4 "Which is closer to the door?" --options sofa table --model my/model',
+    ),
+    "estimate": (
+        "rft3d estimate recipes/rft_4b_detection.py",
+        "rft3d estimate recipes/rft_4b_detection.py --plan.gpus 2 --json",
+    ),
+    "cache": ("rft3d cache features", "rft3d cache features --keep-gb 20"),
+    "report": ("rft3d report runs/mine", "rft3d report runs/a runs/b --out runs/a-and-b"),
+    "watch": ("rft3d watch runs/mine", "rft3d watch runs/mine --once"),
+    "export": (
+        "rft3d export overlay runs/mine --out figures",
+        "rft3d export verl samples.jsonl --out verl",
+    ),
+}
+
+
+def with_examples(verb: str, text: str) -> str:
+    """A verb's help text with its examples below."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return "\n".join([*lines, "", "examples:", *(f"  {each}" for each in EXAMPLES[verb])])
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """``; did you mean X?`` when something known looks like ``word``, else nothing."""
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def plain(verb: str, boxed: str) -> str:
+    """tyro's framed complaint as one line in our form."""
+    lines = [re.sub(r"-{3,}", "", line).strip("│╭╮╰╯─ \t") for line in boxed.splitlines()]
+    text = " ".join(line for line in lines if line)
+    text = re.sub(r"\s*(Argument helptext:|For full helptext,).*$", "", text)
+    return f"{_said(text) or 'bad arguments'} (e.g. {EXAMPLES[verb][0]}; rft3d {verb} --help explains all)"
+
+
+def _said(text: str) -> str:
+    choice = re.search(r"invalid choice '(.*)' for argument '(.*?)'\. Expected one of \((.*)\)", text)
+    if choice:
+        value, option, listed = choice.groups()
+        allowed = sorted(set(re.findall(r"'([^']*)'", listed)) - {"None"})
+        return f"{option} {value}: must be one of {', '.join(allowed)}{did_you_mean(value, allowed)}"
+    number = re.search(r"Error parsing (\S+): (.*?): '(.*)'$", text)
+    if number:
+        kind = "a whole number" if "int()" in number[2] else "a number"
+        return f"{number[1]} {number[3]}: must be {kind}"
+    several = re.search(r"Error parsing (\S+): .*?arguments: \[(.*)\]", text)
+    if several:
+        return f"{several[1]} {several[2]}: cannot be read as what it should be"
+    missing = re.search(r"^Required options Missing from .*?: (.*)$", text)
+    if missing:
+        parts = [part.split() for part in missing[1].split("(required)") if part.strip()]
+        return "needs " + ", ".join(" ".join(p[:2] if p[0].startswith("--") else p[:1]) for p in parts)
+    unknown = re.search(r"Unrecognized(?: or misplaced)? options: (\S+)", text)
+    if unknown:
+        word = unknown[1].rstrip(",")
+        below = re.search(r"Available subcommands: ([\w, -]+?)(?: Perhaps|$)", text)
+        if below and not word.startswith("-"):
+            names = below[1].split(", ")
+            return f"{word}: must be one of {', '.join(names)}{did_you_mean(word, names)}"
+        near = re.search(r"Perhaps you meant: (--[\w.-]+)", text)
+        return f"{word}: no such option" + (f"; did you mean {near[1]}?" if near else "")
+    sub = re.search(r"Missing subcommand Expected one of \{(.*?)\}", text)
+    if sub:
+        return f"say which: {sub[1]}"
+    return text
