@@ -15,6 +15,7 @@ from tests.scenes.clips import write_clip
 
 import rft3d
 from rft3d.cli import VERBS, main
+from rft3d.cli._words import EXAMPLES
 from rft3d.evaluation import Prediction, write_predictions
 from rft3d.tasks.samples import read_samples, write_samples
 
@@ -306,3 +307,32 @@ def test_score_over_labels_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFix
         assert json.loads((tmp_path / "o.json").read_text())["metrics"]["f1@0.25"] == pytest.approx(f1)
     capsys.readouterr()
     assert "classes" in failure(capsys, *command, "spatial", "--classes", "table")
+
+
+def test_a_recipe_lists_its_fields_and_can_be_rehearsed(capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = str(Path(__file__).parents[2] / "recipes" / "rft_4b_detection.py")
+    assert main(["train", recipe, "--help"]) == 0
+    fields = capsys.readouterr().out
+    assert "--stages.0.group-size INT" in fields and "What advantages are divided by" in fields
+    assert main(["train", recipe, "--dry-run", "--stages.0.steps", "7"]) == 0
+    shown = capsys.readouterr().out
+    assert '"steps": 7' in shown and "cost\n" in shown and "(not there yet)" in shown
+    line = failure(capsys, "train", recipe, "--stages.0.stepz", "3")
+    assert line.endswith("Unrecognized options: --stages.0.stepz, 3 Perhaps you meant: --stages.0.steps")
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_has_two_examples_that_name_it(verb: str) -> None:
+    assert len(EXAMPLES[verb]) == 2 and all(each.startswith(f"rft3d {verb}") for each in EXAMPLES[verb])
+
+
+def test_what_lists_a_folder_needs_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    script = (
+        "import sys; from rft3d.cli import main\n"
+        f"main(['cache', {str(tmp_path / 'features')!r}]); main(['watch', {str(tmp_path)!r}, '--once'])\n"
+        f"main(['report', {str(tmp_path)!r}]); main(['estimate', 'gone.py']); main(['train', 'gone.py'])\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

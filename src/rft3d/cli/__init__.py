@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments or os.environ.get("RFT3D_DEBUG", "0") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage(), file=sys.stdout if arguments else sys.stderr)
+        with contextlib.suppress(BrokenPipeError):  # into head, which has seen enough
+            print(_usage(), file=sys.stdout if arguments else sys.stderr, flush=True)
         return 0 if arguments else 2
     if arguments[0] == "--version":
         from rft3d import __version__
@@ -103,6 +104,9 @@ def _run(verb: str, arguments: list[str]) -> int:
 
     module = importlib.import_module(f"rft3d.cli.{verb}")
     overridable = verb in _OVERRIDABLE
+    # behind a recipe --help asks for the recipe's fields, not for ours
+    of_recipe = overridable and "--help" in arguments and any(each.endswith(".py") for each in arguments)
+    arguments = [each for each in arguments if not (of_recipe and each == "--help")]
     complaint = io.StringIO()  # tyro frames its complaints in a box; a script wants one line
     try:
         with contextlib.redirect_stderr(complaint):
@@ -119,7 +123,7 @@ def _run(verb: str, arguments: list[str]) -> int:
         return _fail(f"{verb}: {plain(verb, complaint.getvalue())}")
     if overridable:
         args, overrides = parsed
-        module.main(args, overrides)
+        module.main(args, [*overrides, *(["--help"] if of_recipe else [])])
         return 0
     code = module.main(parsed)
     return code if isinstance(code, int) else 0  # a check says with it what it found

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from rft3d.cli._choices import free
+
+if TYPE_CHECKING:
+    from rft3d.report.exhibit import Exhibit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,13 @@ class _Shown:
     """questions of each task, evenly spaced over the file"""
 
 
+def _told(shown: Iterator[Exhibit]) -> Iterator[Exhibit]:
+    """``shown``, each named on standard error as its turn comes: drawing them takes minutes."""
+    for number, each in enumerate(shown, 1):
+        print(f"{number}: {each.id}", file=sys.stderr)
+        yield each
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rerun(_Shown):
     """A rerun recording: cameras and pictures along a time line, true and predicted boxes in the world.
@@ -41,7 +53,9 @@ class Rerun(_Shown):
         from rft3d.report.exhibit import exhibits
         from rft3d.report.rerun_export import write_rerun
 
-        shown = exhibits(self.source, tasks=self.tasks, models=self.only, ids=self.ids, limit=self.limit)
+        shown = _told(
+            exhibits(self.source, tasks=self.tasks, models=self.only, ids=self.ids, limit=self.limit)
+        )
         print(f"{self.out}: {write_rerun(shown, self.out)} questions or scenes")
 
 
@@ -66,7 +80,9 @@ class Overlay(_Shown):
         from rft3d.report.exhibit import exhibits
         from rft3d.report.overlay import OverlayStyle, export_overlays
 
-        shown = exhibits(self.source, tasks=self.tasks, models=self.only, ids=self.ids, limit=self.limit)
+        shown = _told(
+            exhibits(self.source, tasks=self.tasks, models=self.only, ids=self.ids, limit=self.limit)
+        )
         style = OverlayStyle(self.width, self.colour, self.labels)
         print(f"{self.out}: {export_overlays(shown, self.out, style, self.fps)} files")
 

@@ -18,13 +18,42 @@ class Args:
     """
 
     recipe: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
-    """recipe file"""
+    """recipe file; with --help behind it, its fields are listed"""
+    dry_run: bool = False
+    """print the resolved config, what the run will cost and each task's first prompt; train nothing"""
 
 
 def main(args: Args, overrides: list[str]) -> None:
     if not args.recipe.is_file():
         raise FileNotFoundError(f"no recipe at {args.recipe}; recipes/ holds the ready ones")
     from rft3d.report.overlay import paint_answer
-    from rft3d.training.recipes import run_recipe
+    from rft3d.training.recipes import apply_overrides, load_recipe, run_recipe
 
-    run_recipe(args.recipe, overrides, paint_answer)
+    if "--help" in overrides:
+        apply_overrides(load_recipe(args.recipe), ["--help"])
+    elif args.dry_run:
+        _dry_run(args.recipe, overrides)
+    else:
+        run_recipe(args.recipe, overrides, paint_answer)
+
+
+def _dry_run(path: Path, overrides: list[str]) -> None:
+    import json
+    from dataclasses import asdict
+
+    from rft3d.cost.price import estimate_recipe, show
+    from rft3d.files import plain
+    from rft3d.tasks import read_samples
+    from rft3d.training.recipes import apply_overrides, check_recipe, load_recipe
+
+    recipe = apply_overrides(load_recipe(path), overrides)
+    check_recipe(recipe, path)
+    print(f"config\n{json.dumps(asdict(recipe), indent=2, default=plain)}\n")
+    try:
+        print(f"cost\n{show(estimate_recipe(path, overrides))}")
+    except ValueError as error:  # a recipe that does not say what it starts from can be shown all the same
+        print(f"cost: not known; {error}")
+    for task, file in recipe.samples.items():
+        first = next(iter(read_samples(file)), None) if file.is_file() else None
+        print(f"\n{task}: {file}", "" if file.is_file() else "(not there yet)")
+        print("(no sample)" if first is None else f"first prompt, of {first.id}\n{first.prompt}")

@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -237,9 +238,12 @@ def apply_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     try:
         with contextlib.redirect_stderr(complaint):
             changed = tyro.cli(narrowed, default=narrowed(**values), args=list(overrides), prog="recipe")
-    except SystemExit:
+    except SystemExit as stop:
+        if not stop.code:  # --help: the fields are printed
+            return recipe
         lines = [line.strip("│╭╮╰╯─ \t") for line in complaint.getvalue().splitlines()]
         message = " ".join(line for line in lines if line).split("For full helptext")[0].strip()
+        message = re.sub(r"^Unrecognized options (?=Unr)|(?<=Perhaps you meant: )(--\S+).*$", r"\1", message)
         raise ValueError(f"cannot override the recipe: {message or ' '.join(overrides)}") from None
     return Recipe(**{f.name: getattr(changed, f.name) for f in dataclasses.fields(Recipe)})
 
