@@ -27,7 +27,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def command(samples: Path, predictions: Path, *words: object) -> list[str]:
-    return ["score", "--samples", str(samples), "--predictions", str(predictions), *map(str, words)]
+    return ["score", str(predictions), "--force", "--samples", str(samples), *map(str, words)]
 
 
 def run(capsys: pytest.CaptureFixture[str], samples: Path, predictions: Path, *words: object) -> str:

@@ -162,7 +162,7 @@ def test_any_text_survives_the_file(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ('{"id": "a"}', "text"),
-        ('{"id": 3, "text": ""}', "id"),
+        ('{"id": [3], "text": ""}', "id"),
         ('{"id": "a", "text": "", "truncated": 1}', "truncated"),
         ('{"id": "a", "text": "", "tokens": "many"}', "tokens"),
         ("[1]", "object"),

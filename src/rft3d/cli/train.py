@@ -26,15 +26,13 @@ class Args:
 def main(args: Args, overrides: list[str]) -> None:
     if not args.recipe.is_file():
         raise FileNotFoundError(f"no recipe at {args.recipe}; recipes/ holds the ready ones")
-    from rft3d.report.overlay import paint_answer
-    from rft3d.training.recipes import apply_overrides, load_recipe, run_recipe
-
-    if "--help" in overrides:
-        apply_overrides(load_recipe(args.recipe), ["--help"])
-    elif args.dry_run:
+    if args.dry_run or "--help" in overrides:
         _dry_run(args.recipe, overrides)
-    else:
-        run_recipe(args.recipe, overrides, paint_answer)
+        return
+    from rft3d.report.overlay import paint_answer
+    from rft3d.training.recipes import run_recipe
+
+    run_recipe(args.recipe, overrides, paint_answer)
 
 
 def _dry_run(path: Path, overrides: list[str]) -> None:
@@ -47,6 +45,8 @@ def _dry_run(path: Path, overrides: list[str]) -> None:
     from rft3d.training.recipes import apply_overrides, check_recipe, load_recipe
 
     recipe = apply_overrides(load_recipe(path), overrides)
+    if "--help" in overrides:
+        return  # its fields are printed
     check_recipe(recipe, path)
     print(f"config\n{json.dumps(asdict(recipe), indent=2, default=plain)}\n")
     try:

@@ -72,24 +72,14 @@ BESIDE = {"f1@0.25/present": "f1@0.25, present classes", "f1@0.25/micro": "f1@0.
 
 
 def task_table(result: Mapping[str, Any]) -> Table:
-    """The headline numbers of :func:`rft3d.evaluation.score_files`, with a paired comparison if there is one."""
+    """The headline numbers of :func:`rft3d.evaluation.score_files`."""
     from rich.table import Table
 
-    differences = result.get("against", {}).get("differences")
     table = Table(title=f"{result['task']}: {result['samples']} samples, {result['scenes']} scenes (in %)")
-    for name in (
-        "metric",
-        "value",
-        "interval",
-        *(("difference", "interval", "above") if differences else ()),
-    ):
+    for name in ("metric", "value", "interval"):
         table.add_column(name, justify="left" if name == "metric" else "right")
     for name, found in result["headline"].items():
-        row = [name, percent(found["value"]), interval_text(found)]
-        if differences:
-            other = differences[name]
-            row += [percent(other["difference"]), interval_text(other), percent(other["share_b_above_a"])]
-        table.add_row(*row)
+        table.add_row(name, percent(found["value"]), interval_text(found))
     for name, title in BESIDE.items():
         if result["metrics"].get(name) is not None:
             table.add_row(title, percent(result["metrics"][name]))

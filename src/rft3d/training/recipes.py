@@ -241,7 +241,7 @@ def apply_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     except SystemExit as stop:
         if not stop.code:  # --help: the fields are printed
             return recipe
-        lines = [line.strip("│╭╮╰╯─ \t") for line in complaint.getvalue().splitlines()]
+        lines = [re.sub("-{3,}", "", line).strip("│╭╮╰╯─ \t") for line in complaint.getvalue().splitlines()]
         message = " ".join(line for line in lines if line).split("For full helptext")[0].strip()
         message = re.sub(r"^Unrecognized options (?=Unr)|(?<=Perhaps you meant: )(--\S+).*$", r"\1", message)
         raise ValueError(f"cannot override the recipe: {message or ' '.join(overrides)}") from None
