@@ -90,6 +90,10 @@ def test_readme_names_every_verb_and_no_other() -> None:
     assert set(re.findall(r"\brft3d ([a-z]+(?:-[a-z]+)*)", code_of("README.md"))) == set(VERBS)
 
 
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len(text_of("README.md").split()) <= 1200
+
+
 def test_help_lists_every_verb() -> None:
     result = rft3d("--help")
     assert result.returncode == 0, result.stderr

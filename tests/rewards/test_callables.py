@@ -98,3 +98,12 @@ def test_conversations() -> None:
 def test_columns_must_fit() -> None:
     with pytest.raises(ValueError, match="column truth_boxes has 1 rows for 2 completions"):
         callables.detection_f1_reward([GOLD, GOLD], truth_boxes=[TRUTH_BOXES])
+
+
+def test_every_callable_has_a_name_for_trl() -> None:
+    named = {callables.as_trl(*name) for name in callables._BY_NAME}
+    assert named == set(REWARDS)
+    with pytest.raises(
+        ValueError, match="no reward 'colour' of task 'detection'; there are 'detection' 'format'"
+    ):
+        callables.as_trl("detection", "colour")

@@ -86,7 +86,7 @@ def foreign_boxes(text: str, convention: Convention) -> tuple[LabelledBox, ...]:
 
 
 def in_house_layout(text: str, convention: Convention) -> str:
-    """``text`` as the house writes detections, so that any reader of ours scores it; as it is where it holds none."""
+    """``text`` as the house writes detections, so that our readers score it; as it is where it holds none."""
     if convention == "house":
         return text
     boxes = foreign_boxes(text, convention)

@@ -209,3 +209,29 @@ def _number(text: str, truth_number: int | float) -> Part:
     return (
         _unread(answer) if isinstance(answer, ParseFailure) else mean_relative_accuracy(answer, truth_number)
     )
+
+
+_BY_NAME: dict[tuple[str, str], Callable[..., Rewards]] = {
+    ("detection", "format"): detection_format_reward,
+    ("detection", "iou"): detection_mean_iou_reward,
+    ("detection", "f1"): detection_f1_reward,
+    ("detection", "matched_iou"): detection_matched_iou_reward,
+    ("grounding", "format"): grounding_format_reward,
+    ("grounding", "frame"): grounding_frame_reward,
+    ("grounding", "iou"): grounding_iou_reward,
+    ("spatial", "choice"): exact_match_reward,
+    ("spatial", "number"): mra_reward,
+    ("spatial", "think_format"): think_format_reward,
+}
+
+
+def as_trl(task: str, part: str) -> Callable[..., Rewards]:
+    """The reward ``part`` of ``task`` for ``trl.GRPOTrainer(reward_funcs=[...])``.
+
+    Raises:
+        ValueError: no such reward; the message lists them.
+    """
+    if (task, part) not in _BY_NAME:
+        known = ", ".join(f"{name!r} {each!r}" for name, each in _BY_NAME)
+        raise ValueError(f"no reward {part!r} of task {task!r}; there are {known}")
+    return _BY_NAME[task, part]
