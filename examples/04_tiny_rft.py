@@ -18,7 +18,8 @@ from rft3d.tasks.types import Sample
 from rft3d.training.config import OptimConfig, RFTConfig
 from rft3d.training.data import tokenize
 from rft3d.training.grpo import train_rft
-from rft3d.training.rollout import rollout, step_prompts
+from rft3d.training.loop import Watch
+from rft3d.training.rollout import Rollouts
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200)}
 
@@ -49,11 +50,11 @@ def main() -> None:
     optim = OptimConfig(lr=2e-3, weight_decay=0.0, schedule="constant")
     config = RFTConfig(100, {"colour": 6}, group_size=16, max_new_tokens={"colour": 1}, optim=optim)
     for moment in ("before", "after"):
-        groups = rollout(policy, tasks, corpus, step_prompts(corpus, config, 10_000), config, 10_000)
+        groups = Rollouts(policy, tasks, corpus, config).collect(10_000).drawn
         print(f"reward {moment}: {np.mean([s.total for group in groups for s in group.scores]):.2f}")
         if moment == "before":
             with tempfile.TemporaryDirectory() as folder:
-                train_rft(policy, tasks, corpus, config, Path(folder), Console())
+                train_rft(policy, tasks, corpus, config, Path(folder), Watch(Console()))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,11 @@ from rft3d.models import Policy, TinyConfig, build_tiny
 from rft3d.models.tokens import train_tokenizer
 from rft3d.rewards import Part, Score
 from rft3d.scenes.types import Scene
-from rft3d.tasks.types import Sample
-from rft3d.training.data import Corpus, tokenize
+from rft3d.tasks.types import Sample, Task
+from rft3d.training.advantages import assign_advantages
+from rft3d.training.config import RFTConfig
+from rft3d.training.data import Corpus, Item, tokenize
+from rft3d.training.rollout import Group, Rollouts, step_prompts
 
 TEXTS = [
     'Detect the boxes. ```json\n[\n\t{"label": "chair", "bbox_3d": [1.2, 3.4, -5.1]}\n]```',
@@ -118,3 +121,17 @@ def same_weights(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -
 
 def farthest(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> float:
     return max(float((a[name] - b[name]).abs().max()) for name in a)
+
+
+def sampled_groups(
+    policy: Policy,
+    tasks: Mapping[str, Task],
+    corpus: Corpus,
+    config: RFTConfig,
+    step: int = 0,
+    prompts: Mapping[str, Sequence[Item]] | None = None,
+) -> list[Group]:
+    """The groups of a step with their advantages."""
+    chosen = step_prompts(corpus, config, step) if prompts is None else prompts
+    groups = Rollouts(policy, tasks, corpus, config).rollout(chosen, step)
+    return assign_advantages(groups, config, policy.tokenizer)

@@ -23,10 +23,11 @@ from rft3d.prompts import Prompt
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample
 from rft3d.training import grpo, update
+from rft3d.training.advantages import assign_advantages
 from rft3d.training.config import MemoryConfig, OptimConfig, RFTConfig
 from rft3d.training.data import Corpus, Item
 from rft3d.training.engine import Engine
-from rft3d.training.rollout import Group, rollout
+from rft3d.training.rollout import Group, Rollouts
 
 
 class Endless(Policy):
@@ -125,7 +126,8 @@ def main() -> None:
         policy.model.eval()
         tasks: Any = {"paid": Paid()}
         with clock.timed("rollout and reward"):
-            groups = rollout(policy, tasks, corpus, {"paid": corpus.items("paid")}, config, count)
+            groups = Rollouts(policy, tasks, corpus, config).rollout({"paid": corpus.items("paid")}, count)
+            groups = assign_advantages(groups, config, policy.tokenizer)
         assert all(len(c.tokens) == setting.completion for g in groups for c in g.completions)
         engine.network.train()
         with clock.timed("update"):

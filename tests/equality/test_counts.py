@@ -12,7 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 from tests.equality.two_ranks import RUNS, TASKS, setting
-from tests.tiny import make_policy
+from tests.tiny import make_policy, sampled_groups
 
 from rft3d.models import Policy
 from rft3d.models.fusion import FrozenFeatures
@@ -21,7 +21,8 @@ from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
 from rft3d.training.grpo import train_rft
-from rft3d.training.rollout import Group, rollout, step_prompts
+from rft3d.training.loop import Watch
+from rft3d.training.rollout import Group
 from rft3d.training.update import micro_batches, update_policy
 
 
@@ -32,7 +33,7 @@ def rft(name: str = "rft-kl", **changes: object) -> RFTConfig:
 
 
 def sampled(policy: Policy, corpus: Corpus, config: RFTConfig) -> list[Group]:
-    return rollout(policy, TASKS, corpus, step_prompts(corpus, config, 0), config, 0)
+    return sampled_groups(policy, TASKS, corpus, config)
 
 
 def test_encoders_run_once_a_scene_and_frames_are_prepared_once(
@@ -62,7 +63,7 @@ def test_encoders_run_once_a_scene_and_frames_are_prepared_once(
     monkeypatch.setattr("tests.equality.two_ranks.make_policy", watched)
     policy, corpus = setting()
     frames = sum(len(f.grid) for f in corpus.features)
-    train_rft(policy, TASKS, corpus, rft(), tmp_path, Console(file=io.StringIO()))
+    train_rft(policy, TASKS, corpus, rft(), tmp_path, Watch(Console(file=io.StringIO())))
     assert count == {"prepared": frames, "vision": frames, "geometry": frames}
 
 

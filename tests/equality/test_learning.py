@@ -28,6 +28,7 @@ from rft3d.tasks.types import Sample
 from rft3d.training.config import OptimConfig, RFTConfig
 from rft3d.training.data import Corpus, Item
 from rft3d.training.grpo import train_rft
+from rft3d.training.loop import Watch
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # TRL's own; none is ours to mend
 
@@ -88,7 +89,7 @@ def our_curve(case: StockCase, seed: int, folder: Path) -> list[float]:
         save_every=STEPS, log_rollouts_every=0,
     )  # fmt: skip
     corpus = Corpus(features, {"squares": rows})
-    train_rft(policy, tasks, corpus, config, folder, Console(file=io.StringIO()))
+    train_rft(policy, tasks, corpus, config, folder, Watch(Console(file=io.StringIO())))
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return [float(json.loads(line)["reward"]) for line in lines]
 

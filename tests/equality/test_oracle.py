@@ -23,6 +23,7 @@ from rft3d.models.policy import Policy
 from rft3d.prompts import Prompt
 from rft3d.rewards import Score
 from rft3d.tasks.types import Sample
+from rft3d.training import update
 from rft3d.training.advantages import group_advantages
 from rft3d.training.config import OptimConfig, RFTConfig
 from rft3d.training.data import Corpus, Item
@@ -176,6 +177,69 @@ def test_kl_and_its_gradient_are_those_of_trl(
     assert metrics["kl"] > 1e-3
     if loss == "dapo":  # TRL logs the mean over tokens
         assert metrics["kl"] == pytest.approx(logged["kl"], rel=1e-3)
+
+
+def moved_away(tokens: torch.Tensor) -> torch.Tensor:
+    """How far the sampling policy's log-probability of a token is said to be from the current one."""
+    return 0.4 * torch.sin(tokens * 1.7)
+
+
+OFF_POLICY = {
+    "grpo": ({"loss_type": "grpo"}, {}),
+    "dapo": ({"loss_type": "dapo", "epsilon_high": 0.28}, {"epsilon_high": 0.28}),
+    "gspo": (
+        {"loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 0.05},
+        {"epsilon": 0.05},
+    ),
+    "cispo": (
+        {"loss_type": "cispo", "epsilon_high": 1.2},
+        {"epsilon_high": 0.2},
+    ),  # TRL's is the bound itself
+}
+
+
+@pytest.mark.parametrize("loss", OFF_POLICY)
+@pytest.mark.parametrize("micro_groups", [1, 2])
+def test_off_policy_gradients_are_those_of_trl(
+    loss: Any, micro_groups: int, case: StockCase, oracle: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both sides are told the same log-probabilities of a sampling policy that is not the current one."""
+    from trl import GRPOTrainer
+
+    theirs_settings, ours_settings = OFF_POLICY[loss]
+    inner, found = GRPOTrainer._get_per_token_logps_and_entropies, {}
+
+    def remember(trainer: Any, model: Any, input_ids: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        out = inner(trainer, model, input_ids, *rest, **named)
+        found["old"] = out[0].detach() - moved_away(input_ids[:, -out[0].shape[1] :])
+        return out
+
+    class Told(dict[str, Any]):
+        """A batch whose old log-probabilities are known once the current ones are."""
+
+        def get(self, name: str, default: Any = None) -> Any:
+            return found["old"] if name == "old_per_token_logps" else super().get(name, default)
+
+    compute = GRPOTrainer._compute_loss
+    monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", remember)
+    monkeypatch.setattr(
+        GRPOTrainer, "_compute_loss", lambda t, model, inputs: compute(t, model, Told(inputs))
+    )
+    theirs, _ = oracle(
+        beta=0.0, per_device_train_batch_size=8, gradient_accumulation_steps=2, **theirs_settings
+    )
+    plain = update._loss
+
+    def away(batch: Any, config: RFTConfig, logps: torch.Tensor, index: Any) -> Any:
+        tokens = [t for g in batch.groups for c in g.completions for t in c.tokens]
+        old = logps.detach() - moved_away(torch.tensor(tokens))
+        return plain(replace(batch, old_logps=old), config, logps, index)
+
+    on_policy, _ = our_gradients(case, monkeypatch, loss=loss, **ours_settings)
+    monkeypatch.setattr(update, "_loss", away)
+    ours, metrics = our_gradients(case, monkeypatch, loss=loss, micro_groups=micro_groups, **ours_settings)
+    assert worst(ours, theirs) < 1e-5
+    assert 0.01 < metrics["clip_share"] < 0.9 and worst(on_policy, theirs) > 1e-2
 
 
 def test_gradient_checkpointing_changes_nothing(

@@ -36,6 +36,7 @@ from rft3d.training.config import OptimConfig, RFTConfig, SelectConfig, SFTConfi
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.distributed import FROZEN, is_main_process, wants_sharding
 from rft3d.training.grpo import train_rft
+from rft3d.training.loop import Watch
 from rft3d.training.selection import HeldOut
 from rft3d.training.sft import train_sft
 
@@ -124,9 +125,11 @@ def train(name: str, folder: Path, stop: int | None = None, terminate: bool = Fa
     held_out = HeldOut(corpus, TASKS, RFT.max_new_tokens, every=1) if config.select.metric else None
     try:
         if isinstance(config, SFTConfig):
-            train_sft(policy, corpus, config, folder, console, on_step=on_step, held_out=held_out)
+            train_sft(policy, corpus, config, folder, Watch(console, on_step=on_step, held_out=held_out))
         else:
-            train_rft(policy, TASKS, corpus, config, folder, console, on_step=on_step, held_out=held_out)
+            train_rft(
+                policy, TASKS, corpus, config, folder, Watch(console, on_step=on_step, held_out=held_out)
+            )
     except Stop:
         pass
     return policy

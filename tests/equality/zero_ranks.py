@@ -24,6 +24,7 @@ from rft3d.models import Policy
 from rft3d.training.data import Corpus
 from rft3d.training.distributed import is_main_process
 from rft3d.training.finite import NonFiniteError
+from rft3d.training.loop import Watch
 from rft3d.training.sft import train_sft
 
 NAMES = ("sft", "rft-kl")
@@ -43,7 +44,7 @@ def nan_step(folder: Path) -> bool:
     before = two_ranks.trained_weights(policy)
     policy.model.lm_head.weight.register_hook(lambda grad: grad * float("nan"))
     try:
-        train_sft(policy, corpus, replace(two_ranks.SFT, steps=1), folder, Console(file=io.StringIO()))
+        train_sft(policy, corpus, replace(two_ranks.SFT, steps=1), folder, Watch(Console(file=io.StringIO())))
     except NonFiniteError:
         after = two_ranks.trained_weights(policy)
         return all(torch.equal(before[name], after[name]) for name in before)

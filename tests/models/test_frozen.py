@@ -62,6 +62,7 @@ def test_the_engine_keeps_them_too(kind: str, tmp_path: Path) -> None:
     """One step of SFT, one of RFT, through the same engine as the tiny policy."""
     from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
     from rft3d.training.grpo import train_rft
+    from rft3d.training.loop import Watch
     from rft3d.training.sft import train_sft
 
     policy = make_real(kind)
@@ -71,7 +72,7 @@ def test_the_engine_keeps_them_too(kind: str, tmp_path: Path) -> None:
     console = Console(quiet=True)
     optim = OptimConfig(name="adamw", lr=1e-2, weight_decay=0.1)
     sft = SFTConfig(steps=1, scenes_per_step=2, per_scene={task.name: 2}, optim=optim)
-    train_sft(policy, corpus, sft, tmp_path / "sft", console)
+    train_sft(policy, corpus, sft, tmp_path / "sft", Watch(console))
     assert digest(policy, FROZEN) == frozen
     after_sft = digest(policy, TRAINED)
     assert after_sft != trained
@@ -79,7 +80,7 @@ def test_the_engine_keeps_them_too(kind: str, tmp_path: Path) -> None:
         steps=1, group_size=4, prompts_per_step={task.name: 2}, max_new_tokens={task.name: 3}, beta=0.05,
         skip_zero_advantage=False, optim=optim,
     )  # fmt: skip
-    train_rft(policy, {task.name: task}, corpus, rft, tmp_path / "rft", console)
+    train_rft(policy, {task.name: task}, corpus, rft, tmp_path / "rft", Watch(console))
     assert digest(policy, FROZEN) == frozen
 
 

@@ -16,6 +16,7 @@ from rft3d.scenes import RoomConfig
 from rft3d.tasks.types import Task
 from rft3d.training.config import OptimConfig, SFTConfig
 from rft3d.training.data import Corpus, tokenize
+from rft3d.training.loop import Watch
 from rft3d.training.sft import train_sft
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {"detection": {"decimals": 1}, "spatial": {}}
@@ -80,7 +81,7 @@ def new_speaker(
     policy = new_policy()
     optim = OptimConfig(name="muon", lr=1e-2)
     config = SFTConfig(8, 6, {Digits.name: 2}, {}, optim, save_every=100)
-    train_sft(policy, digits, config, tmp_path_factory.mktemp("speaker"), Console(file=io.StringIO()))
+    train_sft(policy, digits, config, tmp_path_factory.mktemp("speaker"), Watch(Console(file=io.StringIO())))
     learned = policy.model.state_dict()
 
     def make() -> Policy:

@@ -19,6 +19,7 @@ from rft3d.training.clips import Clips, corpus_as_needed
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, Flat
 from rft3d.training.grpo import train_rft
+from rft3d.training.loop import Watch
 from rft3d.training.sft import train_sft
 
 
@@ -76,8 +77,8 @@ def test_training_is_the_same(
     for kind in ("first", "late"):
         policy = new_policy()
         data = corpus if kind == "first" else corpus_as_needed(policy, tasks, counting, keep=1)
-        train_sft(policy, data, sft, tmp_path / kind / "sft", console)
-        train_rft(policy, tasks, data, rft, tmp_path / kind / "rft", console)
+        train_sft(policy, data, sft, tmp_path / kind / "sft", Watch(console))
+        train_rft(policy, tasks, data, rft, tmp_path / kind / "rft", Watch(console))
         ended.append(weights_of(policy))
     assert 0 < len(set(counting.__dict__["loaded"])) < len(corpus.features), "only the drawn scenes"
     for name, weight in ended[0].items():

@@ -13,7 +13,7 @@ from rft3d.answers import LabelledBox
 from rft3d.models.tokens import byte_tokenizer
 from rft3d.rewards import SET_REWARDS, Comparison, Part, Score, marginal_credit
 from rft3d.tasks import Detection, Task
-from rft3d.training.credit import attempts, marginal, token_credit, token_owners
+from rft3d.training.advantages import attempts, marginal, token_credit, token_owners
 from rft3d.training.data import Corpus
 
 PIECES = ["```json\n[\n\t{", "},\n\t{", "}\n]```", "AA", "BB", "CC"]
@@ -23,7 +23,7 @@ TEXT = "```json\n[\n\t{AA},\n\t{BBBB},\n\t{CC}\n]```"
 def owners_by_piece(text: str, boxes: int, pieces: list[str] = PIECES) -> list[tuple[str, int | None]]:
     tokenizer = byte_tokenizer(pieces)
     ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.convert_tokens_to_ids("<|im_end|>")]
-    owners = token_owners(tokenizer, ids, boxes)
+    owners = token_owners([str(tokenizer.decode([i], skip_special_tokens=True)) for i in ids], boxes)
     return [(str(tokenizer.decode([i])), owner) for i, owner in zip(ids, owners, strict=True)]
 
 
@@ -132,13 +132,13 @@ def test_credit_lands_on_the_tokens_of_its_box() -> None:
         both = Comparison.of(answer, truth)
         scores.append(Score((SET_REWARDS["f1@0.25"](both),), comparison=both))
     tokenizer = byte_tokenizer(["{", "A", "}", ","])
-    ids = tokenizer.encode("{A},{A}", add_special_tokens=False)
+    ids = [str(tokenizer.decode([i])) for i in tokenizer.encode("{A},{A}", add_special_tokens=False)]
     hit, alarm = 2 / 3, 2 / 3 - 1  # F1 with both boxes is 2/3, 0 without the right one, 1 without the wrong
-    found = token_credit("marginal", tokenizer, [ids, ids], scores)
+    found = token_credit("marginal", [ids, ids], scores)
     assert found[0] == pytest.approx([hit] * 3 + [0] + [alarm] * 3)
     assert found[1] == pytest.approx([alarm] * 3 + [0] + [hit] * 3)
-    assert token_credit("none", tokenizer, [ids, ids], scores) == [[0.0] * 7] * 2
-    assert token_credit("marginal", tokenizer, [ids], [Score(())]) == [[0.0] * 7], "not a list of boxes"
+    assert token_credit("none", [ids, ids], scores) == [[0.0] * 7] * 2
+    assert token_credit("marginal", [ids], [Score(())]) == [[0.0] * 7], "not a list of boxes"
     assert marginal(scores) == [pytest.approx([hit, alarm]), pytest.approx([alarm, hit])]
 
 

@@ -17,6 +17,7 @@ from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine, build_optimizers, lr_scale, trainable_parameters
 from rft3d.training.grpo import reference_copy, train_rft
+from rft3d.training.loop import Watch
 from rft3d.training.sft import train_sft
 
 TRAINED = ("model.language_model.", "geometry_merger.")
@@ -93,10 +94,10 @@ def test_frozen_means_frozen(
 
     monkeypatch.setattr(Engine, "step", spy)
     if stage == "sft":
-        train_sft(policy, digits, SFTConfig(1, 2, {"digits": 2}), tmp_path, console)
+        train_sft(policy, digits, SFTConfig(1, 2, {"digits": 2}), tmp_path, Watch(console))
     else:
         config = RFTConfig(1, {"digits": 4}, 4, {"digits": 3}, beta=0.1)
-        train_rft(policy, {"digits": Digits("3")}, digits, config, tmp_path, console)
+        train_rft(policy, {"digits": Digits("3")}, digits, config, tmp_path, Watch(console))
     assert with_gradient == [set(trainable_parameters(policy.model))]
     assert digest(policy) == frozen
     assert not same_weights(weights_of(policy, TRAINED), {n: before[n] for n in weights_of(policy, TRAINED)})

@@ -23,6 +23,7 @@ from rft3d.models import Policy
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.grpo import train_rft
+from rft3d.training.loop import Watch
 from rft3d.training.sft import train_sft
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -50,7 +51,7 @@ def test_twenty_sft_steps(
     new_policy: Callable[[], Policy], corpus: Corpus, tmp_path: Path, console: Console
 ) -> None:
     config = SFTConfig(20, 3, {"detection": 1, "spatial": 2}, {"spatial": 0.5}, ADAMW, save_every=100)
-    train_sft(new_policy(), corpus, config, tmp_path, console)
+    train_sft(new_policy(), corpus, config, tmp_path, Watch(console))
     compare("sft", ("step", "loss/detection", "loss/spatial", "grad_norm"), tmp_path / "metrics.jsonl")
 
 
@@ -59,7 +60,7 @@ def test_ten_grpo_steps(
 ) -> None:
     policy = new_policy()
     warm = SFTConfig(15, 6, {"digits": 2}, {}, ADAMW, save_every=100)
-    train_sft(policy, digits, warm, tmp_path / "sft", console)
+    train_sft(policy, digits, warm, tmp_path / "sft", Watch(console))
     config = RFTConfig(
         steps=10,
         prompts_per_step={"digits": 4},
@@ -70,6 +71,6 @@ def test_ten_grpo_steps(
         optim=OptimConfig(lr=1e-3, weight_decay=0.0, schedule="constant", warmup=0.1),
         save_every=100,
     )
-    train_rft(policy, {"digits": Digits("3")}, digits, config, tmp_path / "rft", console)
+    train_rft(policy, {"digits": Digits("3")}, digits, config, tmp_path / "rft", Watch(console))
     columns = ("step", "reward", "loss", "kl", "entropy", "completion_length/digits", "grad_norm")
     compare("grpo", columns, tmp_path / "rft" / "metrics.jsonl")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from tests.tiny import Digits, farthest, same_weights, weights_of
+from tests.tiny import Digits, farthest, same_weights, sampled_groups, weights_of
 
 from rft3d.models import Policy
 from rft3d.models.generate import Completion
@@ -20,8 +20,10 @@ from rft3d.tasks import Task
 from rft3d.training.config import OptimConfig, RFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
-from rft3d.training.grpo import micro_batches, train_rft, update_policy
-from rft3d.training.rollout import Group, rollout, rollout_metrics, step_prompts
+from rft3d.training.grpo import train_rft
+from rft3d.training.loop import Watch
+from rft3d.training.rollout import Group, rollout_metrics, step_prompts
+from rft3d.training.update import micro_batches, update_policy
 
 TASKS: Mapping[str, Task] = {"digits": Digits("3")}
 BASE = RFTConfig(
@@ -68,14 +70,19 @@ def test_resume_equals_no_stop(
     """Bit for bit; with ``beta`` the reference is the policy as the stage got it, not the checkpoint."""
     settings = config(**changes)
     whole = new_speaker()
-    train_rft(whole, TASKS, digits, settings, tmp_path / "whole", console)
+    train_rft(whole, TASKS, digits, settings, tmp_path / "whole", Watch(console))
     for stop in stops:
         with pytest.raises(stopped):
             train_rft(
-                new_speaker(), TASKS, digits, settings, tmp_path / "cut", console, on_step=stop_after(stop)
+                new_speaker(),
+                TASKS,
+                digits,
+                settings,
+                tmp_path / "cut",
+                Watch(console, on_step=stop_after(stop)),
             )
     resumed = new_speaker()
-    train_rft(resumed, TASKS, digits, settings, tmp_path / "cut", console)
+    train_rft(resumed, TASKS, digits, settings, tmp_path / "cut", Watch(console))
     assert same_weights(weights_of(resumed), weights_of(whole))
     assert not same_weights(weights_of(resumed), weights_of(new_speaker()))
     wall_clock = {"time", "seconds", "rollout_seconds", "watch_seconds"}
@@ -104,11 +111,11 @@ def train_exactly(
     new_speaker: Callable[[], Policy], digits: Corpus, settings: RFTConfig, folder: Path, console: Console
 ) -> tuple[Policy, list[dict[str, float]]]:
     policy = exact(new_speaker())
-    train_rft(policy, TASKS, digits, settings, folder, console)
+    train_rft(policy, TASKS, digits, settings, folder, Watch(console))
     return policy, lines(folder / "metrics.jsonl")
 
 
-@pytest.mark.parametrize("loss", ["token", "grpo", "dapo", "dr_grpo"])
+@pytest.mark.parametrize("loss", ["token", "grpo", "dapo", "dr_grpo", "gspo", "cispo"])
 def test_micro_batches_change_nothing(
     loss: str, new_speaker: Callable[[], Policy], digits: Corpus, tmp_path: Path, console: Console
 ) -> None:
@@ -143,7 +150,7 @@ def test_silent_groups_still_train_towards_the_reference(
     for beta in (0.0, 0.1):
         policy = new_speaker()
         tasks = {"digits": Indifferent()}
-        train_rft(policy, tasks, digits, config(beta=beta, steps=1), tmp_path / str(beta), console)
+        train_rft(policy, tasks, digits, config(beta=beta, steps=1), tmp_path / str(beta), Watch(console))
         (line,) = lines(tmp_path / str(beta) / "metrics.jsonl")
         assert line["trained_groups"] == (4 if beta else 0) and line["zero_std/digits"] == 1
         assert beta or same_weights(weights_of(policy), weights_of(new_speaker()))
@@ -153,7 +160,7 @@ def test_silent_groups_still_train_towards_the_reference(
 
 
 def sampled(policy: Policy, digits: Corpus, settings: RFTConfig, step: int = 0) -> list[Group]:
-    return rollout(policy, TASKS, digits, step_prompts(digits, settings, step), settings, step)
+    return sampled_groups(policy, TASKS, digits, settings, step)
 
 
 def test_a_rollout_is_on_policy_and_fixed_by_its_step(
@@ -162,7 +169,7 @@ def test_a_rollout_is_on_policy_and_fixed_by_its_step(
     policy = new_speaker()
     groups = sampled(policy, digits, BASE)
     again = sampled(policy, digits, BASE)
-    other = rollout(policy, TASKS, digits, step_prompts(digits, BASE, 0), BASE, step=1)
+    other = sampled_groups(policy, TASKS, digits, BASE, 1, step_prompts(digits, BASE, 0))
     assert [g.completions for g in groups] == [g.completions for g in again]
     assert [g.completions for g in groups] != [g.completions for g in other]
     for group in groups:
@@ -182,7 +189,7 @@ def test_a_rollout_is_on_policy_and_fixed_by_its_step(
 def test_first_update_has_no_kl_and_clips_nothing(
     new_speaker: Callable[[], Policy], digits: Corpus, tmp_path: Path, console: Console
 ) -> None:
-    train_rft(new_speaker(), TASKS, digits, config(beta=0.1), tmp_path, console)
+    train_rft(new_speaker(), TASKS, digits, config(beta=0.1), tmp_path, Watch(console))
     log = lines(tmp_path / "metrics.jsonl")
     assert log[0]["kl"] == 0 and all(line["kl"] > 1e-5 for line in log[1:])
     assert all(line["clip_share"] == 0 for line in log), "one update a rollout is on-policy"
@@ -248,7 +255,7 @@ def test_object_credit_reaches_the_tokens_of_a_detection(
             credit="marginal" if weight else "none",
             credit_weight=weight,
         )
-        (group,) = rollout(policy, tasks, corpus, {"detection": [item]}, settings, 0)
+        (group,) = sampled_groups(policy, tasks, corpus, settings, prompts={"detection": [item]})
         assert group.scores[0].total == pytest.approx(group.scores[1].total)
         assert group.silent == (weight == 0)
         if weight:
@@ -259,7 +266,7 @@ def test_object_credit_reaches_the_tokens_of_a_detection(
 
 
 @pytest.mark.parametrize("updates", [1, 3])
-@pytest.mark.parametrize("loss", ["token", "grpo", "dapo", "dr_grpo"])
+@pytest.mark.parametrize("loss", ["token", "grpo", "dapo", "dr_grpo", "gspo", "cispo"])
 def test_equal_completions_run_once_with_the_same_gradient(
     loss: str,
     updates: int,
@@ -301,7 +308,7 @@ def test_reward_rises(
 ) -> None:
     """From any digit to the wanted one."""
     settings = config(steps=18, prompts_per_step={"digits": 6}, group_size=8, save_every=100)
-    train_rft(new_speaker(), TASKS, digits, settings, tmp_path, console)
+    train_rft(new_speaker(), TASKS, digits, settings, tmp_path, Watch(console))
     rewards = [line["reward"] for line in lines(tmp_path / "metrics.jsonl")]
     assert np.mean(rewards[:2]) < 0.25
     assert np.mean(rewards[-3:]) > 0.6
@@ -317,7 +324,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     backward = Engine.backward
     monkeypatch.setattr(Engine, "backward", lambda engine, loss: backward(engine, loss * float("inf")))
     with pytest.raises(FloatingPointError, match="step 0"):
-        train_rft(new_speaker(), TASKS, digits, BASE, tmp_path, console)
+        train_rft(new_speaker(), TASKS, digits, BASE, tmp_path, Watch(console))
     assert not (tmp_path / "checkpoints").exists()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from tests.tiny import Digits, farthest, same_weights, weights_of
+from tests.tiny import Digits, farthest, same_weights, sampled_groups, weights_of
 
 from rft3d.models import Policy, load_policy
 from rft3d.tasks import Task
@@ -18,8 +18,8 @@ from rft3d.training.config import LoRAConfig, OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine, build_optimizers, trainable_parameters
 from rft3d.training.grpo import train_rft
+from rft3d.training.loop import Watch
 from rft3d.training.lora import adapters_off, add_lora, load_adapters, merge_lora
-from rft3d.training.rollout import rollout, step_prompts
 from rft3d.training.sft import train_sft
 from rft3d.training.update import forward_logps
 
@@ -32,7 +32,7 @@ BASE = RFTConfig(
 
 
 def logps(policy: Policy, digits: Corpus) -> torch.Tensor:
-    groups = rollout(policy, TASKS, digits, step_prompts(digits, BASE, 0), BASE, 0)
+    groups = sampled_groups(policy, TASKS, digits, BASE)
     return forward_logps(policy.model, policy, digits, groups, 1.0)[0].detach()
 
 
@@ -67,7 +67,7 @@ def test_adapters_off_is_the_policy_before_and_merging_keeps_the_policy(
     new_speaker: Callable[[], Policy], digits: Corpus
 ) -> None:
     policy = new_speaker()
-    groups = rollout(policy, TASKS, digits, step_prompts(digits, BASE, 0), BASE, 0)
+    groups = sampled_groups(policy, TASKS, digits, BASE)
 
     def score() -> torch.Tensor:
         return forward_logps(policy.model, policy, digits, groups, 1.0)[0].detach()
@@ -99,7 +99,7 @@ def test_a_stage_with_kl_saves_adapters_and_hands_on_a_plain_policy(
     stopped: type[Exception],
 ) -> None:
     policy, start = new_speaker(), new_speaker()
-    train_rft(policy, TASKS, digits, BASE, tmp_path / "whole", console)
+    train_rft(policy, TASKS, digits, BASE, tmp_path / "whole", Watch(console))
     log = [json.loads(line) for line in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
     assert abs(log[0]["kl"]) < 1e-9 < log[-1]["kl"], "the reference is where the stage began"
     moved = {n for n, p in weights_of(policy).items() if not torch.equal(p, weights_of(start)[n])}
@@ -115,9 +115,9 @@ def test_a_stage_with_kl_saves_adapters_and_hands_on_a_plain_policy(
     assert described["peft_type"] == "LORA" and described["r"] == 4
     # and a stopped run ends with the same weights
     with pytest.raises(stopped):
-        train_rft(new_speaker(), TASKS, digits, BASE, tmp_path / "cut", console, on_step=stop_after(2))
+        train_rft(new_speaker(), TASKS, digits, BASE, tmp_path / "cut", Watch(console, on_step=stop_after(2)))
     resumed = new_speaker()
-    train_rft(resumed, TASKS, digits, BASE, tmp_path / "cut", console)
+    train_rft(resumed, TASKS, digits, BASE, tmp_path / "cut", Watch(console))
     assert same_weights(weights_of(resumed), weights_of(policy))
 
 
@@ -126,7 +126,7 @@ def test_the_merger_can_train_beside_the_adapters(
 ) -> None:
     lora = dataclasses.replace(LORA, merger=True)
     policy, start = new_speaker(), new_speaker()
-    train_rft(policy, TASKS, digits, dataclasses.replace(BASE, lora=lora), tmp_path, console)
+    train_rft(policy, TASKS, digits, dataclasses.replace(BASE, lora=lora), tmp_path, Watch(console))
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert abs(log[0]["kl"]) < 1e-9 < log[-1]["kl"], "here the reference is a copy"
     assert farthest(weights_of(policy, "geometry_merger."), weights_of(start, "geometry_merger.")) > 1e-4
@@ -136,7 +136,7 @@ def test_sft_with_adapters_learns(
     new_policy: Callable[[], Policy], corpus: Corpus, tmp_path: Path, console: Console
 ) -> None:
     config = SFTConfig(8, 4, {"spatial": 2}, {}, OptimConfig(lr=3e-2), lora=LoRAConfig(rank=8, alpha=16))
-    train_sft(new_policy(), corpus, config, tmp_path, console)
+    train_sft(new_policy(), corpus, config, tmp_path, Watch(console))
     log = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert log[-1] < 0.9 * log[0]
 

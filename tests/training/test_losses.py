@@ -128,6 +128,40 @@ def test_on_policy_gradient_is_the_analytic_one() -> None:
     assert not with_kl.kl.requires_grad and not with_kl.clip_share.requires_grad
 
 
+def test_gspo_has_one_ratio_per_sequence_and_cispo_keeps_every_gradient() -> None:
+    """Against the papers' formulas, written out for two sequences."""
+    logps = torch.tensor([-1.0, -2.0, -0.5, -0.1, -3.0], dtype=torch.float64, requires_grad=True)
+    old = torch.tensor([-1.3, -1.2, -0.9, -0.2, -2.0], dtype=torch.float64)
+    advantages = torch.tensor([1.0, 1.0, -2.0, -2.0, -2.0], dtype=torch.float64)
+    sequence, weights = torch.tensor([7, 7, 3, 3, 3]), torch.full((5,), 0.2, dtype=torch.float64)
+
+    def loss(kind: LossKind, **more: float) -> torch.Tensor:
+        return policy_loss(
+            logps,
+            old,
+            advantages,
+            weights,
+            kind=kind,
+            sequence=sequence,
+            **more,  # type: ignore[arg-type]
+        ).loss
+
+    ratios = torch.stack([(logps[:2] - old[:2]).mean().exp(), (logps[2:] - old[2:]).mean().exp()])
+    clipped = ratios.clamp(0.9, 1.1)
+    a, n = torch.tensor([1.0, -2.0]), torch.tensor([2, 3])
+    wanted = -(torch.minimum(ratios * a, clipped * a) * n * 0.2).sum()
+    (ours,) = torch.autograd.grad(loss("gspo", epsilon=0.1), logps)
+    (theirs,) = torch.autograd.grad(wanted, logps)
+    torch.testing.assert_close(ours, theirs)
+    assert ours[:2].eq(ours[0]).all() and ours[2:].eq(ours[2]).all()
+    (cispo,) = torch.autograd.grad(loss("cispo", epsilon_high=0.2), logps)
+    torch.testing.assert_close(cispo, -(logps - old).exp().clamp(max=1.2).detach() * advantages * 0.2)
+    (grpo,) = torch.autograd.grad(loss("grpo"), logps)
+    assert grpo.eq(0).any() and not cispo.eq(0).any()
+    with pytest.raises(ValueError, match="which sequence"):
+        policy_loss(logps, old, advantages, weights, kind="gspo")
+
+
 def test_beta_needs_a_reference() -> None:
     one = torch.ones(3)
     with pytest.raises(ValueError, match=r"beta=0\.1 needs ref_logps"):

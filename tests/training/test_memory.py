@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from tests.tiny import Digits, farthest, weights_of
+from tests.tiny import Digits, farthest, sampled_groups, weights_of
 
 from rft3d.models import Policy
 from rft3d.models.logprobs import chunk_size, token_logps
@@ -18,9 +18,10 @@ from rft3d.tasks import Task
 from rft3d.training.config import MemoryConfig, OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
-from rft3d.training.grpo import train_rft, update_policy
-from rft3d.training.rollout import rollout, step_prompts
+from rft3d.training.grpo import train_rft
+from rft3d.training.loop import Watch
 from rft3d.training.sft import micro_parts, task_loss, train_sft, update_on
+from rft3d.training.update import update_policy
 
 TASKS: Mapping[str, Task] = {"digits": Digits("3")}
 BASE = RFTConfig(
@@ -40,7 +41,7 @@ def gradients(policy: Policy, corpus: Corpus, config: RFTConfig) -> dict[str, to
     for optimizer in engine.optimizers:
         optimizer.step = lambda: None  # type: ignore[method-assign]
         optimizer.zero_grad = lambda set_to_none=True: None  # type: ignore[method-assign]
-    groups = rollout(policy, TASKS, corpus, step_prompts(corpus, config, 0), config, 0)
+    groups = sampled_groups(policy, TASKS, corpus, config)
     engine.network.train()
     reference = policy.model  # any fixed logps do
     metrics, _ = update_policy(engine, corpus, groups, config, reference, 0)
@@ -84,7 +85,7 @@ def test_two_phases_train_like_one(
         policy = new_speaker()
         policy.model.double()
         config = dataclasses.replace(BASE, memory=memory, updates_per_rollout=2)
-        train_rft(policy, TASKS, digits, config, tmp_path / name, console)
+        train_rft(policy, TASKS, digits, config, tmp_path / name, Watch(console))
         results[name] = weights_of(policy)
     assert farthest(results["one"], results["two"]) < 1e-6
 
@@ -149,7 +150,7 @@ def test_what_a_step_keeps_is_set_by_micro_groups_not_by_the_batch(
                 return out[0]
 
             monkeypatch.setattr(policy.model, "forward", spy)
-            groups = rollout(policy, TASKS, digits, step_prompts(digits, config, 0), config, 0)
+            groups = sampled_groups(policy, TASKS, digits, config)
             update_policy(engine, digits, groups, config, None, 0)
             most[prompts, micro] = max(sizes)
     assert most[8, 2] < 1.2 * most[4, 2]
@@ -181,5 +182,5 @@ def test_gradient_checkpointing_is_off_after_the_stage(
 ) -> None:
     policy = new_policy()
     config = SFTConfig(1, 2, {"spatial": 1}, {}, memory=MemoryConfig(gradient_checkpointing=True))
-    train_sft(policy, corpus, config, tmp_path, console)
+    train_sft(policy, corpus, config, tmp_path, Watch(console))
     assert not any(getattr(m, "gradient_checkpointing", False) for m in policy.model.modules())

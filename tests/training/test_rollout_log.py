@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from tests.tiny import sampled_groups
 
 from rft3d.models import Policy
 from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus, Item
 from rft3d.training.grpo import train_rft
-from rft3d.training.rollout import Group, rollout, sampling_seed, step_prompts
+from rft3d.training.loop import Watch
+from rft3d.training.rollout import Group, sampling_seed
 from rft3d.training.rollout_log import StageWatch, line_limit, logs_rollouts, rollout_line
 from rft3d.training.trackers import track_pictures
 
@@ -37,7 +39,7 @@ CONFIG = RFTConfig(
 @pytest.fixture(scope="module")
 def groups(new_policy: Callable[[], Policy], tasks: Mapping[str, Task], corpus: Corpus) -> list[Group]:
     chosen = {name: tasks[name] for name in CONFIG.prompts_per_step}
-    return rollout(new_policy(), chosen, corpus, step_prompts(corpus, CONFIG, 0), CONFIG, 0)
+    return sampled_groups(new_policy(), chosen, corpus, CONFIG)
 
 
 def written(path: Path) -> list[dict[str, Any]]:
@@ -51,7 +53,7 @@ def test_a_stage_logs_what_the_inspector_needs(
     tmp_path: Path,
     console: Console,
 ) -> None:
-    train_rft(new_policy(), tasks, corpus, CONFIG, tmp_path, console)
+    train_rft(new_policy(), tasks, corpus, CONFIG, tmp_path, Watch(console))
     rows = written(tmp_path / "rollouts.jsonl")
     assert [(r["step"], r["task"]) for r in rows] == [
         (step, task) for step in (1, 3) for task in ("detection", "spatial") for _ in range(2)

@@ -17,6 +17,7 @@ from rft3d.models.prefix import Row, pack
 from rft3d.training.config import OptimConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
+from rft3d.training.loop import Watch
 from rft3d.training.sft import task_loss, train_sft
 
 
@@ -47,12 +48,14 @@ def test_resume_equals_no_stop(
     """A stop after step 3 with checkpoints every 2 steps repeats step 3."""
     config = settings(name, save_every=save_every)
     whole = new_policy()
-    train_sft(whole, corpus, config, tmp_path / "whole", console)
+    train_sft(whole, corpus, config, tmp_path / "whole", Watch(console))
     for stop in stops:
         with pytest.raises(stopped):
-            train_sft(new_policy(), corpus, config, tmp_path / "cut", console, on_step=stop_after(stop))
+            train_sft(
+                new_policy(), corpus, config, tmp_path / "cut", Watch(console, on_step=stop_after(stop))
+            )
     resumed = new_policy()
-    train_sft(resumed, corpus, config, tmp_path / "cut", console)
+    train_sft(resumed, corpus, config, tmp_path / "cut", Watch(console))
     assert same_weights(weights_of(resumed), weights_of(whole))
     assert not same_weights(weights_of(resumed), weights_of(new_policy()))
     wall_clock = {"time", "seconds"}
@@ -70,15 +73,15 @@ def test_a_finished_run_is_not_repeated(
     new_policy: Callable[[], Policy], corpus: Corpus, tmp_path: Path, console: Console
 ) -> None:
     first, again = new_policy(), new_policy()
-    assert train_sft(first, corpus, settings(steps=2), tmp_path, console) > 0
-    assert train_sft(again, corpus, settings(steps=2), tmp_path, console) == 0
+    assert train_sft(first, corpus, settings(steps=2), tmp_path, Watch(console)) > 0
+    assert train_sft(again, corpus, settings(steps=2), tmp_path, Watch(console)) == 0
     assert same_weights(weights_of(first), weights_of(again))
 
 
 def test_loss_falls_and_parts_are_logged(
     new_policy: Callable[[], Policy], corpus: Corpus, tmp_path: Path, console: Console
 ) -> None:
-    train_sft(new_policy(), corpus, settings("muon", 12, 100), tmp_path, console)
+    train_sft(new_policy(), corpus, settings("muon", 12, 100), tmp_path, Watch(console))
     log = lines(tmp_path / "metrics.jsonl")
     assert log[-1]["loss/detection"] < 0.85 * log[0]["loss/detection"]
     assert log[-1]["loss/spatial"] < 0.85 * log[0]["loss/spatial"]
@@ -108,7 +111,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     with torch.no_grad():
         policy.model.geometry_merger.mlp[0].weight[0, 0] = float("nan")
     with pytest.raises(FloatingPointError, match="step 0"):
-        train_sft(policy, corpus, settings(), tmp_path, console)
+        train_sft(policy, corpus, settings(), tmp_path, Watch(console))
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -122,6 +125,6 @@ def test_empty_thoughts_are_not_trained_on(
     )
     config = SFTConfig(steps=1, scenes_per_step=2, per_scene={"detection": 1, "spatial": 1})
     with pytest.raises(ValueError, match=f"{asks.sample.id}.*--answers think"):
-        train_sft(new_policy(), broken, config, tmp_path, console)
+        train_sft(new_policy(), broken, config, tmp_path, Watch(console))
     off = replace(config, per_scene={"detection": 1, "spatial": 0})
-    assert train_sft(new_policy(), broken, off, tmp_path, console) > 0
+    assert train_sft(new_policy(), broken, off, tmp_path, Watch(console)) > 0

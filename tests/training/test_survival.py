@@ -29,6 +29,7 @@ from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
 from rft3d.training.finite import NonFiniteError
 from rft3d.training.grpo import train_rft
+from rft3d.training.loop import Watch
 from rft3d.training.sft import train_sft
 
 from .survivor import KILLED, KillAt, in_child, killed_at_random
@@ -50,9 +51,9 @@ def training(
     def run(stage: str, folder: Path) -> Policy:
         policy = new_speaker()
         if stage == "sft":
-            train_sft(policy, digits, SFT, folder, console)
+            train_sft(policy, digits, SFT, folder, Watch(console))
         else:
-            train_rft(policy, TASKS, digits, RFT, folder, console)
+            train_rft(policy, TASKS, digits, RFT, folder, Watch(console))
         return policy
 
     return run
@@ -268,10 +269,15 @@ def test_a_nan_stops_before_the_step_and_saves_what_was_good(
     with pytest.raises(NonFiniteError, match=r"step 3 .*not taken because .*nan") as error:
         if stage == "sft":
             settings = dataclasses.replace(SFT, save_every=100)
-            train_sft(policy, digits, settings, tmp_path / "cut", console)
+            train_sft(policy, digits, settings, tmp_path / "cut", Watch(console))
         else:
             train_rft(
-                policy, TASKS, digits, dataclasses.replace(RFT, save_every=100), tmp_path / "cut", console
+                policy,
+                TASKS,
+                digits,
+                dataclasses.replace(RFT, save_every=100),
+                tmp_path / "cut",
+                Watch(console),
             )
     assert same_weights(weights_of(policy), kept), "nothing was updated"
     assert error.value.step == 3 and error.value.saved == 3 and error.value.samples
@@ -317,10 +323,10 @@ def test_sigterm_finishes_the_step_saves_and_ends_with_code_0(
     with pytest.raises(Stopped) as stop:
         if stage == "sft":
             settings = dataclasses.replace(SFT, save_every=100)
-            train_sft(new_speaker(), digits, settings, tmp_path / "cut", console, on_step=terminate)
+            train_sft(new_speaker(), digits, settings, tmp_path / "cut", Watch(console, on_step=terminate))
         else:
             rft = dataclasses.replace(RFT, save_every=100)
-            train_rft(new_speaker(), TASKS, digits, rft, tmp_path / "cut", console, on_step=terminate)
+            train_rft(new_speaker(), TASKS, digits, rft, tmp_path / "cut", Watch(console, on_step=terminate))
     assert stop.value.code == 0 and "stopped by SIGTERM after step 3 of 6" in str(stop.value)
     assert "stopped by SIGTERM after step 3 of 6" in console.file.getvalue()  # type: ignore[attr-defined]
     assert signal.getsignal(signal.SIGTERM) == before

@@ -36,6 +36,7 @@ from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.features import FeatureStore
 from rft3d.training.grpo import train_rft
+from rft3d.training.loop import Watch
 from rft3d.training.runs import Run, track
 from rft3d.training.sft import train_sft
 
@@ -128,7 +129,7 @@ class Story:
             if name in ("sft", "sft_sft"):
                 settings = self.config.sft if name == "sft" else self.config.more_sft
                 facts["tokens"] = train_sft(
-                    policy, self.corpus, settings, stage, console, name, trackers=self.trackers
+                    policy, self.corpus, settings, stage, Watch(console, name, trackers=self.trackers)
                 )
             else:
                 paper = name == "rft_paper"
@@ -140,10 +141,9 @@ class Story:
                     self.corpus,
                     settings,
                     stage,
-                    console,
-                    name,
-                    trackers=self.trackers,
-                    paint=room_painter(tasks, self.config.rooms),
+                    Watch(
+                        console, name, trackers=self.trackers, paint=room_painter(tasks, self.config.rooms)
+                    ),
                 )
             policy.save(self.model_dir(name))
 

@@ -47,7 +47,7 @@ from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, Item, tokenize
 from rft3d.training.features import FeatureStore
 from rft3d.training.grpo import train_rft
-from rft3d.training.loop import OnStep
+from rft3d.training.loop import OnStep, Watch
 from rft3d.training.runs import Run, differing, track
 from rft3d.training.sft import train_sft
 
@@ -150,12 +150,12 @@ class Lab:
         self, policy: Policy, corpus: Corpus, arm: Arm, stage: SFTConfig | RFTConfig, folder: Path
     ) -> None:
         if isinstance(stage, SFTConfig):
-            train_sft(policy, corpus, stage, folder, self.console, arm.name, on_step=self.on_step)
+            train_sft(policy, corpus, stage, folder, Watch(self.console, arm.name, on_step=self.on_step))
             return
         options = derived_options(self.world.views)
         merged = {view: {**options[view], **arm.options.get(view, {})} for view in arm.views()}
         tasks = build_tasks(merged)
-        train_rft(policy, tasks, corpus, stage, folder, self.console, arm.name, on_step=self.on_step)
+        train_rft(policy, tasks, corpus, stage, folder, Watch(self.console, arm.name, on_step=self.on_step))
 
     def _same_arm(self, file: Path, arm: Arm, stage: SFTConfig | RFTConfig) -> None:
         settings = asdict(replace(arm, stage=stage))

@@ -1,37 +1,87 @@
-"""Rewards to advantages: pure functions on one group's rewards.
+"""Rewards to advantages, in one place: :func:`assign_advantages`.
 
-Group-relative advantages of GRPO (Shao et al., arXiv 2402.03300): a completion is compared with the
-other completions of the same prompt. ``scale="none"`` is Dr. GRPO's (Liu et al., arXiv 2503.20783).
+Group-relative advantages of GRPO (Shao et al., arXiv 2402.03300): a completion is compared with the other
+completions of the same prompt,
+
+    A_i = (R_i - mean(R)) / (std(R) + 1e-4)
+
+and every token of completion i gets A_i. Variants, each a setting of ``RFTConfig``:
+
+* ``scale="none"``: not divided (Dr. GRPO, arXiv 2503.20783); ``"task"``: divided by the spread of the task's
+  rewards in the whole step (TRL's ``"batch"``, one task at a time; Liu et al., arXiv 2508.08221).
+* ``baseline="leave_one_out"``: compared with the mean of the others (RLOO, arXiv 2402.14740).
+* ``parts="separate"``: every part of the reward by itself (GDPO, arXiv 2601.05242).
+* ``credit``: beside A_i, what a single box did for its answer, on the tokens that wrote the box. One scalar for a
+  long answer is a noisy signal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import fmean, pstdev
 
 import numpy as np
 from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
 
-Scale = Literal["group", "task", "none"]
+from rft3d.rewards import Score, marginal_credit
+from rft3d.training.config import RFTConfig, Scale
+from rft3d.training.rollout import Group
+
+EPS = 1e-4
+"""Added to every spread, as TRL does; the 3D-RFT paper does not say."""
+LEAST_SPREAD = 0.01
+"""Added to the spread of attempts at an object, so that those that differ by rounding don't count fully."""
+
+
+def assign_advantages(
+    groups: Sequence[Group], config: RFTConfig, tokenizer: PreTrainedTokenizerBase
+) -> list[Group]:
+    """The groups of a step, of all ranks, with one advantage per token."""
+    texts: dict[int, str] = {}
+
+    def text_of(token: int) -> str:
+        if token not in texts:
+            texts[token] = str(tokenizer.decode([token], skip_special_tokens=True))
+        return texts[token]
+
+    out = list(groups)
+    for task in dict.fromkeys(group.task for group in groups):
+        places = [i for i, group in enumerate(groups) if group.task == task]
+        mine = [groups[i] for i in places]
+        for i, group, values in zip(places, mine, _per_completion(mine, config), strict=True):
+            pieces = [[text_of(token) for token in c.tokens] for c in group.completions]
+            credit = token_credit(config.credit, pieces, group.scores)
+            rows = [a + config.credit_weight * np.asarray(row) for a, row in zip(values, credit, strict=True)]
+            out[i] = replace(group, advantages=rows)
+    return out
+
+
+def _per_completion(groups: Sequence[Group], config: RFTConfig) -> list[NDArray[np.float64]]:
+    """``(G,)`` advantages of each group of one task."""
+    alone = config.baseline == "leave_one_out"
+    if config.parts == "separate":
+        parts = [np.array([[p.value for p in s.parts] for s in g.scores]) for g in groups]
+        return separate_advantages(parts, [np.array([p.weight for p in g.scores[0].parts]) for g in groups])
+    totals = [group.totals for group in groups]
+    if config.scale == "task":
+        return task_scaled(totals, leave_one_out=alone)
+    return [group_advantages(rewards, config.scale, leave_one_out=alone) for rewards in totals]
 
 
 def group_advantages(
-    rewards: Sequence[float],
-    scale: Scale = "group",
-    eps: float = 1e-4,
-    unbiased: bool = True,
-    leave_one_out: bool = False,
+    rewards: Sequence[float], scale: Scale = "group", eps: float = EPS, leave_one_out: bool = False
 ) -> NDArray[np.float64]:
     """``(G,)`` advantages ``(r - mean) / (std + eps)``; zeros when all rewards are equal.
 
     Args:
         rewards: one total per completion of one prompt; must be finite.
-        scale: ``"group"`` divides by the group's standard deviation; ``"none"`` does not, nor does
-            ``"task"``, which needs the other groups (:func:`task_scaled`).
-        eps: added to the standard deviation (1e-4 in TRL; not given in the 3D-RFT paper).
-        unbiased: divide by G - 1 in the standard deviation, as TRL does.
-        leave_one_out: compare with the mean of the *other* completions (RLOO, Ahmadian et al., arXiv
-            2402.14740), which is the difference to the group's mean times G / (G - 1).
+        scale: ``"group"`` divides by the group's standard deviation (over G - 1, as TRL does); ``"none"``
+            does not, nor does ``"task"``, which needs the other groups (:func:`task_scaled`).
+        eps: added to the standard deviation.
+        leave_one_out: compare with the mean of the *other* completions, which is the difference to the
+            group's mean times G / (G - 1).
 
     Raises:
         ValueError: a reward is not finite, or the group is empty.
@@ -47,36 +97,113 @@ def group_advantages(
         centred *= values.size / (values.size - 1)
     if scale != "group" or values.size == 1:
         return centred
-    return centred / (values.std(ddof=1 if unbiased else 0) + eps)
-
-
-def per_token(
-    advantages: Sequence[float], lengths: Sequence[int], token_credit: Sequence[Sequence[float] | None]
-) -> NDArray[np.float64]:
-    """``(sum(lengths),)`` advantages, one per token: the completion's own plus optional credit.
-
-    ``token_credit[i]`` is added token by token (say, a box's own matched IoU on its own tokens), or None.
-
-    Raises:
-        ValueError: a credit list is not as long as its completion.
-    """
-    out: list[float] = []
-    for i, (advantage, length, credit) in enumerate(zip(advantages, lengths, token_credit, strict=True)):
-        if credit is not None and len(credit) != length:
-            raise ValueError(f"token_credit[{i}] has {len(credit)} values for {length} tokens")
-        out += [advantage + (0.0 if credit is None else credit[t]) for t in range(length)]
-    return np.asarray(out, dtype=np.float64)
+    return centred / (values.std(ddof=1) + eps)
 
 
 def task_scaled(
-    rewards: Sequence[Sequence[float]], eps: float = 1e-4, unbiased: bool = True, leave_one_out: bool = False
+    rewards: Sequence[Sequence[float]], eps: float = EPS, leave_one_out: bool = False
 ) -> list[NDArray[np.float64]]:
     """Advantages of all groups of a task: centred in the group, divided by the spread of the whole task.
 
-    ``scale_rewards="batch"`` of TRL, for one task at a time: in a mixture, a task whose rewards differ
-    little is not drowned by one whose rewards differ a lot, and inside a task a group that agrees more
-    than others keeps a smaller advantage (Liu et al., arXiv 2508.08221).
+    In a mixture, a task whose rewards differ little is not drowned by one whose rewards differ a lot, and
+    inside a task a group that agrees more than others keeps a smaller advantage.
     """
-    every = np.concatenate([np.asarray(group, dtype=np.float64) for group in rewards])
-    spread = every.std(ddof=1 if unbiased else 0) if every.size > 1 else 0.0
+    spread = _spread(np.concatenate([np.asarray(group, dtype=np.float64) for group in rewards]))
     return [group_advantages(g, "none", leave_one_out=leave_one_out) / (spread + eps) for g in rewards]
+
+
+def separate_advantages(
+    parts: Sequence[NDArray[np.float64]], weights: Sequence[NDArray[np.float64]], eps: float = EPS
+) -> list[NDArray[np.float64]]:
+    """GDPO: each of K reward parts compared and scaled in its group, summed by weight, scaled over the batch.
+
+    ``parts[group]`` are ``(G, K)`` values, ``weights[group]`` ``(K,)``; a part that pays everybody alike adds
+    nothing. TRL calls it ``normalize_then_sum``. The sums have mean 0 in each group, so only the
+    batch's spread remains to be divided by.
+    """
+    sums = []
+    for values, factors in zip(parts, weights, strict=True):
+        columns = [
+            w * group_advantages(column, "group", eps) for column, w in zip(values.T, factors, strict=True)
+        ]
+        sums.append(np.sum(columns, axis=0) if columns else np.zeros(len(values)))
+    spread = _spread(np.concatenate(sums))
+    return [values / (spread + eps) for values in sums]
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1)) if values.size > 1 else 0.0
+
+
+# ------------------------------------------------------------------------------ credit per box
+
+
+def token_credit(kind: str, texts: Sequence[Sequence[str]], scores: Sequence[Score]) -> list[list[float]]:
+    """``CREDITS[kind]`` of a group's answers on the tokens of each; zeros for ``none`` and outside boxes.
+
+    ``texts[i]``: the text of each token of answer i.
+    """
+    if kind == "none" or all(score.comparison is None for score in scores):
+        return [[0.0] * len(row) for row in texts]
+    out = []
+    for row, boxes in zip(texts, CREDITS[kind](scores), strict=True):
+        owners = token_owners(row, len(boxes)) if any(boxes) else [None] * len(row)
+        out.append([0.0 if owner is None else boxes[owner] for owner in owners])
+    return out
+
+
+def token_owners(texts: Sequence[str], boxes: int) -> list[int | None]:
+    """Which box of the answer each token belongs to; None outside, and everywhere if boxes can't be told apart.
+
+    A box owns the tokens from its ``{`` up to and including its ``}``; a token that closes one box and
+    opens the next (``},\\n\\t{``) belongs to the one it closes. ``boxes``: how many the answer was read as; with
+    another number of braces (in a thought or a label) it isn't known whose tokens are whose. ``texts``: of
+    each token.
+    """
+    owners: list[int | None] = []
+    box, inside = -1, False
+    for text in texts:
+        owner = box if inside else None
+        for character in text:
+            if character == "{":
+                box, inside = box + 1, True
+                owner = box if owner is None else owner
+            elif character == "}":
+                inside = False
+        owners.append(owner)
+    return owners if box + 1 == boxes else [None] * len(texts)
+
+
+def marginal(scores: Sequence[Score]) -> list[list[float]]:
+    """Each box's :func:`~rft3d.rewards.marginal_credit`, answer by answer."""
+    return [list(marginal_credit(score)) for score in scores]
+
+
+def attempts(scores: Sequence[Score]) -> list[list[float]]:
+    """``(value - mean) / (spread + 0.01)`` over the group's boxes for the same true object; 0 without an object.
+
+    A missed object does not count: whether to name it is the matter of the sequence's reward.
+    """
+    paid = [_paid(score) for score in scores]
+    found: dict[int, list[float]] = {}
+    for boxes in paid:
+        for value, owner in boxes:
+            if owner is not None:
+                found.setdefault(owner, []).append(value)
+    mean = {owner: fmean(values) for owner, values in found.items()}
+    unit = {owner: pstdev(values) + LEAST_SPREAD for owner, values in found.items()}
+    return [[0.0 if o is None else (v - mean[o]) / unit[o] for v, o in boxes] for boxes in paid]
+
+
+CREDITS: dict[str, Callable[[Sequence[Score]], list[list[float]]]] = {
+    "attempts": attempts,
+    "marginal": marginal,
+}
+
+
+def _paid(score: Score) -> Sequence[tuple[float, int | None]]:
+    """What each predicted box was paid, and for which true object: its shaped value where the reward is shaped."""
+    if score.comparison is None:
+        return ()
+    shaped = any(part.name == "matched_diou" for part in score.parts)
+    return score.comparison.shaped if shaped else score.comparison.assigned

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rft3d.training.advantages import Scale
-from rft3d.training.credit import Credit
-from rft3d.training.losses import LossKind
+Scale = Literal["group", "task", "none"]
+Credit = Literal["none", "attempts", "marginal"]
+LossKind = Literal["token", "grpo", "dapo", "dr_grpo", "gspo", "cispo"]
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,13 @@ class RFTConfig:
     temperature: float = 1.0
     """Sampling temperature; log-probabilities are taken at the same one. Not given in the paper."""
     loss: LossKind = "token"
-    """The paper's: one over a group's total tokens."""
+    """The paper's: one over a group's total tokens. ``docs/algorithms.md`` has the others."""
+    parts: Literal["sum", "separate"] = "sum"
+    """Whether the parts of a reward are summed and then compared in the group, or each is compared and scaled by
+    itself and the results summed (GDPO), so that a part with a small spread counts as much as one with a large."""
     scale: Scale = "group"
     """What advantages are divided by: the spread of the group's rewards, of all the task's rewards in the
     step (so that tasks with wide and narrow rewards weigh alike), or nothing."""
-    advantage_eps: float = 1e-4
     task_weights: Mapping[str, float] = field(default_factory=dict)
     """Factor on a task's loss; 1 where absent."""
     baseline: Literal["mean", "leave_one_out"] = "mean"
@@ -165,7 +167,7 @@ class RFTConfig:
     dynamic_sampling: int = 0
     """Rounds of further prompts for groups whose completions all earned the same (DAPO); 0: none."""
     sampler: str = "own"
-    """Who samples; ``vllm`` is a name that says why it is not supported."""
+    """Who samples; a key of ``rft3d.training.rollout.SAMPLERS``."""
     memory: MemoryConfig = MemoryConfig()
     lora: LoRAConfig = LoRAConfig()
     select: SelectConfig = SelectConfig()

@@ -1,32 +1,92 @@
-"""Stage 2: GRPO. A group (one prompt, G completions) is the unit of everything."""
+"""Stage 2: GRPO. This file and five others are the whole of a step, read from top to bottom:
+
+    step_prompts ─▶ Rollouts.collect ─▶ assign_advantages ─▶ micro_batches ─▶ policy_loss ─▶ Engine.step
+    which prompts   G completions each,  R to one A a token    packed rows,    clipped       clip, optimizer
+                    scored by the task                         a weight a token surrogate
+    └──────────── rollout.py ─────────┘ └─ advantages.py ─┘ └── update.py ──┘ └ losses.py ┘ └─ engine.py ─┘
+
+    A_i    = (R_i - mean_j R_j) / (std_j R_j + 1e-4)                         j over the group's G completions
+    r_t    = pi(o_t | prompt, o_<t) / pi_old(o_t | prompt, o_<t)
+    loss   = - sum_t w_t [ min(r_t A_t, clip(r_t, 1 - eps, 1 + eps_high) A_t) - beta KL_t ]
+    w_t    = 1 / (groups x tokens of the group)                              the paper's; others in losses.py
+
+Sources: GRPO, Shao et al., arXiv 2402.03300, section 4.1; the weights and rewards of 3D-RFT, arXiv 2603.04976,
+section 3. A group is the unit of everything: it is sampled, scored and run forward as one row whose prompt is
+shared (:mod:`rft3d.models.prefix`). ``docs/algorithms.md`` lists the variants.
+"""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from rft3d.models.policy import Policy
 from rft3d.models.spatial import SpatialModel
 from rft3d.tasks.types import Task
-from rft3d.training.collect import collect
+from rft3d.training.advantages import assign_advantages
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.distributed import is_main_process, shard
 from rft3d.training.engine import Engine, tracking_in
-from rft3d.training.loop import Loop, OnStep
-from rft3d.training.rollout import rollout_metrics
-from rft3d.training.rollout_log import Painter, StageWatch
-from rft3d.training.samplers import sampler
-from rft3d.training.selection import HeldOut
+from rft3d.training.loop import Loop, Watch
+from rft3d.training.rollout import Rollouts, rollout_metrics
+from rft3d.training.rollout_log import StageWatch
 from rft3d.training.trackers import track_pictures
-from rft3d.training.update import AdaptersOff, Reference, micro_batches, update_policy
+from rft3d.training.update import AdaptersOff, Reference, update_policy
 
-__all__ = ["micro_batches", "reference_copy", "train_rft", "update_policy"]
+
+def train_rft(
+    policy: Policy,
+    tasks: Mapping[str, Task],
+    corpus: Corpus,
+    config: RFTConfig,
+    folder: Path,
+    watch: Watch | None = None,
+) -> int:
+    """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model.
+
+    With ``config.beta`` the reference of the KL term is ``policy`` as it is given, as a copy or without its
+    adapters: give the stage-1 policy, also when resuming (the checkpoint is loaded afterwards). ``watch``: who
+    is told about the run.
+
+    Raises:
+        NonFiniteError: a loss or gradient became NaN; the state before that step is saved.
+        Stopped: SIGTERM came; the step was finished and saved.
+    """
+    watch = watch or Watch()
+    Rollouts(policy, tasks, corpus, config)  # wrong settings are named before anything is done
+    reference = _reference(policy, config)
+    engine = _engine(policy, config, folder, watch, reference)
+    rollouts = Rollouts(policy, tasks, corpus, config, engine.ranks)
+    loop = Loop(engine, folder, watch, config)
+    log = StageWatch(folder, config, tasks, loop.start, watch.console)
+    tokens = 0
+    with loop:
+        for step in loop.remaining():
+            began = time.perf_counter()
+            policy.model.eval()
+            groups = rollouts.collect(step)
+            groups = groups.assigned(lambda some: assign_advantages(some, config, policy.tokenizer))
+            sampled = time.perf_counter()
+            engine.network.train()
+            with loop.guarded(step, [g.item.sample.id for g in groups.trained]):
+                metrics, count = update_policy(engine, corpus, groups.trained, config, reference, step)
+            written = sum(len(c.tokens) for g in groups.drawn for c in g.completions)
+            tokens += count + (written if is_main_process() else 0)
+            metrics |= rollout_metrics(groups.drawn) | groups.metrics()
+            metrics |= loop.measure(step)
+            metrics |= log.observe(step + 1, groups.drawn, metrics)
+            metrics |= {"seconds": time.perf_counter() - began, "rollout_seconds": sampled - began}
+            if watch.paint is not None and watch.trackers:
+                pictures = log.pictures(step + 1, groups.drawn, watch.paint)
+                track_pictures(engine.accelerator, pictures, step + 1)
+            loop.end_step(step, metrics, f"reward {metrics['reward']:.3f}")
+    loop.finish(config.lora)
+    return round(engine.ranks.total({"tokens": tokens})["tokens"])
 
 
 def reference_copy(model: SpatialModel) -> SpatialModel:
@@ -38,69 +98,21 @@ def reference_copy(model: SpatialModel) -> SpatialModel:
     return reference.requires_grad_(False).eval()
 
 
-def _reference(policy: Policy, config: RFTConfig, given: SpatialModel | None) -> Reference | None:
+def _reference(policy: Policy, config: RFTConfig) -> Reference | None:
     """The reference of the KL term, made before anything is loaded or added; None without one."""
-    if given is not None or config.beta == 0:
-        return given
+    if config.beta == 0:
+        return None
     return AdaptersOff() if config.lora.rank and not config.lora.merger else reference_copy(policy.model)
 
 
-def train_rft(
-    policy: Policy,
-    tasks: Mapping[str, Task],
-    corpus: Corpus,
-    config: RFTConfig,
-    folder: Path,
-    console: Console,
-    title: str = "RFT",
-    reference: SpatialModel | None = None,
-    on_step: OnStep | None = None,
-    trackers: Sequence[str] = (),
-    paint: Painter | None = None,
-    held_out: HeldOut | None = None,
-) -> int:
-    """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model.
-
-    ``paint`` draws an answer for the trackers; ``held_out`` is measured now and then. ``reference`` is the
-    SFT policy for the KL term; by default ``policy`` as it is given, as a copy or without its adapters (so
-    give the stage-1 policy, also when resuming: the checkpoint is loaded afterwards).
-
-    Raises:
-        NonFiniteError: a loss or gradient became NaN; the state before that step is saved.
-        Stopped: SIGTERM came; the step was finished and saved.
-    """
-    sampler(config.sampler, policy)  # an unsupported one is named before anything is done
-    fixed = _reference(policy, config, reference)
-    tracking = tracking_in(folder, trackers, title)
+def _engine(
+    policy: Policy, config: RFTConfig, folder: Path, watch: Watch, reference: Reference | None
+) -> Engine:
     updates = config.steps * config.updates_per_rollout
+    tracking = tracking_in(folder, watch.trackers, watch.title)
     engine = Engine(policy, config.optim, updates, tracking, config.lora, config.memory, config.seed)
     if config.memory.two_phase and engine.ranks.world > 1:
         raise ValueError("memory.two_phase works in one process only; use memory.gradient_checkpointing")
-    if isinstance(fixed, torch.nn.Module) and engine.sharded:
-        shard(fixed, engine.accelerator.device, engine.accelerator.mixed_precision)
-    loop = Loop(
-        engine, folder, console, title, config.steps, config.save_every, config.select, held_out, on_step
-    )
-    watch = StageWatch(folder, config, tasks, loop.start, console)
-    tokens = 0
-    with loop:
-        for step in loop.remaining():
-            began = time.perf_counter()
-            policy.model.eval()
-            groups = collect(engine, tasks, corpus, config, step)
-            sampled = time.perf_counter()
-            engine.network.train()
-            with loop.guarded(step, [g.item.sample.id for g in groups.trained]):
-                metrics, count = update_policy(engine, corpus, groups.trained, config, fixed, step)
-            written = sum(len(c.tokens) for g in groups.drawn for c in g.completions)
-            tokens += count + (written if is_main_process() else 0)
-            metrics |= rollout_metrics(groups.drawn) | groups.metrics(config)
-            metrics |= loop.measure(step)
-            metrics |= watch.observe(step + 1, groups.drawn, metrics)
-            metrics |= {"seconds": time.perf_counter() - began, "rollout_seconds": sampled - began}
-            if paint is not None and trackers:
-                pictures = watch.pictures(step + 1, groups.drawn, paint)
-                track_pictures(engine.accelerator, pictures, step + 1)
-            loop.end_step(step, metrics, f"reward {metrics['reward']:.3f}")
-    loop.finish(config.lora)
-    return round(engine.ranks.total({"tokens": tokens})["tokens"])
+    if isinstance(reference, torch.nn.Module) and engine.sharded:
+        shard(reference, engine.accelerator.device, engine.accelerator.mixed_precision)
+    return engine

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from rft3d.process import Stopped, check_launch, on_sigterm
-from rft3d.training.config import LoRAConfig, SelectConfig
+from rft3d.training.config import LoRAConfig, RFTConfig, SFTConfig
+from rft3d.training.data import Item
 from rft3d.training.distributed import is_main_process
 from rft3d.training.engine import Engine, trained_weights
 from rft3d.training.finite import NonFiniteError
@@ -20,6 +24,31 @@ from rft3d.training.runs import MetricsLog, progress
 from rft3d.training.selection import Best, HeldOut
 
 OnStep = Callable[[int], None]
+"""``on_step(k)`` is called after 1-based step k, when it is logged and perhaps saved."""
+
+Painter = Callable[[Item, str], NDArray[np.uint8] | None]
+"""``paint(item, text)``: the sample's picture with the answer drawn in, ``(H, W, 3)``; None: nothing."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told about a stage while it runs; nothing here changes what it learns.
+
+    Attributes:
+        console: where progress and alarms are printed.
+        title: of the stage, in progress, errors and trackers.
+        on_step: called after every step; may raise to end the run.
+        held_out: samples that are measured now and then; needed to select the best weights.
+        trackers: names of trackers that get the metrics (:class:`rft3d.training.engine.Tracking`).
+        paint: draws an answer for them.
+    """
+
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    title: str = "training"
+    on_step: OnStep | None = None
+    held_out: HeldOut | None = None
+    trackers: Sequence[str] = ()
+    paint: Painter | None = None
 
 
 class Loop:
@@ -29,26 +58,16 @@ class Loop:
         start: finished steps of the checkpoint that was resumed; 0 when the stage begins.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        folder: Path,
-        console: Console,
-        title: str,
-        steps: int,
-        save_every: int,
-        select: SelectConfig,
-        held_out: HeldOut | None,
-        on_step: OnStep | None,
-    ) -> None:
+    def __init__(self, engine: Engine, folder: Path, watch: Watch, config: SFTConfig | RFTConfig) -> None:
         check_launch(os.environ)
-        if select.metric and held_out is None:
+        select, steps = config.select, config.steps
+        if select.metric and watch.held_out is None:
             raise ValueError(
-                f"{title}: select.metric={select.metric!r} needs held-out samples, there are none"
+                f"{watch.title}: select.metric={select.metric!r} needs held-out samples, there are none"
             )
-        self.engine, self.folder, self.console, self.title = engine, folder, console, title
-        self.steps, self.save_every, self.on_step = steps, save_every, on_step
-        self.held_out = held_out
+        self.engine, self.folder, self.console, self.title = engine, folder, watch.console, watch.title
+        self.steps, self.save_every, self.on_step = steps, config.save_every, watch.on_step
+        self.held_out = watch.held_out
         self.best = Best(folder / "best", select) if select.metric else None
         self.start = engine.resume(folder / "checkpoints", self._say)
         self.saved = self.start

@@ -31,6 +31,7 @@ from rft3d.training.data import Corpus, LazyRows, tokenize
 from rft3d.training.distributed import is_main_process
 from rft3d.training.features import ClipFeatures
 from rft3d.training.grpo import train_rft
+from rft3d.training.loop import Watch
 from rft3d.training.plan import Plan
 from rft3d.training.rollout_log import PaintAnswer, Painter
 from rft3d.training.runs import Run, write_json
@@ -140,7 +141,7 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
         with run.timed(name) as facts:
             if isinstance(config, SFTConfig):
                 facts["tokens"] = train_sft(
-                    policy, corpus, config, where, run.console, name, trackers=watch, held_out=held
+                    policy, corpus, config, where, Watch(run.console, name, trackers=watch, held_out=held)
                 )
             else:
                 facts["tokens"] = train_rft(
@@ -149,11 +150,9 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
                     corpus,
                     config,
                     where,
-                    run.console,
-                    name,
-                    trackers=watch,
-                    paint=_painter(paint, clips, tasks),
-                    held_out=held,
+                    Watch(
+                        run.console, name, trackers=watch, paint=_painter(paint, clips, tasks), held_out=held
+                    ),
                 )
             if is_main_process():  # the others would write into the same folder
                 policy.save(saved)

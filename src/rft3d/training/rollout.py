@@ -1,30 +1,63 @@
-"""Sample groups, score them with their tasks, turn totals into advantages."""
+"""Sampling: a step's prompts, their completions and scores. No advantages here (:mod:`rft3d.training.advantages`).
+
+A group is one prompt with G completions. :class:`Rollouts` owns sampling: which prompts a step has (a function
+of the seed and the step alone, so a resumed run draws the same), who samples, and on which rank.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from rft3d.models.generate import Completion, Sampling
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.policy import Policy
-from rft3d.rewards.score import Score
+from rft3d.models.prefix import Row
+from rft3d.rewards import Score
 from rft3d.tasks.types import Task
-from rft3d.training.advantages import group_advantages, per_token, task_scaled
 from rft3d.training.config import RFTConfig
-from rft3d.training.credit import token_credit
 from rft3d.training.data import Corpus, Item, draw, permutation
-from rft3d.training.samplers import sampler
+from rft3d.training.distributed import ALONE, Ranks, unsharded
+
+
+class Sampler(Protocol):
+    """Who writes the completions; :class:`~rft3d.models.policy.Policy` is one itself."""
+
+    def sample(
+        self,
+        rows: Sequence[Row],
+        features: Sequence[FrozenFeatures],
+        keys: Sequence[str],
+        per: int,
+        sampling: Sampling,
+    ) -> list[list[Completion]]:
+        """``per`` completions of every prompt, with their log-probabilities.
+
+        Those must be the policy's at ``sampling.temperature`` over the whole vocabulary, with the policy's weights
+        of this moment; the completions are the same whenever keys and ``sampling.seed`` are.
+        """
+        ...
+
+
+SAMPLERS: dict[str, Callable[[Policy], Sampler]] = {"own": lambda policy: policy}
+"""``RFTConfig.sampler`` by name. ``own``: our decoding loop; prompts run once, all groups decode together."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """One prompt's completions with their scores; ``advantages[i]`` has one value per token of ``i``.
+    """One prompt's completions with their scores.
 
-    ``greedy``: the score of the greedy answer, where ``RFTConfig.beats_greedy`` asks for it.
+    Attributes:
+        task, item: what was asked.
+        completions, texts, scores: G of each.
+        advantages: one row of values per completion, one value per token; empty until they are assigned.
+        greedy: the score of the greedy answer, where ``RFTConfig.beats_greedy`` asks for it.
     """
 
     task: str
@@ -32,22 +65,176 @@ class Group:
     completions: Sequence[Completion]
     texts: Sequence[str]
     scores: Sequence[Score]
-    advantages: Sequence[NDArray[np.float64]]
+    advantages: Sequence[NDArray[np.float64]] = ()
     greedy: Score | None = None
 
     @property
+    def totals(self) -> list[float]:
+        return [score.total for score in self.scores]
+
+    @property
     def silent(self) -> bool:
-        """True when no token has an advantage: the group teaches nothing."""
-        return all(not np.any(a) for a in self.advantages)
+        """True when no token has an advantage: the group moves nothing."""
+        return all(not np.any(row) for row in self.advantages)
 
     def teaches(self, config: RFTConfig) -> bool:
-        """Whether to learn from the group, by ``dynamic_sampling`` and ``beats_greedy``."""
-        if config.dynamic_sampling and self.silent:
+        """Whether ``dynamic_sampling`` and ``beats_greedy`` keep the group."""
+        if config.dynamic_sampling and not self._differs(config):
             return False
         if config.beats_greedy is None or self.greedy is None:
             return True
-        gain = max(score.total for score in self.scores) - self.greedy.total
+        gain = max(self.totals) - self.greedy.total
         return gain > 0 and gain >= config.beats_greedy
+
+    def _differs(self, config: RFTConfig) -> bool:
+        """Whether rewards, or boxes with a credit of their own, tell the completions apart."""
+        boxes = config.credit != "none" and any(score.comparison is not None for score in self.scores)
+        values = np.array([[*(part.value for part in s.parts), s.total] for s in self.scores])
+        return boxes or bool((np.ptp(values, axis=0) >= 1e-12).any())
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a step sampled.
+
+    Attributes:
+        drawn: the groups of the step's own prompts: what the policy's reward is measured on.
+        trained: the groups to learn from; the same list unless some were left out.
+        sampled: how many groups were sampled in all.
+    """
+
+    drawn: list[Group]
+    trained: list[Group]
+    sampled: int
+
+    def assigned(self, assign: Callable[[list[Group]], list[Group]]) -> Collected:
+        """With advantages, by ``assign``."""
+        drawn = assign(self.drawn)
+        return replace(
+            self, drawn=drawn, trained=drawn if self.trained is self.drawn else assign(self.trained)
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """How many groups were left out or sampled for others; nothing where all are kept."""
+        if self.trained is self.drawn:
+            return {}
+        return {
+            "dynamic/sampled_groups": float(self.sampled),
+            "dynamic/dropped_groups": float(self.sampled - len(self.trained)),
+        }
+
+
+class Rollouts:
+    """Samples and scores the groups of every step.
+
+    Args:
+        policy: what is sampled from.
+        tasks: by name, they score.
+        corpus: prompts and frozen features.
+        config: the stage's settings.
+        ranks: this process among the others; with several, each samples the prompts it owns.
+
+    Raises:
+        ValueError: there is no sampler called ``config.sampler``.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        tasks: Mapping[str, Task],
+        corpus: Corpus,
+        config: RFTConfig,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        if config.sampler not in SAMPLERS:
+            raise ValueError(f"sampler {config.sampler!r} is none of {', '.join(SAMPLERS)}")
+        self.policy, self.tasks, self.corpus, self.config, self.ranks = policy, tasks, corpus, config, ranks
+        self.sampler = SAMPLERS[config.sampler](policy)
+
+    def collect(self, step: int) -> Collected:
+        """The groups of 0-based ``step``; those that teach nothing (:meth:`Group.teaches`) are left out.
+
+        Every round of ``config.dynamic_sampling`` asks as many further prompts as groups are missing (DAPO,
+        arXiv 2503.14476). What is still missing after the last round stays missing; if no group of the step
+        teaches anything, all are kept.
+        """
+        config = self.config
+        prompts = step_prompts(self.corpus, config, step)
+        drawn = self.gathered(prompts, step)
+        if not config.dynamic_sampling and config.beats_greedy is None:
+            return Collected(drawn, drawn, len(drawn))
+        kept, sampled = [g for g in drawn if g.teaches(config)], len(drawn)
+        seen = Counter(item.sample.id for items in prompts.values() for item in items)
+        for attempt in range(config.dynamic_sampling):
+            have = Counter(g.task for g in kept)
+            missing = {task: len(items) - have[task] for task, items in prompts.items()}
+            if not any(missing.values()):
+                break
+            fresh = self.gathered(refill_prompts(self.corpus, config, step, attempt, missing, seen), step)
+            kept += [g for g in fresh if g.teaches(config)]
+            sampled += len(fresh)
+        ordered = [g for task in prompts for g in kept if g.task == task]
+        return Collected(drawn, ordered or list(drawn), sampled)
+
+    def gathered(self, prompts: Mapping[str, Sequence[Item]], step: int) -> list[Group]:
+        """A group for each prompt, sampled on the rank that owns it, in the same order on every rank."""
+        with unsharded(self.policy.model):
+            own = self.rollout({task: self.ranks.mine(items) for task, items in prompts.items()}, step)
+        if self.ranks.world == 1:
+            return own
+        nobody = replace(own[0].item, prompt=Row((), torch.zeros(3, 0), [], [])) if own else None
+        plain = {t: [replace(g, item=nobody) for g in own if g.task == t] for t in prompts}
+        everyone = self.ranks.gather_by_task(prompts, plain)  # without the prompts: every rank knows them
+        return [
+            replace(group, item=item)
+            for task, items in prompts.items()
+            for item, group in zip(items, everyone[task], strict=True)
+        ]
+
+    def rollout(self, prompts: Mapping[str, Sequence[Item]], step: int) -> list[Group]:
+        """``group_size`` completions of every prompt, all sampled together by this process, and their scores."""
+        asked = [(name, item) for name, items in prompts.items() for item in items]
+        if not asked:
+            return []
+        sampled = self._answers(asked, step, self.config.group_size, self.config.temperature)
+        groups = [
+            Group(name, item, completions, [text for text, _ in answers], [score for _, score in answers])
+            for (name, item), completions in zip(asked, sampled, strict=True)
+            for answers in [self._scored(name, item, completions)]
+        ]
+        if self.config.beats_greedy is None:
+            return groups
+        greedy = self._answers(asked, step, 1, 0.0)
+        return [
+            replace(group, greedy=self._scored(group.task, group.item, one)[0][1])
+            for group, one in zip(groups, greedy, strict=True)
+        ]
+
+    def _answers(
+        self, asked: Sequence[tuple[str, Item]], step: int, per: int, temperature: float
+    ) -> list[list[Completion]]:
+        limits = tuple(self.config.max_new_tokens[name] for name, _ in asked)
+        return self.sampler.sample(
+            [item.prompt for _, item in asked],
+            [self.corpus.features[item.scene] for _, item in asked],
+            [item.key for _, item in asked],
+            per,
+            Sampling(
+                temperature=temperature,
+                seed=sampling_seed(self.config, step),
+                limits=limits,
+                prefill=self.config.memory.prefill,
+            ),
+        )
+
+    def _scored(self, name: str, item: Item, completions: Sequence[Completion]) -> list[tuple[str, Score]]:
+        answers = [self.policy.text_of(completion) for completion in completions]
+        return [(a.text, self.tasks[name].score(a.text, item.sample, a.truncated)) for a in answers]
+
+
+def sampling_seed(config: RFTConfig, step: int) -> int:
+    """Seed of 0-based ``step``'s completions; with an item's key and a row it fixes the random numbers."""
+    return config.seed * 1_000_003 + step
 
 
 def step_prompts(corpus: Corpus, config: RFTConfig, step: int) -> dict[str, list[Item]]:
@@ -91,96 +278,6 @@ def refill_prompts(
             by_use = sorted(order.tolist(), key=lambda i: seen[ids[i]])  # stable
             chosen[task] = [items[by_use[i % len(by_use)]] for i in range(count)]
     return numbered(chosen, seen)
-
-
-def sampling_seed(config: RFTConfig, step: int) -> int:
-    """Seed of 0-based ``step``'s completions; with an item's key and a row it fixes the random numbers."""
-    return config.seed * 1_000_003 + step
-
-
-def rollout(
-    policy: Policy,
-    tasks: Mapping[str, Task],
-    corpus: Corpus,
-    prompts: Mapping[str, Sequence[Item]],
-    config: RFTConfig,
-    step: int,
-) -> list[Group]:
-    """Sample ``group_size`` completions of every prompt, all of them together, and score them."""
-    asked = [(name, item) for name, items in prompts.items() for item in items]
-    if not asked:
-        return []
-    sampling = Sampling(
-        temperature=config.temperature,
-        seed=sampling_seed(config, step),
-        limits=tuple(config.max_new_tokens[name] for name, _ in asked),
-        prefill=config.memory.prefill,
-    )
-    sampled = sampler(config.sampler, policy)(
-        policy,
-        [item.prompt for _, item in asked],
-        [corpus.features[item.scene] for _, item in asked],
-        [item.key for _, item in asked],
-        config.group_size,
-        sampling,
-    )
-    groups = [
-        _score(policy, tasks[name], name, item, completions, config)
-        for (name, item), completions in zip(asked, sampled, strict=True)
-    ]
-    if config.beats_greedy is None:
-        return groups
-    greedy = sampler(config.sampler, policy)(
-        policy,
-        [item.prompt for _, item in asked],
-        [corpus.features[item.scene] for _, item in asked],
-        [item.key for _, item in asked],
-        1,
-        replace(sampling, temperature=0.0),
-    )
-    answers = [policy.text_of(completions[0]) for completions in greedy]
-    return [
-        replace(g, greedy=tasks[g.task].score(answer.text, g.item.sample, answer.truncated))
-        for g, answer in zip(groups, answers, strict=True)
-    ]
-
-
-def scaled_by_task(groups: Sequence[Group], config: RFTConfig) -> list[Group]:
-    """The groups of all ranks with ``scale="task"`` applied; unchanged for the other scales."""
-    if config.scale != "task":
-        return list(groups)
-    out: dict[int, Group] = {}
-    for name in dict.fromkeys(g.task for g in groups):
-        mine = [(i, g) for i, g in enumerate(groups) if g.task == name]
-        totals = [[s.total for s in g.scores] for _, g in mine]
-        alone = config.baseline == "leave_one_out"
-        rows_of = task_scaled(totals, config.advantage_eps, leave_one_out=alone)
-        for (i, group), scaled in zip(mine, rows_of, strict=True):
-            centred = group_advantages([s.total for s in group.scores], "none", leave_one_out=alone)
-            # what stands beside the completion's own advantage (credit per object) stays as it is
-            shifts = (scaled - centred).tolist()
-            rows = [row + shift for row, shift in zip(group.advantages, shifts, strict=True)]
-            out[i] = replace(group, advantages=rows)
-    return [out[i] for i in range(len(groups))]
-
-
-def _score(
-    policy: Policy, task: Task, name: str, item: Item, completions: Sequence[Completion], config: RFTConfig
-) -> Group:
-    generations = [policy.text_of(c) for c in completions]
-    scores = [task.score(g.text, item.sample, g.truncated) for g in generations]
-    totals = group_advantages(
-        [s.total for s in scores],
-        config.scale,
-        config.advantage_eps,
-        leave_one_out=config.baseline == "leave_one_out",
-    )
-    lengths = [len(c.tokens) for c in completions]
-    credit = token_credit(config.credit, policy.tokenizer, [c.tokens for c in completions], scores)
-    weighted = [[config.credit_weight * x for x in row] for row in credit]
-    flat = per_token(totals.tolist(), lengths, weighted)
-    cuts = np.cumsum(lengths)[:-1]
-    return Group(name, item, completions, [g.text for g in generations], scores, np.split(flat, cuts))
 
 
 def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:

@@ -31,14 +31,11 @@ from rich.console import Console
 from rft3d.tasks.types import Sample, Task
 from rft3d.training.alarms import Alarm, AlarmLog
 from rft3d.training.config import RFTConfig
-from rft3d.training.data import Item
 from rft3d.training.distributed import is_main_process
+from rft3d.training.loop import Painter
 from rft3d.training.rollout import Group, sampling_seed
 from rft3d.training.runs import drop_after
 from rft3d.training.signals import Answered, signals
-
-Painter = Callable[[Item, str], NDArray[np.uint8] | None]
-"""``paint(item, text)``: the sample's picture with the answer drawn in, ``(H, W, 3)``; None: nothing."""
 
 PaintAnswer = Callable[[Sample, Task, Sequence[NDArray[np.uint8]], str], NDArray[np.uint8]]
 """``paint(sample, task, frames, text)``: :func:`rft3d.report.overlay.paint_answer`, which stands above us."""

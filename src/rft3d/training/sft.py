@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from torch import Tensor
 
 from rft3d.models.policy import Policy
@@ -15,8 +14,7 @@ from rft3d.training.config import SFTConfig
 from rft3d.training.data import Corpus, Item, choose, draw, shared_rows
 from rft3d.training.engine import Engine, tracking_in
 from rft3d.training.finite import require_finite
-from rft3d.training.loop import Loop, OnStep
-from rft3d.training.selection import HeldOut
+from rft3d.training.loop import Loop, Watch
 
 
 def task_loss(
@@ -69,13 +67,11 @@ def train_sft(
     corpus: Corpus,
     config: SFTConfig,
     folder: Path,
-    console: Console,
-    title: str = "SFT",
-    on_step: OnStep | None = None,
-    trackers: Sequence[str] = (),
-    held_out: HeldOut | None = None,
+    watch: Watch | None = None,
 ) -> int:
     """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model.
+
+    ``watch``: who is told about the run.
 
     Raises:
         ValueError: a sample asks for a thought and its gold answer has none.
@@ -83,11 +79,10 @@ def train_sft(
         Stopped: SIGTERM came; the step was finished and saved.
     """
     _require_thoughts(corpus, config)
-    tracking = tracking_in(folder, trackers, title)
+    watch = watch or Watch()
+    tracking = tracking_in(folder, watch.trackers, watch.title)
     engine = Engine(policy, config.optim, config.steps, tracking, config.lora, config.memory, config.seed)
-    loop = Loop(
-        engine, folder, console, title, config.steps, config.save_every, config.select, held_out, on_step
-    )
+    loop = Loop(engine, folder, watch, config)
     tokens = 0
     engine.network.train()
     with loop:

@@ -32,11 +32,12 @@ Reference = SpatialModel | AdaptersOff
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Groups that go through the model together, with one weight and advantage per token."""
+    """Groups that go through the model together; weight, advantage and number of its sequence per token."""
 
     groups: Sequence[Group]
     weights: Tensor
     advantages: Tensor
+    sequence: Tensor
     old_logps: Tensor | None
     ref_logps: Tensor | None
 
@@ -60,7 +61,8 @@ def _nothing(groups: Sequence[Group]) -> MicroBatch:
     group = min(groups, key=lambda g: len(g.item.prompt.prefix))
     first = next((c for c in group.completions if c.tokens), Completion((0,), (0.0,), True))
     short = replace(first, tokens=first.tokens[:1], logps=first.logps[:1])
-    return MicroBatch([replace(group, completions=[short])], torch.zeros(1), torch.zeros(1), None, None)
+    zero = torch.zeros(1)
+    return MicroBatch([replace(group, completions=[short])], zero, zero, zero.long(), None, None)
 
 
 def _cut(groups: Sequence[Group], config: RFTConfig, ranks: Ranks) -> list[MicroBatch]:
@@ -88,12 +90,14 @@ def _cut(groups: Sequence[Group], config: RFTConfig, ranks: Ranks) -> list[Micro
                 for w, c in zip(ws, g.completions, strict=True)
                 for _ in c.tokens
             ]
-            advantages = [a for g, _ in chunk for row in g.advantages for a in row.tolist()]
+            rows = [row for g, _ in chunk for row in g.advantages]
+            sizes = torch.tensor([len(row) for row in rows])
             batches.append(
                 MicroBatch(
                     [g for g, _ in chunk],
                     torch.tensor(token_weights),
-                    torch.tensor(advantages).float(),
+                    torch.tensor([a for row in rows for a in row.tolist()]).float(),
+                    torch.arange(len(rows)).repeat_interleave(sizes),
                     None,
                     None,
                 )
@@ -241,6 +245,8 @@ def _loss(batch: MicroBatch, config: RFTConfig, logps: Tensor, index: Tensor | s
         config.epsilon,
         config.epsilon_high,
         config.kl_bias_correction,
+        config.loss,
+        batch.sequence.to(device)[index],
     )
 
 
