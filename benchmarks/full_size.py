@@ -46,12 +46,13 @@ from rft3d.models.prefix import Row, pack
 from rft3d.prompts import Prompt
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample
+from rft3d.training.advantages import assign_advantages
 from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, Item
 from rft3d.training.engine import Engine
 from rft3d.training.lora import merge_lora
 from rft3d.training.plan import Plan
-from rft3d.training.rollout import rollout
+from rft3d.training.rollout import Rollouts
 from rft3d.training.sft import update_on
 from rft3d.training.start import set_formats
 from rft3d.training.update import forward_logps, update_policy
@@ -287,7 +288,9 @@ class Run:
 
     def sample(self, config: RFTConfig, setting: Setting) -> Any:
         corpus, tasks = self.corpus(setting), {"paid": Paid()}
-        return rollout(self.policy, tasks, corpus, {"paid": corpus.items("paid")[:]}, config, 0)  # type: ignore[arg-type]
+        rollouts = Rollouts(self.policy, tasks, corpus, config)  # type: ignore[arg-type]
+        groups = rollouts.rollout({"paid": corpus.items("paid")[:]}, 0)
+        return assign_advantages(groups, config, self.policy.tokenizer)
 
     groups: tuple[Setting | None, Any] = (None, None)
 
