@@ -1,4 +1,5 @@
-"""Files that appear whole or not at all, the commit that wrote them, and the models that the package ships.
+"""Files that appear whole or not at all, the commit that wrote them, the models that the package ships, and
+quotes of what strangers' files hold.
 
 Imports nothing of ours.
 """
@@ -10,6 +11,7 @@ import dataclasses
 import glob
 import json
 import os
+import reprlib
 import shutil
 import subprocess
 import threading
@@ -120,6 +122,26 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"cannot write {type(value).__name__} to JSON")
+
+
+def excerpt(value: Any, limit: int = 80) -> str:
+    """What a message shows of a stranger's value, in at most ``limit`` characters and little time.
+
+    Long, deep and shared values are cut before they are written out; a text that an error carries is shown
+    as it is.
+    """
+    quote = _Quote()
+    quote.maxlevel, quote.maxstring, quote.maxother = 3, limit, limit
+    text = " ".join(str(value)[: 4 * limit].split()) if isinstance(value, Exception) else quote.repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class _Quote(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() < 1000 else f"a number of {x.bit_length()} bits"
+
+    def repr_ndarray(self, x: Any, level: int) -> str:
+        return f"an array of {x.dtype} {list(x.shape)}"
 
 
 def source_commit() -> str | None:

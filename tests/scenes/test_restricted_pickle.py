@@ -1,4 +1,7 @@
-"""The restricted unpickler reads arrays and plain values and runs nothing else."""
+"""The restricted unpickler reads arrays of numbers and plain values and runs nothing else.
+
+The attacks are programs written opcode by opcode (protocol 4), as ``pickle.dumps`` would never write them.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,12 @@ DATA = {
     "matrix": np.arange(12.0).reshape(3, 4),
     "scalar": np.float32(1.5),
     "names": ["a", "ü", b"bytes"],
-    "set": {1, 2},
     "ordered": OrderedDict(x=1),
-    "ragged": np.array([np.arange(2), np.arange(3)], dtype=object),
+    "by column": np.asfortranarray(np.arange(6, dtype=">i4").reshape(2, 3)),
+    "flags": np.array([True, False]),
+    "words": np.array([b"ab", b"c"]),
+    "nothing": [None, (), {}, [], np.zeros((0, 3))],
+    "twice": [(_ROW := [1.0, 2.5]), _ROW, "a" * 300, 2**63, -1],
 }
 
 
@@ -28,9 +34,11 @@ def test_arrays_and_plain_values_survive(tmp_path: Path, protocol: int) -> None:
     path = tmp_path / "data.pkl"
     path.write_bytes(pickle.dumps(DATA, protocol=protocol))
     back = load_restricted(path)
-    assert back.keys() == DATA.keys() and back["names"] == DATA["names"] and back["set"] == {1, 2}
-    np.testing.assert_array_equal(back["matrix"], DATA["matrix"])
-    assert back["scalar"] == 1.5 and back["ordered"] == {"x": 1} and len(back["ragged"][1]) == 3
+    assert list(back) == list(DATA) and type(back["scalar"]) is np.float32
+    for name, value in DATA.items():
+        np.testing.assert_equal(back[name], value)
+    for name in ("matrix", "by column", "flags", "words"):
+        assert back[name].dtype == DATA[name].dtype and back[name].flags.writeable
 
 
 def test_old_numpy_names_are_read(tmp_path: Path) -> None:
@@ -67,6 +75,92 @@ def test_everything_else_is_refused_before_it_runs(
     with pytest.raises(UnsafePickleError, match=r"evil\.pkl: this pickle wants"):
         load_restricted(path)
     assert not (tmp_path / "HERE").exists()
+
+
+MINUS_1 = b"J\xff\xff\xff\xff"
+FLOATS = b"\x8c\x05numpy\x8c\x05dtype\x93\x8c\x02%b\x89\x88\x87R(K\x03\x8c\x01<NNN" + MINUS_1 * 2 + b"K\x00tb"
+"""The type ``%b`` (two letters), as numpy pickles it."""
+ARRAY = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85C\x01btR(K\x01%b%b\x89%btb"
+"""An array of state: shape, type, bytes."""
+
+
+def _array(shape: bytes, dtype: bytes, raw: bytes) -> bytes:
+    return ARRAY % (shape, FLOATS % dtype, b"C" + bytes([len(raw)]) + raw)
+
+
+SHARED = b"\x80\x04]\x94" + b"".join(b"]\x94(h%ch%ce" % (k, k) for k in range(60)) + b"."
+ATTACKS = {
+    "objects from bytes": (_array(b"K\x01\x85", b"O8", b"\x41" * 8), UnsafePickleError, "type 'O8'"),
+    "a struct": (_array(b"K\x01\x85", b"V8", b"\x41" * 8), UnsafePickleError, "type 'V8'"),
+    "text of any code": (_array(b"K\x01\x85", b"U2", b"\xff" * 8), UnsafePickleError, "type 'U2'"),
+    "more items than bytes": (_array(b"K\x09\x85", b"f8", b"\x41" * 8), ValueError, r"8 bytes .*\(9,\)"),
+    "fewer items than bytes": (_array(b"K\x01\x85", b"f8", b"\x41" * 16), ValueError, "16 bytes"),
+    "a negative size": (
+        _array(b"J\xff\xff\xff\xffJ\xff\xff\xff\xff\x86", b"f8", b"\x41" * 8),
+        ValueError,
+        "-1",
+    ),
+    "an endless empty shape": (
+        _array(b"K\x00J\xff\xff\xff\x7fJ\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x87K\x01\x85\x86", b"f8", b""),
+        ValueError,
+        "not a readable",
+    ),
+    "a dtype with a hidden state": (
+        b"cnumpy\ndtype\n\x8c\x02f8\x85R(K\x03\x8c\x01|N(\x8c\x01atK\x05tb.",
+        ValueError,
+        "without its state",
+    ),
+    "an array without a state": (ARRAY[: ARRAY.index(b"(K\x01")], ValueError, "without its state"),
+    "a deep tuple as a key": (b"})" + b"\x85" * 200_000 + b"K\x01s", ValueError, "a tuple as a key"),
+    "a deep tuple": (b")" + b"\x85" * 200_000, ValueError, "nested deeper"),
+    "a deep list": (b"]" * 200_000 + b"a" * 199_999, ValueError, "nested deeper"),
+    "a shared nested list": (SHARED[2:-1], ValueError, "more than 100[0-9]{4} values"),
+    "a list in itself": (b"]\x94h\x00ah\x00a", None, ""),
+    "a huge declared text": (b"\x8d" + b"\xff" * 7 + b"\x7f", ValueError, "not a readable"),
+    "a huge declared integer": (b"\x8b\xff\xff\xff\x7f", ValueError, "not a readable"),
+    "an integer of 300 bytes": (b"\x8b\x2c\x01\x00\x00" + b"\x7f" * 300, ValueError, "64 bits"),
+    "bytes by number": (b"c__builtin__\nbytes\nJ\x00\x00\x00\x7f\x85R", UnsafePickleError, "bytes of a int"),
+    "another codec": (b"c_codecs\nencode\n\x8c\x01a\x8c\x05punyc\x86R", UnsafePickleError, "codec 'punyc'"),
+    "the registry": (b"\x82\x01", UnsafePickleError, "opcode EXT1"),
+    "a buffer from outside": (b"\x97", UnsafePickleError, "opcode NEXT_BUFFER"),
+    "an instance": (b"(ios\nsystem\n", UnsafePickleError, "opcode INST"),
+    "a value that isn't there": (b"K\x01\x86", ValueError, "more values than there are"),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attacks_end_in_one_line(tmp_path: Path, name: str) -> None:
+    program, error, message = ATTACKS[name]
+    path = tmp_path / "hostile.pkl"
+    path.write_bytes(b"\x80\x04" + program + b".")
+    if error is None:
+        assert load_restricted(path) == [[], [[]]]  # a copy of what there was, no ring
+        return
+    with pytest.raises(error, match=message) as caught:
+        load_restricted(path)
+    assert str(path) in str(caught.value) and len(str(caught.value)) < 500 + len(str(path))
+
+
+def test_a_boolean_is_zero_or_one(tmp_path: Path) -> None:
+    (tmp_path / "b.pkl").write_bytes(b"\x80\x04" + _array(b"K\x02\x85", b"b1", b"\x7f\x00") + b".")
+    assert load_restricted(tmp_path / "b.pkl").view(np.uint8).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"]\x94" + b"(" + b"h\x00" * 2000 + b"e",
+        b"\x8e\x00\x10\x00\x00\x00\x00\x00\x00" + b"\x41" * 4096 + b"\x94]" + b"h\x00a" * 50,
+        b"\x94" * 3000,
+    ],
+    ids=["containers", "long bytes", "memo"],
+)
+def test_the_number_of_values_is_bounded(tmp_path: Path, program: bytes) -> None:
+    (tmp_path / "many.pkl").write_bytes(b"\x80\x04N" + program + b".")
+    with pytest.raises(ValueError, match="more than 2000 values; max_values of"):
+        load_restricted(tmp_path / "many.pkl", max_values=2000)
+    with pytest.raises(ValueError, match="more than max_bytes=10 of load_restricted"):
+        load_restricted(tmp_path / "many.pkl", max_bytes=10)
 
 
 @pytest.mark.parametrize("content", [b"", b"version https://git-lfs", pickle.dumps(DATA)[:-40], b"\x80\x04K"])

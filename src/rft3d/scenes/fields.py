@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import excerpt
+
 
 class Fields:
     """One JSON object of a file, with the way to it for messages (``scene.json: frames[3].depth``)."""
@@ -23,9 +25,7 @@ class Fields:
     def error(self, field: str, value: Any, expected: str) -> ValueError:
         """A complaint about a field; the caller raises it."""
         name = ".".join(part for part in (self.where, field) if part) or "top level"
-        shown = repr(value)
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        return ValueError(f"{self.file}: {name} must be {expected}, got {shown}")
+        return ValueError(f"{self.file}: {name} must be {expected}, got {excerpt(value)}")
 
     def has(self, field: str) -> bool:
         """Whether the field is there and not null."""
@@ -54,9 +54,12 @@ class Fields:
     def number(self, field: str) -> float:
         """A finite number."""
         value = self.get(field, "a finite number")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.error(field, value, "a finite number")
-        return float(value)
+        try:
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                return float(value)
+        except OverflowError:  # a whole number of 400 digits
+            pass
+        raise self.error(field, value, "a finite number")
 
     def array(self, field: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Nested lists of finite numbers with the given shape; -1 stands for any length."""
@@ -64,7 +67,7 @@ class Fields:
         value = self.get(field, expected)
         try:
             out = np.array(value, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError, RecursionError):
             raise self.error(field, value, expected) from None
         fits = out.ndim == len(shape) and all(s in (-1, n) for s, n in zip(shape, out.shape, strict=True))
         if not fits or not np.isfinite(out).all():
@@ -108,6 +111,6 @@ def read_fields(file: Path) -> Fields:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{file}: no such file; a scene folder needs one") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: not valid JSON ({error}); write the file again") from None
     return Fields(file, "", data)

@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rft3d.files import replacing
+from rft3d.files import excerpt, replacing
 from rft3d.prompts import IMAGE
 from rft3d.tasks.types import Sample
 
@@ -74,7 +74,7 @@ def sample_from_record(record: Mapping[str, Any], where: str = "sample") -> Samp
     """The :class:`Sample` of one decoded JSON object; ``where`` opens every error message."""
 
     def fail(field: str, value: object, fix: str) -> NoReturn:
-        raise ValueError(f"{where}: field {field!r} is {_short(value)}; {fix}")
+        raise ValueError(f"{where}: field {field!r} is {excerpt(value)}; {fix}")
 
     for name in sorted(_REQUIRED - record.keys()):
         raise ValueError(f"{where}: field {name!r} is missing; a sample needs {sorted(_REQUIRED)}")
@@ -118,12 +118,12 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise ValueError(
-                    f"{path}:{number}: not JSON ({error}): {_short(line.strip())}; "
+                    f"{path}:{number}: not JSON ({error}): {excerpt(line.strip())}; "
                     "one complete JSON object a line is needed"
                 ) from None
             if not isinstance(record, dict):
                 raise ValueError(
-                    f"{path}:{number}: {_short(record)} is not an object; one JSON object a line is needed"
+                    f"{path}:{number}: {excerpt(record)} is not an object; one JSON object a line is needed"
                 )
             yield number, record
 
@@ -143,8 +143,3 @@ def write_jsonl(path: str | Path, records: Iterable[Mapping[str, Any]]) -> int:
                 ) from None
             count += 1
     return count
-
-
-def _short(value: object, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
