@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -20,7 +22,20 @@ from rft3d.cli import VERBS
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
 PAGES = ("README.md", "CONTRIBUTING.md", *DOCS)
-EXAMPLES = {"00_box_iou", "01_make_room", "02_parse_and_score", "03_add_a_task", "04_tiny_rft"}
+EXAMPLES = {
+    "00_score_my_file",
+    "01_trl_rewards",
+    "02_new_reward",
+    "03_new_task",
+    "04_rft_from_shipped",
+    "05_read_my_scans",
+    "06_lmms_eval",
+}
+NOTEBOOK = "07_boxes_on_a_clip"
+needs_weights = pytest.mark.skipif(
+    not (ROOT / "src/rft3d/models/weights/rooms-sft/model.safetensors").is_file(),
+    reason="the shipped weights are not in this checkout",
+)
 HANG_S = 300  # not a bar: a command that takes this long hangs
 
 
@@ -162,12 +177,28 @@ def test_readme_tree_is_the_tree() -> None:
 # ------------------------------------------------------------------------------------- examples
 
 
-@pytest.mark.parametrize("name", sorted(EXAMPLES | {path.stem for path in (ROOT / "examples").glob("*.py")}))
+def shown_examples() -> list[Any]:
+    names = sorted(EXAMPLES | {path.stem for path in (ROOT / "examples").glob("*.py")})
+    marks = {"04_rft_from_shipped": needs_weights}
+    return [pytest.param(name, marks=marks.get(name, ())) for name in names]
+
+
+@needs_weights
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    cells = json.loads(text_of(f"examples/{NOTEBOOK}.ipynb"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    result = run(sys.executable, "-c", code + "\nprint(sheet[0].size)", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "(" in result.stdout
+
+
+@pytest.mark.parametrize("name", shown_examples())
 def test_example_is_short_and_runs(name: str, tmp_path: Path) -> None:
     path = ROOT / "examples" / f"{name}.py"
     assert path.exists()
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
-    result = run(sys.executable, str(path), cwd=tmp_path)
+    steps = ["1"] if name == "04_rft_from_shipped" else []  # for people more; here that it runs
+    result = run(sys.executable, str(path), *steps, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip(), "an example shows something"
 

@@ -3,7 +3,7 @@
 The same class, as a file with a line in ``TASKS``, trains and evaluates like the built-in ones
 (``src/rft3d/tasks/forkme.py`` is the smallest one to copy).
 
-Run: python examples/03_add_a_task.py
+Run: python examples/03_new_task.py
 """
 
 from __future__ import annotations
