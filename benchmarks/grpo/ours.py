@@ -120,7 +120,7 @@ def main() -> None:
 
     def step() -> None:
         nonlocal count, length
-        policy.features.clear()  # new scenes in every step: what was kept of the last step is of no use
+        policy.features.forget()  # new scenes in every step: what was kept of the last step is of no use
         corpus = corpus_of(policy, setting, case.clips, case.questions)
         length = len(corpus.items("paid")[0].prompt.prefix)
         policy.model.eval()

@@ -184,7 +184,7 @@ class Entry:
 class CacheFolder:
     """A folder of cached features: what lies there and how old it is, without reading (or torch).
 
-    :class:`rft3d.models.feature_cache.FeatureCache` fills it, one ``??/*.safetensors`` a clip.
+    :class:`rft3d.models.features.FeatureCache` fills it, one ``??/*.safetensors`` a clip.
     """
 
     folder: Path

@@ -140,10 +140,10 @@ def test_batching_order_and_padding_change_nothing(policy: Policy) -> None:
         Prompt("<image>" * len(c) + "Where is it? " + "very " * 3 * i, len(c)) for i, c in enumerate(clips)
     ]
     together = logps_of(policy, prompts, clips)
-    policy.features.clear()
+    policy.features.forget()
     assert len({f.grid[0].tolist()[1] for f in policy.encode(clips)}) > 1, "sizes must differ"
     for i in (2, 0, 1):
-        policy.features.clear()
+        policy.features.forget()
         alone = logps_of(policy, prompts[i : i + 1], clips[i : i + 1])[0]
         torch.testing.assert_close(alone, together[i], atol=2e-5, rtol=0)
     order = [2, 0, 1]

@@ -14,6 +14,7 @@ from tests.tiny import weights_of
 
 from rft3d.demo.rooms_data import TrainingRoom
 from rft3d.models import Policy
+from rft3d.models.features import FeatureCache
 from rft3d.tasks.types import Task
 from rft3d.training.clips import Clips, corpus_as_needed
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
@@ -48,7 +49,7 @@ def counting(rooms: Sequence[TrainingRoom], clips: Sequence[Any]) -> Counting:
 def test_the_items_are_the_same_and_made_late(
     counting: Counting, corpus: Corpus, tasks: Mapping[str, Task], new_policy: Callable[[], Policy]
 ) -> None:
-    late = corpus_as_needed(new_policy(), tasks, counting, keep=2)
+    late = corpus_as_needed(new_policy(), tasks, counting)
     ids = [sample.id for sample in late.samples("spatial")]
     assert ids == [sample.id for sample in corpus.samples("spatial")] and len(ids) == len(
         late.items("spatial")
@@ -76,7 +77,8 @@ def test_training_is_the_same(
     ended = []
     for kind in ("first", "late"):
         policy = new_policy()
-        data = corpus if kind == "first" else corpus_as_needed(policy, tasks, counting, keep=1)
+        policy.use_features(FeatureCache(keep=1))
+        data = corpus if kind == "first" else corpus_as_needed(policy, tasks, counting)
         train_sft(policy, data, sft, tmp_path / kind / "sft", Watch(console))
         train_rft(policy, tasks, data, rft, tmp_path / kind / "rft", Watch(console))
         ended.append(weights_of(policy))

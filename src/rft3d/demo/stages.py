@@ -88,7 +88,7 @@ def features_stage(run: Run, policy: Policy, clips: Sequence[DenseClip]) -> Feat
             for i in range(0, len(clips), ENCODE_BATCH)
         )
         store = write_features(folder, len(clips), batches, lambda done: update(done, ""))
-        facts["tokens"] = len(store) * store.vision.shape[1]
+        facts["tokens"] = len(store) * len(store[0].vision)
     return store
 
 

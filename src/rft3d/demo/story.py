@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -28,6 +27,7 @@ from rft3d.evaluation import (
     write_json,
 )
 from rft3d.models import Policy, load_policy
+from rft3d.models.features import FeatureCache
 from rft3d.pretraining.dense import DenseClip
 from rft3d.process import give_back_memory, keep_freed_memory
 from rft3d.report import write_report
@@ -89,7 +89,7 @@ class Story:
     config: DemoConfig
     trackers: Sequence[str] = ()
     corpus: Corpus | None = None
-    held_out_features: dict[str, Any] = field(default_factory=dict)
+    held_out_features: FeatureCache = field(default_factory=FeatureCache)
 
     def model_dir(self, name: str) -> Path:
         return self.run.root / "models" / name
@@ -188,7 +188,7 @@ class Story:
         with self.run.timed(f"eval {name}") as facts:
             policy = load_policy(self.model_dir(name))
             fingerprint = model_fingerprint(self.model_dir(name))
-            policy.features = self.held_out_features  # all models have the same frozen encoders
+            policy.use_features(self.held_out_features)  # all models have the same frozen encoders
             tasks = self.config.held_out_tasks
             facts["tokens"] = sum(self._evaluate_task(policy, name, task, fingerprint) for task in tasks)
 

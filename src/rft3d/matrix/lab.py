@@ -39,6 +39,7 @@ from rft3d.matrix.tokens import logged_seconds, steps_within, used_tokens
 from rft3d.matrix.types import STANDARD, Arm, World, folder_of, held_out_folder, task_of
 from rft3d.matrix.views import corrupted, derived_options
 from rft3d.models import Policy, build_tiny, load_policy
+from rft3d.models.features import FeatureCache
 from rft3d.models.fusion import FrozenFeatures
 from rft3d.scenes import iter_rooms
 from rft3d.scenes.rooms import USUAL_SIZES
@@ -67,7 +68,7 @@ class Lab:
     console: Console
     on_step: OnStep | None = None
     workers: int = 2
-    _shared: dict[bool, dict[str, FrozenFeatures]] = field(default_factory=dict)
+    _shared: dict[bool, FeatureCache] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         settings = asdict(self.world)
@@ -201,7 +202,9 @@ class Lab:
             with self.run.timed(name):
                 policy = load_policy(self.model_dir(arm.name))
                 # arms have the same frozen encoders, but features without geometry are no use to others
-                policy.features = self._shared.setdefault(policy.model.config.use_geometry_encoder, {})
+                policy.use_features(
+                    self._shared.setdefault(policy.model.config.use_geometry_encoder, FeatureCache())
+                )
                 for view in views:
                     self._judge_view(policy, arm.name, folder, view)
 

@@ -7,7 +7,7 @@ clip; everything else works on their features.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from transformers.utils import logging as hf_logging
 
 from rft3d.files import replacing
 from rft3d.models.convention import house_text, weights_text
-from rft3d.models.feature_cache import FeatureCache, content_key, encoder_key
+from rft3d.models.features import FeatureCache, content_key, encoder_key
 from rft3d.models.generate import Completion, Sampling, generate
 from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.images import GEOMETRY_PATCH, FrameSize, plan, prepare_frames
@@ -32,8 +32,6 @@ from rft3d.models.tokens import VISUAL_SPECIALS, mrope_positions, prompt_ids, to
 from rft3d.prompts import Prompt
 
 META = "rft3d_policy.json"
-FEATURES_KEPT = 512
-FEATURE_BYTES_KEPT = 4 << 30
 PATCHES_AT_ONCE = 16384
 """Patches of the clips that are encoded together: 16 clips of the demo's, one of 32 frames of 518x392."""
 TEXT_RULES = ("answer_end", "stops", "suppress_visual")
@@ -63,22 +61,19 @@ class Policy:
         frame_size: ``(width, height)`` frames are resized to, both multiples of 28; or a width (a multiple of
             14), to which the height follows, as VG-LLM's 518.
         task_options: options of the tasks that the model was trained with (decimals ...), saved with it.
-        features: the latest clips' frozen features by content, at most ``FEATURES_KEPT`` and
-            ``FEATURE_BYTES_KEPT`` (a clip of 32 frames of 518x392 takes 165 MB in bf16).
+        features: frozen features of the clips seen lately (:meth:`use_features` for another store).
         backbone: key of ``BACKBONES``; says how a saved folder is loaded.
         answer_end: what is trained behind an answer; VG-LLM trains the chat layout's line break too.
         stops: tokens that end a sampled answer. VG-LLM's generation stops at ``<|im_end|>`` alone.
         suppress_visual: visual special tokens have probability 0 in sampling, RL and SFT alike; False: they
             count in the softmax, as in VG-LLM's SFT loss.
-        cache: where they are kept on disk too, rounded to its number format; None: nowhere.
     """
 
     model: SpatialModel
     tokenizer: PreTrainedTokenizerBase
     frame_size: FrameSize
     task_options: dict[str, dict[str, Any]]
-    features: dict[str, FrozenFeatures] = field(default_factory=dict)
-    cache: FeatureCache | None = None
+    features: FeatureCache = field(default_factory=FeatureCache)
     backbone: str = "tiny"
     answer_end: str = "<|im_end|>\n"
     stops: tuple[str, ...] = ("<|im_end|>", "<|endoftext|>")
@@ -127,64 +122,59 @@ class Policy:
         """Frozen features of each clip, in order; a clip that was seen lately is not encoded again.
 
         Clips of equal frame count and size are encoded together, others one after the other; at most
-        ``batch`` clips and :data:`PATCHES_AT_ONCE` patches at once. Give policies with the same frozen
-        encoders one ``features`` store and they share it.
+        ``batch`` clips and :data:`PATCHES_AT_ONCE` patches at once.
 
         Raises:
             ValueError: a clip without frames, or frames of a clip that differ in shape.
         """
         self.model.eval()
-        keys = [content_key(clip) for clip in clips]
-        fresh = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in self.features}
-        alike: dict[tuple[int, int, int], list[str]] = {}
-        for key, clip in fresh.items():
+        keys = [self.clip_key(clip) for clip in clips]
+        found = {key: known for key in set(keys) if (known := self.features.remembered(key)) is not None}
+        alike: dict[tuple[int, int, int], dict[str, Sequence[NDArray[np.uint8]]]] = {}
+        for key, clip in zip(keys, clips, strict=True):
+            if key in found:
+                continue
             if not clip:
                 raise ValueError("a clip needs at least one frame")
             grid = plan(self.frame_size, *clip[0].shape[:2])
-            alike.setdefault((len(clip), grid.rows, grid.cols), []).append(key)
-        found = {key: self.features[key] for key in set(keys) - set(fresh)}
+            alike.setdefault((len(clip), grid.rows, grid.cols), {})[key] = clip
         for (frames, rows, cols), members in alike.items():
             together = max(1, min(batch, PATCHES_AT_ONCE // (frames * rows * cols)))
             for at in range(0, len(members), together):
-                chunk = members[at : at + together]
-                found.update(
-                    zip(chunk, self._encode_chunk([fresh[key] for key in chunk], chunk), strict=True)
-                )
-        for key in fresh:
-            self.features[key] = found[key]
-        total = sum(f.nbytes() for f in self.features.values())
-        while self.features and (len(self.features) > FEATURES_KEPT or total > FEATURE_BYTES_KEPT):
-            total -= self.features.pop(next(iter(self.features))).nbytes()
+                chunk = dict(list(members.items())[at : at + together])
+                found |= self._encode_chunk(chunk)
         return [found[key] for key in keys]
 
-    def cache_key(self, content: str) -> str:
-        """The name of a clip's features in ``cache``: by its pixels, the frozen encoders, the preparation."""
+    def use_features(self, store: FeatureCache) -> None:
+        """Keep features in ``store`` from now on; policies with the same frozen encoders may share one."""
+        self.features = store
+
+    def clip_key(self, clip: Sequence[NDArray[np.uint8]]) -> str:
+        """The name of a clip's features: by its pixels and, on disk, the frozen encoders and the preparation."""
+        content = content_key(clip)
+        if self.features.folder is None:
+            return content
         if not self._encoder_id:
             self._encoder_id = encoder_key(
                 self.model, ("bicubic", self.frame_size, self.model.config.reference_frame), FROZEN
             )
         return f"{content}/{self._encoder_id}"
 
-    def _encode_chunk(
-        self, clips: Sequence[Sequence[NDArray[np.uint8]]], content: Sequence[str]
-    ) -> list[FrozenFeatures]:
-        """Features of clips of equal length from the cache, or all of them together from the encoders.
+    def _encode_chunk(self, clips: Mapping[str, Sequence[NDArray[np.uint8]]]) -> dict[str, FrozenFeatures]:
+        """Features of clips of equal length from disk, or all of them together from the encoders.
 
         All or none: what an encoder gives depends in its last bits on how many clips it gets.
         """
-        stored = [self.cache.get(self.cache_key(key)) for key in content] if self.cache else []
-        known = [features for features in stored if features is not None]
-        if self.cache and len(known) == len(clips):
-            return known
-        images = torch.stack([self.prepare(clip) for clip in clips]).to(self.device)
+        stored = {key: known for key in clips if (known := self.features.get(key)) is not None}
+        if len(stored) == len(clips):
+            return stored
+        images = torch.stack([self.prepare(clip) for clip in clips.values()]).to(self.device)
         tower_images = None
         if self.model.patch != GEOMETRY_PATCH:
-            tower = [prepare_frames(clip, self.frame_size, self.model.patch) for clip in clips]
+            tower = [prepare_frames(clip, self.frame_size, self.model.patch) for clip in clips.values()]
             tower_images = torch.stack(tower).to(self.device)
         encoded = self.model.encode(images, tower_images)
-        if self.cache is None:
-            return encoded
-        return [self.cache.put(self.cache_key(k), f) for k, f in zip(content, encoded, strict=True)]
+        return {key: self.features.put(key, f) for key, f in zip(clips, encoded, strict=True)}
 
     def _encode_cached(self, text: str) -> tuple[int, ...]:
         """Token ids of ``text``; prompts are made of few different pieces."""

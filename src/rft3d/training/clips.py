@@ -101,38 +101,32 @@ def read_clips(files: Mapping[str, Path], tasks: Sequence[str]) -> Clips:
     return Clips(list(clips), by_clip)
 
 
-def encode_clips(policy: Policy, clips: Clips, console: Console, keep: int = 512) -> Sequence[FrozenFeatures]:
-    """The frozen features of every clip, each encoded once: in main memory, or through the policy's cache.
-
-    They leave the device as they are made (a clip of 32 frames takes 165 MB there). With a cache only ``keep``
-    of them stay in memory.
-    """
+def encode_clips(policy: Policy, clips: Clips, console: Console) -> Sequence[FrozenFeatures]:
+    """The frozen features of every clip, each encoded once; all in memory unless the store has a folder."""
     count = len(clips.frames)
-    if policy.cache is not None:
-        features = ClipFeatures(policy, count, clips.load, keep)
+    if policy.features.folder is not None:
+        features = ClipFeatures(policy, count, clips.load)
         with progress(console, "features", count) as update:
             features.prepare(CLIPS_AT_ONCE, lambda done: update(done, ""))
         return features
     found: list[FrozenFeatures] = []
     chunks = [range(count)[at : at + CLIPS_AT_ONCE] for at in range(0, count, CLIPS_AT_ONCE)]
     for chunk in track(console, "features", chunks, len(chunks)):
-        found += [features.cpu() for features in policy.encode([clips.load(clip) for clip in chunk])]
-        if policy.device.type != "cpu":
-            policy.features.clear()  # the latest clips, on the device
+        found += policy.encode([clips.load(clip) for clip in chunk])
     return found
 
 
-def corpus_as_needed(policy: Policy, tasks: Mapping[str, Task], clips: Clips, keep: int) -> Corpus:
+def corpus_as_needed(policy: Policy, tasks: Mapping[str, Task], clips: Clips) -> Corpus:
     """A corpus whose clips are encoded, and whose prompts are tokenized, when a step asks for them.
 
     For data that neither memory nor a disk holds (73,000 clips of 32 frames are 12 TB of features): each step
-    pays for its own clips, and nothing has to be done before the first. The latest ``keep`` stay in memory; with
-    a cache, those that it holds are not encoded again. A picture's header says how many tokens it will be.
+    pays for its own clips, and nothing has to be done before the first; clips that the policy's store still has
+    are not encoded again. A picture's header says how many tokens it will be.
     """
 
     def grid(clip: int) -> Tensor:
         return policy.grid(*clips.size(clip))
 
-    features = ClipFeatures(policy, len(clips.frames), clips.load, keep)
+    features = ClipFeatures(policy, len(clips.frames), clips.load)
     rows = {name: LazyRows(policy, tasks[name], clips.samples[name], grid) for name in clips.samples}
     return Corpus(features, rows)

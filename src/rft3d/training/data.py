@@ -94,8 +94,7 @@ class Flat(Sequence[Item]):
 class LazyRows(Sequence[Sequence[Item]]):
     """``rows[scene]``: a task's items, tokenized when a scene is asked for; the latest ``keep`` scenes stay.
 
-    A prompt of 32 frames is 8,000 tokens, so tens of thousands of them do not fit. ``policy`` may be
-    replaced by another with the same tokenizer.
+    A prompt of 32 frames is 8,000 tokens, so tens of thousands of them do not fit.
     """
 
     def __init__(
@@ -108,6 +107,10 @@ class LazyRows(Sequence[Sequence[Item]]):
     ) -> None:
         self.policy, self.task, self.samples, self.grid, self.keep = policy, task, samples, grid, keep
         self.recent: OrderedDict[int, list[Item]] = OrderedDict()
+
+    def serve(self, policy: Policy) -> None:
+        """Go on with ``policy``, which has the same tokenizer."""
+        self.policy = policy
 
     def __len__(self) -> int:
         return len(self.samples)

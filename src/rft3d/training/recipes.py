@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rft3d.models import Policy
-from rft3d.models.feature_cache import FeatureCache, Format
+from rft3d.models.features import FeatureCache, Format
 from rft3d.tasks import TASKS, Task
 from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
 from rft3d.training.config import RFTConfig, SFTConfig
@@ -49,8 +49,6 @@ class CacheConfig:
     """None: features stay in memory, all of them."""
     dtype: Format = "bfloat16"
     """Number format; a value beyond its range stops the run."""
-    limit_gb: float = 0.0
-    """Least recently used clips go when more gigabytes (1e9 bytes) are stored; 0: no limit."""
     clips_in_memory: int = 512
     """Clips whose features stay in memory as well."""
     encode: Literal["first", "as_needed"] = "first"
@@ -121,8 +119,9 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
             check_clips(each, tasks)
     run = Run(recipe.out, _identity(recipe))
     write_json(recipe.out / "defaults.json", _identity(written))  # for the report: what the command changed
-    if recipe.cache.folder is not None:
-        policy.cache = FeatureCache(recipe.cache.folder, recipe.cache.dtype, int(recipe.cache.limit_gb * 1e9))
+    policy.use_features(
+        FeatureCache(recipe.cache.folder, recipe.cache.dtype, keep=recipe.cache.clips_in_memory)
+    )
     corpus = _corpus(policy, tasks, clips, recipe.cache, run)
     held_corpus = None
     if judged is not None:
@@ -161,8 +160,8 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
 
 def _corpus(policy: Policy, tasks: Mapping[str, Task], clips: Clips, cache: CacheConfig, run: Run) -> Corpus:
     if cache.encode == "as_needed":
-        return corpus_as_needed(policy, tasks, clips, cache.clips_in_memory)
-    features = encode_clips(policy, clips, run.console, cache.clips_in_memory)
+        return corpus_as_needed(policy, tasks, clips)
+    features = encode_clips(policy, clips, run.console)
     return tokenize(policy, tasks, clips.samples, features)
 
 
@@ -175,13 +174,13 @@ def _painter(paint: PaintAnswer | None, clips: Clips, tasks: Mapping[str, Task])
 
 def _hand_over(before: Policy, after: Policy, *corpora: Corpus | None) -> Policy:
     """``after`` instead of ``before``: other weights behind the same encoders, so features stay good."""
-    after.cache = before.cache
+    after.use_features(before.features)
     for corpus in corpora:
         if corpus is None:
             continue
         for holder in (corpus.features, *corpus.by_scene.values()):
             if isinstance(holder, (ClipFeatures, LazyRows)):
-                holder.policy = after
+                holder.serve(after)
     return after
 
 

@@ -12,7 +12,9 @@ import torch
 from tests.tiny import make_policy
 
 from rft3d.cli import main
-from rft3d.models.feature_cache import FeatureCache, content_key
+from rft3d.files import CacheFolder
+from rft3d.models import Policy
+from rft3d.models.features import FeatureCache
 from rft3d.models.geometry import FrozenFeatures
 
 
@@ -30,7 +32,7 @@ def same(a: FrozenFeatures, b: FrozenFeatures) -> bool:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_what_is_put_is_what_is_got(tmp_path: Path, dtype: str) -> None:
-    cache = FeatureCache(tmp_path, dtype)  # type: ignore[arg-type]
+    cache = FeatureCache(tmp_path, dtype, keep=0)  # type: ignore[arg-type]
     assert cache.get("a") is None
     put = cache.put("a", features(0))
     got = cache.get("a")
@@ -56,34 +58,39 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
         FeatureCache(tmp_path, "int8")  # type: ignore[arg-type]
 
 
+def keyed(policy: Policy, clip: list[np.ndarray]) -> str:
+    policy.use_features(FeatureCache(Path("never-written")))
+    return policy.clip_key(clip)
+
+
 def test_the_key_follows_frames_encoder_and_preparation() -> None:
     rng = np.random.default_rng(0)
     clip = [rng.integers(0, 255, (56, 84, 3), dtype=np.uint8) for _ in range(2)]
     other = [clip[0], clip[1].copy()]
     other[1][3, 4, 1] ^= 1
     policy = make_policy()
-    key = policy.cache_key(content_key(clip))
-    assert make_policy().cache_key(content_key(clip)) == key
-    assert policy.cache_key(content_key(other)) != key
-    assert policy.cache_key(content_key(clip[::-1])) != key
+    key = keyed(policy, clip)
+    assert keyed(make_policy(), clip) == key
+    assert keyed(policy, other) != key
+    assert keyed(policy, clip[::-1]) != key
     sized = make_policy(frame_size=(112, 56))
-    assert sized.cache_key(content_key(clip)) != key
+    assert keyed(sized, clip) != key
     changed = make_policy()
     with torch.no_grad():
         changed.model.model.language_model.layers[0].mlp.up_proj.weight.add_(1)
-    assert changed.cache_key(content_key(clip)) == key, "what is trained does not matter"
+    assert keyed(changed, clip) == key, "what is trained does not matter"
     blind = make_policy()
     with torch.no_grad():
         next(blind.model.geometry_encoder.parameters()).view(-1)[0].add_(1e-3)
-    assert blind.cache_key(content_key(clip)) != key
+    assert keyed(blind, clip) != key
 
 
 def test_a_warm_and_a_cold_cache_give_the_same_features(tmp_path: Path, clips: list) -> None:
     policy = make_policy()
-    policy.cache = FeatureCache(tmp_path)
+    policy.use_features(FeatureCache(tmp_path))
     cold = policy.encode(clips)
     warm_policy = make_policy()
-    warm_policy.cache = FeatureCache(tmp_path)
+    warm_policy.use_features(FeatureCache(tmp_path))
     called: list[int] = []
     encode = warm_policy.model.encode
     warm_policy.model.encode = lambda images: called.append(1) or encode(images)  # type: ignore[method-assign]
@@ -95,7 +102,7 @@ def test_a_warm_and_a_cold_cache_give_the_same_features(tmp_path: Path, clips: l
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text"])
 def test_a_damaged_file_counts_as_absent_and_is_made_again(tmp_path: Path, damage: str) -> None:
-    cache = FeatureCache(tmp_path)
+    cache = FeatureCache(tmp_path, keep=0)
     put = cache.put("a", features(0))
     path = cache.path_of("a")
     data = bytearray(path.read_bytes())
@@ -107,26 +114,32 @@ def test_a_damaged_file_counts_as_absent_and_is_made_again(tmp_path: Path, damag
 
 
 def test_the_least_recently_used_clips_go_first(tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path, "float32")
-    cache.put("0", features(0))
-    size = cache.entries()[0].size
-    cache.limit_bytes = 5 * size
-    for i in range(1, 5):
+    cache = FeatureCache(tmp_path, "float32", keep=0)
+    for i in range(6):
         cache.put(str(i), features(i))
         os.utime(cache.path_of(str(i)), (i, i))
-    os.utime(cache.path_of("0"), (0, 0))
     assert cache.get("0") is not None  # used now, so that 1 is the oldest
-    cache.put("5", features(5))
-    kept = [key for key in "012345" if cache.path_of(key).is_file()]
-    assert kept == ["0", "3", "4", "5"], "cut to nine tenths of the limit"
-    assert sum(e.size for e in cache.entries()) <= cache.limit_bytes
-    for i in range(6, 40):
-        cache.put(str(i), features(i))
-        assert sum(e.size for e in cache.entries()) <= cache.limit_bytes
+    assert CacheFolder(tmp_path).evict(4 * CacheFolder(tmp_path).entries()[0].size) == 2
+    assert [key for key in "012345" if cache.path_of(key).is_file()] == ["0", "3", "4", "5"]
+
+
+def test_memory_stands_in_front_of_the_files_and_is_bounded(tmp_path: Path) -> None:
+    for cache in (FeatureCache(tmp_path, keep=2), FeatureCache(keep=2)):
+        put = [cache.put(str(i), features(i)) for i in range(3)]
+        assert cache.get("2") is put[2] and cache.get("1") is put[1], "the same tensors, not read again"
+        assert (cache.get("0") is None) == (cache.folder is None)
+        cache.forget()
+        assert (cache.get("2") is None) == (cache.folder is None)
+    size = features(0).nbytes()
+    small = FeatureCache(keep_bytes=2 * size)
+    for i in range(3):
+        small.put(str(i), features(i))
+    assert small.get("0") is None and small.get("1") is not None and small.get("2") is not None
+    assert torch.equal(small.put("1", features(9)).vision, features(1).vision), "the first writer's stay"
 
 
 def _write_many(folder: Path, first: int, barrier: object) -> None:
-    cache = FeatureCache(folder, limit_bytes=60_000)
+    cache = FeatureCache(folder, keep=0)
     barrier.wait()  # type: ignore[attr-defined]
     for i in range(60):
         key = str((first + i) % 40)
@@ -134,6 +147,8 @@ def _write_many(folder: Path, first: int, barrier: object) -> None:
         expected = features(int(key)).vision.bfloat16()
         assert found is None or torch.equal(found.vision, expected)
         assert torch.equal(cache.put(key, features(int(key))).vision, expected)
+        if i % 10 == 0:
+            CacheFolder(folder).evict(20_000)
 
 
 def test_concurrent_writers_with_eviction_never_see_half_a_file(tmp_path: Path) -> None:
@@ -145,9 +160,8 @@ def test_concurrent_writers_with_eviction_never_see_half_a_file(tmp_path: Path) 
     for worker in workers:
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    cache = FeatureCache(tmp_path)
     assert not list(tmp_path.rglob("*.tmp"))
-    assert cache.entries() and sum(e.size for e in cache.entries()) < 3 * 60_000
+    assert 0 < len(CacheFolder(tmp_path).entries()) <= 40
 
 
 def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
@@ -157,13 +171,13 @@ def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
     dead, own = folder / ".x.999999999.tmp", folder / f".y.{os.getpid()}.tmp"
     dead.write_bytes(b"half")
     own.write_bytes(b"half")
-    assert cache.remove_abandoned() == 1 and own.exists() and not dead.exists()
+    assert CacheFolder(tmp_path).remove_abandoned() == 1 and own.exists() and not dead.exists()
 
 
 def test_a_full_disk_is_an_oserror_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rft3d.models import feature_cache
+    from rft3d.models import features as feature_cache
 
     def full(tensors: object, path: str, metadata: object) -> None:
         Path(path).write_bytes(b"half")
@@ -181,11 +195,11 @@ def test_the_verb_shows_and_clears(tmp_path: Path, capsys: pytest.CaptureFixture
         cache.put(str(i), features(i))
     assert main(["cache", str(tmp_path)]) == 0
     assert "3 clips" in capsys.readouterr().out
-    keep = cache.entries()[0].size * 1.5 / 1e9
+    keep = CacheFolder(tmp_path).entries()[0].size * 1.5 / 1e9
     assert main(["cache", str(tmp_path), "--keep-gb", str(keep)]) == 0
     assert "removed 2 clips" in capsys.readouterr().out
     assert main(["cache", str(tmp_path), "--clear"]) == 0
     assert "removed 1 clips" in capsys.readouterr().out
-    assert "0 clips" in cache.describe() and not list(tmp_path.iterdir())
+    assert "0 clips" in CacheFolder(tmp_path).describe() and not list(tmp_path.iterdir())
     assert main(["cache", str(tmp_path / "absent")]) == 2
     assert "no feature cache at" in capsys.readouterr().err
