@@ -40,7 +40,41 @@ CHAIR = LabelledBox("chair", BOX)
     ],
 )
 def test_detections(text: str, expected: tuple[LabelledBox, ...]) -> None:
-    assert vgllm_detections(text) == expected
+    assert vgllm_detections(text) == (expected, 0)
+
+
+def one(box: str) -> str:
+    return f'{{"label": "chair", "bbox_3d": {box}}}'
+
+
+WRONG = (LabelledBox("chair", NOWHERE),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "not_run"),
+    [
+        (one(f"[{NINE}]"), WRONG, 0),  # a nested list is an array upstream, and its IoU an exception
+        (one("[[1, 2], [3]]"), (), 0),  # a ragged one is no array
+        (one("None"), WRONG, 0),
+        (one("[None, 0, 0, 1, 1, 1, 0, 0, 0]"), WRONG, 0),
+        (one("[0x1, 0, 0, 1, 1, 1, 0, 0, 0]"), (LabelledBox("chair", (1.0, 0, 0, 1, 1, 1, 0, 0, 0)),), 0),
+        (LINE + "  # the red one", (CHAIR,), 0),
+        (
+            one("[1/2, 0, 0, 2*1, 1, 1, 0, 0, -(0)]"),
+            (LabelledBox("chair", (0.5, 0, 0, 2, 1, 1, 0, 0, 0)),),
+            0,
+        ),
+        (one("[1/0, 0, 0, 1, 1, 1, 0, 0, 0]"), (), 0),
+        (one("[np.pi, 0, 0, 1, 1, 1, 0, 0, 0]"), WRONG, 1),
+        (one("[float('1'), 0, 0, 1, 1, 1, 0, 0, 0]"), WRONG, 1),
+        (one("[math.pi, 0, 0, 1, 1, 1, 0, 0, 0]"), (), 0),  # a name that is not known there
+        (one('["1", 0, 0, 1, 1, 1, 0, 0, 0]'), (LabelledBox("chair", (1.0, 0, 0, 1, 1, 1, 0, 0, 0)),), 0),
+    ],
+)
+def test_constructs_that_only_python_reads(
+    text: str, expected: tuple[LabelledBox, ...], not_run: int
+) -> None:
+    assert vgllm_detections(text) == (expected, not_run)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +82,11 @@ def test_detections(text: str, expected: tuple[LabelledBox, ...]) -> None:
     [
         "__import__('os').abort()",
         "{'label': 'a', 'bbox_3d': [exit()] * 9}",
-        "{'label': 'a', 'bbox_3d': [1/2, 0, 0, 1, 1, 1, 0, 0, 0]}",
+        "{'label': 'a', 'bbox_3d': 9**9**9}",
+        "{'label': 'a' * 10**9, 'bbox_3d': 1}",
+        "{'label': " + "lambda:" * 500 + "1, 'bbox_3d': 1}",
+        "{'label': " + "not " * 900 + "1, 'bbox_3d': 1}",
+        "{'label': " + "+1" * 1900 + ", 'bbox_3d': [exit]}",
         "{'label': 'a', 'bbox_3d': " + "[" * 500 + "]" * 500 + "}",
         "{'label': " + "-" * 4000 + "1, 'bbox_3d': 1}",
         "{'label': '" + "a" * 50_000 + "', 'bbox_3d': 1}",
@@ -56,7 +94,8 @@ def test_detections(text: str, expected: tuple[LabelledBox, ...]) -> None:
     ],
 )
 def test_nothing_is_executed(code: str) -> None:
-    assert vgllm_detections(code) == ()
+    boxes, not_run = vgllm_detections(code)
+    assert len(boxes) == not_run and all(box.box == NOWHERE for box in boxes)
     assert isinstance(vgllm_frame_box(code.replace("label", "bbox_3d"), 4), ParseFailure)
 
 
@@ -71,6 +110,9 @@ def test_nothing_is_executed(code: str) -> None:
         (f'{{"frame": 1,\n"bbox_3d": {NINE}}}', None),  # over two lines
         (f'bbox_3d:\n{{"frame": 1, "bbox_3d": {NINE}}}', None),  # only the first line with the word
         (f'{{"frame": 1, "bbox_3d": {NINE[:-6]}]}}', None),
+        ('{"frame": 1, "bbox_3d": ["1", 0, 0, 1, 1, 1, 0, 0, 0]}', None),  # its matrix product raises
+        ('{"frame": 1, "bbox_3d": [None, 0, 0, 1, 1, 1, 0, 0, 0]}', None),
+        (f'{{"frame": 0x2, "bbox_3d": {NINE}}}  # there', 2),
     ],
 )
 def test_frame_box(text: str, frame: int | None) -> None:

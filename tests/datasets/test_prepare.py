@@ -476,3 +476,71 @@ def test_samples_without_pictures_or_videos(disk: Path, tmp_path: Path) -> None:
     assert bare.samples == shown.samples
     for one, other in zip(read_samples(bare.path), read_samples(shown.path), strict=True):
         assert one.truth == other.truth and one.frames == () and other.frames
+
+
+def vgllm_row(frame: Any, box: list[float], **more: Any) -> dict[str, Any]:
+    K = np.eye(4)
+    K[:3, :3] = frame.intrinsics
+    return {
+        "conversations": [{"from": "human", "value": "<image>\nDetect."}, {"from": "gpt", "value": "x"}],
+        "images": [f"scannet/posed_images/{VAL}/00000.jpg"],
+        "cam2img": K.tolist(),
+        "cam2global": [frame.T_world_camera.tolist()],
+        "axis_align_matrix": np.eye(4).tolist(),
+        **more,
+    }
+
+
+def test_vgllms_own_files_are_prepared(tmp_path: Path) -> None:
+    frame, thing = room().frames[0], room().objects[0]
+    box = thing.box.tolist()
+    words = [{"from": "human", "value": "Localize it."}]
+    rows = {
+        "det": vgllm_row(frame, box, boxes=[{"label": "bed", "bbox_3d": box}]),
+        "empty": vgllm_row(frame, box, boxes=[]),
+        "val": vgllm_row(frame, box, gt_bbox=box, target=None, conversations=words, prompt="Localize it.\n"),
+        "train": {
+            k: v for k, v in vgllm_row(frame, box, target={"frame": 0, "bbox_3d": box}).items()
+            if not k.startswith(("cam", "axis"))
+        },
+        "cap": vgllm_row(frame, box, annotations=["A bed."], input_box=box[:6], gt_box=box[:6], iou=1.0),
+    }  # fmt: skip
+    made: dict[str, Sample] = {}
+    for name, row in rows.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps([row]))
+        command = ["data", "prepare", "vg-llm", "--file", str(tmp_path / f"{name}.json")]
+        out = tmp_path / "out" / f"{name}.jsonl"
+        assert main([*command, "--out", str(out), "--media", str(tmp_path), "--angles", "intrinsic"]) == 0
+        (made[name],) = read_samples(out)
+    assert made["det"].task == made["empty"].task == "detection" and made["empty"].truth["boxes"] == []
+    assert made["det"].frames == (f"../scannet/posed_images/{VAL}/00000.jpg",)
+    grounding = TASKS["grounding"]()
+    assert made["val"].truth["frame"] == 0 and made["val"].prompt == "Frame-0: <image>Localize it.\n"
+    assert grounding.score(grounding.gold(made["val"]), made["val"]).value("iou") > 0.9
+    assert made["cap"].task == "captioning" and made["cap"].truth["caption"] == "x"
+    assert grounding.parse(grounding.gold(made["train"]), made["train"], "strict")
+    with pytest.raises(ValueError, match="serves SFT only"):
+        grounding.score(grounding.gold(made["train"]), made["train"])
+    # one box cannot tell its convention: nobody guesses
+    command = [
+        "data",
+        "prepare",
+        "vg-llm",
+        "--file",
+        str(tmp_path / "det.json"),
+        "--out",
+        str(tmp_path / "x"),
+    ]
+    assert main([*command, "--no-frames"]) == 2
+
+
+def test_windows_without_objects_are_kept(disk: Path, tmp_path: Path) -> None:
+    from rft3d.tasks import Detection
+
+    scene = replace(room(), objects=(), expressions=())
+    refs = [frame.name for frame in scene.frames]
+    (sample,) = Detection(keep_empty=True).samples(scene, refs, 0)
+    assert sample.truth["boxes"] == [] and Detection().samples(scene, refs, 0) == []
+    assert Detection().score(Detection().gold(sample), sample).value("f1@0.25") == 1.0
+    wrong = Detection().score('[{"label": "bed", "bbox_3d": [0, 0, 2, 1, 1, 1, 0, 0, 0]}]', sample)
+    assert Detection().metric([sample], [wrong])["count/predictions"] == 1

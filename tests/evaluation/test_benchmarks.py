@@ -253,3 +253,29 @@ def test_scan2cap_by_hand_and_like_upstream(tmp_path: Path) -> None:
     true = [caption_sample(number) for number in range(3)]
     note = score(tmp_path, "scan2cap", true, predictions)["variants"]["ours"]["note"]
     assert "NOT the published protocol" in note
+
+
+def test_vsi_as_other_harnesses_read_today(tmp_path: Path) -> None:
+    samples = [
+        question(0, "object_size_estimation", 1665.0),
+        question(1, "object_rel_distance", "B", ["A. x", "B. y"]),
+    ]
+    predictions = [Prediction("q0", "1,665 cm"), Prediction("q1", "The answer is B")]
+    values = {}
+    for compat, name in (("lmms-eval", "lmms-eval 0.7.2"), ("vlmevalkit", "VLMEvalKit 0.2rc1")):
+        found = score(tmp_path, "vsi-bench", samples, predictions, replace(CONFIG, compat=compat))
+        values[compat] = [
+            metric(found, name, f"accuracy/{kind}")
+            for kind in ("object_size_estimation", "object_rel_distance")
+        ]
+    assert values == {"lmms-eval": [0.0, 0.0], "vlmevalkit": [0.0, 1.0]}  # 1, and "The"; 665, and B
+    with pytest.raises(ValueError, match="not scored by 'lmms-eval'"):
+        score(tmp_path, "scanrefer", [grounding_sample(0)], [], replace(CONFIG, compat="lmms-eval"))
+
+
+def test_expressions_count_as_wrong_boxes_and_are_listed(tmp_path: Path) -> None:
+    answer = f'{{"label": "chair", "bbox_3d": {UNIT}}}\n{{"label": "chair", "bbox_3d": [np.pi] * 9}}'
+    result = score(tmp_path, "scannet-detection-4f", [room(0, ("chair", UNIT))], [Prediction("r0", answer)])
+    assert metric(result, "vg-llm", "f1@0.25/class:chair") == pytest.approx(2 / 3)
+    reasons = result["variants"]["vg-llm"]["unreadable"]["reasons"]
+    assert any("not run" in reason and count == 1 for reason, count in reasons.items())

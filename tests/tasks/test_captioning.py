@@ -175,3 +175,15 @@ def test_a_sample_without_descriptions_is_named() -> None:
     sample = replace(item(7, "a chair"), truth={"caption": "a", "references": [], "iou": 1.0})
     with pytest.raises(ValueError, match=r"'c7': truth.references"):
         Captioning().score("a brown chair", sample)
+
+
+def test_upstreams_rouge_counts_the_empty_words_between_two_spaces() -> None:
+    text, reference = "a chair, brown.", "this is a brown chair. it is here."
+    sample = Sample("s", "captioning", "r", (), "p", {"references": [reference], "iou": 1.0, "caption": ""})
+    ours = pool_captions([sample], [caption_words(text)])[0]["rouge_l"]
+    theirs = pool_captions([sample], [caption_words(text)], texts=[text])[0]["rouge_l"]
+    # 9 words: sos a chair , "" brown . "" eos; 14: sos this is a brown chair . "" it is here . "" eos
+    # in common: sos a chair "" . "" eos
+    precision, recall = 7 / 9, 7 / 14
+    assert theirs == pytest.approx(2.44 * precision * recall / (recall + 1.44 * precision))
+    assert ours != theirs

@@ -1,12 +1,14 @@
 """Answers as VG-LLM's evaluation reads them, bit by bit, for ``--compat vg-llm``; without running the text.
 
-Upstream hands lines of model output to Python's ``eval``. Here a line is read as a Python *literal* (numbers,
-strings, lists, tuples, dicts, True, False, None), bounded in length and depth, and nothing is executed. What
-remains different: an expression that is not a literal (``[1/2, 3]``, a call) is dropped, not computed.
+Upstream hands lines of model output to Python's ``eval``. Here a line is parsed, bounded in length and depth, and
+what it says is worked out for literals (numbers, strings, lists, tuples, dicts, True, False, None, hex numbers, a
+trailing comment) and arithmetic of numbers; nothing is executed. A line that only the evaluator could compute (a
+call, an attribute, a comparison ...) of names that exist there is counted as a box that meets nothing, and listed;
+of other names it fails there, and is dropped.
 
 Where this differs from mode ``upstream`` of the other parsers, which is meant for training: tags are not
-looked for, single quotes and tuples are read, and what upstream counts as a wrong box (too few numbers, NaN)
-comes back as one that can meet nothing, :data:`NOWHERE`, instead of being dropped.
+looked for, single quotes and tuples are read, and what upstream counts as a wrong box (too few numbers, NaN,
+nested lists, None) comes back as one that can meet nothing, :data:`NOWHERE`, instead of being dropped.
 
 Source: LaVi-Lab/VG-LLM, ``lmms_eval/tasks/{threedod,scanrefer,vsibench}/utils.py`` (facts, not code).
 """
@@ -14,11 +16,14 @@ Source: LaVi-Lab/VG-LLM, ``lmms_eval/tasks/{threedod,scanrefer,vsibench}/utils.p
 from __future__ import annotations
 
 import ast
+import builtins
 import math
+import operator
 import re
 import warnings
-from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from rft3d.answers._reading import MAX_ANSWER_CHARS, excerpt
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure
@@ -29,41 +34,57 @@ MAX_LINE_DEPTH = 16
 NOWHERE = (0.0,) * 9
 """A box without size: it counts as a prediction and its IoU with anything is 0."""
 _OPEN, _CLOSE = "([{", ")]}"
-# The tokens a literal can have. Possessive, so it never backtracks; whatever else Python's grammar knows
-# (operators in a row, names, attributes) is refused before the compiler sees it.
-_LITERAL = re.compile(
-    r"""(?:[\s\[\]{}(),:]
-        |[-+]?(?:\d[\d_]{0,40}+(?:\.\d{0,40}+)?|\.\d{1,40}+)(?:[eE][-+]?\d{1,4}+)?
-        |'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"
-        |\b(?:True|False|None)\b)*+""",
-    re.VERBOSE,
-)
+_LONG_RUN = re.compile(r"(?:[-+~(]\s*|not\s+|lambda\s*:?\s*){12}")
+"""Operators in a row nest as deep as brackets."""
+_LABEL = re.compile(r"""["']label["']\s*:\s*(?:"([^"]{1,100})"|'([^']{1,100})')""")
+_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_MODULE_NAMES = frozenset({"np", "torch", "re", "os", "pd", "yaml", "R", "Path"}) | frozenset(dir(builtins))
+"""Names that an expression can use there."""
 
 
-def vgllm_detections(text: str) -> tuple[LabelledBox, ...]:
-    """Every box that upstream would count, in output order; () when there is none. Never raises on text.
+class _NotRun(Exception):
+    """Only an evaluator could compute the line."""
+
+
+def vgllm_detections(text: str) -> tuple[tuple[LabelledBox, ...], int]:
+    """Every box that upstream would count, in output order, and how many of them are lines that were not run.
 
     Lines with ``bbox_3d`` or ``label`` in them are read one by one; one that is no dict with a label and
-    numbers is dropped (so is a whole list on one line), the others stay.
+    numbers is dropped (so is a whole list on one line), the others stay. Never raises on text.
     """
-    boxes = []
+    boxes, not_run = [], 0
     for line in _lines(text):
+        line = line.strip().strip(",")
         if "bbox_3d" not in line and "label" not in line:
             continue
-        value = _literal(line.strip().strip(","))
-        box = _upstream_box(value.get("bbox_3d")) if isinstance(value, dict) else None
-        if box is None or "label" not in value or not isinstance(value["label"], str | int | float | bool):
+        try:
+            value = _value(line)
+        except _NotRun:
+            label = _LABEL.search(line)
+            boxes.append(LabelledBox((label[1] or label[2]) if label else "?", NOWHERE))
+            not_run += 1
             continue
-        boxes.append(LabelledBox(str(value["label"]), box))
-    return tuple(boxes)
+        if (
+            not isinstance(value, dict)
+            or "label" not in value
+            or isinstance(value["label"], dict | list | set)
+        ):
+            continue
+        box = _upstream_box(value["bbox_3d"]) if "bbox_3d" in value else None
+        if box is not None:
+            boxes.append(LabelledBox(str(value["label"]), box))
+    return tuple(boxes), not_run
 
 
 def vgllm_frame_box(text: str, frames: int) -> FrameBox | ParseFailure:
-    """The first line with ``bbox_3d``: it must hold an int ``frame`` in [0, frames) and a list of nine."""
+    """The first line with ``bbox_3d``: it must hold an int ``frame`` in [0, frames) and a list of nine numbers."""
     line = next((line for line in _lines(text) if "bbox_3d" in line), None)
     if line is None:
         return ParseFailure('no line with "bbox_3d"', excerpt(text))
-    value = _literal(line.strip())
+    try:
+        value = _value(line.strip())
+    except _NotRun:
+        return ParseFailure("an expression that is not run", excerpt(line))
     if not isinstance(value, dict):
         return ParseFailure('the first line with "bbox_3d" is no dict', excerpt(line))
     frame, box = value.get("frame"), value.get("bbox_3d")
@@ -71,7 +92,9 @@ def vgllm_frame_box(text: str, frames: int) -> FrameBox | ParseFailure:
         return ParseFailure("no frame of this video", excerpt(line))
     if not isinstance(box, list) or len(box) != 9:
         return ParseFailure('"bbox_3d" is not a list of nine', excerpt(line))
-    numbers = _floats(box)
+    if not all(isinstance(number, int | float) for number in box):
+        return ParseFailure('"bbox_3d" holds what is no number', excerpt(line))
+    numbers = _upstream_box(box)
     return FrameBox(int(frame), NOWHERE if numbers is None else numbers)
 
 
@@ -97,16 +120,51 @@ def _lines(text: object) -> list[str]:
     return text.strip("\n").strip("`").strip("json").strip("\n").split("\n")
 
 
-def _literal(line: str) -> Any:
-    """The Python literal in ``line``, or None."""
-    if len(line) > MAX_LINE_CHARS or _LITERAL.fullmatch(line) is None or _depth(line) > MAX_LINE_DEPTH:
+def _value(line: str) -> Any:
+    """What upstream's evaluator makes of ``line``; None where it raises, :class:`_NotRun` where only it knows."""
+    if len(line) > MAX_LINE_CHARS or _depth(line) > MAX_LINE_DEPTH or _LONG_RUN.search(line):
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a wild text may hold "\d" or "0or"
-            return ast.literal_eval(line)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return _worked_out(ast.parse(line, mode="eval").body)
+    except (ValueError, SyntaxError, TypeError, ArithmeticError, MemoryError, RecursionError):
         return None
+
+
+def _worked_out(node: ast.expr) -> Any:
+    """Literals and arithmetic; ValueError for what the evaluator would not find."""
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.List(elts=parts):
+            return [_worked_out(part) for part in parts]
+        case ast.Tuple(elts=parts):
+            return tuple(_worked_out(part) for part in parts)
+        case ast.Set(elts=parts):
+            return {_worked_out(part) for part in parts}
+        case ast.Dict(keys=keys, values=values):
+            if any(key is None for key in keys):
+                raise _NotRun
+            return {
+                _worked_out(k): _worked_out(v) for k, v in zip(keys, values, strict=True) if k is not None
+            }
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
+            number = _number(_worked_out(operand))
+            return -number if isinstance(op, ast.USub) else number
+        case ast.BinOp(op=op, left=left, right=right) if type(op) in _OPERATORS:
+            return _OPERATORS[type(op)](_number(_worked_out(left)), _number(_worked_out(right)))
+    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    if isinstance(node, ast.Name) or not names <= _MODULE_NAMES:
+        raise ValueError("a bare name is no number, and an unknown one an error")
+    raise _NotRun
+
+
+def _number(value: object) -> int | float:
+    """Strings and lists can be added and multiplied too: only numbers are, here."""
+    if not isinstance(value, int | float):
+        raise _NotRun
+    return value
 
 
 def _depth(line: str) -> int:
@@ -123,21 +181,9 @@ def _depth(line: str) -> int:
 
 def _upstream_box(value: object) -> tuple[float, ...] | None:
     """As ``numpy.array(value, dtype=float)``: None where that raises, NOWHERE where the IoU does."""
-    if isinstance(value, list | tuple):
-        numbers = _floats(value)
-        if numbers is None:
-            return None
-        return numbers if len(numbers) == 9 and all(map(math.isfinite, numbers)) else NOWHERE
-    return NOWHERE if _floats([value]) is not None else None
-
-
-def _floats(values: Sequence[object]) -> tuple[float, ...] | None:
-    numbers = []
-    for value in values:
-        if not isinstance(value, int | float | str):
-            return None
-        try:
-            numbers.append(float(value))
-        except (ValueError, OverflowError):
-            return None
-    return tuple(numbers)
+    try:
+        with np.errstate(all="ignore"):
+            numbers = np.array(value, dtype=float)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return tuple(numbers.tolist()) if numbers.shape == (9,) and np.isfinite(numbers).all() else NOWHERE

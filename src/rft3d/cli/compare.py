@@ -29,7 +29,7 @@ class Args:
     """compare by this task's metric"""
     benchmark: BenchmarkName | None = None
     """compare by this benchmark's protocol instead"""
-    compat: Literal["vg-llm"] | None = None
+    compat: Literal["vg-llm", "lmms-eval", "vlmevalkit"] | None = None
     """with --benchmark: also as this code base scores"""
     proposals: Path | None = None
     """scanrefer: proposals for the refined protocol"""

@@ -108,11 +108,24 @@ class Vsi(_Run):
     """of the frames that vg-llm draws"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Vgllm(_Run):
+    """VG-LLM's own JSON files: detection of 4 or 6 frames, ScanRefer, Scan2Cap."""
+
+    file: Path
+    """scannet_det_val_4frames.json, scanrefer_val_32frames.json ..."""
+    media: Path | None = None
+    """folder that its picture paths start in"""
+    angles: Literal["detect", "intrinsic", "extrinsic"] = "detect"
+    """of its boxes: extrinsic in files from before 2025-11-27; detect decides it from the boxes"""
+
+
 Benchmark = (
     Annotated[ScannetDetection, tyro.conf.subcommand("scannet-detection")]
     | Annotated[Scanrefer, tyro.conf.subcommand("scanrefer")]
     | Annotated[Scan2cap, tyro.conf.subcommand("scan2cap")]
     | Annotated[Vsi, tyro.conf.subcommand("vsi")]
+    | Annotated[Vgllm, tyro.conf.subcommand("vg-llm")]
 )
 
 
@@ -197,7 +210,7 @@ def _check_predictions(predictions: Path, samples: Path) -> int:
     return 0 if found[0]["convention"] == "house" else 1
 
 
-def _prepare(args: ScannetDetection | Scanrefer | Scan2cap | Vsi) -> Prepared:
+def _prepare(args: ScannetDetection | Scanrefer | Scan2cap | Vsi | Vgllm) -> Prepared:
     from rft3d.datasets import (
         CaptionSettings,
         DetectionSettings,
@@ -205,6 +218,7 @@ def _prepare(args: ScannetDetection | Scanrefer | Scan2cap | Vsi) -> Prepared:
         VsiSettings,
         prepare_detection,
         prepare_referring,
+        prepare_vgllm,
         prepare_vsi,
     )
 
@@ -219,6 +233,8 @@ def _prepare(args: ScannetDetection | Scanrefer | Scan2cap | Vsi) -> Prepared:
     if isinstance(args, Vsi):
         chosen = VsiSettings(args.split, args.frames, args.answers, args.seed, args.like)
         return prepare_vsi(args.questions, args.media, args.out, chosen, metadata=args.metadata, **run)
+    if isinstance(args, Vgllm):
+        return prepare_vgllm(args.file, args.media, args.out, args.angles, **run)
     shared: dict[str, Any] = {
         "split": args.split,
         "frames": args.frames,

@@ -27,7 +27,7 @@ class Args:
     """score by this task's metric"""
     benchmark: BenchmarkName | None = None
     """score by every protocol of this benchmark instead"""
-    compat: Literal["vg-llm"] | None = None
+    compat: Literal["vg-llm", "lmms-eval", "vlmevalkit"] | None = None
     """with --benchmark: also as this code base reads answers and lists classes"""
     proposals: Path | None = None
     """scanrefer: scannet_val_pred_box.json, for the proposal-refined protocol"""

@@ -12,7 +12,7 @@ from rft3d.datasets.detection import DetectionSettings
 from rft3d.datasets.extract import extract_recordings
 from rft3d.datasets.grounding import GroundingSettings
 from rft3d.datasets.leaks import benchmark_scenes, leaking
-from rft3d.datasets.prepare import prepare_detection, prepare_referring, prepare_vsi
+from rft3d.datasets.prepare import prepare_detection, prepare_referring, prepare_vgllm, prepare_vsi
 from rft3d.datasets.vsi import VsiSettings
 from rft3d.datasets.work import Prepared, prepare_samples, read_meta
 
@@ -28,6 +28,7 @@ __all__ = [
     "prepare_detection",
     "prepare_referring",
     "prepare_samples",
+    "prepare_vgllm",
     "prepare_vsi",
     "read_meta",
 ]

@@ -20,6 +20,7 @@ from rft3d.tasks.spatial.worked import work_out
 from rft3d.tasks.types import Sample
 
 Answers = Literal["direct", "think", "think-prompt"]
+_WORLD = {"box_world": "gt_bbox", "T_world_camera": "T_world_camera"}
 _OPTION = re.compile(r"^\(?([A-Z])[.):]\s*(.+)$")
 _TAG = re.compile(r"<(?:image|video)>\n?")
 
@@ -30,7 +31,7 @@ class NotASample(ValueError):
 
 def detection_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     """A sample of VG-LLM's detection record: boxes are in the first frame's camera already."""
-    if "boxes" not in record.extra or not record.extra["boxes"]:
+    if "boxes" not in record.extra:
         raise NotASample("record without boxes")
     return Sample(
         id=f"{record.scene or 'vgllm'}:detection:{record.id}",
@@ -44,10 +45,10 @@ def detection_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
 
 
 def grounding_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
-    """A sample of VG-LLM's ScanRefer record; needs its cameras (the val file has them) and a target."""
-    missing = [name for name in ("gt_bbox", "T_world_camera", "target") if name not in record.extra]
-    if missing:
-        raise NotASample(f"record without {missing[0]}")
+    """A sample of VG-LLM's ScanRefer record; without cameras (the train file may lack them) it serves SFT only."""
+    if "target" not in record.extra:
+        raise NotASample("record without target")
+    known = {key: record.extra[name] for key, name in _WORLD.items() if name in record.extra}
     metadata = record.extra.get("metadata", {})
     meta = _facts(record)
     for key in ("object_id", "ann_id"):
@@ -64,8 +65,7 @@ def grounding_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
         truth={
             "frame": record.extra["target"]["frame"],
             "bbox_3d": record.extra["target"]["bbox_3d"],
-            "box_world": record.extra["gt_bbox"],
-            "T_world_camera": record.extra["T_world_camera"],
+            **(known if len(known) == len(_WORLD) else {}),
         },
         meta=meta,
     )

@@ -101,9 +101,10 @@ def detection_jobs(scenes: Iterable[Scene], root: Path, settings: DetectionSetti
 
 def make_detection(job: DetectionJob) -> Made:
     """The samples of one scan."""
-    task = Detection(canonical=False, rounding="plain") if job.settings.like == "vg-llm" else Detection()
+    upstream = job.settings.like == "vg-llm"
+    task = Detection(canonical=not upstream, rounding="plain" if upstream else "safe", keep_empty=True)
     refs = dict(zip((f.name for f in job.scene.frames), frame_refs(job.scene, job.root), strict=True))
-    samples, empty = [], 0
+    samples = []
     for window in job.windows:
         names = [job.scene.frames[place].name for place in window]
         cut = select_frames(job.scene, window, f"{job.scene.id}-from-{names[0]}")
@@ -111,14 +112,12 @@ def make_detection(job: DetectionJob) -> Made:
             cut = _in_listed_order(cut)
         own = [refs[name] for name in names]
         made = task.samples(cut, own, job.settings.seed)
-        empty += not made
         for sample in made:
             facts: dict[str, Any] = {"split": job.settings.split, "dataset": "scannet", "window": names}
             samples.append(
                 with_cameras(replace(sample, scene=job.scene.id, meta={**sample.meta, **facts}), cut, own)
             )
-    skipped = {"window without objects": empty, "scan without a window": int(not job.windows)}
-    return Made(tuple(samples), {reason: count for reason, count in skipped.items() if count})
+    return Made(tuple(samples), {} if job.windows else {"scan without a window": 1})
 
 
 def _by_number(scene: Scene) -> Scene:

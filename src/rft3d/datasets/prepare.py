@@ -1,4 +1,4 @@
-"""The four preparations, from files to a samples file: what ``rft3d data prepare`` calls."""
+"""The preparations, from files to a samples file: what ``rft3d data prepare`` calls."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rft3d.datasets.captions import CaptionSettings, make_captions
 from rft3d.datasets.detection import DetectionSettings, detection_jobs, make_detection
 from rft3d.datasets.grounding import GroundingSettings, make_grounding, referring_jobs
 from rft3d.datasets.leaks import leaking
+from rft3d.datasets.vgllm import Angles, make_vgllm, old_angles, vgllm_jobs
 from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
 from rft3d.datasets.work import Prepared, prepare_samples
 from rft3d.evaluation.solving.places import places_from_metadata
@@ -20,7 +21,7 @@ from rft3d.scenes.readers.scannet_labels import read_nyu40
 from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
 from rft3d.scenes.readers.spacer import spacer
 from rft3d.scenes.readers.vlm3r import vlm3r
-from rft3d.scenes.readers.vsi_bench import COUNTS, vsi_bench
+from rft3d.scenes.readers.vsi_bench import vsi_bench
 from rft3d.scenes.readers.vsi_meta import vsi_meta
 from rft3d.scenes.types import Scene
 
@@ -152,12 +153,34 @@ def prepare_vsi(
     )
 
 
-def missing_questions(records: Iterable[Question]) -> dict[str, int]:
-    """Question type -> how many of the released test split are missing (negative: too many)."""
-    found = dict.fromkeys(COUNTS, 0)
-    for record in records:
-        found[str(record.question_type)] += 1
-    return {kind: COUNTS[kind] - found[kind] for kind in COUNTS if found[kind] != COUNTS[kind]}
+def prepare_vgllm(
+    file: Path,
+    media: Path | None,
+    out: Path,
+    angles: Angles = "detect",
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+    no_frames: bool = False,
+) -> Prepared:
+    """The samples of one of VG-LLM's own JSON files; see :mod:`rft3d.datasets.vgllm`.
+
+    Raises:
+        ValueError: damaged records, or boxes that don't tell their angles' convention.
+    """
+    if media is None and not no_frames:
+        raise ValueError("give the folder that the pictures' paths start in (--media), or --no-frames")
+    old = old_angles(file, angles)
+    return prepare_samples(
+        vgllm_jobs(file, media or file.parent, out.parent, old),
+        make_vgllm,
+        out,
+        plan={"benchmark": "vg-llm", "settings": {"angles": "extrinsic" if old else "intrinsic"}},
+        inputs=[file],
+        workers=workers,
+        overwrite=overwrite,
+        no_frames=no_frames,
+    )
 
 
 def scans_of(infos: Path, dataset: str = "scannet") -> list[str]:

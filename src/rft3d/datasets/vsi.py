@@ -30,6 +30,7 @@ from rft3d.evaluation.solving.places import scene_key
 from rft3d.scenes.clips import spread_indices
 from rft3d.scenes.images import write_image
 from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
+from rft3d.scenes.readers.vsi_bench import COUNTS
 from rft3d.tasks.spatial.solve import Place
 from rft3d.tasks.types import Sample
 
@@ -141,7 +142,7 @@ def _drawn(pictures: Sequence[Path], record: Question, job: VsiJob) -> tuple[str
     if job.settings.like == "vg-llm":
         offset = Random(f"{job.settings.seed}:{job.key}:{record.id}").randrange(count)
         places = sorted((offset + place) % count for place in places)
-    return tuple(_relative(pictures[place], job.root) for place in places)
+    return tuple(relative(pictures[place], job.root) for place in places)
 
 
 def _video_frames(job: VsiJob) -> tuple[str, ...]:
@@ -154,14 +155,14 @@ def _video_frames(job: VsiJob) -> tuple[str, ...]:
     if done.is_file():  # an earlier job, or a run that was stopped
         names = done.read_text(encoding="ascii").split()
         if all((folder / name).is_file() for name in names):
-            return tuple(_relative(folder / name, job.root) for name in names)
+            return tuple(relative(folder / name, job.root) for name in names)
     clip = read_video(video, ClipSampling(frames=job.settings.frames))
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{index:06d}.png" for index in clip.indices]
     for name, pixels in zip(names, clip.frames, strict=True):
         write_image(folder / name, np.asarray(pixels))
     done.write_text("\n".join(names) + "\n", encoding="ascii")
-    return tuple(_relative(folder / name, job.root) for name in names)
+    return tuple(relative(folder / name, job.root) for name in names)
 
 
 def find_video(media: Path, record: Question) -> Path:
@@ -177,7 +178,8 @@ def find_video(media: Path, record: Question) -> Path:
     raise ValueError(f"{tried[0]}: no such video (nor {tried[1]}); unpack the data set's videos there")
 
 
-def _relative(path: Path, root: Path) -> str:
+def relative(path: Path, root: Path) -> str:
+    """``path`` as a samples file in ``root`` names it."""
     import os
 
     return Path(os.path.relpath(path, root)).as_posix()
@@ -186,3 +188,11 @@ def _relative(path: Path, root: Path) -> str:
 def summary(samples: Iterable[Sample]) -> dict[str, Any]:
     """Number of samples of each question type."""
     return dict(sorted(Counter(str(sample.meta.get("question_type")) for sample in samples).items()))
+
+
+def missing_questions(records: Iterable[Question]) -> dict[str, int]:
+    """Question type -> how many of the released test split are missing (negative: too many)."""
+    found = dict.fromkeys(COUNTS, 0)
+    for record in records:
+        found[str(record.question_type)] += 1
+    return {kind: COUNTS[kind] - found[kind] for kind in COUNTS if found[kind] != COUNTS[kind]}

@@ -33,7 +33,7 @@ from rft3d.prompts import IMAGE
 from rft3d.rewards import Part, Score, format_part, zero_parts
 from rft3d.scenes.types import Scene
 from rft3d.tasks._shared import TRUNCATED, checked_refs, first_seen, summed
-from rft3d.tasks.caption_metrics import Cider, Words, bleu4, bleu_counts, caption_words, rouge_l
+from rft3d.tasks.caption_metrics import Cider, Words, bleu4, bleu_counts, caption_words, rouge_l, spaced_words
 from rft3d.tasks.types import Sample
 
 PROMPT = "{frames}Carefully watch the video and describe the object located at {centre} in detail."
@@ -150,21 +150,32 @@ class Captioning:
 
 
 def pool_captions(
-    samples: Sequence[Sample], words: Sequence[Words], least_iou: float = 0.5, otherwise: Words = ()
+    samples: Sequence[Sample],
+    words: Sequence[Words],
+    least_iou: float = 0.5,
+    otherwise: Words = (),
+    texts: Sequence[str] | None = None,
 ) -> list[dict[str, float]]:
-    """Sums that each caption adds; ``otherwise`` replaces it where the box has less IoU than ``least_iou``."""
+    """Sums that each caption adds; ``otherwise`` replaces it where the box has less IoU than ``least_iou``.
+
+    ``texts``: the captions as written; ROUGE-L is then upstream's, which cuts them otherwise than the rest.
+    """
     references = [reference_words(sample) for sample in samples]
     cider = Cider({sample.id: refs for sample, refs in zip(samples, references, strict=True)}.values())
     pooled = []
-    for sample, caption, refs in zip(samples, words, references, strict=True):
+    for place, (sample, caption, refs) in enumerate(zip(samples, words, references, strict=True)):
         boxed = float(sample.truth["iou"]) >= least_iou
         counted = caption if boxed else otherwise
+        rouge = rouge_l(counted, refs)
+        if texts is not None:
+            spaced = [spaced_words(text) for text in sample.truth["references"]]
+            rouge = rouge_l(spaced_words(texts[place] if boxed else ""), spaced)
         pooled.append(
             {
                 "samples": 1.0,
                 "boxes": float(boxed),
                 "cider": cider.score(counted, refs),
-                "rouge_l": rouge_l(counted, refs),
+                "rouge_l": rouge,
                 **bleu_counts(counted, refs),
             }
         )

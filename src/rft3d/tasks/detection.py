@@ -125,6 +125,7 @@ class Detection:
         canonical: write each box in that one of its 24 equivalent forms whose rotation is nearest to none.
         labels: only these labels are asked for; None: all but ``exclude``.
         exclude: labels that are never asked for (official: the four here).
+        keep_empty: make a sample of a window without objects too, as VG-LLM's evaluation has them.
         min_visible: a frame shows an object when it shows at least this share of it.
         reward: parts of the score. ``paper``: format + mean IoU over predictions + F1@0.25;
             ``matched``: format + F1@0.25 + one-to-one IoU over the larger count, which can't be hacked by
@@ -150,6 +151,7 @@ class Detection:
     labels: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ("wall", "ceiling", "floor", "object")
     min_visible: float = 0.05
+    keep_empty: bool = False
     reward: DetectionReward = "paper"
     mode: ParseMode = "lenient"
     classes: tuple[str, ...] = CATE20
@@ -175,14 +177,15 @@ class Detection:
             raise ValueError(f"Detection.classes must be unique, got {self.classes}")
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
-        """One sample with all frames; none when no frame shows an object. ``seed`` has no effect."""
+        """One sample with all frames; none when no frame shows an object (see
+        ``keep_empty``). ``seed`` has no effect."""
         refs = checked_refs(scene, frame_refs)
         things = [
             thing
             for thing in first_seen(scene, self.min_visible)
             if thing.label not in self.exclude and (self.labels is None or thing.label in self.labels)
         ]
-        if not things:
+        if not things and not self.keep_empty:
             return []
         rows = boxed_in_first_camera(scene, things, self.canonical)
         if self.order == "azimuth":

@@ -152,7 +152,7 @@ class Grounding:
     def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> FrameBox | ParseFailure:
         """Frame and box in ``text``; a frame beyond the sample's is a failure. ``mode`` None: the task's."""
         answer = parse_frame_box(text, mode or self.mode)
-        frames = len(sample.truth["T_world_camera"])
+        frames = len(sample.truth.get("T_world_camera", sample.frames))
         if isinstance(answer, FrameBox) and answer.frame >= frames:
             reason = f"frame {answer.frame} of a video with frames 0 to {frames - 1}"
             return ParseFailure(reason, f'"frame": {answer.frame}')
@@ -161,6 +161,11 @@ class Grounding:
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
         """Parts as ``reward`` says, weight 1 each; truncated text earns 0."""
         truth: dict[str, Any] = sample.truth
+        if "T_world_camera" not in truth:
+            raise ValueError(
+                f"sample {sample.id!r}: truth has no T_world_camera, so nothing can be scored; "
+                "its file serves SFT only"
+            )
         nothing: dict[str, object] = {"iou": 0.0, "frame": None, "true_frame": truth["frame"]}
         if truncated:
             return Score(zero_parts(_PARTS[self.reward], TRUNCATED), truncated=True, details=nothing)

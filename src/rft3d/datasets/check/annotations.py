@@ -12,7 +12,7 @@ from rft3d.datasets.check.angles import BoxSet
 from rft3d.datasets.check.findings import Finding, found, problem
 from rft3d.datasets.check.judge import ANGLE_SAMPLES, check_angles, check_leaks, is_training
 from rft3d.datasets.check.kinds import READERS, without_path
-from rft3d.datasets.prepare import missing_questions
+from rft3d.datasets.vsi import missing_questions
 from rft3d.scenes.readers.records import ChatRecord
 
 

@@ -63,6 +63,10 @@ def score_benchmark(
     """
     config = config or BenchmarkConfig()
     benchmark = find_benchmark(name)
+    if config.compat is not None and config.compat not in benchmark.compats:
+        raise ValueError(
+            f"compat: {name} is not scored by {config.compat!r}; known: {', '.join(benchmark.compats)}"
+        )
     samples = list(read_samples(samples_path))
     loaded = load_predictions(predictions_path, samples, config.format)
     run, found = benchmark_runs(benchmark, samples, loaded.predictions, config)

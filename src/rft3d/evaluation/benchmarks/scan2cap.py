@@ -16,8 +16,9 @@ Deviations of our own variant
     4. **No METEOR** in either variant: its scorer is a Java program with WordNet and a paraphrase table, and
        re-implementations without these give other numbers.
     5. Intervals resample scenes; CIDEr's document frequencies stay those of all samples.
-``--compat vg-llm`` undoes 1 to 3. Samples that ask about true boxes (``rft3d data prepare scan2cap`` without
-``--proposals``) have IoU 1 everywhere: not comparable with published numbers, and said so.
+``--compat vg-llm`` undoes 1 to 3, and cuts texts for ROUGE-L at single spaces, so that empty words count.
+Samples that ask about true boxes (``rft3d data prepare scan2cap`` without ``--proposals``) have IoU 1 everywhere:
+not comparable with published numbers, and said so.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def variants(inputs: Inputs) -> list[Variant]:
             Variant(
                 "vg-llm",
                 f"{about}; every text as it is, no caption is 'sos eos'; no METEOR",
-                pool_captions(inputs.samples, words, task.least_iou, empty),
+                pool_captions(
+                    inputs.samples, words, task.least_iou, empty, [p.text for p in inputs.predictions]
+                ),
                 task.metric_from,
                 HEADLINE,
                 truncated="scored like any other",

@@ -12,7 +12,7 @@ from rft3d.evaluation.stats import Finish, Totals
 from rft3d.rewards.score import Score
 from rft3d.tasks.types import Sample
 
-Compat = Literal["vg-llm"]
+Compat = Literal["vg-llm", "lmms-eval", "vlmevalkit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ class Benchmark:
             a subset.
         task_options: options of the task that read the answers (:func:`rft3d.evaluation.make_task`).
         frames: pictures a question shows; None: not fixed.
+        compats: code bases whose reading it knows.
     """
 
     name: str
@@ -95,3 +96,4 @@ class Benchmark:
     official: Mapping[str, int] = field(default_factory=dict)
     task_options: Mapping[str, object] = field(default_factory=dict)
     frames: int | None = None
+    compats: tuple[Compat, ...] = ("vg-llm",)

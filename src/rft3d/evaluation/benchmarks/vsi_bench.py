@@ -15,20 +15,28 @@ Source
 Deviations of our own variants
     1. Where an answer has ``<think>`` or ``<answer>`` tags, only the inside of ``<answer>`` is read.
     2. A truncated answer earns nothing (upstream's 16 new tokens cut many a sentence and score the rest).
-    3. ``<=`` is used, as lmms-eval and VG-LLM do; the papers print ``<``, and VLMEvalKit computes ``<``.
+    3. ``<=`` is used, as lmms-eval, VG-LLM and VLMEvalKit do; the papers print ``<``.
     4. An average over fewer than eight tasks is allowed and says over how many (``macro8/tasks``); upstream
        crashes when a direction level is missing.
     5. A number such as ``1_000`` or ``infinity`` that only Python's ``float`` takes is unreadable.
 ``--compat vg-llm``: strict reading of the whole text, tags or not, truncated or not, by Python's ``float``;
-what is not finite scores 0.
+what is not finite scores 0. ``--compat lmms-eval`` and ``vlmevalkit``: as these harnesses read today, named with
+their version (:mod:`rft3d.answers.harness`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
+from rft3d.answers.harness import (
+    LMMS_EVAL,
+    VLMEVALKIT,
+    lmms_eval_number,
+    vlmevalkit_number,
+    vlmevalkit_option,
+)
 from rft3d.answers.vgllm import vgllm_first_token, vgllm_number
-from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Variant
+from rft3d.evaluation.benchmarks.types import Benchmark, Compat, Inputs, Protocol, Variant
 from rft3d.evaluation.stats import Finish, Totals
 from rft3d.rewards import mean_relative_accuracy
 from rft3d.tasks.spatial import NUMERIC_TYPES, QUESTION_TYPES, Spatial
@@ -69,8 +77,8 @@ def variants(inputs: Inputs) -> list[Variant]:
             pools.append(pool_readings(sample.truth["question_type"], {"accuracy": value}))
         unreadable = Counter({f"nothing to read by the {key} rule": unread} if unread else {})
         found.append(Variant(name, note, pools, metrics, HEADLINE, unreadable))
-    if inputs.compat == "vg-llm":
-        found.append(_upstream(inputs))
+    if inputs.compat is not None:
+        found.append(_upstream(inputs, inputs.compat))
     return found
 
 
@@ -88,21 +96,41 @@ def metrics(totals: Totals) -> dict[str, float | None]:
     return result
 
 
-def upstream_value(text: str, sample: Sample) -> float | None:
-    """Accuracy of one answer as VG-LLM and VSI-Bench itself read it; None: not read, scores 0."""
+def upstream_value(text: str, sample: Sample, compat: Compat = "vg-llm") -> float | None:
+    """Accuracy of one answer as another code base reads it; None: not read, scores 0."""
     truth = sample.truth
     if truth["question_type"] in NUMERIC_TYPES:
-        number = vgllm_number(text)
+        number = _NUMBERS[compat](text)
         return None if number is None else mean_relative_accuracy(number, truth["answer"]).value
-    token = vgllm_first_token(text)
-    if len(token) != 1 or not token.isalpha():
+    token = vlmevalkit_option(text) if compat == "vlmevalkit" else vgllm_first_token(text)
+    if token is None or len(token) != 1 or not token.isalpha():
         return None
     return float(token.lower() == str(truth["answer"]).lower())
 
 
-def _upstream(inputs: Inputs) -> Variant:
+_NUMBERS = {"vg-llm": vgllm_number, "lmms-eval": lmms_eval_number, "vlmevalkit": vlmevalkit_number}
+_READ_AS: dict[Compat, tuple[str, str, str]] = {
+    "vg-llm": (
+        "vg-llm",
+        "strict reading of the whole text, tags or not",
+        "no letter or number up to the first space",
+    ),
+    "lmms-eval": (
+        LMMS_EVAL,
+        "letters strict (up to the first space), numbers lenient: the first digits or number words",
+        "no letter up to the first space, no number anywhere",
+    ),
+    "vlmevalkit": (
+        VLMEVALKIT,
+        "inside <answer>, else a letter of the last lines, the last number",
+        "no letter or number by its rules",
+    ),
+}
+
+
+def _upstream(inputs: Inputs, compat: Compat) -> Variant:
     values = [
-        upstream_value(prediction.text, sample)
+        upstream_value(prediction.text, sample, compat)
         for prediction, sample in zip(inputs.predictions, inputs.samples, strict=True)
     ]
     pools = [
@@ -110,15 +138,9 @@ def _upstream(inputs: Inputs) -> Variant:
         for sample, value in zip(inputs.samples, values, strict=True)
     ]
     unread = sum(value is None for value in values)
-    return Variant(
-        "vg-llm",
-        "strict reading of the whole text, tags or not",
-        pools,
-        metrics,
-        HEADLINE,
-        {"no letter or number up to the first space": unread} if unread else {},
-        truncated="scored like any other",
-    )
+    name, note, reason = _READ_AS[compat]
+    reasons = {reason: unread} if unread else {}
+    return Variant(name, note, pools, metrics, HEADLINE, reasons, truncated="scored like any other")
 
 
 VSI_BENCH = Benchmark(
@@ -128,5 +150,5 @@ VSI_BENCH = Benchmark(
     protocol=PROTOCOL,
     variants=variants,
     official={"samples": 5130, "scenes": 288},
-    task_options={},
+    compats=("vg-llm", "lmms-eval", "vlmevalkit"),
 )

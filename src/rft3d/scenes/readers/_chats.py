@@ -10,17 +10,24 @@ from rft3d.scenes.readers.records import Turn
 _SCAN = re.compile(r"(scene\d{4}_\d{2})")
 
 
-def read_turns(record: Fields) -> tuple[Turn, ...]:
-    """``conversations``: ``[{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}, ...]``."""
+def read_turns(record: Fields, answered: bool = True) -> tuple[Turn, ...]:
+    """``conversations``: ``[{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}, ...]``.
+
+    ``answered=False``: a question alone will do; its answer is then empty.
+    """
     turns = []
     for index, turn in enumerate(record.records("conversations")):
         role, wanted = turn.text("from"), ("human", "gpt")[index % 2]
         if role != wanted:
             raise turn.error("from", role, f"{wanted!r} (turns alternate, human first)")
         value = turn.get("value", "text")
+        if value is None and wanted == "gpt":
+            value = ""  # a validation file has no answers
         if not isinstance(value, str):
             raise turn.error("value", value, "text")
         turns.append(Turn(wanted, value))  # type: ignore[arg-type]
+    if len(turns) == 1 and not answered:
+        turns.append(Turn("gpt", ""))
     if len(turns) < 2:
         raise record.error("conversations", turns, "at least a question and an answer")
     return tuple(turns)

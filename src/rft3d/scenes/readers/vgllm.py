@@ -62,7 +62,7 @@ def vgllm(path: Path | str, *, old_angles: bool = False) -> Iterator[ChatRecord]
             id=record_id(record),
             scene=scan_in(*images[:1], video),
             dataset=str(metadata.get("dataset", "scannet" if scan_in(*images[:1]) else "vgllm")),
-            turns=read_turns(record),
+            turns=read_turns(record, answered=not record.has("gt_bbox")),
             images=images,
             video=video,
             question_type=metadata.get("question_type"),
