@@ -18,7 +18,8 @@ from rft3d.scenes import frame_refs, iter_rooms, load_rgb
 from rft3d.training.config import OptimConfig, RFTConfig
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.grpo import train_rft
-from rft3d.training.rollout import rollout, step_prompts
+from rft3d.training.loop import Watch
+from rft3d.training.rollout import Rollouts
 
 STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 16
 ROOMS = 96 if STEPS > 1 else 4
@@ -46,12 +47,11 @@ def main() -> None:
     task = {"detection": tasks["detection"]}
     train, held_out = (corpus_of(policy, tasks["detection"], config, first) for first in (50_000, 60_000))
     for moment in ("before", "after"):
-        asked = step_prompts(held_out, CONFIG, 10_000)
-        groups = rollout(policy, task, held_out, asked, CONFIG, 10_000)
+        groups = Rollouts(policy, task, held_out, CONFIG).collect(10_000).drawn
         print(f"reward {moment}: {np.mean([s.total for group in groups for s in group.scores]):.3f}")
         if moment == "before":
             with tempfile.TemporaryDirectory() as folder:
-                train_rft(policy, task, train, CONFIG, Path(folder), Console())
+                train_rft(policy, task, train, CONFIG, Path(folder), Watch(Console()))
 
 
 if __name__ == "__main__":
