@@ -70,6 +70,20 @@ def test_every_view_opens_and_numbers_are_those_of_scores_json(
     browser.resize(1366, 768)
 
 
+def test_the_first_view_opens_with_a_scene_before_and_after(browser: Browser, page: Path) -> None:
+    browser.goto(page, "#overview")
+    browser.wait("document.querySelector('#hero-scene canvas')?.view?.items.length >= 4")
+    tags = "[...document.querySelectorAll('#hero-scene .tag')].filter(t => !t.hidden).map(t => t.innerText)"
+    browser.wait(f"{tags}.includes('chair')")  # boxes have their names
+    assert browser.js("document.querySelectorAll('.verdict li').length") >= 1
+    browser.click("#tab-samples")
+    browser.click("#tab-overview")
+    browser.wait("document.querySelector('#hero-scene canvas')")  # and it comes back
+    browser.resize(390, 800)
+    assert browser.js("document.querySelector('nav').offsetHeight") < 50, "the views stand in one row"
+    browser.resize(1366, 768)
+
+
 def test_drawn_boxes_are_where_the_geometry_says(browser: Browser, page: Path) -> None:
     browser.goto(page, "#samples/detection/1")
     browser.wait("document.querySelectorAll('.frames g[data-kind=predicted]').length >= 4")

@@ -16,6 +16,7 @@ from rft3d.files import write_text
 from rft3d.report.alarms import alarms_fragment, read_alarms
 from rft3d.report.curves import curves_view
 from rft3d.report.embed import Blob, Budget, Pictures, chunks, pack_cloud, pack_json, shown
+from rft3d.report.first_view import alarms_of_reading, headroom_view, verdict
 from rft3d.report.page import duration, render_page
 from rft3d.report.question_index import Chosen, Scenes, TaskIndex, by_rank
 from rft3d.report.rollouts import KnownSamples, group_facts, group_view, read_groups, spread
@@ -152,6 +153,9 @@ class _Page:
 
     def _tables(self) -> dict[str, Any]:
         return {
+            "unreadable": alarms_of_reading(self.joined),
+            "verdict": verdict(self.joined, self.pairs),
+            "headroom": headroom_view(self.joined),
             "alarms": [
                 {"run": title, "html": html}
                 for title, run in zip(self.joined.titles, self.joined.runs, strict=True)

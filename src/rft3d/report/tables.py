@@ -30,8 +30,10 @@ def results_table(joined: Joined) -> dict[str, Any] | None:
     ]
     for place in range(len(columns)):
         values = [row["cells"][place]["value"] for row in rows]
-        known = {value for value in values if value is not None}
-        best = max(known) if len(known) > 1 else None  # where all are equal, none stands out
+        known = [value for value in values if value is not None]
+        best = max(known, default=None)
+        if known.count(best) != 1:  # of equals none stands out
+            best = None
         for row in rows:
             cell = row["cells"][place]
             cell["best"] = len(rows) > 1 and best is not None and cell["value"] == best

@@ -36,7 +36,12 @@ def variant_tables(joined: Joined) -> list[dict[str, Any]]:
 
 def _add(table: dict[str, Any], model: str, summary: dict[str, Any]) -> None:
     variants: dict[str, Any] = summary["variants"]
-    lines = footnotes(summary)
+    lines: list[str] = []
+    for line in footnotes(summary):  # indented lines go on with the note before
+        if line.startswith(" "):
+            lines[-1] += f"; {line.strip()}"
+        else:
+            lines.append(line)
     own, shared = lines[: len(variants)], lines[len(variants) :]  # one a variant, then those of the file
     for (name, each), note in zip(variants.items(), own, strict=True):
         table["metrics"] += [metric for metric in each["headline"] if metric not in table["metrics"]]

@@ -15,9 +15,15 @@ function answerChips(answer) {
   ];
 }
 
+/** A reward out of what could be had: "1.80 of 3". */
+function outOf(answer) {
+  const most = sum(answer.parts.map((part) => part.weight ?? 1));
+  return answer.total !== null && answer.total <= most ? `${fixed(answer.total)} of ${Number(most.toFixed(2))}` : fixed(answer.total, 3);
+}
+
 function answerCard(answer, { title, colour, advantage = false, extra = null }) {
   return el("article", { class: "answer" },
-    el("h3", {}, el("span", {}, colour && swatch(colour), title), el("span", {}, fixed(answer.total, 3),
+    el("h3", {}, el("span", {}, colour && swatch(colour), title), el("span", {}, outOf(answer),
       advantage && el("span", { class: answer.advantage > 0 ? "plus" : answer.advantage < 0 ? "minus" : "soft", title: "advantage" },
         answer.advantage === null ? " (–)" : ` (${signed(answer.advantage, (v) => v.toFixed(2))})`))),
     extra, el("div", {}, answerChips(answer)), partsTable(answer),

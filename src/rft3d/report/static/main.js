@@ -30,6 +30,7 @@ function route() {
     drawn.add(name);
     DRAW[name]();
   }
+  if (name === "overview") drawHero(); // each time: there is one 3D view, and the last sample looked at had it
 }
 
 function setTheme(theme) {

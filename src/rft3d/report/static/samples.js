@@ -85,8 +85,8 @@ async function drawSample(task, index) {
   };
   const models = task.columns.length > 1 && el("div", { class: "controls models" }, el("span", { class: "soft" }, "Boxes of"), task.columns.map((c, k) => detail.answers[k] &&
     toggle(columnTitle(c), chosen.has(k), (on) => { on ? chosen.add(k) : chosen.delete(k); redraw(); })));
-  fill(view, head, models, body, el("div", { class: "card" }, el("h2", {}, "Answers"), el("div", { class: "answers" }, task.columns.map((c, k) => detail.answers[k] && answerCard(detail.answers[k], { title: columnTitle(c) })))),
-    el("div", { class: "card" }, el("h2", {}, "Question"), questionBlock(detail)));
+  fill(view, head, models, body, el("div", { class: "card" }, el("h2", {}, "Question"), questionBlock(detail)),
+    el("div", { class: "card" }, el("h2", {}, "Answers"), el("div", { class: "answers" }, task.columns.map((c, k) => detail.answers[k] && answerCard(detail.answers[k], { title: columnTitle(c) })))));
   redraw();
 }
 
@@ -95,8 +95,9 @@ function drawHighlights() {
   const rows = data.tasks.filter((task) => task.columns.length).map((task) => {
     const last = task.totals.at(-1), first = task.totals[0], all = range(task.ids.length).filter((i) => last[i] !== null);
     const top = (value, count = 2) => [...all].sort((a, b) => value(a) - value(b) || a - b).slice(0, count);
-    const picks = [["worst", top((i) => last[i])], ["best", top((i) => -last[i])]];
-    if (task.columns.length > 1) picks.push(["most changed", top((i) => -Math.abs(last[i] - (first[i] ?? last[i])))]);
+    const taken = new Set(), fresh = (value) => top(value, all.length).filter((i) => !taken.has(i)).slice(0, 2).map((i) => (taken.add(i), i));
+    const picks = [["worst", fresh((i) => last[i])], ["best", fresh((i) => -last[i])]];
+    if (task.columns.length > 1) picks.push(["most changed", fresh((i) => -Math.abs(last[i] - (first[i] ?? last[i])))]);
     return el("div", {}, el("h3", {}, `${task.name}, by ${columnTitle(task.columns.at(-1))}`),
       el("div", { class: "grid" }, picks.flatMap(([what, indices]) => indices.map((i) => {
         const node = tile(task, i);
@@ -106,4 +107,19 @@ function drawHighlights() {
   });
   byId("highlights").hidden = !rows.length;
   fill(byId("highlight-tiles"), rows);
+}
+
+/** At the top of the first view: the scene that training changed most for the better, before and after it. */
+async function drawHero() {
+  const holder = byId("hero-scene"), task = data.tasks.find((each) => each.name === "detection" && each.columns.length);
+  if (!task) return;
+  const last = task.totals.at(-1), first = task.totals[0], gain = (i) => (last[i] ?? 0) - (task.columns.length > 1 ? first[i] ?? 0 : 0);
+  const index = range(task.ids.length).filter((i) => task.places[i] >= 0 && last[i] !== null).sort((a, b) => gain(b) - gain(a) || a - b)[0];
+  const detail = index === undefined ? null : await detailOf(task, index);
+  if (!detail || !byId("view-overview").classList.contains("on")) return;
+  const chosen = [...new Set([0, task.columns.length - 1])].filter((k) => detail.answers[k]);
+  const answers = chosen.map((k) => ({ answer: detail.answers[k], who: columnTitle(task.columns[k]), colour: k === task.columns.length - 1 ? "var(--pred)" : "var(--accent)" }));
+  const legend = [["var(--true)", "true"], ...answers.map(({ colour, who }) => [colour, who])];
+  fill(holder, scenePanel(detail, drawnBoxes(detail, answers), legend),
+    el("p", { class: "note" }, "The detection sample that changed most for the better: ", el("a", { href: `#samples/${task.name}/${index}` }, task.ids[index])));
 }

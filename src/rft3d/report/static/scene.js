@@ -29,7 +29,8 @@ class SceneView {
     this.canvas = this.gl.domElement;
     this.canvas.view = this; // for a console, and for tests
     this.canvas.setAttribute("aria-label", "3D scene: drag to turn, wheel to zoom, right drag to move");
-    holder.replaceChildren(this.canvas);
+    this.tags = boxes.map((box) => el("span", { class: "tag", style: { color: box.colour } }, box.kind === "object" ? "" : box.label));
+    holder.replaceChildren(this.canvas, ...this.tags);
     this.controls = new THREE.OrbitControls(this.camera, this.canvas);
     this.controls.addEventListener("change", () => this.draw());
     this.build();
@@ -224,7 +225,16 @@ class SceneView {
   draw() {
     if (this.canvas.view !== this) return;
     cancelAnimationFrame(this.pending);
-    this.pending = requestAnimationFrame(() => this.gl.render(this.scene, this.camera));
+    this.pending = requestAnimationFrame(() => { this.gl.render(this.scene, this.camera); this.placeTags(); });
+  }
+
+  /** Every box's label above its highest corner, where that is in front of the camera. */
+  placeTags() {
+    this.tags.forEach((tag, index) => {
+      const item = this.items[index], top = item && item.corners.reduce((a, b) => (b.z > a.z ? b : a)).clone().project(this.camera);
+      tag.hidden = !item || !item.edges.visible || Math.abs(top.z) > 1 || Math.abs(top.x) > 1 || Math.abs(top.y) > 1;
+      if (!tag.hidden) Object.assign(tag.style, { left: `${(50 * (top.x + 1)).toFixed(1)}%`, top: `${(50 * (1 - top.y)).toFixed(1)}%` });
+    });
   }
 
   point(event) {

@@ -1,0 +1,113 @@
+"""What the report says first: a verdict in a few sentences, an alarm when answers cannot be read, the headroom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rft3d.evaluation.headroom import SHOWN
+from rft3d.evaluation.records import file_digest
+from rft3d.evaluation.tables import percent
+from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
+
+UNREADABLE = 0.2
+"""From this share of unreadable or truncated answers on, no other number of a model means much."""
+
+
+def alarms_of_reading(joined: Joined) -> list[str]:
+    """A sentence for each model and task of whose answers more than a fifth could not be read."""
+    found = []
+    for task in joined.tasks:
+        for column, made in zip(task.columns, task.answers, strict=True):
+            summary = made.summary
+            rate = summary["parse_failures"]["rate"] + summary["truncated"]["rate"]
+            if rate > UNREADABLE:
+                found.append(
+                    f"{joined.columns[column].title}: {percent(rate)} % of its {task.name} answers cannot be read, "
+                    "so its numbers there say nothing about what it sees"
+                )
+    return found
+
+
+def verdict(joined: Joined, pairs: Mapping[str, Pairs]) -> list[str]:
+    """One sentence a task: what the last model and the baseline found, and whether that is a difference."""
+    said = []
+    for task in joined.tasks:
+        if not task.columns:
+            continue
+        last, base = len(task.columns) - 1, baseline_column(joined)
+        names = [joined.columns[column].title for column in task.columns]
+        text = f"{names[last]} {_found(task, last)}"
+        if len(task.columns) > 1 and base in task.columns and (first := task.columns.index(base)) != last:
+            text += f", {names[first]} {_found(task, first)}: {_clear(task, pairs[task.name], first, last)}"
+        said.append(text + ".")
+    return said
+
+
+def _found(task: JoinedTask, place: int) -> str:
+    scored = task.answers[place].scored
+    details: list[dict[str, Any]] = [dict(score.details) for score in scored.scores]
+    if task.name == "detection":
+        hits, true = (sum(int(each[key]) for each in details) for key in ("n_hits", "n_true"))
+        return f"found {hits} of {true} objects"
+    if task.name == "grounding":
+        return (
+            f"found {sum(float(each['iou']) >= 0.25 for each in details)} of {len(details)} described objects"
+        )
+    name = next(iter(task.answers[place].summary["headline"]))
+    value = (
+        task.answers[place].summary["metrics"].get("micro", task.answers[place].summary["metrics"].get(name))
+    )
+    return f"has {percent(value)} % of {len(details)} {task.name} questions"
+
+
+def _clear(task: JoinedTask, pairs: Pairs, a: int, b: int) -> str:
+    made, _ = pairs.between(a, b)
+    wanted = [name for name in SHOWN.get(task.name, ()) if name in made] or list(made)
+    if not wanted or made[wanted[0]].difference is None:
+        return "not comparable"
+    name, found = wanted[0], made[wanted[0]]
+    if found.difference == 0:
+        return f"the same {name}"
+    assert found.difference is not None and found.low is not None and found.high is not None
+    apart = "beyond chance" if found.low > 0 or found.high < 0 else "within chance"
+    ends = f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{100 * found.difference:+.1f} points of {name} {ends}, {apart}"
+
+
+def headroom_view(joined: Joined) -> list[dict[str, Any]]:
+    """What ``rft3d headroom --out RUN/headroom.json`` found, and how much of the gap each model has closed.
+
+    The share is (model - greedy) / (consensus - greedy), where the model answered the same samples file.
+    """
+    found = []
+    for run in joined.runs:
+        path = Path(run.root) / "headroom.json"
+        if not path.is_file():
+            continue
+        for task in json.loads(path.read_text(encoding="utf-8"))["tasks"]:
+            best = max(
+                task["temperatures"],
+                key=lambda row: row["minus greedy"]["consensus"][task["metrics"][0]]["difference"] or 0,
+            )
+            gap = best["minus greedy"]["consensus"][task["metrics"][0]]
+            found.append({"sentence": task["sentence"], "closed": _closed(run, task, gap)})
+    return found
+
+
+def _closed(run: Any, task: Mapping[str, Any], gap: Mapping[str, Any]) -> list[str]:
+    metric, difference = task["metrics"][0], gap["difference"]
+    if not difference or difference <= 0:
+        return []
+    closed = []
+    for runs in run.tasks:
+        files = [runs.folder / f"{runs.name}.samples.jsonl", runs.folder / f"samples.{runs.name}.jsonl"]
+        asked = any(file.is_file() and file_digest(file) == task["samples_sha256"] for file in files)
+        for made in runs.runs if runs.name == task["task"] and asked else ():
+            value = made.summary["metrics"].get(metric)
+            if value is not None:
+                share = (value - gap["a"]) / difference
+                closed.append(f"{made.title} has closed {100 * share:.0f} % of the gap")
+    return closed

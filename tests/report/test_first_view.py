@@ -1,0 +1,65 @@
+"""What the report says first: the verdict, the red line over unreadable answers, the headroom."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.report.runs_on_disk import make_run
+
+from rft3d.evaluation import read_predictions, write_predictions
+from rft3d.evaluation.records import Prediction, file_digest
+from rft3d.report.first_view import alarms_of_reading, headroom_view, verdict
+from rft3d.report.run_folder import read_run_folder
+from rft3d.report.runs import Joined, Pairs, join_runs
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("first") / "run")
+
+
+def joined(run: Path) -> Joined:
+    return join_runs([read_run_folder(run, 20)])
+
+
+def test_the_verdict_counts_and_says_whether_it_is_a_difference(run: Path) -> None:
+    made = joined(run)
+    said = verdict(made, {task.name: Pairs(task, 20) for task in made.tasks})
+    assert len(said) == len(made.tasks)
+    assert " objects, " in said[0] and said[0].endswith(
+        ("beyond chance.", "within chance.", "the same f1@0.25.")
+    )
+
+
+def test_unreadable_answers_are_said_in_red_and_readable_ones_are_not(run: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(run, broken)
+    file = next((broken / "eval").glob("*/detection.predictions.jsonl"))
+    for scores in broken.rglob("*.scores.json"):
+        scores.unlink()
+    write_predictions(file, [Prediction(each.id, "no idea") for each in read_predictions(file)])
+    before, after = alarms_of_reading(joined(run)), alarms_of_reading(joined(broken))
+    assert len(after) == len(before) + 1
+    assert any("100.0 % of its detection answers cannot be read" in text for text in after)
+
+
+def test_headroom_says_how_much_of_the_gap_is_closed(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    made = joined(copy)
+    assert headroom_view(made) == []
+    task = made.tasks[0]
+    value = task.answers[-1].summary["metrics"]["f1@0.25"]
+    gap = {"a": value - 0.1, "b": value + 0.1, "difference": 0.2, "low": 0.1, "high": 0.3}
+    digest = file_digest(copy / "eval" / "detection.samples.jsonl")
+    row = {"temperature": 0.5, "minus greedy": {"consensus": {"f1@0.25": gap}}}
+    found = {"task": "detection", "metrics": ["f1@0.25"], "temperatures": [row], "sentence": "A gap."}
+    (copy / "headroom.json").write_text(json.dumps({"tasks": [{**found, "samples_sha256": digest}]}))
+    shown = headroom_view(joined(copy))
+    assert shown[0]["sentence"] == "A gap."
+    assert f"{task.answers[-1].title} has closed 50 % of the gap" in shown[0]["closed"]
+    (copy / "headroom.json").write_text(json.dumps({"tasks": [{**found, "samples_sha256": "others"}]}))
+    assert headroom_view(joined(copy))[0]["closed"] == []
