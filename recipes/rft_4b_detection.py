@@ -4,7 +4,7 @@ Command (8 GPUs; two nodes: see recipes/accelerate/README.md)::
 
     rft3d estimate recipes/rft_4b_detection.py      # what it will cost, before it is run
     accelerate launch --config_file recipes/accelerate/fsdp2_8gpu.yaml \\
-        --no_python rft3d train recipes/rft_4b_detection.py
+        -m rft3d train recipes/rft_4b_detection.py
 
 Hardware: 8 GPUs of 80 GB (the paper: 8 x A100).
 Time: not measured.

@@ -4,7 +4,7 @@ Command (8 GPUs; two nodes: see recipes/accelerate/README.md)::
 
     rft3d estimate recipes/rft_4b_grounding.py
     accelerate launch --config_file recipes/accelerate/fsdp2_8gpu.yaml \\
-        --no_python rft3d train recipes/rft_4b_grounding.py
+        -m rft3d train recipes/rft_4b_grounding.py
 
 Hardware: 8 GPUs of 80 GB (the paper: 8 x A100).
 Time: not measured.

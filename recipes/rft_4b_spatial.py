@@ -4,7 +4,7 @@ Command (8 GPUs; two nodes: see recipes/accelerate/README.md)::
 
     rft3d estimate recipes/rft_4b_spatial.py
     accelerate launch --config_file recipes/accelerate/ddp_8gpu.yaml \\
-        --no_python rft3d train recipes/rft_4b_spatial.py
+        -m rft3d train recipes/rft_4b_spatial.py
 
 LoRA keeps one bf16 copy of the model on every GPU, so plain data parallelism does; adapters under FSDP2 are
 not supported.

@@ -4,7 +4,7 @@ Command (8 GPUs; two nodes: see recipes/accelerate/README.md)::
 
     rft3d estimate recipes/sft_4b_perception.py
     accelerate launch --config_file recipes/accelerate/fsdp2_8gpu.yaml \\
-        --no_python rft3d train recipes/sft_4b_perception.py
+        -m rft3d train recipes/sft_4b_perception.py
 
 The model is named by its parts, Qwen2.5-VL-3B-Instruct and VGGT-1B from the hub with a fresh merger; give
 ``--model FOLDER --load.geometry FOLDER`` for copies on disk. Who starts from VG-LLM's released weights instead

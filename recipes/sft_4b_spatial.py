@@ -4,7 +4,7 @@ Command (8 GPUs; two nodes: see recipes/accelerate/README.md)::
 
     rft3d estimate recipes/sft_4b_spatial.py
     accelerate launch --config_file recipes/accelerate/fsdp2_8gpu.yaml \\
-        --no_python rft3d train recipes/sft_4b_spatial.py
+        -m rft3d train recipes/sft_4b_spatial.py
 
 The paper's data are VSI-298K (direct answers) and 10 K thought answers written by a large model. The second
 set is not public; put your own thought answers into the same samples file (a sample with a ``thought`` in its

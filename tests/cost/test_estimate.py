@@ -261,7 +261,7 @@ def test_deepspeed_that_is_not_installed_is_named(
     )
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     assert main(["train", str(RECIPES / "rft_4b_detection.py")]) == 2
-    assert "pip install 'rft3d[deepspeed]'" in capsys.readouterr().err
+    assert "pip install '.[deepspeed]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted((RECIPES / "accelerate").glob("*.yaml")), ids=lambda path: path.stem)

@@ -154,7 +154,7 @@ def new_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Engine]:
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what two ranks trained under DeepSpeed itself."""
     if importlib.util.find_spec("deepspeed") is None:
-        pytest.skip("deepspeed is not installed: pip install 'rft3d[deepspeed]'")
+        pytest.skip("deepspeed is not installed: pip install '.[deepspeed]'")
     out = tmp_path_factory.mktemp("zero")
     environment = os.environ | {"PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
     script = Path(zero_ranks.__file__)

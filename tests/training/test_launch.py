@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +29,6 @@ from rft3d.training.recipes import run_recipe
 from rft3d.training.selection import Best, SelectConfig
 
 KINDS = ("ddp", "fsdp2")
-RFT3D = str(Path(sys.executable).with_name("rft3d"))
 RECIPE = """
 from pathlib import Path
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
@@ -96,7 +94,7 @@ def test_the_documented_command_trains_as_one_process_through_a_sigterm(
     policy.save(tmp_path / "start")
     recipe = tmp_path / "mini.py"
     recipe.write_text(RECIPE.format(here=str(tmp_path)))
-    command = [*accelerate(kind), "--no_python", RFT3D, "train", str(recipe), "--out", str(tmp_path / "two")]
+    command = [*accelerate(kind), "-m", "rft3d", "train", str(recipe), "--out", str(tmp_path / "two")]
     log = tmp_path / "two/stages/0-sft/metrics.jsonl"
     with (tmp_path / "said.txt").open("w") as said:
         launched = subprocess.Popen(command, env=launch_environment(), stdout=said, stderr=subprocess.STDOUT)

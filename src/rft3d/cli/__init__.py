@@ -153,9 +153,7 @@ def _usage() -> str:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get(error.name or "", "train")
-        return (
-            f"this needs the package {error.name!r}, which is not installed; try pip install 'rft3d[{extra}]'"
-        )
+        return f"this needs the package {error.name!r}, which is not installed; try pip install '.[{extra}]'"
     if isinstance(error, OSError) and error.strerror:
         named = f": {error.filename}" if error.filename is not None else ""
         return f"{error.strerror}{named}"

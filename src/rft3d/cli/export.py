@@ -45,7 +45,7 @@ def _told(shown: Iterator[Exhibit]) -> Iterator[Exhibit]:
 class Rerun(_Shown):
     """A rerun recording: cameras and pictures along a time line, true and predicted boxes in the world.
 
-    Needs pip install 'rft3d[rerun]'. Open it with: rerun OUT.rrd
+    Needs pip install '.[rerun]'. Open it with: rerun OUT.rrd
     """
 
     def run(self) -> None:
@@ -63,7 +63,7 @@ class Rerun(_Shown):
 class Overlay(_Shown):
     """Pictures for papers: boxes over frames as a PNG sheet and single PNGs, optionally as MP4 videos.
 
-    Green is true, orange predicted (dashed: a miss); or one colour a class. MP4 needs rft3d[video].
+    Green is true, orange predicted (dashed: a miss); or one colour a class. MP4 needs the extra video.
     """
 
     width: int = 640

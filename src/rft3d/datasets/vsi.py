@@ -2,7 +2,7 @@
 
 The protocol (lmms-eval's and VG-LLM's): 32 frames of the video at ``linspace(0, N - 1, 32)`` cut to whole
 numbers, all of them when there are fewer; the question in the official wording. Videos are decoded once a
-scene into PNG files beside the samples file (PyAV, ``pip install 'rft3d[video]'``), so that training and
+scene into PNG files beside the samples file (PyAV, ``pip install '.[video]'``), so that training and
 scoring need no decoder.
 
 Training questions show picture files where the media folder has them (ScanNet's posed pictures, ScanNet++'s

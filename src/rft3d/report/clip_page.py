@@ -210,7 +210,7 @@ def _write_annotated(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> str:
     except ModuleNotFoundError as error:
         if error.name != "av":
             raise
-        return "No video of them was written: pip install 'rft3d[video]'."
+        return "No video of them was written: pip install '.[video]'."
     return ""
 
 

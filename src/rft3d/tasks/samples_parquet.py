@@ -3,7 +3,7 @@
     id, task, scene, prompt: text    frames: list of text    truth, meta: JSON as text
 
 ``truth`` and ``meta`` differ from task to task, so they stay JSON. The schema's metadata hold ``format`` and
-``version``; another version is refused. Needs pyarrow (``pip install 'rft3d[data]'``).
+``version``; another version is refused. Needs pyarrow (``pip install '.[data]'``).
 """
 
 from __future__ import annotations

@@ -43,9 +43,7 @@ def check_annotations(path: Path, kind: str, root: Path, media: Path) -> Iterato
         )
         return
     except ModuleNotFoundError as error:
-        yield problem(
-            "missing", where, f"reading it needs the package {error.name}", "pip install 'rft3d[data]'"
-        )
+        yield problem("missing", where, f"reading it needs the package {error.name}", "pip install '.[data]'")
         return
     yield found(where, f"{kind}, {count} records about {len(scans)} scans")
     yield from check_angles(sets, where, converts=kind == "VG-LLM")

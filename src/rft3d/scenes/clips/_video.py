@@ -1,4 +1,4 @@
-"""Video files: decode a few frames of any length of video, write a short one. Needs PyAV (``rft3d[video]``).
+"""Video files: decode a few frames of any length of video, write a short one. Needs PyAV (the extra ``video``).
 
 Reading makes two passes. The first reads packets without decoding them and so learns every frame's time;
 the second seeks to the keyframe before each chosen frame and decodes from there. Memory holds the chosen

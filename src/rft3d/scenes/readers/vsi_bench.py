@@ -5,7 +5,7 @@
 
 Source: huggingface.co/datasets/nyu-visionx/VSI-Bench (split ``test``, 5,130 rows in 288 scenes) as
 github.com/vision-x-nyu/thinking-in-space reads it (``lmms_eval/tasks/vsibench/utils.py``). Parquet needs
-pyarrow (``pip install 'rft3d[data]'``).
+pyarrow (``pip install '.[data]'``).
 """
 
 from __future__ import annotations
