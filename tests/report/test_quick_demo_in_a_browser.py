@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rft3d.demo.config import DemoConfig
 from tests.report.browser import DRAWN_EDGES, NAMES, Browser, ends, find_browser
 
 from rft3d.answers.types import FrameBox, LabelledBox
-from rft3d.demo.config import DemoConfig
 from rft3d.evaluation import (
     Prediction,
     ScoreConfig,

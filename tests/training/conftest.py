@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from tests.tiny import Digits, digits_corpus, make_policy
 
-from rft3d.demo.rooms_data import TrainingRoom, build_tasks, training_rooms
+from rft3d.experiments.rooms import TrainingRoom, build_tasks, training_rooms
 from rft3d.models import Policy
 from rft3d.scenes import RoomConfig
 from rft3d.tasks.types import Task

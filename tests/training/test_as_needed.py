@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from tests.tiny import weights_of
 
-from rft3d.demo.rooms_data import TrainingRoom
+from rft3d.experiments.rooms import TrainingRoom
 from rft3d.models import Policy
 from rft3d.models.features import FeatureCache
 from rft3d.tasks.types import Task

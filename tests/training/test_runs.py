@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from rft3d.runfolder import drop_after
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
-from rft3d.training.runs import MetricsLog, Run, differing, drop_after, progress, write_json
+from rft3d.training.runs import MetricsLog, Run, differing, progress, write_json
 
 
 def steps_of(path: Path) -> list[int]:

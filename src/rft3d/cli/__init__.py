@@ -19,8 +19,8 @@ from rft3d.cli._words import did_you_mean, plain, with_examples
 
 VERBS = {
     "try": "a new room, the shipped model, its boxes in your browser: start here",
-    "demo": "the whole story on two cores: rooms, SFT, RFT, scores, report",
-    "matrix": "the paper's claims as arms: run what is missing, write the page of results",
+    "demo": "RFT beside more SFT from the shipped policy, in minutes on two cores",
+    "experiment": "the paper's claims as arms: run what is missing, write the page of results",
     "rooms": "make procedural rooms and samples files of every task",
     "samples": "ask every task about a real clip or a scene folder",
     "data": "prepare benchmark samples from raw annotations, check a data folder, extract pictures",

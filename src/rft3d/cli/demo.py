@@ -1,4 +1,4 @@
-"""``rft3d demo``: the whole story on a small machine."""
+"""``rft3d demo``: reinforcement on the metric, in minutes on a small machine."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Args:
-    """Train a tiny 3D-aware video language model on procedural rooms and report it.
+    """Train the shipped SFT policy further, by more SFT and by RFT side by side, and report both.
 
-    Rooms, encoder, SFT, then the same compute again as more SFT and as RFT; scores with intervals
-    on held-out rooms; ends with a table and OUT/report/index.html. Two CPU cores, about 15 minutes.
+    New procedural rooms, scores with intervals on other fresh rooms; ends with a table and
+    OUT/report/index.html. Two CPU cores, at most 15 minutes. Started again, it goes on.
     """
 
     quick: bool = False
-    """the same story, smaller: at most 3 minutes"""
+    """the same with a few steps: at most 3 minutes"""
+    from_scratch: bool = False
+    """the whole story, small: encoders, SFT, then more SFT and RFT with two rewards"""
+    model: str = "rooms-sft"
+    """the policy to start from: a shipped name, or a folder with a policy that answers about rooms"""
     out: Path = Path("runs/demo")
     """run folder"""
     seed: int = 0
-    """seed of rooms, weights and sampling"""
+    """seed of training rooms and sampling"""
     trackers: tuple[str, ...] = ()
     """trackers beside metrics.jsonl, e.g. tensorboard, wandb, trackio (their packages must be installed)"""
 
 
 def main(args: Args) -> None:
-    from rft3d.demo import run_demo
+    from rft3d.experiments import run_demo
 
-    run_demo(out=args.out, quick=args.quick, seed=args.seed, trackers=args.trackers)
+    run_demo(args.out, args.quick, args.from_scratch, args.seed, args.trackers, args.model)

@@ -6,25 +6,15 @@ Colours are ``currentColor`` and mid tones, so that the fragment stands in light
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
+from rft3d import runfolder
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.report.page import clean, number
-
-SIGNALS = {
-    "boxes_per_truth": ("boxes per true one", 1.0),
-    "duplicates": ("repeated boxes (share)", 0.0),
-    "volume_per_truth": ("box volume over true", 1.0),
-    "precision": ("precision at the task's IoU", None),
-    "recall": ("recall at the task's IoU", None),
-    "same_answer": ("commonest answer (share)", None),
-}
-"""Watched signals that are drawn: title, and where an honest policy stands (None: no such place)."""
+from rft3d.runfolder import Alarm
 
 RAISED = "#e11d48"
 LINE = "#3b82f6"
@@ -33,16 +23,10 @@ _WIDTH, _HEIGHT = 250, 74
 
 @dataclass(frozen=True)
 class AlarmSpan:
-    """One alarm from ``since`` to ``until`` (None: still on at the end)."""
+    """An alarm that was raised, and until which step it was on (None: still on at the end)."""
 
-    alarm: str
-    task: str
-    since: int
+    alarm: Alarm
     until: int | None
-    title: str
-    saw: str
-    advice: str
-    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,9 +47,10 @@ class StageAlarms:
 def read_alarms(run: str | Path) -> list[StageAlarms]:
     """The stages of ``run`` whose rollouts were watched, by name; unreadable lines are skipped and said."""
     stages = []
-    for path in sorted((Path(run) / "stages").glob("*/metrics.jsonl")):
+    for path in sorted((Path(run) / "stages").glob(f"*/{runfolder.METRICS}")):
         metrics = read_metrics(path, path.parent.name)
-        events, problems = _events(path.with_name("alarms.jsonl"))
+        events, skipped = runfolder.read_alarms(path.with_name(runfolder.ALARMS))
+        problems = (f"alarms.jsonl: {skipped} unreadable lines were skipped",) if skipped else ()
         if not events and not any(name.startswith("watch/") for name in metrics.series):
             continue
         last = max((int(points[-1][0]) for points in metrics.series.values()), default=0)
@@ -73,18 +58,18 @@ def read_alarms(run: str | Path) -> list[StageAlarms]:
     return stages
 
 
-def spans_of(events: Iterable[dict[str, Any]]) -> tuple[AlarmSpan, ...]:
-    """Raised and dropped events as spans."""
+def spans_of(events: Iterable[Alarm]) -> tuple[AlarmSpan, ...]:
+    """Raised and dropped alarms as spans."""
     done: list[AlarmSpan] = []
-    open_: dict[tuple[str, str], dict[str, Any]] = {}
+    raised: dict[tuple[str, str], Alarm] = {}
     for event in events:
-        key = event["alarm"], event["task"]
-        if event["on"]:
-            open_[key] = event
-        elif key in open_:
-            done.append(_span(open_.pop(key), event["step"]))
-    done += [_span(event, None) for event in open_.values()]
-    return tuple(sorted(done, key=lambda span: (span.since, span.alarm, span.task)))
+        key = event.alarm, event.task
+        if event.on:
+            raised[key] = event
+        elif key in raised:
+            done.append(AlarmSpan(raised.pop(key), event.step))
+    done += [AlarmSpan(event, None) for event in raised.values()]
+    return tuple(sorted(done, key=lambda span: (span.alarm.since, span.alarm.alarm, span.alarm.task)))
 
 
 def alarms_fragment(run: str | Path) -> str:
@@ -106,10 +91,10 @@ def _stage(stage: StageAlarms, named: bool) -> str:
         parts += [_card(span, stage) for span in stage.spans]
     parts += [f"<p>{_text(problem)}</p>" for problem in stage.problems]
     parts.append('<div style="display:flex;flex-wrap:wrap;gap:.4rem 1.2rem;margin-top:.6rem">')
-    for name, (title, reference) in SIGNALS.items():
-        for key in [k for k in stage.metrics.series if k.startswith(f"watch/{name}/")]:
+    for name, (title, reference) in runfolder.SIGNALS.items():
+        for key in [k for k in stage.metrics.series if title and k.startswith(f"watch/{name}/")]:
             task = key.rpartition("/")[2]
-            spans = [span for span in stage.spans if key in span.keys]
+            spans = [span for span in stage.spans if key in span.alarm.keys]
             truth = stage.metrics.series.get(f"watch/same_truth/{task}") if name == "same_answer" else None
             parts.append(_chart(f"{task}: {title}", stage, key, spans, reference, truth))
     parts.append("</div></div>")
@@ -121,21 +106,22 @@ def _card(span: AlarmSpan, stage: StageAlarms) -> str:
     colour = RAISED if span.until is None else "#94a3b8"
     return (
         f'<div style="border-left:4px solid {colour};padding:.1rem .8rem;margin:.6rem 0">'
-        f"<b>{_text(span.title)}</b> <span>({_text(span.task)}, since step {span.since}, {until})</span>"
+        f"<b>{_text(span.alarm.title)}</b> "
+        f"<span>({_text(span.alarm.task)}, since step {span.alarm.since}, {until})</span>"
         f"{_strip(span, stage.last, colour)}"
-        f"<div>{_text(span.saw)}.</div>"
-        f'<div style="opacity:.75"><i>What people do:</i> {_text(span.advice)}</div></div>'
+        f"<div>{_text(span.alarm.saw)}.</div>"
+        f'<div style="opacity:.75"><i>What people do:</i> {_text(span.alarm.advice)}</div></div>'
     )
 
 
 def _strip(span: AlarmSpan, last: int, colour: str) -> str:
     """When the alarm was on, over the whole stage."""
     width, end = 300.0, max(1, last)
-    start = width * (span.since - 1) / end
+    start = width * (span.alarm.since - 1) / end
     stop = width * (last if span.until is None else span.until) / end
     return (
         f'<svg viewBox="0 0 300 8" width="300" height="8" role="img" '
-        f'style="display:block;max-width:100%;margin:.25rem 0" aria-label="on from step {span.since}">'
+        f'style="display:block;max-width:100%;margin:.25rem 0" aria-label="on from step {span.alarm.since}">'
         '<rect y="3" width="300" height="2" fill="currentColor" opacity=".25"/>'
         f'<rect x="{start:.1f}" y="1" width="{max(2.0, stop - start):.1f}" '
         f'height="6" rx="2" fill="{colour}"/></svg>'
@@ -164,7 +150,7 @@ def _chart(
 
     shapes = []
     for span in spans:
-        a, b = span.since, stage.last if span.until is None else span.until
+        a, b = span.alarm.since, stage.last if span.until is None else span.until
         x = _WIDTH * (a - 1) / max(1, stage.last - 1)
         width = max(2.0, _WIDTH * (b - a) / max(1, stage.last - 1))
         shapes.append(
@@ -193,34 +179,6 @@ def _chart(
         f'<div style="display:flex;justify-content:space-between;font-size:.7rem;opacity:.6">'
         f"<span>step 1 · {number(points[0][1])}</span><span>{stage.last}</span></div></figure>"
     )
-
-
-def _events(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """Readable lines of an ``alarms.jsonl``; a run killed while writing leaves half a line."""
-    if not path.is_file():
-        return [], ()
-    found, skipped = [], 0
-    wanted = {"step": int, "alarm": str, "task": str, "on": bool, "since": int}
-    for line in path.read_bytes().split(b"\n"):
-        if not line.strip():
-            continue
-        try:
-            event = json.loads(line)
-        except ValueError:
-            event = None
-        if isinstance(event, dict) and all(isinstance(event.get(k), t) for k, t in wanted.items()):
-            found.append(event)
-        else:
-            skipped += 1
-    problems = (f"alarms.jsonl: {skipped} unreadable lines were skipped",) if skipped else ()
-    return found, problems
-
-
-def _span(event: dict[str, Any], until: int | None) -> AlarmSpan:
-    title, saw, advice = (str(event.get(name, "")) for name in ("title", "saw", "advice"))
-    keys = event.get("keys")
-    names = tuple(str(k) for k in keys) if isinstance(keys, list) else ()
-    return AlarmSpan(event["alarm"], event["task"], event["since"], until, title, saw, advice, names)
 
 
 def _text(value: object) -> str:

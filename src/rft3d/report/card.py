@@ -15,7 +15,7 @@ from rft3d import __version__
 from rft3d.evaluation.records import write_text
 from rft3d.report.alarms import StageAlarms, read_alarms
 from rft3d.report.page import clean, duration
-from rft3d.report.run_folder import ModelRun, RunFolder, TaskRuns, read_run_folder, title_of
+from rft3d.report.run_folder import ModelRun, RunFolder, TaskRuns, read_run_folder
 
 NOT_STATED = "not stated by the run"
 
@@ -54,7 +54,7 @@ def model_card(run: RunFolder, model: str, licences: Mapping[str, str]) -> str:
         raise ValueError(f"{run.root} has no answers of model {model!r}; it has {', '.join(known)}")
     sections = [
         _front_matter(run, model, answers, licences),
-        f"# {_line(title_of(model))}\n\nA video language model for 3D scene understanding, trained with "
+        f"# {_line(run.titles.of(model))}\n\nA video language model for 3D scene understanding, trained with "
         f"rft3d {__version__} (commit `{_env(run, 'commit')}`). Written by `rft3d export card` from the "
         "run's files.",
         f"## Answers and convention\n\n{CONVENTION}",
@@ -179,8 +179,8 @@ def _limits(run: RunFolder, answers: list[tuple[TaskRuns, ModelRun]], alarms: li
     for stage in alarms:
         for span in stage.active:
             lines.append(
-                f"- Alarm still on at the end of stage {_line(stage.stage)}: {_line(span.title)} "
-                f"({_line(span.task)}, since step {span.since}; {_line(span.saw)})."
+                f"- Alarm still on at the end of stage {_line(stage.stage)}: {_line(span.alarm.title)} "
+                f"({_line(span.alarm.task)}, since step {span.alarm.since}; {_line(span.alarm.saw)})."
             )
     if alarms and not any(stage.active for stage in alarms):
         lines.append("- No reward-hacking alarm was on at the end of any watched stage.")

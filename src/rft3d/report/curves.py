@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from rft3d.runfolder import read_records
 
 _NOT_CURVES = {"step", "time", "epoch", "seconds"}
 # the order in which a reader asks; other panels follow alphabetically
@@ -29,18 +30,8 @@ class StageMetrics:
 def read_metrics(path: str | Path, stage: str) -> StageMetrics:
     """Numeric, finite values of a ``metrics.jsonl``; a run killed while writing may leave half a line."""
     series: dict[str, list[tuple[float, float]]] = {}
-    skipped = 0
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n")):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            skipped += 1
-            continue
-        if not isinstance(row, dict):
-            skipped += 1
-            continue
+    rows, skipped = read_records(Path(path))
+    for number, row in enumerate(rows):
         step = row.get("step", number)
         if not _is_number(step):
             step = number

@@ -18,6 +18,7 @@ from rft3d.report.alarms import AlarmSpan, StageAlarms, read_alarms
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.report.page import duration, number
 from rft3d.report.strokes import one_line
+from rft3d.runfolder import METRICS, ROLLOUTS, read_records
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -63,7 +64,7 @@ def read_stages(run: str | Path, now: float | None = None) -> list[StageState]:
     if not run.is_dir():
         raise FileNotFoundError(f"no run folder at {run}")
     now = time.time() if now is None else now
-    files = sorted((run / "stages").glob("*/metrics.jsonl"))
+    files = sorted((run / "stages").glob(f"*/{METRICS}"))
     if not files:
         raise ValueError(
             f"{run} has no stages/*/metrics.jsonl; it is no run folder, or nothing was trained yet"
@@ -88,7 +89,7 @@ def _stage(path: Path, times: Sequence[tuple[int, float]], now: float) -> StageS
 
 def _step_times(path: Path, latest: int = 20) -> list[tuple[int, float]]:
     """``(step, time)`` of the latest lines: the present pace counts, not that of hours ago."""
-    rows = [row for row in _tail(path) if isinstance(row.get("step"), int)]
+    rows = [row for row in read_records(path, _TAIL_BYTES)[0] if isinstance(row.get("step"), int)]
     return [(row["step"], float(row["time"])) for row in rows if isinstance(row.get("time"), int | float)][
         -latest:
     ]
@@ -119,7 +120,7 @@ def render(run: str | Path, now: float | None = None) -> RenderableType:
     parts.append(_curves(current))
     if current.name in alarms:
         parts += _alarm_lines(alarms[current.name])
-    parts += _samples(Path(run) / "stages" / current.name / "rollouts.jsonl")
+    parts += _samples(Path(run) / "stages" / current.name / ROLLOUTS)
     return Group(*parts)
 
 
@@ -209,11 +210,11 @@ def _alarm_line(span: AlarmSpan) -> RenderableType:
 
     on = span.until is None
     text = Text("● " if on else "○ ", style="bold red" if on else "dim")
-    state = f"since step {span.since}" if on else f"steps {span.since} to {span.until}"
-    text.append(one_line(f"{span.task}: {span.title}"), style="bold" if on else "dim")
-    text.append(one_line(f" ({state}; {span.saw})"), style="" if on else "dim")
+    state = f"since step {span.alarm.since}" if on else f"steps {span.alarm.since} to {span.until}"
+    text.append(one_line(f"{span.alarm.task}: {span.alarm.title}"), style="bold" if on else "dim")
+    text.append(one_line(f" ({state}; {span.alarm.saw})"), style="" if on else "dim")
     if on:
-        text.append("\n  " + one_line(span.advice), style="dim")
+        text.append("\n  " + one_line(span.alarm.advice), style="dim")
     return text
 
 
@@ -223,7 +224,7 @@ def _samples(path: Path) -> list[RenderableType]:
     from rich.text import Text
 
     groups: dict[str, dict[str, Any]] = {}
-    for row in _tail(path):
+    for row in read_records(path, _TAIL_BYTES)[0]:
         if (
             isinstance(row.get("task"), str)
             and isinstance(row.get("completions"), list)
@@ -263,24 +264,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _tail(path: Path) -> list[dict[str, Any]]:
-    """The whole lines in the last part of a JSON-lines file that may still be growing."""
-    if not path.is_file():
-        return []
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _TAIL_BYTES))
-        lines = file.read().split(b"\n")
-    if size > _TAIL_BYTES:
-        lines = lines[1:]
-    rows = []
-    for line in lines:
-        try:
-            row = json.loads(line) if line.strip() else None
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows

@@ -8,7 +8,6 @@ with the line, or else from a samples file that knows the sample; procedural roo
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from rft3d.answers import parse_detections, parse_frame_box
 from rft3d.answers.types import ParseFailure
 from rft3d.evaluation.records import with_cameras
 from rft3d.report.samples import Cameras, NamedBoxes, answer_view, question_view, read_cameras, true_boxes
+from rft3d.runfolder import ROLLOUTS, parse_records, read_lines
 from rft3d.scenes import RoomConfig, make_room
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS
@@ -106,30 +106,25 @@ def read_groups(root: Path, notes: list[str], most: int = MOST_GROUPS) -> list[G
     """The groups of all stages of run ``root``, in the order of their stages and steps."""
     groups: list[Group] = []
     for folder in sorted((root / "stages").glob("*/")):
-        path = folder / "rollouts.jsonl"
-        if not path.is_file():
-            continue
-        lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+        path = folder / ROLLOUTS
+        lines = read_lines(path)
         if len(lines) > most:
             notes.append(
                 f"stages/{folder.name}/{path.name}: {most} of {len(lines)} groups, evenly spread, are read"
             )
             lines = [lines[i] for i in np.linspace(0, len(lines) - 1, most).round().astype(int)]
-        read = [_group(line, folder.name) for line in lines]
-        skipped = sum(group is None for group in read)
+        records, skipped = parse_records(lines)
+        read = [
+            _group(record, folder.name) for record in records if isinstance(record.get("completions"), list)
+        ]
+        skipped += len(records) - len(read)
         if skipped:
             notes.append(f"stages/{folder.name}/{path.name}: {skipped} unreadable lines were skipped")
-        groups += [group for group in read if group is not None]
+        groups += read
     return groups
 
 
-def _group(line: bytes, stage: str) -> Group | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("completions"), list):
-        return None
+def _group(record: Mapping[str, Any], stage: str) -> Group:
     truth, meta = record.get("truth"), record.get("meta")
     return {
         "stage": stage,

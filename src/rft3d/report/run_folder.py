@@ -17,29 +17,17 @@ samples files may be named ``samples.<task>.jsonl``.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.records import Prediction, read_predictions
 from rft3d.evaluation.score import ScoreConfig, ScoredRun, make_task, score_predictions, summarise
 from rft3d.report.curves import StageMetrics, read_metrics
+from rft3d.runfolder import METRICS, Titles, read_titles
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
-
-TITLES = {
-    "sft": "SFT",
-    "sft_sft": "SFT → SFT",
-    "rft_paper": "SFT → RFT (paper reward)",
-    "sft_rft_paper": "SFT → RFT (paper reward)",
-    "rft_matched": "SFT → RFT (matched reward)",
-    "sft_rft_matched": "SFT → RFT (matched reward)",
-}
-"""Display names of known models, in the order of the table; others follow under their own names."""
-
-BASELINE = "sft_sft"
-"""The model that others are compared with: the same compute, without reinforcement."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +62,7 @@ class RunFolder:
     metrics: tuple[StageMetrics, ...]
     tasks: tuple[TaskRuns, ...]
     notes: tuple[str, ...]
+    titles: Titles = field(default_factory=Titles)
     defaults: Any = None
     """what ``config`` would be if nothing had been set; None where the run did not write it down"""
 
@@ -88,6 +77,7 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
     if not root.is_dir():
         raise FileNotFoundError(f"no run folder at {root}")
     notes: list[str] = []
+    titles = read_titles(root)
     config, env = _json(root / "config.json", notes), _json(root / "env.json", notes)
     defaults = _json(root / "defaults.json", notes, optional=True)
     stages = _json(root / "stages.json", notes)
@@ -95,7 +85,7 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
         notes.append("stages.json is not a list of objects; the cost table is left out")
         stages = None
     metrics = []
-    for path in sorted((root / "stages").glob("*/metrics.jsonl"), key=lambda path: path.stat().st_mtime):
+    for path in sorted((root / "stages").glob(f"*/{METRICS}"), key=lambda path: path.stat().st_mtime):
         stage = read_metrics(path, path.parent.name)
         metrics.append(stage)
         if stage.skipped:
@@ -103,7 +93,7 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
     if not metrics:
         notes.append("no stages/*/metrics.jsonl, so no learning curves")
     answers = root / "eval" if (root / "eval").is_dir() else root
-    tasks = [_task_runs(name, answers, root, resamples, notes) for name in TASKS]
+    tasks = [_task_runs(name, answers, root, titles, resamples, notes) for name in TASKS]
     present = tuple(task for task in tasks if task is not None)
     if not present:
         notes.append("no eval/<task>.samples.jsonl, so no results and no samples")
@@ -112,29 +102,14 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
             f"{root} is not a run folder: it has neither eval/<task>.samples.jsonl nor samples.<task>.jsonl "
             "nor stages/*/metrics.jsonl nor stages.json"
         )
-    return RunFolder(root, config, env, tuple(stages or ()), tuple(metrics), present, tuple(notes), defaults)
+    return RunFolder(
+        root, config, env, tuple(stages or ()), tuple(metrics), present, tuple(notes), titles, defaults
+    )
 
 
-def title_of(model: str) -> str:
-    """The display name of a model folder."""
-    return TITLES.get(_key(model), model)
-
-
-def table_order(model: str) -> tuple[int, str]:
-    """Sort key: known models in the order of :data:`TITLES`, then the others by name."""
-    known = list(TITLES)
-    return (known.index(_key(model)) if _key(model) in known else len(known), model)
-
-
-def is_baseline(model: str) -> bool:
-    return _key(model) == BASELINE
-
-
-def _key(model: str) -> str:
-    return model.lower().replace("-", "_").replace("→", "_")
-
-
-def _task_runs(name: str, folder: Path, root: Path, resamples: int, notes: list[str]) -> TaskRuns | None:
+def _task_runs(
+    name: str, folder: Path, root: Path, titles: Titles, resamples: int, notes: list[str]
+) -> TaskRuns | None:
     names = (f"{name}.samples.jsonl", f"samples.{name}.jsonl")
     samples_path = next((folder / file for file in names if (folder / file).is_file()), None)
     if samples_path is None:
@@ -144,10 +119,12 @@ def _task_runs(name: str, folder: Path, root: Path, resamples: int, notes: list[
     if not samples:
         notes.append(f"{inside}{samples_path.name} is empty")
         return None
-    found = sorted(folder.glob(f"*/{name}.predictions.jsonl"), key=lambda path: table_order(path.parent.name))
+    found = sorted(
+        folder.glob(f"*/{name}.predictions.jsonl"), key=lambda path: titles.order(path.parent.name)
+    )
     if not found:
         notes.append(f"no {inside}<model>/{name}.predictions.jsonl, so no results for {name}")
-    runs = [_model_run(name, samples, path, root, resamples, notes) for path in found]
+    runs = [_model_run(name, samples, path, root, titles, resamples, notes) for path in found]
     return TaskRuns(name, folder, samples, tuple(runs))
 
 
@@ -156,6 +133,7 @@ def _model_run(
     samples: tuple[Sample, ...],
     path: Path,
     root: Path,
+    titles: Titles,
     resamples: int,
     notes: list[str],
 ) -> ModelRun:
@@ -173,7 +151,7 @@ def _model_run(
         summary = summarise(scored, ScoreConfig(allow_missing=True, resamples=resamples))
         tokens = [prediction.tokens for prediction in predictions if prediction.tokens is not None]
         summary["mean_tokens"] = sum(tokens) / len(tokens) if tokens else None
-    return ModelRun(model, title_of(model), {p.id: p for p in predictions}, scored, summary)
+    return ModelRun(model, titles.of(model), {p.id: p for p in predictions}, scored, summary)
 
 
 def _json(path: Path, notes: list[str], optional: bool = False) -> Any:

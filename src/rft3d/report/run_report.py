@@ -123,7 +123,7 @@ class _Page:
             "tasks": [view for view in views.values() if view],
             "curves": curves_view([(i, s) for i, run in enumerate(self.joined.runs) for s in run.metrics]),
             "alarms": [
-                {"stage": stage.stage, "since": span.since, "keys": list(span.keys)}
+                {"stage": stage.stage, "since": span.alarm.since, "keys": list(span.alarm.keys)}
                 for run in self.joined.runs
                 for stage in read_alarms(run.root)
                 for span in stage.spans

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rft3d.evaluation.score import ScoredRun, resample_run
 from rft3d.evaluation.stats import Difference, Resampled, differences
-from rft3d.report.run_folder import ModelRun, RunFolder, is_baseline
+from rft3d.report.run_folder import ModelRun, RunFolder
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample
 
@@ -117,8 +117,9 @@ def _titles(roots: Sequence[Path]) -> list[str]:
 
 
 def baseline_column(joined: Joined) -> int:
-    """What the others are compared with: the first SFT→SFT when there is one, else the first column."""
-    return next((i for i, column in enumerate(joined.columns) if is_baseline(column.model)), 0)
+    """What the others are compared with: the first model that its run calls so, else the first column."""
+    named = (i for i, c in enumerate(joined.columns) if c.model == joined.runs[c.run].titles.baseline)
+    return next(named, 0)
 
 
 class Pairs:

@@ -6,7 +6,7 @@ from rft3d.scenes.folder import read_scene, write_scene
 from rft3d.scenes.images import load_depth, load_instances, load_rgb
 from rft3d.scenes.labels import CATE8, CATE20, CATE31
 from rft3d.scenes.readers.posed_clip import read_posed_clip
-from rft3d.scenes.rooms import RoomConfig, iter_rooms, make_room
+from rft3d.scenes.rooms import WORLDS, RoomConfig, iter_rooms, make_room
 from rft3d.scenes.sources import SOURCES, frame_refs, load_frame_ref, open_scenes
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
 from rft3d.scenes.validate import validate_scene
@@ -17,6 +17,7 @@ __all__ = [
     "CATE20",
     "CATE31",
     "SOURCES",
+    "WORLDS",
     "Expression",
     "Frame",
     "RoomConfig",

@@ -9,32 +9,16 @@ for as many; *since* is the first of them::
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from rft3d.runfolder import ALARMS, METRICS, SIGNALS, Alarm, append_alarms, drop_after, read_records
 from rft3d.training.alarm_rules import RULES, Rule, Trend
-from rft3d.training.runs import drop_after
-from rft3d.training.signals import SIGNALS
+from rft3d.training.distributed import is_main_process
 
 PATIENCE = 3
 """Steps in a row for which a rule must hold before its alarm is raised, or not hold to drop it."""
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """One line of ``alarms.jsonl``: an alarm was raised (``on``) or dropped at ``step``."""
-
-    step: int
-    alarm: str
-    task: str
-    on: bool
-    since: int
-    title: str
-    saw: str
-    advice: str
-    keys: tuple[str, ...]
 
 
 def task_rows(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -113,24 +97,16 @@ class AlarmLog:
     """``alarms.jsonl`` of a stage; on resume the metrics that were kept are judged again, silently."""
 
     def __init__(self, folder: Path, resume_step: int = 0) -> None:
-        self.path = folder / "alarms.jsonl"
+        self.path = folder / ALARMS
         self.state = AlarmState()
-        drop_after(self.path, resume_step)
-        for row in _rows_up_to(folder / "metrics.jsonl", resume_step):
-            self.state.update(int(row["step"]), row)
+        if is_main_process():
+            drop_after(self.path, resume_step)
+        for row in read_records(folder / METRICS)[0] if resume_step else ():
+            if row["step"] <= resume_step:
+                self.state.update(int(row["step"]), row)
 
     def update(self, step: int, metrics: Mapping[str, float]) -> list[Alarm]:
         """Judge one step and write down what changed."""
         events = self.state.update(step, metrics)
-        if events:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(asdict(event)) + "\n" for event in events)
+        append_alarms(self.path, events)
         return events
-
-
-def _rows_up_to(path: Path, step: int) -> list[dict[str, float]]:
-    if not step or not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line]
-    return [row for row in rows if row["step"] <= step]

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from rft3d.models import Policy
 from rft3d.models.features import FeatureCache, Format
+from rft3d.runfolder import logged_seconds
 from rft3d.tasks import TASKS, Task
 from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
 from rft3d.training.config import RFTConfig, SFTConfig
@@ -135,27 +136,39 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
             policy = _hand_over(policy, after, corpus, held_corpus)
             continue
         config = dataclasses.replace(stage, seed=stage.seed + recipe.seed)
-        where, watch = run.stage(name), recipe.trackers
-        held = _held_out(held_corpus, tasks, recipe, config)
-        with run.timed(name) as facts:
-            if isinstance(config, SFTConfig):
-                facts["tokens"] = train_sft(
-                    policy, corpus, config, where, Watch(run.console, name, trackers=watch, held_out=held)
-                )
-            else:
-                facts["tokens"] = train_rft(
-                    policy,
-                    tasks,
-                    corpus,
-                    config,
-                    where,
-                    Watch(
-                        run.console, name, trackers=watch, paint=_painter(paint, clips, tasks), held_out=held
-                    ),
-                )
-            if is_main_process():  # the others would write into the same folder
-                policy.save(saved)
+        watch = Watch(
+            run.console,
+            name,
+            trackers=recipe.trackers,
+            paint=_painter(paint, clips, tasks),
+            held_out=_held_out(held_corpus, tasks, recipe, config),
+        )
+        train_stage(run, name, policy, tasks, corpus, config, watch)
         print(f"{name}: {saved}")
+
+
+def train_stage(
+    run: Run,
+    name: str,
+    policy: Policy,
+    tasks: Mapping[str, Task],
+    corpus: Corpus,
+    config: SFTConfig | RFTConfig,
+    watch: Watch,
+) -> None:
+    """Train ``policy`` in place as the stage ``name`` of ``run`` and save it as ``models/<name>``; resumes.
+
+    Every training that leaves a run folder goes through here: recipes, experiments, the demo.
+    """
+    where = run.stage(name)
+    with run.timed(name) as facts:
+        if isinstance(config, SFTConfig):
+            facts["tokens"] = train_sft(policy, corpus, config, where, watch)
+        else:
+            facts["tokens"] = train_rft(policy, tasks, corpus, config, where, watch)
+        if is_main_process():  # the others would write into the same folder
+            facts |= {"steps": config.steps, "training_seconds": logged_seconds(where)}
+            policy.save(run.root / "models" / name)
 
 
 def _corpus(policy: Policy, tasks: Mapping[str, Task], clips: Clips, cache: CacheConfig, run: Run) -> Corpus:

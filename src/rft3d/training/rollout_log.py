@@ -28,13 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from rft3d.runfolder import ROLLOUTS, Alarm, drop_after
 from rft3d.tasks.types import Sample, Task
-from rft3d.training.alarms import Alarm, AlarmLog
+from rft3d.training.alarms import AlarmLog
 from rft3d.training.config import RFTConfig
 from rft3d.training.distributed import is_main_process
 from rft3d.training.loop import Painter
 from rft3d.training.rollout import Group, sampling_seed
-from rft3d.training.runs import drop_after
 from rft3d.training.signals import Answered, signals
 
 PaintAnswer = Callable[[Sample, Task, Sequence[NDArray[np.uint8]], str], NDArray[np.uint8]]
@@ -59,8 +59,9 @@ class StageWatch:
     ) -> None:
         self.config, self.tasks, self.console = config, tasks, console
         self.alarms = AlarmLog(folder, resume_step)
-        self.path = folder / "rollouts.jsonl"
-        drop_after(self.path, resume_step)
+        self.path = folder / ROLLOUTS
+        if is_main_process():
+            drop_after(self.path, resume_step)
         self._gold: dict[str, object] = {}
 
     def observe(self, step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> dict[str, float]:

@@ -1,12 +1,4 @@
-"""The run folder: resolved config, environment, metrics, stages, and atomic files.
-
-::
-
-    run/config.json  env.json  stages.json
-    run/stages/<stage>/metrics.jsonl  stage.json  checkpoints/step-000100/  done.json
-    run/stages/<stage>/rollouts.jsonl  alarms.jsonl   (reinforcement stages)
-    run/models/<name>/
-"""
+"""Writing a run folder (:mod:`rft3d.runfolder`): settings and environment, timed stages, metrics, progress."""
 
 from __future__ import annotations
 
@@ -32,6 +24,7 @@ from rich.progress import (
 )
 
 from rft3d import files
+from rft3d.runfolder import append_records, drop_after
 from rft3d.training.distributed import is_main_process
 
 
@@ -134,17 +127,6 @@ class Run:
         write_json(self.root / "stages.json", [json.loads(f.read_text(encoding="utf-8")) for f in ended])
 
 
-def drop_after(path: Path, step: int) -> None:
-    """Keep the lines of a JSONL file up to ``step`` (0: none), so that a resumed run logs each step once."""
-    if not is_main_process():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = path.read_text(encoding="utf-8") if path.is_file() and step else ""
-    whole = text[: text.rfind("\n") + 1]  # a killed run may leave half a line
-    kept = [line for line in whole.splitlines() if line and json.loads(line)["step"] <= step]
-    files.write_text(path, "".join(line + "\n" for line in kept))
-
-
 class MetricsLog:
     """``metrics.jsonl``, one object a step; on resume, lines past the checkpoint are dropped.
 
@@ -153,7 +135,8 @@ class MetricsLog:
 
     def __init__(self, path: Path, resume_step: int = 0, steps: int | None = None) -> None:
         self.path = path
-        drop_after(path, resume_step)
+        if is_main_process():
+            drop_after(path, resume_step)
         write_json(path.with_name("stage.json"), {"steps": steps, "resumed_at": resume_step})
 
     def write(self, step: int, values: dict[str, float]) -> None:
@@ -161,8 +144,7 @@ class MetricsLog:
             return
         record = {"step": step, "time": round(time.time(), 3)}
         record.update({k: round(float(v), 6) for k, v in values.items()})
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        append_records(self.path, [record])
 
 
 @contextmanager

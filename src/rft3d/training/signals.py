@@ -23,17 +23,6 @@ SAME_BOX_IOU = 0.9
 FEWEST_PROMPTS = 6
 """Below so many prompts a step, equal answers say nothing."""
 
-SIGNALS = (
-    "boxes_per_truth",
-    "duplicates",
-    "box_volume_m3",
-    "volume_per_truth",
-    "precision",
-    "recall",
-    "same_answer",
-    "same_truth",
-)
-
 
 @dataclass(frozen=True)
 class Answered:

@@ -14,6 +14,6 @@ from __future__ import annotations
 
 from rft3d.scenes.rooms._layout import USUAL as USUAL_SIZES
 from rft3d.scenes.rooms._parts import PALETTE
-from rft3d.scenes.rooms._room import RoomConfig, iter_rooms, make_room, read_room_config
+from rft3d.scenes.rooms._room import WORLDS, RoomConfig, iter_rooms, make_room, read_room_config
 
-__all__ = ["PALETTE", "USUAL_SIZES", "RoomConfig", "iter_rooms", "make_room", "read_room_config"]
+__all__ = ["PALETTE", "USUAL_SIZES", "WORLDS", "RoomConfig", "iter_rooms", "make_room", "read_room_config"]

@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.scenes.fields import read_fields
-from rft3d.scenes.labels import CATE20
+from rft3d.scenes.labels import CATE8, CATE20
 from rft3d.scenes.rooms._furniture import check_labels
 from rft3d.scenes.rooms._layout import SQUARISH, USUAL, Layout, furnish
 from rft3d.scenes.rooms._path import intrinsics, walk
@@ -121,6 +121,19 @@ def read_room_config(file: Path | str) -> RoomConfig:
         raise ValueError(f"{file}: RoomConfig has no field {', '.join(unknown)}")
     given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
     return RoomConfig(**given)
+
+
+_WIDE = RoomConfig(width=252, height=168, pan_deg=60.0, jitter=0.5, camera_variation=0.5)
+WORLDS: dict[str, RoomConfig] = {
+    "rooms": replace(_WIDE, min_objects=6, max_objects=15),
+    "easy": replace(
+        _WIDE, min_objects=3, max_objects=5, labels=CATE8, pan_deg=25.0, jitter=0.0, camera_variation=0.0
+    ),
+    "dense": replace(_WIDE, min_objects=20, max_objects=40),
+}
+"""The worlds of the shipped model. ``rooms``: 6-15 things of all twenty classes, several of a class, many half
+hidden or cut off by the border, as in ScanNet. ``easy``: few large things and a steady camera. ``dense``: 20-40
+things, where knowing what to leave out and when to stop counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,155 @@
+"""``rft3d demo``: a few arms from the shipped SFT policy (or from nothing), run as any other experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rft3d.experiments.lab import settings_of
+from rft3d.experiments.page import print_demo
+from rft3d.experiments.rooms import add_depth
+from rft3d.experiments.run import Place, work, write_titles
+from rft3d.experiments.settings import (
+    COLUMNS,
+    CREDIT,
+    MAIN,
+    OURS,
+    PAPER,
+    START,
+    more_sft,
+    our_arm,
+    rft,
+    sft,
+    start_arm,
+    world,
+)
+from rft3d.experiments.types import Arm, Claim, Experiment, Scratch, World
+from rft3d.files import write_json
+from rft3d.models.tiny import TinyConfig
+from rft3d.pretraining.encoders import EncoderConfig
+from rft3d.report import write_report
+from rft3d.scenes import CATE8, RoomConfig
+from rft3d.training.config import OptimConfig, RFTConfig
+
+
+def run_demo(
+    out: Path,
+    quick: bool = False,
+    from_scratch: bool = False,
+    seed: int = 0,
+    trackers: Sequence[str] = (),
+    model: str = START,
+    console: Console | None = None,
+) -> Path:
+    """Run the demo in ``out``, from ``model`` or from nothing, and return the report's page; resumes.
+
+    Raises:
+        ValueError: ``out`` holds a run with other settings.
+    """
+    console = console or Console(stderr=True)
+    experiment = scratch_experiment(quick) if from_scratch else demo_experiment(quick, model)
+    out = Path(out)
+    place = Place(experiment.world, seed, out, experiment.arms)
+    write_titles(out, [experiment])
+    full = scratch_experiment() if from_scratch else demo_experiment()
+    write_json(out / "defaults.json", settings_of(full.world, 0))  # for the report: what was changed
+    work([place], console, at_once=2, trackers=trackers)
+    page = write_report(
+        out,
+        gallery=3 if quick else 12,
+        resamples=experiment.world.resamples // 3,
+        add_depth=partial(add_depth, config=experiment.world.rooms),
+    )
+    print_demo(experiment, {seed: out}, console)
+    console.print(f"report: {page}", highlight=False, soft_wrap=True)
+    return page
+
+
+def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
+    """More SFT and RFT side by side from ``model``, the shipped SFT policy."""
+    rooms = world(start=model, train_rooms=1200, watched_rooms=0, elsewhere={}, resamples=1000)
+    arms = (start_arm(), more_sft(stage=sft(steps=40, seed=1000)), our_arm(stage=rft(steps=40, **CREDIT)))
+    if quick:
+        rooms = replace(rooms, train_rooms=96, held_out_rooms=24, resamples=200)
+        few = {"detection": 6, "grounding": 6, "spatial": 6}
+        arms = (
+            start_arm(),
+            more_sft(stage=sft(steps=3, seed=1000, scenes_per_step=16)),
+            our_arm(stage=rft(few, steps=3, group_size=4, **CREDIT)),
+        )
+    return Experiment(
+        name="demo",
+        question="What does RFT add in ten minutes to an SFT policy, beside as many minutes of more SFT?",
+        world=rooms,
+        arms=arms,
+        claims=(Claim("RFT beats more SFT", "rft_ours", "more_sft", MAIN),),
+        columns=COLUMNS,
+        baseline="more_sft",
+    )
+
+
+_DETECTION: dict[str, Any] = {"decimals": 1, "order": "azimuth", "classes": CATE8}
+_GROUNDING: dict[str, Any] = {"decimals": 1, "target_frame": "first_clear"}
+"""One decimal and an order from left to right: what a tiny model can learn in minutes (``docs/log.md``). With the
+first clear frame as its target, most boxes are in the frame that detection is learned in."""
+
+
+def scratch_experiment(quick: bool = False) -> Experiment:
+    """The whole story, small: encoders, SFT, then more SFT and RFT with two rewards."""
+    per_scene = {"detection": 1, "grounding": 4, "spatial": 6}
+    shares = {"grounding": 0.5, "spatial": 0.5}
+    taught = sft(per_scene, steps=230, scenes_per_step=16, scene_share=shares,
+                 optim=OptimConfig(name="muon", lr=5e-3, muon_lr=0.05))  # fmt: skip
+    more = sft(per_scene, steps=80, scenes_per_step=16, scene_share=shares, seed=1000)
+    limits = {"detection": 160, "grounding": 32, "spatial": 8}
+    reinforced = rft(
+        {"detection": 24, "grounding": 40, "spatial": 32}, steps=13, temperature=0.35, max_new_tokens=limits,
+        optim=OptimConfig(name="adamw", lr=2e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.1),
+    )  # fmt: skip
+    arms = (
+        Arm("sft", "SFT", taught),
+        Arm("rft_matched", "SFT → RFT, matched reward", replace(reinforced, **CREDIT), "sft", options=OURS),
+        Arm("rft_paper", "SFT → RFT, paper's reward", reinforced, "sft", options=PAPER),
+        Arm("sft_sft", "SFT → SFT", more, "sft"),
+    )
+    rooms = World(
+        name="scratch",
+        start=Scratch(
+            TinyConfig(layers=3, geometry_dim=96, geometry_rounds=2, geometry_heads=3, vision_hidden=64),
+            EncoderConfig(steps=420, clips_per_step=16),
+        ),
+        rooms=RoomConfig(
+            min_objects=3, max_objects=5, labels=CATE8, pan_deg=25.0, jitter=0.0, camera_variation=0.0
+        ),
+        train_rooms=2200,
+        held_out_rooms=320,
+        views={
+            "detection": _DETECTION,
+            "grounding": {**_GROUNDING, "max_per_scene": 6},
+            "spatial": {"max_per_type": 2},
+        },
+        held_out={"detection": {}, "grounding": {"max_per_scene": 3}, "spatial": {"max_per_type": 1}},
+        max_new_tokens=limits,
+        resamples=1000,
+    )
+    if quick:
+        rooms = replace(
+            rooms, train_rooms=48, held_out_rooms=12, resamples=100,
+            start=Scratch(TinyConfig(hidden=96, layers=1, heads=4, intermediate=128, vision_hidden=32,
+                                     geometry_dim=32, geometry_heads=2, geometry_rounds=1, merger_hidden=64),
+                          EncoderConfig(steps=6, clips_per_step=4)),
+        )  # fmt: skip
+        arms = tuple(replace(arm, stage=_short(arm.stage)) for arm in arms)
+    return Experiment("scratch", "The whole story, small", rooms, arms, columns=COLUMNS, baseline="sft_sft")
+
+
+def _short(stage: Any) -> Any:
+    if isinstance(stage, RFTConfig):
+        few = {"detection": 2, "grounding": 2, "spatial": 2}
+        return replace(stage, steps=2, group_size=2, prompts_per_step=few)
+    return replace(stage, steps=4, scenes_per_step=4)

@@ -1,0 +1,266 @@
+"""A world's seed on disk: rooms and features made once, then arms that start from one another.
+
+::
+
+    ROOT/  config.json  env.json  stages.json  titles.json
+           train/  watched/                  rooms.json  <view>.samples.jsonl  features/
+           stages/<arm>/                     arm.json  metrics.jsonl  done.json
+           models/start/  models/<arm>/      the world's first policy, and every arm's
+           eval/<view>.samples.jsonl         eval/<arm>/<view>.predictions.jsonl  .scores.json
+           ood/<name>/...                    as eval/
+
+Everything that is done is kept; an arm whose settings changed is an error, not a surprise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from rft3d import files
+from rft3d.evaluation import (
+    PredictConfig,
+    ScoreConfig,
+    model_fingerprint,
+    predict,
+    score_files,
+    write_dataset,
+    write_json,
+)
+from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, room_painter, training_rooms
+from rft3d.experiments.scratch import from_scratch
+from rft3d.experiments.types import STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
+from rft3d.experiments.views import corrupted, derived_options
+from rft3d.models import Policy, load_policy
+from rft3d.models.features import FeatureCache
+from rft3d.models.fusion import FrozenFeatures
+from rft3d.scenes import iter_rooms
+from rft3d.tasks import Sample, read_samples, write_samples
+from rft3d.training.data import Corpus, tokenize
+from rft3d.training.features import FeatureStore, write_features
+from rft3d.training.loop import OnStep, Watch
+from rft3d.training.recipes import train_stage
+from rft3d.training.runs import Run, differing, track
+from rft3d.training.selection import HeldOut
+
+HELD_OUT, ELSEWHERE, WATCHED, TRAIN = 900_000, 920_000, 940_000, 100_000_000
+"""First seeds of rooms. The shipped policy was trained on 10,000,000 to 99,999,999; training rooms of seed s start
+at ``TRAIN * (s + 1)``."""
+
+
+@dataclass
+class Lab:
+    """One seed of a world in ``root``; ``on_step`` is called after every training step."""
+
+    world: World
+    seed: int
+    root: Path
+    console: Console
+    on_step: OnStep | None = None
+    workers: int = 2
+    trackers: Sequence[str] = ()
+    _shared: dict[bool, FeatureCache] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.run = Run(self.root, settings_of(self.world, self.seed), self.console)
+
+    def model_dir(self, name: str) -> Path:
+        return self.run.root / "models" / name
+
+    def prepare(self) -> None:
+        """The start, training rooms and their features, if they are not there yet."""
+        if self.run.done("rooms"):
+            return
+        world, first = self.world, TRAIN * (self.seed + 1)
+        with self.run.timed("rooms") as facts:
+            if isinstance(world.start, Scratch):
+                rooms = list(self._rooms(range(first, first + world.train_rooms), world.views, "rooms"))
+                encoder = replace(world.start.encoder, seed=self.seed)
+                start = replace(world.start, encoder=encoder)
+                policy, made = from_scratch(self.run, rooms, start, self.seed, world.views)
+                facts.update(made)
+                source: Iterator[TrainingRoom] = iter(rooms)
+            else:
+                policy = load_policy(world.start, dtype=torch.float32)
+                own = self._options(policy, world.views)
+                source = self._rooms(range(first, first + world.train_rooms), own, "rooms")
+            policy.save(self.model_dir("start"))
+            self._keep("train", policy, source, world.train_rooms)
+            if world.watched_rooms:
+                own = self._options(policy, world.held_out)
+                seeds = range(WATCHED, WATCHED + world.watched_rooms)
+                self._keep("watched", policy, self._rooms(seeds, own, "watched rooms"), len(seeds))
+
+    def _rooms(self, seeds: range, options: Options, title: str) -> Iterator[TrainingRoom]:
+        made = training_rooms(seeds, self.world.rooms, options, self.workers)
+        return track(self.console, title, made, len(seeds))
+
+    def _keep(self, name: str, policy: Policy, rooms: Iterator[TrainingRoom], count: int) -> None:
+        """Write samples and features of ``rooms`` into the folder ``name``, a few rooms in memory at a time."""
+        folder = self.run.root / name
+        samples: dict[str, list[Sample]] = {}
+        scenes: dict[str, int] = {}
+
+        def batches() -> Iterator[list[FrozenFeatures]]:
+            waiting: list[TrainingRoom] = []
+            for number, room in enumerate(rooms):
+                for view, own in room.samples.items():
+                    samples.setdefault(view, []).extend(own)
+                    scenes.update((sample.scene, number) for sample in own)
+                waiting.append(room)
+                if len(waiting) == CHUNK or number + 1 == count:
+                    pictures = torch.stack([policy.prepare(list(each.clip.rgb)) for each in waiting])
+                    yield policy.model.encode(pictures.to(policy.device))
+                    waiting = []
+
+        write_features(folder / "features", count, batches(), lambda _: None)
+        for view, own in samples.items():
+            write_samples(folder / f"{view}.samples.jsonl", own)
+        write_json(folder / "rooms.json", {"scenes": scenes, "rooms": count, "views": list(samples)})
+
+    def _options(self, policy: Policy, own: Options) -> dict[str, dict[str, Any]]:
+        """``own`` on top of what the policy was trained with."""
+        return {v: {**policy.task_options.get(task_of(v), {}), **options} for v, options in own.items()}
+
+    @cached_property
+    def start(self) -> Policy:
+        return load_policy(self.model_dir("start"))
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """All training samples, tokenized; also those of derived views."""
+        return self._corpus("train", self._options(self.start, self.world.views))
+
+    @cached_property
+    def watched(self) -> Corpus:
+        return self._corpus("watched", self._options(self.start, self.world.held_out))
+
+    def _corpus(self, name: str, given: Options) -> Corpus:
+        folder = self.run.root / name
+        facts = json.loads((folder / "rooms.json").read_text(encoding="utf-8"))
+        samples: dict[str, list[list[Sample]]] = {}
+        for view in given:
+            samples[view] = [[] for _ in range(facts["rooms"])]
+            for sample in read_samples(folder / f"{view}.samples.jsonl"):
+                samples[view][facts["scenes"][sample.scene]].append(sample)
+        options = derived_options(given)
+        for view, source in ((v, v.replace("-corrupt", "-think")) for v in options if v not in samples):
+            samples[view] = corrupted(samples[source], self.seed)
+        return tokenize(self.start, build_tasks(options), samples, FeatureStore(folder / "features"))
+
+    def train(self, arm: Arm) -> None:
+        """Train ``arm`` from its base; a finished one must have had the same settings."""
+        stage = None if arm.stage is None else replace(arm.stage, seed=arm.stage.seed + self.seed)
+        self._same_arm(self.run.stage(arm.name) / "arm.json", replace(arm, stage=stage))
+        if self.run.done(arm.name):
+            return
+        policy = self._policy_before(arm)
+        if stage is None:
+            with self.run.timed(arm.name):
+                policy.save(self.model_dir(arm.name))
+            return
+        given = derived_options(self._options(self.start, self.world.views))
+        tasks = build_tasks({view: {**given[view], **arm.options.get(view, {})} for view in arm.views()})
+        named = {task_of(view): task for view, task in tasks.items()}
+        watch = Watch(
+            self.console,
+            arm.title,
+            on_step=self.on_step,
+            trackers=tuple(self.trackers),
+            paint=room_painter(named, self.world.rooms),
+            held_out=self._watched(arm),
+        )
+        train_stage(self.run, arm.name, policy, tasks, self.corpus, stage, watch)
+
+    def _watched(self, arm: Arm) -> HeldOut | None:
+        world = self.world
+        if not world.watched_rooms or not arm.geometry:
+            return None
+        options = self._options(self.start, world.held_out)
+        views = {view: own for view, own in options.items() if view in arm.judge}
+        return HeldOut(self.watched, build_tasks(views), world.max_new_tokens, world.watch_every)
+
+    def _same_arm(self, file: Path, arm: Arm) -> None:
+        settings = asdict(arm)
+        for shown in ("title", "judge", "elsewhere"):
+            del settings[shown]
+        wanted = json.loads(json.dumps(settings, default=files.plain))
+        if not file.is_file():
+            write_json(file, wanted)
+        elif (found := json.loads(file.read_text(encoding="utf-8"))) != wanted:
+            raise ValueError(
+                f"{file}: arm {arm.name!r} was started with other settings (differs in "
+                f"{', '.join(differing(found, wanted))}); rename the arm, or delete its stage and model"
+            )
+
+    def _policy_before(self, arm: Arm) -> Policy:
+        folder = self.model_dir(arm.base or "start")
+        return load_policy(folder) if arm.geometry else load_policy(folder, geometry="off")
+
+    def hold_out(self, where: str) -> None:
+        """Write the held-out rooms ``where``, if they are not there yet."""
+        folder, world = held_out_folder(self.run.root, where), self.world
+        if folder.exists():
+            return
+        options = self._options(load_policy(self.model_dir("start")), world.held_out)
+        rooms, first = world.rooms, HELD_OUT
+        if where != STANDARD:
+            rooms, first = world.elsewhere[where].rooms, ELSEWHERE
+            options = {view: own for view, own in options.items() if view in world.elsewhere[where].views}
+        seeds = range(first, first + world.held_out_rooms)
+        with self.run.timed(f"held-out rooms {where}"):
+            scenes = track(self.console, f"held-out rooms: {where}", iter_rooms(seeds, rooms), len(seeds))
+            write_dataset(
+                scenes, folder, tasks=build_tasks(options), seed=0, with_depth=False,
+                file_name="{task}.samples.jsonl",
+            )  # fmt: skip
+
+    def judge(self, arm: Arm) -> None:
+        """Predict and score ``arm`` on the held-out rooms, and elsewhere if it says so."""
+        for where in (STANDARD, *arm.elsewhere):
+            folder = held_out_folder(self.run.root, where)
+            asked = views_judged(self.world, arm, where)
+            views = [view for view in asked if not (folder / arm.name / f"{view}.scores.json").is_file()]
+            if not views:
+                continue
+            with self.run.timed(f"eval {arm.name}" + ("" if where == STANDARD else f" {where}")):
+                policy = load_policy(self.model_dir(arm.name))
+                # arms have the same frozen encoders, but features without geometry are no use to others
+                kept = FeatureCache(keep=3 * self.world.held_out_rooms)
+                policy.use_features(self._shared.setdefault(policy.model.config.use_geometry_encoder, kept))
+                for view in views:
+                    self._judge_view(policy, arm, folder, view)
+
+    def _judge_view(self, policy: Policy, arm: Arm, folder: Path, view: str) -> None:
+        samples, answers = folder / f"{view}.samples.jsonl", folder / arm.name / f"{view}.predictions.jsonl"
+        answers.parent.mkdir(exist_ok=True)
+        self.console.print(f"{arm.title}: {view}", highlight=False)
+        config = PredictConfig(batch_size=64, max_new_tokens=self.world.max_new_tokens[view])
+        model = model_fingerprint(self.model_dir(arm.name))
+        predict(policy, samples, answers, model=model, config=config, progress=self.console.is_terminal)
+        options = self._options(self.start, self.world.held_out)[view]
+        scoring = ScoreConfig(resamples=self.world.resamples, options=options)
+        write_json(
+            folder / arm.name / f"{view}.scores.json", score_files(task_of(view), samples, answers, scoring)
+        )
+
+
+def settings_of(world: World, seed: int) -> dict[str, Any]:
+    """What makes a run folder the same: ``config.json``."""
+    settings = asdict(world)
+    for judging in ("elsewhere", "resamples", "held_out", "max_new_tokens"):
+        del settings[judging]  # they change what is measured, not what was trained
+    return {"world": settings, "rooms": asdict(world.rooms), "seed": seed}
+
+
+def views_judged(world: World, arm: Arm, where: str) -> list[str]:
+    """What ``arm`` is asked in the held-out rooms ``where``."""
+    asked = world.held_out if where == STANDARD else world.elsewhere[where].views
+    return [view for view in arm.judge if view in asked]

@@ -1,0 +1,202 @@
+"""``docs/results.md`` from the run folders: the figure, then claims and arms of every experiment."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from rft3d import files
+from rft3d.experiments.figure import draw_dynamics
+from rft3d.experiments.numbers import (
+    COUNTED,
+    NOT_RUN,
+    RESAMPLES,
+    RULE,
+    Found,
+    cost_of,
+    difference_of,
+    value_of,
+    verdict,
+)
+from rft3d.experiments.run import places
+from rft3d.experiments.types import STANDARD, Arm, Experiment, folder_of, task_of
+
+DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
+HEAD = """# Results
+
+What reinforcement on the metric adds to a finished SFT policy, in procedural rooms. This page is written by
+`rft3d experiment table` from the run folders; a number that is not there was not measured. Everything again:
+`make results` (resumable); one arm: `rft3d experiment run --only EXPERIMENT/ARM`, its settings are in
+[recipes/experiments](../recipes/experiments).
+"""
+HOW = f"""## How to read it
+
+Values are means over seeds with a 95 % interval: bootstrap over the held-out rooms, all seeds resampled together,
+{RESAMPLES} times. A difference is paired: both arms answer the same questions about the same rooms. Tokens are
+those that passed forward and backward; minutes count sampling too.
+
+{RULE}
+"""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table's cells, as text."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page says of one experiment. ``pictures``: ``(file name, what it shows)``."""
+
+    name: str
+    question: str
+    claims: Grid
+    arms: Grid
+    pictures: tuple[tuple[str, str], ...]
+
+
+def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> Path:
+    """Write ``page`` from what is in ``out``, with the figures as SVG files in ``images`` beside it.
+
+    The same tables and figures go to ``out/tables.json`` and ``out/images``, for ``rft3d report OUT``.
+    """
+    images = page.parent / "images"
+    everywhere = places(experiments, out)
+    arms = sum(len(place.arms) for place in everywhere)
+    done = arms - sum(len(place.left()) for place in everywhere)
+    state = f"{done} of {arms} arms (an arm counts once a seed) are done{_commits(experiments, out)}."
+    sections = [_section(experiment, out, images) for experiment in experiments]
+    parts = [HEAD, f"State: {state}\n", *(_markdown(section, images.name) for section in sections), HOW]
+    files.write_text(page, "\n".join(parts))
+    if out.is_dir():
+        for name in (name for section in sections for name, _ in section.pictures):
+            files.write_text(out / "images" / name, (images / name).read_text(encoding="utf-8"))
+        files.write_json(out / "tables.json", {"state": state, "sections": [asdict(s) for s in sections]})
+    return page
+
+
+def _roots(experiment: Experiment, out: Path) -> dict[int, Path]:
+    return {seed: folder_of(out, experiment.world, seed) for seed in experiment.seeds}
+
+
+def _commits(experiments: Sequence[Experiment], out: Path) -> str:
+    found = [root / "env.json" for each in experiments for root in _roots(each, out).values()]
+    commits = {
+        str(json.loads(f.read_text(encoding="utf-8")).get("commit"))[:12] for f in found if f.is_file()
+    }
+    return f", commit {', '.join(sorted(commits))}" if commits else ""
+
+
+def _section(experiment: Experiment, out: Path, images: Path) -> Section:
+    roots = _roots(experiment, out)
+    drawn = draw_dynamics(experiment, roots, images / f"dynamics-{experiment.name}.svg")
+    pictures = () if drawn is None else ((drawn.name, DYNAMICS),)
+    claims, arms = claims_grid(experiment, roots), arms_grid(experiment, roots)
+    return Section(experiment.name, experiment.question, claims, arms, pictures)
+
+
+def _markdown(section: Section, images: str) -> str:
+    lines = [f"## {section.name}", "", section.question, ""]
+    for name, what in section.pictures:
+        lines += [f"![{what}]({images}/{name})", ""]
+    for grid in (section.claims, section.arms):
+        lines += [*_table(grid), ""] if grid.rows else []
+    return "\n".join(lines)
+
+
+def _table(grid: Grid) -> list[str]:
+    rows = [grid.head, ("---",) * len(grid.head), *grid.rows]
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> Grid:
+    """A row for each metric of each claim: the paired difference and the verdict."""
+    rows = []
+    for claim in experiment.claims:
+        for view, metric in claim.metrics:
+            found = difference_of(roots, claim, view, metric)
+            place = "" if claim.where == STANDARD else f", {claim.where}"
+            what = f"{experiment.arm(claim.arm).title} minus {experiment.arm(claim.against).title}"
+            what += f" ({claim.against_view})" if claim.against_view else ""
+            margin = "" if claim.margin == 1.0 else f" (margin {claim.margin:g})"
+            rows.append(
+                (f"{claim.text}{margin}", f"{view} {metric}{place}: {what}", _signed(found), _count(found),
+                 verdict(found, claim))
+            )  # fmt: skip
+    return Grid(("claim", "measure", "difference", "n", "verdict"), tuple(rows))
+
+
+def arms_grid(experiment: Experiment, roots: Mapping[int, Path]) -> Grid:
+    """A row for each arm: its columns' values and what it cost."""
+    rows = []
+    for arm in experiment.arms:
+        cost = cost_of(roots, arm.name)
+        numbers = [_cell(experiment, roots, arm, *column[:2]) for column in experiment.columns]
+        rows.append((arm.title, *numbers, *_cost(cost)))
+    heads = (heading for _, _, heading in experiment.columns)
+    return Grid(("arm", *heads, "seeds", "steps", "tokens", "minutes"), tuple(rows))
+
+
+def print_demo(experiment: Experiment, roots: Mapping[int, Path], console: Console) -> None:
+    """The arms' values and the claims' differences, narrow enough for a terminal."""
+    arms, claims = arms_grid(experiment, roots), claims_grid(experiment, roots)
+    shown = [n for n, heading in enumerate(arms.head) if heading not in ("seeds", "steps", "tokens")]
+    title = f"{experiment.world.held_out_rooms} fresh rooms, % ± half the 95 % interval"
+    tables = {title: [[row[n] for n in shown] for row in (arms.head, *arms.rows)]}
+    if claims.rows:
+        pair = claims.rows[0][1].partition(": ")[2]
+        rows = [[row[1].partition(": ")[0], row[2]] for row in claims.rows]
+        tables[f"{pair}: points [95 % interval]"] = [["measure", "difference"], *rows]
+    for title, (head, *rows) in tables.items():
+        table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for number, heading in enumerate(head):
+            table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(cell.replace(" ± ", "±") for cell in row))
+        console.print(table)
+
+
+def _cost(cost: Mapping[str, float] | None) -> tuple[str, ...]:
+    if cost is None:
+        return ("0", "", "", "")
+    minutes = f"{cost['training_seconds'] / 60:.1f}"
+    return (f"{cost['seeds']}", f"{cost['steps']:.0f}", f"{cost['tokens'] / 1e3:.0f} k", minutes)
+
+
+def _cell(experiment: Experiment, roots: Mapping[int, Path], arm: Arm, view: str, metric: str) -> str:
+    where, _, own = view.rpartition("@")  # dense@detection: the view in the rooms called dense
+    views = [judged for judged in arm.judge if task_of(judged) == own] if own not in arm.judge else [own]
+    if not views or (where and where not in arm.elsewhere):
+        return ""
+    found = value_of(roots, arm.name, views[0], metric, where or STANDARD)
+    if found is None or math.isnan(found.mean):
+        return NOT_RUN if found is None else "no value"
+    digits = 2 if metric in COUNTED else 1
+    half = (found.high - found.low) / 2
+    return f"{found.mean:.{digits}f} ± {half:.{digits}f}"
+
+
+def _signed(found: Found | None) -> str:
+    if found is None or math.isnan(found.mean):
+        return NOT_RUN if found is None else "no value"
+    seeds = found.by_seed
+    spread = f"; seeds {min(seeds):+.1f} .. {max(seeds):+.1f}" if len(seeds) > 1 else ""
+    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]{spread}"
+
+
+def _count(found: Found | None) -> str:
+    return (
+        ""
+        if found is None
+        else f"{found.samples} questions, {found.scenes} rooms x {len(found.by_seed)} seeds"
+    )

@@ -1,0 +1,243 @@
+"""Run what is missing of some experiments: one graph of jobs, side by side where cores allow.
+
+A run folder's *rooms* come first, then every arm after the one that it starts from, and an arm's evaluation
+after the arm. What was stopped goes on with the same command.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from rft3d import runfolder
+from rft3d.experiments.lab import Lab, views_judged
+from rft3d.experiments.side_by_side import Job, processes, run_jobs
+from rft3d.experiments.types import STANDARD, Arm, Experiment, World, folder_of, held_out_folder
+from rft3d.process import Stopped, keep_freed_memory
+from rft3d.training.loop import OnStep
+
+_now = time.monotonic
+"""One clock for all processes of the system."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A seed of a world: its folder and what is to be done there."""
+
+    world: World
+    seed: int
+    root: Path
+    arms: tuple[Arm, ...]
+
+    def left(self) -> list[Arm]:
+        """The arms that are not both trained and judged on everything they are to be judged on."""
+        return [arm for arm in self.arms if not (self.trained(arm) and self.judged(arm))]
+
+    def trained(self, arm: Arm) -> bool:
+        return (self.root / "stages" / arm.name / "done.json").is_file()
+
+    def judged(self, arm: Arm) -> bool:
+        return all(
+            (held_out_folder(self.root, where) / arm.name / f"{view}.scores.json").is_file()
+            for where in (STANDARD, *arm.elsewhere)
+            for view in views_judged(self.world, arm, where)
+        )
+
+
+def places(
+    experiments: Sequence[Experiment],
+    out: Path,
+    seeds: Sequence[int] | None = None,
+    only: Sequence[str] = (),
+) -> list[Place]:
+    """Every run folder with its arms, bases first; folders that more experiments share come once.
+
+    Args:
+        seeds: only these; None: each experiment's own.
+        only: names of experiments, or ``experiment/arm``, in the order in which they are wanted.
+
+    Raises:
+        ValueError: a name in ``only`` is nobody's, or no experiment has one of ``seeds``.
+    """
+    wanted = _wanted(experiments, only)
+    found: dict[tuple[int, str], Place] = {}
+    for seed in sorted({s for e in experiments for s in e.seeds if seeds is None or s in seeds}):
+        for experiment, arm in wanted:
+            if seed not in experiment.seeds:
+                continue
+            key = (seed, experiment.world.name)
+            place = found.get(key) or Place(
+                experiment.world, seed, folder_of(out, experiment.world, seed), ()
+            )
+            arms = {each.name: each for each in (*place.arms, *experiment.chain(arm.name))}
+            found[key] = Place(place.world, seed, place.root, tuple(arms.values()))
+    if not found:
+        raise ValueError(
+            f"nothing to run: no chosen experiment has a seed {', '.join(map(str, seeds or ()))}"
+        )
+    return list(found.values())
+
+
+def _wanted(experiments: Sequence[Experiment], only: Sequence[str]) -> list[tuple[Experiment, Arm]]:
+    every = [(experiment, arm) for experiment in experiments for arm in experiment.arms]
+    found = []
+    for name in only:
+        named = [(e, arm) for e, arm in every if name in (e.name, f"{e.name}/{arm.name}")]
+        if not named:
+            raise ValueError(
+                f"nothing to run: no experiment or arm is called {name!r}; there are "
+                f"{', '.join(e.name for e in experiments)} (rft3d experiment list shows their arms)"
+            )
+        found += named
+    return found if only else every
+
+
+def run_experiments(
+    experiments: Sequence[Experiment],
+    out: Path,
+    seeds: Sequence[int] | None = None,
+    only: Sequence[str] = (),
+    hours: float = 0.0,
+    console: Console | None = None,
+    at_once: int = 1,
+) -> bool:
+    """Train and judge what is missing in ``out``; True when nothing is left.
+
+    Args:
+        seeds, only: as for :func:`places`.
+        hours: stop after so long, 0: never. A training step that has begun is finished and saved; rooms and
+            the answers of one arm are not cut.
+        at_once: jobs side by side, each in a process of its own with its share of the threads. The weights
+            depend on the number of threads in their last bits, as they do on the machine.
+
+    Raises:
+        ValueError: as :func:`places`; an arm or world that is there already was made with other settings, or
+            ``at_once`` is not positive.
+    """
+    if at_once < 1:
+        raise ValueError(f"at_once must be at least 1, got {at_once}")
+    console = console or Console(stderr=True)
+    everywhere = places(experiments, out, seeds, only)
+    for place in everywhere:
+        write_titles(place.root, experiments)
+    until = _now() + 3600 * hours if hours else float("inf")
+    work(everywhere, console, at_once, until)
+    left = sum(len(place.left()) for place in everywhere)
+    if left:
+        console.print(f"the time is up; {left} arms are left, run again to go on", highlight=False)
+    return not left
+
+
+def write_titles(root: Path, experiments: Sequence[Experiment]) -> None:
+    """``titles.json``: what the report calls the arms, in the order of its table, and what it compares with."""
+    titles = {arm.name: arm.title for experiment in experiments for arm in experiment.arms}
+    baseline = next((e.baseline for e in experiments if e.baseline), "")
+    runfolder.write_titles(root, runfolder.Titles(titles, baseline))
+
+
+def work(
+    everywhere: Sequence[Place],
+    console: Console,
+    at_once: int = 1,
+    until: float = float("inf"),
+    trackers: Sequence[str] = (),
+) -> None:
+    """Do what is left in all places; see :func:`run_experiments`."""
+    keep_freed_memory()
+    jobs: dict[str, Job] = {}
+    for place in everywhere:
+        jobs |= _jobs(place, until, trackers)
+    console.print(f"{sum(len(p.left()) for p in everywhere)} arms to train or judge", highlight=False)
+    workers = min(processes(at_once), len(jobs))
+    if workers > 1:
+        threads = max(1, torch.get_num_threads() // workers)
+        run_jobs(jobs, workers, _begin, (threads,))
+        return
+    _labs.clear()
+    for job in jobs.values():
+        _do(*job.args, console=console)
+
+
+def _jobs(place: Place, until: float, trackers: Sequence[str]) -> Mapping[str, Job]:
+    """The jobs of a place by name: rooms, arms, evaluations, in an order that can be followed one by one."""
+    left = place.left()
+    if not left:
+        return {}
+    name = f"{place.root}"
+    jobs = {name: Job(_do, (place, "prepare", None, until, trackers))}
+    for arm in left:
+        before = f"{name} {arm.base}" if arm.base is not None else name
+        own = f"{name} {arm.name}"
+        jobs[own] = Job(_do, (place, "train", arm, until, trackers), after=before if before in jobs else name)
+        jobs[f"{own} judged"] = Job(_do, (place, "judge", arm, until, trackers), after=own)
+    return jobs
+
+
+_labs: dict[Path, Lab] = {}
+"""The run folders that this process has in memory: the latest one only."""
+
+
+def _begin(threads: int) -> None:
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+
+
+def _do(
+    place: Place,
+    what: str,
+    arm: Arm | None,
+    until: float,
+    trackers: Sequence[str],
+    console: Console | None = None,
+) -> None:
+    """One job; nothing when the time is up, or when what it needs is missing for the same reason."""
+    if _now() > until:
+        return
+    if place.root not in _labs:
+        _labs.clear()
+        # no live bars in workers: those of two processes would overwrite each other
+        console = console or Console(stderr=True, force_terminal=False)
+        _labs[place.root] = Lab(
+            place.world, place.seed, place.root, console, _stopper(until), trackers=trackers
+        )
+    lab = _labs[place.root]
+    if arm is None:
+        lab.prepare()
+        for where in dict.fromkeys((STANDARD, *(name for each in place.arms for name in each.elsewhere))):
+            lab.hold_out(where)
+        return
+    try:
+        lab.train(arm) if what == "train" else lab.judge(arm)
+    except Stopped:
+        if _now() <= until:
+            raise
+
+
+def _stopper(until: float) -> OnStep:
+    def on_step(_: int) -> None:
+        # as a scheduler would: the stage finishes and saves its next step, then ends with Stopped
+        if _now() > until:
+            signal.raise_signal(signal.SIGTERM)
+
+    return on_step
+
+
+def listing(experiments: Sequence[Experiment], out: Path) -> str:
+    """A line an arm: name, what it starts from, on how many of its seeds it is done."""
+    lines = []
+    for experiment in experiments:
+        lines.append(f"{experiment.name}: {experiment.question}")
+        for arm in experiment.arms:
+            roots = [(seed, folder_of(out, experiment.world, seed)) for seed in experiment.seeds]
+            done = sum(not Place(experiment.world, s, root, (arm,)).left() for s, root in roots)
+            lines.append(
+                f"  {experiment.name}/{arm.name:22} {done}/{len(roots)} seeds  "
+                f"from {arm.base or 'the start'}: {arm.title}"
+            )
+    return "\n".join(lines)

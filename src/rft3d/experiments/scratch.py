@@ -1,0 +1,45 @@
+"""A policy from nothing, as the demo tells it: a tokenizer from the rooms' texts, encoders trained on the rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rft3d.experiments.rooms import TrainingRoom, build_tasks
+from rft3d.experiments.types import Options, Scratch
+from rft3d.models import Policy, build_tiny
+from rft3d.models.tokens import train_tokenizer
+from rft3d.pretraining.encoders import pretrain_encoders
+from rft3d.scenes import CATE20
+from rft3d.scenes.rooms import PALETTE
+from rft3d.training.runs import Run
+
+
+def from_scratch(
+    run: Run, rooms: Sequence[TrainingRoom], scratch: Scratch, seed: int, options: Options
+) -> tuple[Policy, Mapping[str, Any]]:
+    """The policy, its encoders trained and frozen, its language model untrained; and facts for ``stages.json``."""
+    tasks = build_tasks(options)
+    texts = [
+        text
+        for room in rooms
+        for view, group in room.samples.items()
+        for sample in group
+        for text in (sample.prompt, tasks[view].gold(sample))
+    ]
+    tokenizer = train_tokenizer(texts, [*CATE20, *PALETTE, "large", "small"])
+    policy = build_tiny(scratch.tiny, tokenizer, seed, {view: dict(own) for view, own in options.items()})
+    clips = [room.clip for room in rooms]
+    last = pretrain_encoders(policy, clips, CATE20, scratch.encoder, run.stage("encoders"), run.console)
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in _parts(policy).items()}
+    return policy, {"last": last, "vocabulary": len(tokenizer), "parameters": counts}
+
+
+def _parts(policy: Policy) -> dict[str, Any]:
+    model = policy.model
+    return {
+        "vision tower": model.model.visual,
+        "geometry encoder": model.geometry_encoder,
+        "geometry merger": model.geometry_merger,
+        "language model": model.model.language_model,
+    }

@@ -1,0 +1,179 @@
+"""What an experiment consists of: a world, arms trained in it, and claims about pairs of arms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rft3d.models import TinyConfig
+from rft3d.pretraining.encoders import EncoderConfig
+from rft3d.scenes import RoomConfig
+from rft3d.training.config import RFTConfig, SFTConfig
+
+Options = Mapping[str, Mapping[str, Any]]
+"""Options by *view*: a task's name (``spatial``), or one with a suffix (``spatial-think``): the same task with
+other options, and samples of its own."""
+
+STANDARD = "eval"
+"""The held-out set that every arm is judged on; others lie in ``ood/<name>``."""
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A policy made from nothing: a tokenizer, encoders trained on the rooms, an untrained language model."""
+
+    tiny: TinyConfig
+    encoder: EncoderConfig
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Other held-out rooms, and the views that are asked there (spatial questions take long in dense rooms)."""
+
+    rooms: RoomConfig
+    views: tuple[str, ...] = ("detection", "grounding", "spatial")
+
+
+@dataclass(frozen=True)
+class World:
+    """Rooms, questions and first policy that arms share; made once for each seed.
+
+    Attributes:
+        name: its folder's name.
+        start: where arms without a base start: what ``load_policy`` takes, or :class:`Scratch`. Its encoders
+            stay frozen, so every room is encoded once for all arms.
+        rooms: what they look like.
+        train_rooms, held_out_rooms: how many; held-out ones are the same for every seed.
+        views: options of the training samples, on top of those that the policy was trained with.
+        held_out: the same for held-out samples.
+        max_new_tokens: longest answer of a view when it is judged.
+        elsewhere: other held-out rooms by name, as many as ``held_out_rooms``.
+        watched_rooms: other rooms that are answered while an arm trains, for curves; 0: none.
+        watch_every: steps between those.
+        resamples: of the bootstrap in each arm's ``scores.json``.
+    """
+
+    name: str
+    start: str | Scratch
+    rooms: RoomConfig
+    train_rooms: int
+    held_out_rooms: int
+    views: Options
+    held_out: Options
+    max_new_tokens: Mapping[str, int]
+    elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
+    watched_rooms: int = 0
+    watch_every: int = 50
+    resamples: int = 300
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training stage from one policy.
+
+    Attributes:
+        name: unique in its world; ``models/<name>`` holds the result.
+        title: for tables and the report.
+        stage: what is done; its ``seed`` is added to the run's. None: nothing, the start is judged as it is.
+        base: the arm to start from; None: the world's start.
+        geometry: False: without the geometry branch (the paper's ablation). Only where ``base`` is None;
+            others inherit it.
+        options: options of a view that differ while this arm trains (rewards).
+        judge: views that it is judged on.
+        elsewhere: other held-out sets of the world that it is judged on too.
+    """
+
+    name: str
+    title: str
+    stage: SFTConfig | RFTConfig | None
+    base: str | None = None
+    geometry: bool = True
+    options: Options = field(default_factory=dict)
+    judge: tuple[str, ...] = ("detection", "grounding", "spatial")
+    elsewhere: tuple[str, ...] = ()
+
+    def views(self) -> list[str]:
+        """The views that it trains on."""
+        if self.stage is None:
+            return []
+        counts = self.stage.per_scene if isinstance(self.stage, SFTConfig) else self.stage.prompts_per_step
+        return [view for view, count in counts.items() if count]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``arm`` is better than ``against``, written down before either was run.
+
+    Attributes:
+        text: the claim in words.
+        arm, against: names of arms.
+        metrics: ``(view, metric)`` pairs; each gets a row and a verdict of its own.
+        margin: in points; a gain that is surely smaller is no gain.
+        where: held-out set.
+        against_view: the view of ``against`` where it is not the same: another way of asking the same.
+    """
+
+    text: str
+    arm: str
+    against: str
+    metrics: tuple[tuple[str, str], ...]
+    margin: float = 1.0
+    where: str = STANDARD
+    against_view: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Arms and claims about one question.
+
+    Attributes:
+        name: the name of its file.
+        question: asked before running.
+        world: see :class:`World`.
+        arms: in the order in which they are trained; a base stands before what starts from it.
+        claims: what is decided.
+        seeds: of rooms, weights and sampling.
+        columns: ``(view, metric, heading)`` of the table; ``dense@detection`` is a view in the rooms ``dense``.
+        baseline: the arm that the report compares the others with.
+        rank: place on the page and in the queue, smallest first.
+    """
+
+    name: str
+    question: str
+    world: World
+    arms: tuple[Arm, ...]
+    claims: tuple[Claim, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    columns: tuple[tuple[str, str, str], ...] = ()
+    baseline: str = ""
+    rank: int = 100
+
+    def arm(self, name: str) -> Arm:
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise ValueError(
+            f"experiment {self.name!r} has no arm {name!r}; it has {[a.name for a in self.arms]}"
+        )
+
+    def chain(self, name: str) -> list[Arm]:
+        """The arm and what it starts from, first one first."""
+        arm = self.arm(name)
+        return [*([] if arm.base is None else self.chain(arm.base)), arm]
+
+
+def folder_of(out: Path, world: World, seed: int) -> Path:
+    """The run folder of a world's seed."""
+    return out / world.name / f"seed{seed}"
+
+
+def held_out_folder(root: Path, where: str) -> Path:
+    """The folder of a held-out set in a run folder."""
+    return root / STANDARD if where == STANDARD else root / "ood" / where
+
+
+def task_of(view: str) -> str:
+    """``spatial-think`` -> ``spatial``."""
+    return view.partition("-")[0]
