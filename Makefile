@@ -4,9 +4,9 @@
 PYTHON ?= python3
 OUT ?= runs/demo
 QUICK_OUT ?= runs/quick
-RESULTS ?= runs/matrix
+RESULTS ?= runs/experiments
 HOURS ?= 12
-AT_ONCE ?= 3
+AT_ONCE ?= 2
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN := .venv/bin
 TORCH := $(shell grep '^torch==' constraints.txt)
@@ -20,21 +20,21 @@ TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZER
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: .venv/.stamp  ## rooms -> SFT -> RFT -> table -> report, about 15 minutes on two cores
+demo: .venv/.stamp  ## more SFT and RFT side by side from the shipped policy, table, report: 15 minutes on two cores
 	$(BIN)/rft3d demo --out $(OUT)
 
-demo-quick: .venv/.stamp  ## the same story in at most 3 minutes
+demo-quick: .venv/.stamp  ## the same with a few steps, in at most 3 minutes
 	$(BIN)/rft3d demo --quick --out $(QUICK_OUT)
 
 # Exit code 3 says that the time was up: the page is written all the same, and the next night goes on.
-results: .venv/.stamp  ## every claim of docs/results.md: HOURS=12 of the matrix (resumable), AT_ONCE=3 seeds at once, then the page
-	$(BIN)/rft3d matrix run --out $(RESULTS) --hours $(HOURS) --at-once $(AT_ONCE) || [ $$? -eq 3 ]
-	$(BIN)/rft3d matrix table --out $(RESULTS)
+results: .venv/.stamp-viz  ## every claim of docs/results.md: HOURS=12 (resumable), AT_ONCE=2 arms at once, then the page
+	$(BIN)/rft3d experiment run --out $(RESULTS) --hours $(HOURS) --at-once $(AT_ONCE) || [ $$? -eq 3 ]
+	$(BIN)/rft3d experiment table --out $(RESULTS)
 	$(BIN)/rft3d report $(RESULTS)
 
-results-quick: .venv/.stamp  ## every arm of the matrix at a tiny size: shows that it runs, its numbers mean nothing
-	$(BIN)/rft3d matrix run --quick --out $(RESULTS)-quick --at-once 2
-	$(BIN)/rft3d matrix table --quick --out $(RESULTS)-quick --page $(RESULTS)-quick/results.md
+results-quick: .venv/.stamp-viz  ## every arm at a tiny size: shows that it runs, its numbers mean nothing
+	$(BIN)/rft3d experiment run --quick --out $(RESULTS)-quick --at-once 2
+	$(BIN)/rft3d experiment table --quick --out $(RESULTS)-quick --page $(RESULTS)-quick/results.md
 	$(BIN)/rft3d report $(RESULTS)-quick --gallery 2 --resamples 50
 
 test: lint  ## style, floors, types, then the default test suite
@@ -71,8 +71,12 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	$(PIP) --editable '.[train,fast]'
 	touch $@
 
+.venv/.stamp-viz: .venv/.stamp
+	$(PIP) --editable '.[train,fast,viz]'
+	touch $@
+
 .venv/.stamp-dev: .venv/.stamp
-	$(PIP) --editable '.[train,fast,video,data,rerun,sheets,dev]'
+	$(PIP) --editable '.[train,fast,video,data,rerun,sheets,viz,dev]'
 	touch $@
 
 python-check:

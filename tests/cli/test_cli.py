@@ -70,7 +70,7 @@ def test_help_names_every_verb_and_imports_none(capsys: pytest.CaptureFixture[st
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    script = "import sys; from rft3d.cli import main; sys.exit(main(['matrix', 'list']))"
+    script = "import sys; from rft3d.cli import main; sys.exit(main(['experiment', 'list']))"
     source = Path(rft3d.__file__).parent.parent
     with subprocess.Popen(
         [sys.executable, "-c", script],

@@ -14,10 +14,12 @@ from tests.evaluation.fakes import (
 )
 
 from rft3d.evaluation import Prediction, ScoreConfig, score_files, write_json, write_predictions
+from rft3d.runfolder import Titles, write_titles
 from rft3d.tasks.samples import write_samples
 
 HOSTILE = "</pre><script>alert('x')</script>[red]\x00\ud800\u202e\x1b[2J<img src=x onerror=alert(1)>"
 MODELS = ("sft", "rft_matched")
+TITLES = Titles({"sft": "SFT", "rft_matched": "SFT → RFT (matched reward)"})
 
 
 def alarm_event(
@@ -44,6 +46,7 @@ def write_lines(path: Path, rows: list[dict[str, object]], end: str = "") -> Non
 
 def make_run(root: Path, samples: int = 3, steps: int = 30) -> Path:
     """A run with one finished SFT stage and one RFT stage that stands at ``steps`` of 40."""
+    write_titles(root, TITLES)
     folder = root / "eval"
     makers = {"detection": detection_sample, "grounding": grounding_sample, "spatial": spatial_sample}
     for name, make in makers.items():

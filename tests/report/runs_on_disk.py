@@ -17,11 +17,15 @@ from tests.evaluation.fakes import (
 
 from rft3d.evaluation import Prediction, ScoreConfig, score_files, write_json, write_predictions
 from rft3d.report.embed import unpack_json
+from rft3d.runfolder import Titles, write_titles
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
 
 HOSTILE = "</pre></script><script>alert('x')</script>\x00\ud800\u202e<img src=x onerror=alert('y')>"
 MODELS = ("sft", "sft_sft", "rft_matched", "my own")
+TITLES = Titles(
+    {"sft": "SFT", "sft_sft": "SFT → SFT", "rft_matched": "SFT → RFT (matched reward)"}, baseline="sft_sft"
+)
 
 
 class Page:
@@ -56,6 +60,7 @@ class Page:
 
 def make_eval(run: Path, tasks: dict[str, list[Sample]], models: tuple[str, ...] = MODELS) -> None:
     """``run/eval`` with gold answers, but a hostile one for sample k of model k; no scores for the first."""
+    write_titles(run, TITLES)
     folder = run / "eval"
     for name, samples in tasks.items():
         write_frames(folder, samples)

@@ -7,9 +7,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.report.runs import alarm_event, make_run, write_lines
+from tests.report.runs import make_run, write_lines
 
 from rft3d.report.alarms import alarms_fragment, read_alarms, spans_of
+from rft3d.runfolder import Alarm
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +20,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_events_become_spans() -> None:
     events = [
-        alarm_event(12, True, 10),
-        alarm_event(15, True, 13, "length"),
-        alarm_event(17, False, 10),
-        alarm_event(30, True, 28),
-        alarm_event(40, False, 3, "never raised"),
+        Alarm(12, "many_boxes", "detection", True, 10),
+        Alarm(15, "length", "detection", True, 13),
+        Alarm(17, "many_boxes", "detection", False, 10),
+        Alarm(30, "many_boxes", "detection", True, 28),
+        Alarm(40, "never raised", "detection", False, 3),
     ]
-    assert [(s.alarm, s.since, s.until) for s in spans_of(events)] == [
+    assert [(s.alarm.alarm, s.alarm.since, s.until) for s in spans_of(events)] == [
         ("many_boxes", 10, 17),
         ("length", 13, None),
         ("many_boxes", 28, None),
@@ -35,7 +36,7 @@ def test_events_become_spans() -> None:
 def test_the_watched_stage_is_read_and_the_damage_is_said(run: Path) -> None:
     (stage,) = read_alarms(run)
     assert (stage.stage, stage.last, len(stage.spans)) == ("rft", 30, 2)
-    assert [span.alarm for span in stage.active] == ["length"]
+    assert [span.alarm.alarm for span in stage.active] == ["length"]
     assert "1 unreadable lines" in stage.problems[0]
 
 

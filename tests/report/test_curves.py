@@ -13,7 +13,7 @@ def test_metrics_file_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 5, "loss": 1.5, "note": "x", "flag": true, "kl": NaN}\n[1]\n{"loss": 2}\n{"lo')
     stage = read_metrics(path, "sft")
-    assert stage.series == {"loss": [(5.0, 1.5), (2.0, 2.0)]}
+    assert stage.series == {"loss": [(5.0, 1.5), (1.0, 2.0)]}
     assert stage.skipped == 2
 
 

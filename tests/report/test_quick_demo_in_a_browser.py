@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rft3d.demo.config import DemoConfig
 from tests.report.browser import DRAWN_EDGES, NAMES, Browser, ends, find_browser
 
 from rft3d.answers.types import FrameBox, LabelledBox
@@ -31,6 +30,7 @@ from rft3d.evaluation import (
     write_json,
     write_predictions,
 )
+from rft3d.experiments.demo import demo_experiment
 from rft3d.geometry import box_corners, boxes_valid, invert_pose, project, transform_boxes, transform_points
 from rft3d.report import write_report
 from rft3d.scenes.folder import read_scene
@@ -46,7 +46,7 @@ pytestmark = [
 ]
 
 TASKS = ("detection", "grounding", "spatial")
-MODELS = ("sft", "sft_sft", "rft_paper", "rft_matched")
+MODELS = ("sft", "more_sft", "rft_ours")
 FIRST, LAST = MODELS[0], MODELS[-1]
 CELLS = """[...document.querySelector('#results table').tBodies[0].rows].map(r =>
   [...r.cells].map(c => [...c.children].map(part => part.innerText)))"""
@@ -142,7 +142,7 @@ def test_every_view_has_something_in_it(browser: Browser, page: Path, demo: Path
     browser.wait("document.querySelector('#view-run.on')")  # text of what is hidden has no tabs between cells
     changed = browser.js("document.querySelector('#changed').innerText")
     config = json.loads((demo / "config.json").read_text(encoding="utf-8"))
-    rooms = f"train_rooms\t{config['train_rooms']}\t{DemoConfig().train_rooms}"
+    rooms = f"world.train_rooms\t{config['world']['train_rooms']}\t{demo_experiment().world.train_rooms}"
     assert rooms in changed and "rooms.min_objects" not in changed
 
 

@@ -1,6 +1,6 @@
 """A folder of run folders: a page for each run, and one above them that says what is where.
 
-A matrix (``rft3d matrix``) leaves ``tables.json`` and ``images`` beside its runs: claims, means over seeds and
+``rft3d experiment`` leaves ``tables.json`` and ``images`` beside its runs: claims, means over seeds and
 figures, which stand on the upper page. Without it the page lists the runs and what their models scored.
 """
 
@@ -100,7 +100,7 @@ def _facts(run: Path) -> dict[str, Any]:
 
 
 def _tables(file: Path) -> dict[str, Any] | None:
-    """What a matrix wrote, checked in shape: it is shown as text only."""
+    """What ``rft3d experiment table`` wrote, checked in shape: it is shown as text only."""
     if not file.is_file():
         return None
     try:
@@ -128,8 +128,8 @@ def _tables(file: Path) -> dict[str, Any] | None:
         return {"state": str(found["state"]), "sections": sections}
     except (ValueError, KeyError, TypeError) as problem:
         raise ValueError(
-            f"{file}: not the tables of a matrix ({type(problem).__name__}: {problem}); "
-            "write it again with rft3d matrix table"
+            f"{file}: not the tables of experiments ({type(problem).__name__}: {problem}); "
+            "write it again with rft3d experiment table"
         ) from None
 
 
