@@ -82,7 +82,7 @@ def test_tables_of_another_shape_are_refused(matrix: Path, tmp_path: Path) -> No
     make_run(root / "a", count=1)
     (root / "tables.json").write_text('{"state": 1, "sections": [{"name": "x"}]}')
     with pytest.raises(
-        ValueError, match=r"tables\.json: not the tables of a matrix \(KeyError: 'question'\)"
+        ValueError, match=r"tables\.json: not the tables of experiments \(KeyError: 'question'\)"
     ):
         write_overview(root, runs_below(root), resamples=5)
     assert not (root / "report").exists(), "nothing half-written"

@@ -144,7 +144,7 @@ def _usage() -> str:
             "  --help, --version",
             "  --debug  show the traceback of an error (as RFT3D_DEBUG=1 does)",
             "",
-            "exit codes: 0 done; 1 checked and found wrong; 2 wrong usage or files; 3 time is up (matrix);",
+            "exit codes: 0 done; 1 checked and found wrong; 2 wrong usage or files; 3 time is up (experiment);",
             "130 interrupted; 141 nobody reads the output any more",
         ]
     )

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 EXAMPLES: dict[str, tuple[str, str]] = {
     "try": ("rft3d try", "rft3d try --room 12 --model rooms-sft"),
     "demo": ("rft3d demo --quick", "rft3d demo --out runs/mine --seed 1"),
-    "matrix": ("rft3d matrix list", "rft3d matrix run --out runs/matrix --hours 12"),
+    "experiment": ("rft3d experiment list", "rft3d experiment run --hours 12 --at-once 2"),
     "rooms": (
         "rft3d rooms --seed 0 --count 8 --out rooms8",
         "rft3d rooms --like rooms --seed 500 --count 100 --out fresh",
