@@ -18,8 +18,8 @@ class Args:
     config.json, stages.json, env.json, stages/*/{metrics,alarms,rollouts}.jsonl and
     eval/<task>.samples.jsonl with eval/<model>/<task>.predictions.jsonl; the page says what is missing.
     A folder written by rft3d samples or rft3d rooms, with <model>/<task>.predictions.jsonl in it, will do.
-    Several runs are compared on the samples they share. A folder *of* run folders (rft3d experiment
-    writes one) gets a page for each run and one above them, FOLDER/report/index.html, with the experiments' claims and tables.
+    Several runs are compared on the samples they share. A folder *of* run folders (rft3d experiment writes
+    one) gets a page for each run and one above them with the experiments' claims and tables.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUNS")]
