@@ -14,7 +14,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One thread a process: the tests run in parallel processes, and two thread pools on two cores only fight.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo demo-quick results results-quick test lint format nightly bench pin clean distclean python-check
+.PHONY: help demo demo-quick results results-quick test lint format nightly bench docs pin clean distclean python-check
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -58,6 +58,10 @@ nightly: lint  ## every test that needs no accelerator, more random cases, run-t
 bench: .venv/.stamp-dev  ## every benchmark, one after another (minutes; leave the machine alone meanwhile)
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(TEST_ENV) $(BIN)/python $$file; done
 
+docs: .venv/.stamp  ## the documentation site with an API reference and search: site/ (serve it for the search)
+	$(PIP) '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 pin: .venv/.stamp-dev  ## write constraints.txt from this environment, after a deliberate upgrade
 	$(BIN)/python .ci/pin.py
 
@@ -85,7 +89,7 @@ python-check:
 	       "Install one and say which: make PYTHON=python3.12 ..." >&2; exit 1; }
 
 clean:  ## remove caches and build leftovers; results in runs/ stay
-	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist site .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests examples benchmarks recipes .ci -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too

@@ -174,6 +174,15 @@ def test_readme_tree_is_the_tree() -> None:
         assert (ROOT / folder).is_dir(), folder
 
 
+def test_the_site_has_every_page_and_the_api_only_modules_that_exist() -> None:
+    assert {
+        f"docs/{page}" for page in re.findall(r": (\S+\.md)$", text_of("mkdocs.yml"), re.MULTILINE)
+    } == set(DOCS)
+    for module in re.findall(r"^::: (\S+)", text_of("docs/api.md"), flags=re.MULTILINE):
+        path = ROOT / "src" / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), module
+
+
 # ------------------------------------------------------------------------------------- examples
 
 
@@ -216,6 +225,7 @@ def pins() -> dict[str, str]:
 def test_every_requirement_is_pinned_inside_its_range() -> None:
     project = tomllib.loads(text_of("pyproject.toml"))["project"]
     extras = dict(project["optional-dependencies"])
+    extras.pop("docs")  # only `make docs` wants it
     extras.pop("deepspeed")  # installed by itself, never here: .ci/pin.py says why
     texts = [*project["dependencies"], *chain.from_iterable(extras.values())]
     pinned = pins()
