@@ -18,6 +18,7 @@ from rft3d.models.images import CLIP_MEAN, CLIP_STD, GEOMETRY_PATCH, crop_to_cel
 from rft3d.models.kv_cache import PrefixCache
 from rft3d.models.logprobs import chunk_size, token_logps
 from rft3d.models.prefix import ATTENTION, Packed
+from rft3d.models.tower import see
 from rft3d.models.vggt import VGGT, VGGTConfig
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class SpatialModel(_Base):
         """``(N, 3, H, W)`` -> the tower's merged tokens with deepstack levels behind, and its grid."""
         rows, grid = qwen_patches(images, 2, self.patch, 2, self.pixel_mean, self.pixel_std)
         tower = self.model.visual
-        seen = tower(rows.to(tower.dtype), grid_thw=grid)
+        seen = see(tower, rows.to(tower.dtype), grid)
         levels = getattr(seen, "deepstack_features", None) or []
         return torch.cat([seen.pooler_output, *levels], dim=-1) if levels else seen.pooler_output, grid
 

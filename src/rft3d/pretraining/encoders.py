@@ -21,6 +21,7 @@ from rft3d.models.geometry import cells_of
 from rft3d.models.images import qwen_patches
 from rft3d.models.policy import Policy
 from rft3d.models.spatial import SpatialModel
+from rft3d.models.tower import see
 from rft3d.pretraining.alignment import match_scales, name_classes
 from rft3d.pretraining.dense import DenseClip
 from rft3d.training.config import OptimConfig
@@ -66,7 +67,7 @@ def dense_losses(
 ) -> dict[str, Tensor]:
     """Losses of one batch; ``labels``: arrays of :class:`DenseClip` by name, with a batch dimension first."""
     rows, grid = qwen_patches(images.flatten(0, 1))
-    vision = model.model.visual(rows, grid_thw=grid).pooler_output
+    vision = see(model.model.visual, rows, grid).pooler_output
     geometry = cells_of(model.vggt(images)).flatten(0, 2)
     geometry = heads.norm(geometry)
     points, boxes = (cells_of(labels[name]).flatten(0, 2) for name in ("points", "boxes"))

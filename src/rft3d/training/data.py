@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from rft3d.models.policy import Policy
 from rft3d.models.prefix import Row
 from rft3d.prompts import IMAGE
 from rft3d.tasks.types import Sample, Task
+
+
+Chosen = TypeVar("Chosen")
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ def draw(seed: int, step: int, per_step: int, count: int) -> list[tuple[int, int
     return pairs
 
 
-def choose(seed: int, epoch: int, scene: int, items: Sequence[Item], count: int) -> list[Item]:
+def choose(seed: int, epoch: int, scene: int, items: Sequence[Chosen], count: int) -> list[Chosen]:
     """At most ``count`` of a scene's items, fixed by (seed, epoch, scene)."""
     if len(items) <= count:
         return list(items)

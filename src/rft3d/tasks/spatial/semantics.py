@@ -132,7 +132,7 @@ def path_is_free(
     steps = max(2, math.ceil(float(np.linalg.norm(b - a)) / 0.05))
     along = np.linspace(0.05, 0.95, steps)[:, None]
     points = a + along * (b - a)
-    if floor_polygon is not None and not all(inside_polygon(point, floor_polygon) for point in points):
+    if floor_polygon is not None and not inside_polygon(points, floor_polygon).all():
         return False
     for obstacle in obstacles:
         corners = box_corners(obstacle.box[None])[0]
@@ -145,11 +145,10 @@ def path_is_free(
     return True
 
 
-def inside_polygon(point: Point, polygon: Array) -> bool:
-    """Whether an xy ``point`` lies in a simple ``(V, 2)`` polygon (even-odd rule)."""
-    x, y = float(point[0]), float(point[1])
-    inside = False
-    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
-            inside = not inside
-    return inside
+def inside_polygon(points: Array, polygon: Array) -> Array:
+    """Which of the xy ``points`` ``(..., 2)`` lie in a simple ``(V, 2)`` polygon (even-odd rule)."""
+    x, y = np.asarray(points, float)[..., None, 0], np.asarray(points, float)[..., None, 1]
+    (x0, y0), (x1, y1) = np.asarray(polygon, float).T, np.roll(np.asarray(polygon, float), -1, axis=0).T
+    crosses = (y0 > y) != (y1 > y)
+    rise = np.where(y1 == y0, 1.0, y1 - y0)  # a level edge crosses nothing
+    return (crosses & (x < (x1 - x0) * (y - y0) / rise + x0)).sum(-1) % 2 == 1

@@ -25,16 +25,16 @@ from rft3d.models.generate import Sampling
 from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.tokens import train_tokenizer
 from rft3d.scenes import CATE20, WORLDS, make_room
-from rft3d.scenes.parts import PALETTE
+from rft3d.scenes.rooms import PALETTE
 from rft3d.tasks import TASKS
-from rft3d.training.alignment import match_scales, name_classes
+from rft3d.pretraining.alignment import match_scales, name_classes
 from rft3d.training.config import OptimConfig
 from rft3d.training.data import item_of
-from rft3d.training.encoders import DenseHeads, dense_losses
-from rft3d.training.endless import TASK_OPTIONS, Batch, Replay, RoomMix, endless
+from rft3d.pretraining.encoders import DenseHeads, dense_losses
+from rft3d.pretraining.endless import TASK_OPTIONS, Batch, Replay, RoomMix, endless
 from rft3d.training.engine import build_optimizers, optimizers_of, set_rates
 from rft3d.training.runs import MetricsLog
-from rft3d.training.stopping import require_finite
+from rft3d.training.finite import require_finite
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class StageConfig:
     save_every: int = 250
     measure_at: tuple[float, ...] = ()
     """Shares of the stage after which held-out rooms are answered."""
+    head_steps: int = 0
+    """Encoders only: first steps in which only the throw-away heads learn (when the encoders were trained before)."""
     seed: int = 0
 
 
@@ -194,6 +196,9 @@ def train_encoders(policy: Policy, batches: Replay, config: StageConfig, folder:
             others = generator.choice(np.arange(1, batch.images.shape[1]), count - 1, replace=False)
             frames = [0, *sorted(int(i) for i in others)]
             labels = {k: v[:, frames].float() for k, v in batch.dense.items()}
+            modules["vision"].requires_grad_(step >= config.head_steps)
+            modules["geometry"].requires_grad_(step >= config.head_steps)
+            model.vggt.aggregator.patch_embed.mask_token.requires_grad_(False)
             losses = dense_losses(model, heads, images_of(batch, frames), labels)
             loss = losses["class"] + losses["point"] + losses["box"] + 0.5 * losses["patch_class"]
             (loss / config.batches).backward()

@@ -27,7 +27,7 @@ from rft3d.scenes import CATE20, WORLDS, make_room
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample, Task
 from rft3d.training.data import choose, item_of, shared_rows
-from rft3d.training.dense import dense_clip
+from rft3d.pretraining.dense import dense_clip
 
 FIRST_SEED = 10_000_000
 """Training rooms start here; held-out rooms have smaller seeds."""
@@ -61,7 +61,7 @@ class RoomMix:
 
     def world(self, index: int) -> str:
         """The world of batch ``index``: the round's worlds, spread evenly."""
-        order = sorted((k / n, w) for w, n in self.worlds.items() for k in range(n))
+        order = sorted(((k + 0.5) / n, w) for w, n in self.worlds.items() for k in range(n))
         return order[index % len(order)][1]
 
     def seeds(self, index: int) -> range:
@@ -137,8 +137,8 @@ class RoomBatches(Dataset[Batch]):
         assert self.policy is not None
         items = []
         for room, group in enumerate(samples):
-            made = [item_of(self.policy, task, room, sample, grid) for sample in group]
-            items += choose(self.mix.seed, index, room, made, count)
+            kept = choose(self.mix.seed, index, room, group, count)
+            items += [item_of(self.policy, task, room, sample, grid) for sample in kept]
         if not items:
             return None
         rows = shared_rows(items)
