@@ -9,7 +9,7 @@ from rft3d.experiments.rooms import TrainingRoom, build_tasks
 from rft3d.experiments.types import Options, Scratch
 from rft3d.models import Policy, build_tiny
 from rft3d.models.tokens import train_tokenizer
-from rft3d.pretraining.encoders import pretrain_encoders
+from rft3d.pretraining.encoders import fixed_clips, pretrain_encoders
 from rft3d.scenes import CATE20
 from rft3d.scenes.rooms import PALETTE
 from rft3d.training.runs import Run
@@ -30,7 +30,8 @@ def from_scratch(
     tokenizer = train_tokenizer(texts, [*CATE20, *PALETTE, "large", "small"])
     policy = build_tiny(scratch.tiny, tokenizer, seed, {view: dict(own) for view, own in options.items()})
     clips = [room.clip for room in rooms]
-    last = pretrain_encoders(policy, clips, CATE20, scratch.encoder, run.stage("encoders"), run.console)
+    drawn = fixed_clips(clips, scratch.encoder.clips_per_step, scratch.encoder.seed)
+    last = pretrain_encoders(policy, drawn, CATE20, scratch.encoder, run.stage("encoders"), run.console)
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in _parts(policy).items()}
     return policy, {"last": last, "vocabulary": len(tokenizer), "parameters": counts}
 

@@ -31,7 +31,9 @@ def see(tower: Any, rows: Tensor, grid: Tensor) -> Any:
         return tower(
             rows,
             grid_thw=grid,
-            position_ids=get_vision_position_ids(one, tower.spatial_merge_size).repeat(count, 1).to(rows.device),
+            position_ids=get_vision_position_ids(one, tower.spatial_merge_size)
+            .repeat(count, 1)
+            .to(rows.device),
             window_index=(order + steps).flatten().to(rows.device),
             cu_window_seqlens=torch.arange(count + 1, dtype=torch.int32) * length,
             cu_seqlens=torch.arange(count + 1, dtype=torch.int32) * length,

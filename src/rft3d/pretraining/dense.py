@@ -8,7 +8,7 @@ there, for every 28×28 token the classes it shows. All in the first camera's fr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,11 @@ class DenseClip:
     points: NDArray[np.float32]
     boxes: NDArray[np.float32]
     classes: NDArray[np.float16]
+
+
+def stacked(clips: Sequence[DenseClip]) -> DenseClip:
+    """Clips of one shape as one, whose arrays have a batch dimension first."""
+    return DenseClip(*(np.stack([getattr(c, f.name) for c in clips]) for f in fields(DenseClip)))
 
 
 def dense_clip(scene: Scene, labels: Sequence[str]) -> DenseClip:

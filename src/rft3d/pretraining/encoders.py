@@ -7,7 +7,7 @@ here are thrown away.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,13 +17,14 @@ import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor, nn
 
+from rft3d.files import replacing
 from rft3d.models.geometry import cells_of
 from rft3d.models.images import qwen_patches
 from rft3d.models.policy import Policy
 from rft3d.models.spatial import SpatialModel
 from rft3d.models.tower import see
 from rft3d.pretraining.alignment import match_scales, name_classes
-from rft3d.pretraining.dense import DenseClip
+from rft3d.pretraining.dense import DenseClip, stacked
 from rft3d.training.config import OptimConfig
 from rft3d.training.data import draw
 from rft3d.training.engine import lr_scale, optimizers_of, step_all
@@ -48,6 +49,21 @@ class EncoderConfig:
     geometry_norm: float = 2.0
     """Mean norms of the two summands of a visual token after pre-training, in units of a text token's."""
     seed: int = 0
+    save_every: int = 0
+    """Steps between states that a stopped training goes on from; 0: none."""
+
+
+Clips = Callable[[int], DenseClip]
+"""Step to the clips that it sees: a :class:`DenseClip` whose arrays have a batch dimension first."""
+
+
+def fixed_clips(clips: Sequence[DenseClip], per_step: int, seed: int) -> Clips:
+    """``clips`` again and again, every pass in another order."""
+
+    def of_step(step: int) -> DenseClip:
+        return stacked([clips[i] for _, i in draw(seed, step, per_step, len(clips))])
+
+    return of_step
 
 
 class DenseHeads(nn.Module):
@@ -87,7 +103,7 @@ def dense_losses(
 
 def pretrain_encoders(
     policy: Policy,
-    clips: Sequence[DenseClip],
+    clips: Clips,
     labels: Sequence[str],
     config: EncoderConfig,
     folder: Path,
@@ -95,39 +111,31 @@ def pretrain_encoders(
 ) -> dict[str, float]:
     """Train both encoders in place on ``clips``, align them with the text embeddings, freeze them.
 
-    ``labels``: the class names that the clips' class shares go over. Returns the last 20 losses' means.
+    ``labels``: the class names that the clips' class shares go over. A stopped training goes on from its last
+    state in ``folder`` (``config.save_every``). Returns the last 20 losses' means.
     """
     model = policy.model
-    modules: list[nn.Module] = [model.model.visual, model.vggt]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        heads = DenseHeads(
-            model.lm_head.in_features,
-            2 * model.vggt.config.embed_dim,
-            clips[0].classes.shape[-1],
-        )
-    for module in modules:
-        module.requires_grad_(True)
+        heads = DenseHeads(model.lm_head.in_features, 2 * model.vggt.config.embed_dim, len(labels) + 1)
+    trained = nn.ModuleList([model.model.visual, model.vggt, heads.to(policy.device)])
+    trained.requires_grad_(True)
     model.vggt.aggregator.patch_embed.mask_token.requires_grad_(False)
-    named = {
-        f"{i}.{name}": p
-        for i, module in enumerate([*modules, heads])
-        for name, p in module.named_parameters()
-        if p.requires_grad
-    }
+    named = {name: p for name, p in trained.named_parameters() if p.requires_grad}
     optim = replace(config.optim, weight_decay=0.0)
     optimizers = optimizers_of(named, optim, lambda name: "blocks." in name)
     muon = {id(p) for o in optimizers[1:] for g in o.param_groups for p in g["params"]}
     # the order in which norms are added up is part of a seed's numbers
     parameters = sorted(named.values(), key=lambda p: id(p) in muon)
-    log = MetricsLog(folder / "metrics.jsonl", steps=config.steps)
+    state = _State(folder / "state.pt", trained, optimizers)
+    log = MetricsLog(folder / "metrics.jsonl", state.step, config.steps)
     recent: list[dict[str, float]] = []
-    with progress(console, "encoders", config.steps) as update:
-        for step in range(config.steps):
+    with progress(console, "encoders", config.steps, state.step) as update:
+        for step in range(state.step, config.steps):
             began = time.perf_counter()
-            batch = [clips[i] for _, i in draw(config.seed, step, config.clips_per_step, len(clips))]
-            frames = _frames_of_step(config, step, len(batch[0].rgb))
-            losses = dense_losses(model, heads, *_collate(policy, batch, frames))
+            batch = clips(step)
+            frames = _frames_of_step(config, step, batch.rgb.shape[1])
+            losses = dense_losses(model, heads, *_tensors(policy, batch, frames))
             loss = (
                 losses["class"]
                 + losses["point"]
@@ -143,30 +151,43 @@ def pretrain_encoders(
             log.write(
                 step + 1, {"loss": float(loss.detach()), **values, "seconds": time.perf_counter() - began}
             )
+            if config.save_every and (step + 1) % config.save_every == 0:
+                state.save(step + 1)
             note = "point {point_m:.2f} m, box centre {centre_m:.2f} m, class {class:.2f}"
             update(step + 1, note.format(**values))
     model.freeze_encoders()
+    batch = clips(0)
     with torch.no_grad():
-        match_scales(
-            policy,
-            policy.model.encode(
-                _collate(policy, clips[: config.clips_per_step], range(len(clips[0].rgb)))[0]
-            ),
-            config.vision_norm,
-            config.geometry_norm,
-        )
+        images, _ = _tensors(policy, batch, range(batch.rgb.shape[1]))
+        match_scales(policy, policy.model.encode(images), config.vision_norm, config.geometry_norm)
         name_classes(policy, heads.classes.weight, labels)
-    return {k: float(np.mean([r[k] for r in recent])) for k in recent[-1]}
+    return {k: float(np.mean([r[k] for r in recent])) for k in recent[-1]} if recent else {}
 
 
-def _collate(
-    policy: Policy, clips: Sequence[DenseClip], frames: Sequence[int]
-) -> tuple[Tensor, dict[str, Tensor]]:
-    device = policy.device
-    chosen = list(frames)
-    images = torch.stack([policy.prepare(list(c.rgb[chosen])) for c in clips]).to(device)
+class _State:
+    """What a stopped training goes on from; ``step`` steps are done."""
+
+    def __init__(self, path: Path, modules: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        self.path, self.modules, self.optimizers, self.step = path, modules, optimizers, 0
+        if path.is_file():
+            found = torch.load(path, map_location="cpu", weights_only=True)
+            modules.load_state_dict(found["modules"])
+            for optimizer, kept in zip(optimizers, found["optimizers"], strict=True):
+                optimizer.load_state_dict(kept)
+            self.step = int(found["step"])
+
+    def save(self, step: int) -> None:
+        optimizers = [o.state_dict() for o in self.optimizers]
+        state = {"modules": self.modules.state_dict(), "optimizers": optimizers, "step": step}
+        with replacing(self.path) as temporary:
+            torch.save(state, temporary)
+
+
+def _tensors(policy: Policy, batch: DenseClip, frames: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
+    device, chosen = policy.device, list(frames)
+    images = torch.stack([policy.prepare(list(rgb[chosen])) for rgb in batch.rgb]).to(device)
     labels = {
-        name: torch.from_numpy(np.stack([getattr(c, name)[chosen] for c in clips])).float().to(device)
+        name: torch.from_numpy(getattr(batch, name)[:, chosen]).float().to(device)
         for name in ("points", "boxes", "classes")
     }
     return images, labels

@@ -1,33 +1,27 @@
 """Endless procedural rooms for training: every batch is new, nothing can be learned by heart.
 
 A *batch* holds some rooms of one world, rendered, labelled and tokenized by worker processes; it is a function
-of (seed, index) only, so a resumed run sees what an uninterrupted one would. A fast GPU uses rooms up sooner
-than the processors draw them: ``reuse`` says how often each batch is seen.
+of (seed, index) only, so a resumed run sees what an uninterrupted one would.
 """
 
 from __future__ import annotations
 
-import os
-import queue
-import threading
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from rft3d.models import Policy, load_policy
 from rft3d.models.prefix import Packed, pack
+from rft3d.pretraining.dense import DenseClip, dense_clip, stacked
 from rft3d.scenes import CATE20, WORLDS, make_room
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample, Task
 from rft3d.training.data import choose, item_of, shared_rows
-from rft3d.pretraining.dense import dense_clip
 
 FIRST_SEED = 10_000_000
 """Training rooms start here; held-out rooms have smaller seeds."""
@@ -71,69 +65,44 @@ class RoomMix:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rooms of one world. ``images`` ``(B, S, H, W, 3)`` uint8; ``dense`` labels by name with ``B`` first;
-    ``packed`` one packed batch a task, rows in the order of the rooms."""
+    """Rooms of one world: ``clips`` with a batch dimension first, and of each task the packed gold answers with
+    ``(rows,)`` the room of every row."""
 
-    index: int
     world: str
-    images: Tensor
-    dense: Mapping[str, Tensor]
-    packed: Mapping[str, tuple[Packed, Tensor]]
-    """With each packed batch, ``(rows,)``: the room of every row."""
-
-    def to(self, device: torch.device) -> Batch:
-        if device.type == "cpu":
-            return self
-        return Batch(
-            self.index,
-            self.world,
-            self.images.to(device),
-            {k: v.to(device) for k, v in self.dense.items()},
-            {k: (p.to(device), rows) for k, (p, rows) in self.packed.items()},
-        )
+    clips: DenseClip
+    packed: Mapping[str, tuple[Packed, Sequence[int]]]
 
 
 class RoomBatches(Dataset[Batch]):
     """``batches[i]`` is made when it is asked for; ``policy`` gives the tokenizer and the frame size."""
 
-    def __init__(self, policy: Path, mix: RoomMix, tasks: Sequence[str], dense: bool) -> None:
-        self.folder, self.mix, self.names, self.dense = policy, mix, tuple(tasks), dense
+    def __init__(self, policy: Path, mix: RoomMix, tasks: Sequence[str]) -> None:
+        self.folder, self.mix, self.names = policy, mix, tuple(tasks)
         self.policy: Policy | None = None
 
     def __getitem__(self, index: int) -> Batch:
-        torch.set_num_threads(1)
         if self.policy is None:
             self.policy = load_policy(self.folder)
-        policy, mix = self.policy, self.mix
+        mix = self.mix
         world = mix.world(index)
-        tasks: dict[str, Task] = {n: TASKS[n](**mix.options[n]) for n in self.names}
-        images, labels, samples = [], [], []
+        wanted = mix.per_room[world]
+        tasks = {n: TASKS[n](**mix.options[n]) for n in self.names if wanted[n]}
+        clips: list[DenseClip] = []
+        samples: dict[str, list[Sequence[Sample]]] = {n: [] for n in tasks}
         for seed in mix.seeds(index):
             scene = make_room(seed, WORLDS[world])
-            clip = dense_clip(scene, CATE20)
-            images.append(clip.rgb)
-            labels.append(clip)
+            clips.append(dense_clip(scene, CATE20))
             refs = [f"rooms:{seed}/{k}" for k in range(len(scene.frames))]
-            wanted = mix.per_room[world]
-            samples.append({n: t.samples(scene, refs, seed) if wanted[n] else [] for n, t in tasks.items()})
-        rgb = np.stack(images)
-        grid = policy.grid(rgb.shape[1], *rgb.shape[2:4])
-        packed = {}
-        for name, task in tasks.items():
-            found = self._pack(task, [s[name] for s in samples], grid, index, mix.per_room[world][name])
-            if found is not None:
-                packed[name] = found
-        dense = {}
-        if self.dense:
-            dense = {
-                n: torch.from_numpy(np.stack([getattr(c, n) for c in labels])).half()
-                for n in ("points", "boxes", "classes")
-            }
-        return Batch(index, world, torch.from_numpy(rgb), dense, packed)
+            for name, task in tasks.items():
+                samples[name].append(task.samples(scene, refs, seed))
+        shape = clips[0].rgb.shape
+        grid = self.policy.grid(shape[0], shape[1], shape[2])
+        packed = {n: self._pack(t, samples[n], grid, index, wanted[n]) for n, t in tasks.items()}
+        return Batch(world, stacked(clips), {n: found for n, found in packed.items() if found is not None})
 
     def _pack(
         self, task: Task, samples: Sequence[Sequence[Sample]], grid: Tensor, index: int, count: int
-    ) -> tuple[Packed, Tensor] | None:
+    ) -> tuple[Packed, list[int]] | None:
         assert self.policy is not None
         items = []
         for room, group in enumerate(samples):
@@ -142,76 +111,25 @@ class RoomBatches(Dataset[Batch]):
         if not items:
             return None
         rows = shared_rows(items)
-        return pack([r for _, r in rows], self.policy.pad_id), torch.tensor([room for room, _ in rows])
+        return pack([r for _, r in rows], self.policy.pad_id), [room for room, _ in rows]
 
 
 def endless(
-    policy: Path,
-    mix: RoomMix,
-    tasks: Sequence[str],
-    *,
-    device: torch.device,
-    start: int = 0,
-    dense: bool = False,
-    workers: int = 1,
+    policy: Path, mix: RoomMix, tasks: Sequence[str], start: int = 0, workers: int = 1
 ) -> Iterator[Batch]:
     """Batches ``start``, ``start + 1``, ... in order, made ahead by ``workers`` processes (0: in this one)."""
-    dataset = RoomBatches(policy, mix, tasks, dense)
-    loader = DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=range(start, 1 << 40),
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_one_thread,
+    return iter(
+        DataLoader(
+            RoomBatches(policy, mix, tasks),
+            batch_size=None,
+            sampler=range(start, 1 << 40),
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            multiprocessing_context="spawn" if workers else None,
+            worker_init_fn=_one_thread,
+        )
     )
-    for batch in loader:
-        yield batch.to(device)
 
 
 def _one_thread(_: int) -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
-
-
-class Replay:
-    """The latest ``keep`` batches: new ones as they come, older ones again in between.
-
-    Args:
-        fresh: new batches.
-        reuse: how often a batch is seen on average: one new batch, then ``reuse - 1`` older ones drawn by
-            ``seed``. 0: a new one whenever the workers have finished one (as fast as the device goes; then
-            what a step sees depends on their speed).
-    """
-
-    def __init__(self, fresh: Iterator[Batch], reuse: int, keep: int, seed: int) -> None:
-        self.fresh, self.reuse, self.seed = fresh, reuse, seed
-        self.kept: deque[Batch] = deque(maxlen=keep)
-        self.drawn = self.new = 0
-        self.ready: queue.Queue[Batch] = queue.Queue(4)
-        if not reuse:
-            threading.Thread(target=self._fetch, daemon=True).start()
-
-    def _fetch(self) -> None:
-        for batch in self.fresh:
-            self.ready.put(batch)
-
-    def _take(self) -> Batch | None:
-        if self.reuse:
-            return next(self.fresh) if self.drawn % self.reuse == 0 else None
-        if self.kept and self.ready.empty():
-            return None
-        return self.ready.get()
-
-    def next(self) -> tuple[Batch, bool]:
-        """A batch, and whether it is new."""
-        batch = self._take()
-        at = self.drawn
-        self.drawn += 1
-        if batch is not None:
-            self.kept.append(batch)
-            self.new += 1
-            return batch, True
-        random = np.random.Generator(np.random.Philox(key=[self.seed, at]))
-        return self.kept[int(random.integers(len(self.kept)))], False

@@ -1,0 +1,46 @@
+"""The models that the package ships, from nothing: ``rooms-sft``, then ``rooms`` by RFT.
+
+    python recipes/weights/rooms.py --out runs/weights          # or: make weights
+
+Hardware: one GPU and some cores that draw rooms (--workers), or two CPU cores. Hours: about 25 on two CPU cores; a
+stopped run goes on. What the shipped files were made with, and what they score, is in their cards
+(``src/rft3d/models/weights/*/README.md``). ``--steps`` shortens both stages to see that everything runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from rft3d.pretraining.weights import WeightsConfig, make_weights, ship
+
+CONFIG = WeightsConfig()
+
+
+def main(out: Path = Path("runs/weights"), steps: int = 0, workers: int = 1, rooms: int = 0) -> None:
+    """Make the SFT model and the files that are shipped.
+
+    Args:
+        out: run folder; the same command goes on with what is there.
+        steps: of each stage; 0: as shipped.
+        workers: processes that draw rooms ahead.
+        rooms: in a step; 0: as shipped.
+    """
+    config = replace(CONFIG, workers=workers)
+    if steps:
+        config = replace(
+            config, encoder=replace(config.encoder, steps=steps), sft=replace(config.sft, steps=steps)
+        )
+    if rooms:
+        config = replace(config, mix=replace(config.mix, rooms=rooms))
+    console = Console(stderr=True)
+    model = make_weights(config, out, console)
+    shipped = ship(model, out / "shipped" / "rooms-sft", "rooms", f"# rooms-sft\nMade by `{__file__}`.\n")
+    console.print(f"{shipped}: ready", highlight=False)
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)

@@ -1,0 +1,194 @@
+"""How the weights that the package ships are made, from nothing: tokenizer, encoders, SFT on endless rooms.
+
+    python recipes/weights/rooms.py --out runs/weights          # or: make weights; the same command goes on
+
+Every step sees new rooms, a function of (seed, step), so a stopped run goes on as if it had not stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers import PreTrainedTokenizerBase
+
+from rft3d.files import replacing, write_json
+from rft3d.models import Policy, TinyConfig, build_tiny, load_policy
+from rft3d.models.tokens import train_tokenizer
+from rft3d.pretraining.dense import DenseClip
+from rft3d.pretraining.encoders import EncoderConfig, pretrain_encoders
+from rft3d.pretraining.endless import TASK_OPTIONS, RoomMix, endless
+from rft3d.scenes import CATE20, WORLDS, make_room
+from rft3d.scenes.rooms import PALETTE
+from rft3d.tasks import TASKS
+from rft3d.training.config import OptimConfig, SFTConfig
+from rft3d.training.engine import Engine
+from rft3d.training.finite import require_finite
+from rft3d.training.loop import Loop, Watch
+
+TOKENIZER_FIRST_SEED = 5_000_000
+WORLD_FILE = "world.json"
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """Everything that makes the shipped SFT model, resolved.
+
+    A step of both stages sees ``mix.rooms`` rooms.
+    """
+
+    tiny: TinyConfig = field(
+        default_factory=lambda: TinyConfig(
+            hidden=224,
+            layers=6,
+            heads=7,
+            intermediate=512,
+            geometry_dim=128,
+            vision_hidden=96,
+            merger_hidden=256,
+            frame_size=(252, 168),
+        )
+    )
+    mix: RoomMix = field(default_factory=RoomMix)
+    tokenizer_rooms: Mapping[str, int] = field(
+        default_factory=lambda: {"rooms": 1200, "easy": 400, "dense": 150}
+    )
+    encoder: EncoderConfig = field(
+        default_factory=lambda: EncoderConfig(steps=3000, frames_per_clip=4, save_every=50)
+    )
+    sft: SFTConfig = field(
+        default_factory=lambda: SFTConfig(
+            steps=3000,
+            optim=OptimConfig(name="muon", lr=4e-3, muon_lr=0.04),
+            task_weights={"spatial": 0.5},
+            save_every=50,
+        )
+    )
+    """Only steps, rates, weights of the tasks and seed count here; what is asked is ``mix``."""
+    seed: int = 0
+    workers: int = 1
+    """Processes that draw rooms ahead."""
+
+
+def make_tokenizer(config: WeightsConfig) -> PreTrainedTokenizerBase:
+    """A tokenizer from the prompts and gold answers of some rooms of each world."""
+    texts: list[str] = []
+    for world, count in config.tokenizer_rooms.items():
+        tasks = [
+            TASKS[n](**config.mix.options[n]) for n, wanted in config.mix.per_room[world].items() if wanted
+        ]
+        for seed in range(TOKENIZER_FIRST_SEED, TOKENIZER_FIRST_SEED + count):
+            scene = make_room(seed, WORLDS[world])
+            refs = [f"rooms:{seed}/{k}" for k in range(len(scene.frames))]
+            for task in tasks:
+                for sample in task.samples(scene, refs, seed):
+                    texts += [sample.prompt, task.gold(sample)]
+    return train_tokenizer(texts, [*CATE20, *PALETTE, "large", "small"])
+
+
+def make_weights(config: WeightsConfig, out: Path, console: Console) -> Path:
+    """Make the SFT model in ``out``, or go on with it; returns its folder, ready for :func:`ship`.
+
+    Raises:
+        ValueError: ``out`` holds a run with other settings.
+    """
+    settings = json.loads(json.dumps(asdict(config), default=str))
+    known = out / "config.json"
+    if known.is_file() and json.loads(known.read_text(encoding="utf-8")) != settings:
+        raise ValueError(f"{known} has other settings; give another --out, or remove that folder")
+    write_json(known, settings)
+    start, encoders, sft = (out / "models" / name for name in ("start", "encoders", "rooms-sft"))
+    if not start.is_dir():
+        options = {k: dict(v) for k, v in TASK_OPTIONS.items()}
+        build_tiny(config.tiny, make_tokenizer(config), config.seed, options).save(start)
+    if not encoders.is_dir():
+        policy = load_policy(start)
+        clips = _Rooms(start, config)
+        pretrain_encoders(policy, clips, CATE20, config.encoder, out / "stages" / "encoders", console)
+        policy.save(encoders)
+    if not sft.is_dir():
+        policy = load_policy(encoders)
+        train_on_rooms(policy, encoders, config, out / "stages" / "sft", console)
+        policy.save(sft)
+    return sft
+
+
+class _Rooms:
+    """The clips of a step of the encoders, made ahead from wherever the training begins."""
+
+    def __init__(self, policy: Path, config: WeightsConfig) -> None:
+        self.policy, self.config = policy, config
+        self.at, self.batches = -1, endless(policy, config.mix, (), 0, 0)
+
+    def __call__(self, step: int) -> DenseClip:
+        if step != self.at:
+            workers = self.config.workers if step or self.at < 0 else 0
+            self.batches, self.at = endless(self.policy, self.config.mix, (), step, workers), step
+        self.at += 1
+        return next(self.batches).clips
+
+
+def train_on_rooms(
+    policy: Policy, folder: Path, config: WeightsConfig, stage: Path, console: Console
+) -> None:
+    """SFT of everything but the encoders on gold answers of all tasks, new rooms in every step.
+
+    ``folder``: ``policy`` as saved, for the processes that tokenize.
+    """
+    sft = config.sft
+    engine = Engine(policy, sft.optim, sft.steps, seed=sft.seed)
+    loop = Loop(engine, stage, Watch(console, "SFT"), sft)
+    batches = endless(folder, config.mix, tuple(TASK_OPTIONS), loop.start, config.workers)
+    engine.network.train()
+    with loop:
+        for step in loop.remaining():
+            began = time.perf_counter()
+            batch = next(batches)
+            pictures = torch.from_numpy(batch.clips.rgb).to(policy.device)
+            features = policy.model.encode(pictures.permute(0, 1, 4, 2, 3).float() / 255)
+            metrics: dict[str, float] = {}
+            with loop.guarded(step, [f"rooms:{seed}" for seed in config.mix.seeds(step)]):
+                for index, (task, (packed, rows)) in enumerate(batch.packed.items()):
+                    with engine.accumulating(last=index + 1 == len(batch.packed)):
+                        mine = [features[room] for room in rows]
+                        loss = -engine.network(packed.to(policy.device), mine).logps.mean()
+                        engine.backward(sft.task_weights.get(task, 1.0) * loss)
+                    metrics[f"loss/{batch.world}/{task}"] = float(loss.detach())
+                require_finite(step, metrics)
+                metrics["grad_norm"] = engine.step(step)
+            metrics["seconds"] = time.perf_counter() - began
+            loop.end_step(
+                step, metrics, ", ".join(f"{k[5:]} {v:.2f}" for k, v in metrics.items() if "/" in k)
+            )
+    loop.finish(sft.lora)
+
+
+def ship(model: Path, out: Path, world: str, card: str) -> Path:
+    """Write ``model`` to ``out`` as the package ships it: half precision, its world, a card.
+
+    Raises:
+        ValueError: half precision cannot hold a weight.
+    """
+    policy = load_policy(model)
+    for name, tensor in policy.model.state_dict().items():
+        if not tensor.half().isfinite().all():
+            raise ValueError(f"{model}: {name} reaches {float(tensor.abs().max()):.3g}, beyond float16")
+    policy.model.half()
+    policy.save(out)
+    shown: dict[str, Any] = {k: v for k, v in asdict(WORLDS[world]).items() if k != "backend"}
+    write_json(out / WORLD_FILE, shown)
+    with replacing(out / "README.md") as unfinished:
+        unfinished.write_text(card, encoding="utf-8")
+    (out / "generation_config.json").unlink(missing_ok=True)
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    write_json(out / "config.json", config | {"dtype": "float32"})  # what it runs in; the file is half of that
+    return out
+
+
+__all__ = ["WeightsConfig", "make_tokenizer", "make_weights", "ship", "train_on_rooms"]
