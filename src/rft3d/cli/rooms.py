@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rft3d.cli._choices import free
 
@@ -27,6 +28,8 @@ class Args:
     like: str | None = None
     """make rooms of the kind that this model was trained on, and ask as it was asked: rooms, rooms-sft or a
     model folder with a world.json"""
+    world: Literal["rooms", "easy", "dense"] | None = None
+    """which rooms: 6-15 things, few large ones, or 20-40; asked as --like says"""
 
 
 def main(args: Args) -> None:
@@ -37,9 +40,10 @@ def main(args: Args) -> None:
         raise ValueError(f"--seed must be at least 0, got {args.seed}")
     from rft3d.evaluation.dataset import write_dataset
     from rft3d.evaluation.world import world_of
-    from rft3d.scenes import iter_rooms
+    from rft3d.scenes import WORLDS, iter_rooms
 
     config, tasks = world_of(args.like) if args.like else (None, None)
+    config = WORLDS[args.world] if args.world else config
     rooms = iter_rooms(range(args.seed, args.seed + args.count), config)
     counts = write_dataset(rooms, args.out, tasks=tasks, seed=args.seed)
     print(
