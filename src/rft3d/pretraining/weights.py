@@ -187,7 +187,9 @@ def ship(model: Path, out: Path, world: str, card: str) -> Path:
         unfinished.write_text(card, encoding="utf-8")
     (out / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    write_json(out / "config.json", config | {"dtype": "float32"})  # what it runs in; the file is half of that
+    write_json(
+        out / "config.json", config | {"dtype": "float32"}
+    )  # what it runs in; the file is half of that
     return out
 
 

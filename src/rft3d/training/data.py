@@ -21,7 +21,6 @@ from rft3d.models.prefix import Row
 from rft3d.prompts import IMAGE
 from rft3d.tasks.types import Sample, Task
 
-
 Chosen = TypeVar("Chosen")
 
 
