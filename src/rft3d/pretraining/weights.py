@@ -150,8 +150,8 @@ def train_on_rooms(
         for step in loop.remaining():
             began = time.perf_counter()
             batch = next(batches)
-            pictures = torch.from_numpy(batch.clips.rgb).to(policy.device)
-            features = policy.model.encode(pictures.permute(0, 1, 4, 2, 3).float() / 255)
+            pictures = torch.stack([policy.prepare(list(clip)) for clip in batch.clips.rgb])
+            features = policy.model.encode(pictures.to(policy.device))
             metrics: dict[str, float] = {}
             with loop.guarded(step, [f"rooms:{seed}" for seed in config.mix.seeds(step)]):
                 for index, (task, (packed, rows)) in enumerate(batch.packed.items()):
