@@ -144,7 +144,8 @@ def _usage() -> str:
             "  --help, --version",
             "  --debug  show the traceback of an error (as RFT3D_DEBUG=1 does)",
             "",
-            "exit codes: 0 done; 1 checked and found wrong; 2 wrong usage or files; 3 time is up (experiment);",
+            "exit codes: 0 done; 1 checked and found wrong; 2 wrong usage or files;",
+            "3 no known data to check (data), time is up (experiment);",
             "130 interrupted; 141 nobody reads the output any more",
         ]
     )

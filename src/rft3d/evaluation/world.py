@@ -28,6 +28,8 @@ def world_of(model: str | Path) -> tuple[RoomConfig, dict[str, Task]]:
         ValueError: a damaged ``world.json`` or ``rft3d_policy.json``.
     """
     folder = model_folder(model)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no model folder: {folder}; give a shipped model, such as rooms")
     for name in ("world.json", "rft3d_policy.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}; give a shipped model, such as rooms")
