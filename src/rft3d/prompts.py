@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+__all__ = ["IMAGE", "Prompt"]
+
 IMAGE = "<image>"
 SYSTEM = "You are a helpful assistant."
 

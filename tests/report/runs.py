@@ -13,7 +13,8 @@ from tests.evaluation.fakes import (
     write_frames,
 )
 
-from rft3d.evaluation import Prediction, ScoreConfig, score_files, write_json, write_predictions
+from rft3d.evaluation import Prediction, ScoreConfig, score_files, write_predictions
+from rft3d.files import write_json
 from rft3d.runfolder import Titles, write_titles
 from rft3d.tasks.samples import write_samples
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from tests.report.runs_on_disk import Page, make_run
 
-from rft3d.evaluation import write_dataset, write_json
+from rft3d.evaluation import write_dataset
 from rft3d.experiments.rooms import add_depth, room_painter
+from rft3d.files import write_json
 from rft3d.report import write_report
 from rft3d.scenes import RoomConfig, iter_rooms
 from rft3d.scenes.folder import read_scene

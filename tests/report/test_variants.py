@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.evaluation.fakes import caption_sample, detection_sample, write_frames
 
-from rft3d.evaluation import BenchmarkConfig, Prediction, score_benchmark, write_json, write_predictions
+from rft3d.evaluation import BenchmarkConfig, Prediction, score_benchmark, write_predictions
+from rft3d.files import write_json
 from rft3d.report import write_report
 from rft3d.report.page import percent
 from rft3d.tasks.samples import write_samples

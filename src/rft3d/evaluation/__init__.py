@@ -9,8 +9,6 @@ from rft3d.evaluation.dataset import write_dataset
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.predict import PredictConfig, load_frames, model_fingerprint, predict
 from rft3d.evaluation.records import (
-    Generation,
-    Policy,
     Prediction,
     read_predictions,
     with_cameras,
@@ -28,7 +26,8 @@ from rft3d.evaluation.score import (
     summarise,
 )
 from rft3d.evaluation.stats import Difference, Interval
-from rft3d.files import write_json
+
+from rft3d.evaluation.world import world_of
 
 __all__ = [
     "BENCHMARKS",
@@ -37,11 +36,9 @@ __all__ = [
     "BenchmarkConfig",
     "ClipConfig",
     "Difference",
-    "Generation",
     "GoldCheck",
     "Interval",
     "OnCuts",
-    "Policy",
     "PredictConfig",
     "Prediction",
     "ScoreConfig",
@@ -63,7 +60,7 @@ __all__ = [
     "score_predictions",
     "summarise",
     "with_cameras",
+    "world_of",
     "write_dataset",
-    "write_json",
     "write_predictions",
 ]

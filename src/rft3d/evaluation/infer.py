@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.answers import FrameBox, LabelledBox, ParseFailure, parse_number, parse_option, split_sections
-from rft3d.evaluation.records import Policy
+from rft3d.evaluation.records import TextPolicy
 from rft3d.geometry import boxes_valid, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
 from rft3d.scenes.clips import Clip
@@ -130,7 +130,7 @@ def spatial_question(clip: Clip, question: str, options: Sequence[str] = (), thi
 
 
 def infer(
-    policy: Policy,
+    policy: TextPolicy,
     clip: Clip,
     sample: Sample,
     *,

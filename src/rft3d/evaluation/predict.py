@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rft3d.evaluation.consensus import FLOOR, consensus
 from rft3d.evaluation.records import (
     GeneratedText,
-    Policy,
+    TextPolicy,
     Prediction,
     SamplingPolicy,
     file_digest,
@@ -73,7 +73,7 @@ class PredictConfig:
 
 
 def predict(
-    policy: Policy,
+    policy: TextPolicy,
     samples_path: str | Path,
     out: str | Path,
     *,
@@ -159,7 +159,7 @@ def load_frames(sample: Sample, folder: Path) -> list[NDArray[np.uint8]]:
 
 
 def _answer(
-    policy: Policy, batch: Sequence[Sample], folder: Path, config: PredictConfig, start: int
+    policy: TextPolicy, batch: Sequence[Sample], folder: Path, config: PredictConfig, start: int
 ) -> list[Prediction]:
     prompts = [sample.turns() for sample in batch]
     frames = [load_frames(sample, folder) for sample in batch]

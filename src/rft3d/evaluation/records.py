@@ -67,7 +67,7 @@ class GeneratedText(Protocol):
     def tokens(self) -> int: ...
 
 
-class Policy(Protocol):
+class TextPolicy(Protocol):
     """All that evaluation asks of a model; ``rft3d.models.load_policy`` returns one."""
 
     def generate_texts(
@@ -87,7 +87,7 @@ class Policy(Protocol):
         ...
 
 
-class SamplingPolicy(Policy, Protocol):
+class SamplingPolicy(TextPolicy, Protocol):
     """A policy that can give several answers to a prompt."""
 
     def sample_texts(

@@ -14,6 +14,7 @@ from rft3d.files import model_folder
 from rft3d.models.loading import load_spatial
 from rft3d.models.policy import META, Generation, Policy
 from rft3d.models.tiny import TinyConfig, build_tiny
+from rft3d.models.tokens import byte_tokenizer
 
 BACKBONES = {
     "tiny": partial(load_spatial, backbone="tiny"),
@@ -69,5 +70,6 @@ __all__ = [
     "Policy",
     "TinyConfig",
     "build_tiny",
+    "byte_tokenizer",
     "load_policy",
 ]

@@ -1,11 +1,12 @@
 """Floor 2: pure functions (answer, truth) → named parts, each with a value in [0, 1] and a reason.
 
-:mod:`rft3d.rewards.callables` has the same rewards with TRL's signature.
+:func:`as_trl` gives the same rewards with TRL's signature.
 """
 
 from __future__ import annotations
 
 from rft3d.rewards.balanced import balanced_f1, balanced_matched_iou, check_class_weights, inverse_frequency
+from rft3d.rewards.callables import as_trl
 from rft3d.rewards.comparison import SET_REWARDS, Comparison
 from rft3d.rewards.detection import (
     DetectionMatch,
@@ -33,6 +34,7 @@ __all__ = [
     "LabelCounts",
     "Part",
     "Score",
+    "as_trl",
     "balanced_f1",
     "balanced_matched_iou",
     "check_class_weights",

@@ -23,6 +23,7 @@ __all__ = [
     "Sample",
     "Spatial",
     "Task",
+    "detection_truth",
     "read_samples",
     "write_samples",
 ]
