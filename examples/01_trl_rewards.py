@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 
-from rft3d.rewards.callables import as_trl
+from rft3d.rewards import as_trl
 
 TRUTH = [{"label": "chair", "bbox_3d": [0.5, 0.3, 2.0, 0.6, 0.9, 0.6, 0.0, 0.0, 0.2]}]
 ANSWERS = {
@@ -25,7 +25,7 @@ def train() -> None:
     from trl import GRPOConfig, GRPOTrainer
 
     from datasets import Dataset
-    from rft3d.models.tokens import byte_tokenizer
+    from rft3d.models import byte_tokenizer
 
     tokenizer = byte_tokenizer(["chair"])
     tokenizer.pad_token, tokenizer.eos_token = "<|endoftext|>", "<|im_end|>"

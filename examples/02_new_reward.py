@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from rft3d.answers import LabelledBox, ParseFailure, render_detections
 from rft3d.rewards import Part, Score
 from rft3d.scenes import frame_refs, make_room
-from rft3d.tasks.detection import Detection, detection_truth
-from rft3d.tasks.types import Sample
+from rft3d.tasks import Detection, Sample, detection_truth
 
 
 def heights(boxes: Sequence[LabelledBox], truth: Sequence[LabelledBox]) -> Part:

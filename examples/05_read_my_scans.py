@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rft3d.evaluation import check_gold, clip_questions, make_task, write_dataset
-from rft3d.evaluation.clips import ClipConfig
+from rft3d.evaluation import ClipConfig, check_gold, clip_questions, make_task, write_dataset
 from rft3d.scenes import Frame, Scene, SceneObject, open_scenes, validate_scene, write_scene
 from rft3d.tasks import read_samples
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import tyro
 
@@ -141,10 +141,10 @@ class Verl:
         from rft3d.evaluation.export_verl import export_verl
 
         try:
-            options = json.loads(self.options)
+            options: Any = json.loads(self.options)
         except ValueError as error:
             raise ValueError(f"--options is not JSON: {error}") from None
-        if not isinstance(options, dict) or not all(isinstance(value, dict) for value in options.values()):
+        if not (isinstance(options, dict) and all(isinstance(v, dict) for v in cast(Any, options).values())):
             raise ValueError(f"--options must be an object of objects, one a task, got {self.options}")
         count = export_verl(self.samples, self.out, options, self.embed)
         print(f"{self.out}: {count} samples in train.parquet; reward.py holds compute_score")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rft3d.cli._choices import free
+
+if TYPE_CHECKING:
+    from rft3d.tasks import Sample
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def main(args: Args) -> None:
     from rft3d.models import load_policy
 
     policy = load_policy(args.model)
-    console, found = Console(), []
+    console = Console()
+    found: list[dict[str, Any]] = []
     for file, samples in questions.items():
         task = make_task(samples[0].task, options=policy.task_options.get(samples[0].task))
         with progress_bar(task.name, len(samples) * (1 + len(config.temperatures))) as advance:
@@ -90,7 +95,7 @@ def _files(path: Path, tasks: tuple[str, ...]) -> list[Path]:
     return files
 
 
-def _spread(samples: list, limit: int) -> list:
+def _spread(samples: list[Sample], limit: int) -> list[Sample]:
     if not samples:
         raise ValueError("a samples file is empty; there is nothing to measure on")
     if not limit or limit >= len(samples):

@@ -52,7 +52,7 @@ def main(args: Args) -> None:
     scenes = open_scenes(args.source)
     counts = write_dataset(scenes, args.out, tasks=questions, seed=args.seed)
     print(f"{args.out}: " + ", ".join(f"{n} {task} samples" for task, n in counts.items()))
-    labels = set()
+    labels: set[str] = set()
     for task in counts:
         options = {"decimals": args.decimals} if task != "spatial" else {}
         samples = list(read_samples(args.out / f"samples.{task}.jsonl"))

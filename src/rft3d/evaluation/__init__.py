@@ -26,7 +26,6 @@ from rft3d.evaluation.score import (
     summarise,
 )
 from rft3d.evaluation.stats import Difference, Interval
-
 from rft3d.evaluation.world import world_of
 
 __all__ = [

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from rft3d.evaluation.consensus import FLOOR, consensus
 from rft3d.evaluation.records import (
     GeneratedText,
-    TextPolicy,
     Prediction,
     SamplingPolicy,
+    TextPolicy,
     file_digest,
     json_line,
     prediction_record,

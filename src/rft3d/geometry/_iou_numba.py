@@ -1,3 +1,4 @@
+# pyright: basic
 """Box IoU compiled by numba: a scalar loop over pairs with early exits. The algorithm is told in :mod:`.iou`.
 
 Imported lazily by :mod:`.iou`; importing compiles, or loads from numba's cache (RuntimeError when there is

@@ -51,7 +51,7 @@ def _clip_few(polygons: Polygons, axis: int, limit: Array, sign: Array) -> tuple
     if not len(reach):
         return polygons, reach
     few, _ = _clip(_columns(polygons, reach), axis, limit[reach], sign[reach])
-    grown = []
+    grown: list[Array] = []
     for whole, part in zip(polygons, few, strict=True):
         spare = np.broadcast_to(whole[-1], (len(part) - len(whole), whole.shape[1]))
         grown.append(np.concatenate([whole, spare]))
@@ -72,24 +72,24 @@ def _clip(polygons: Polygons, axis: int, limit: Array, sign: Array) -> tuple[Pol
     if not len(cut):
         return polygons, cut
     plan = _clip_plan(slots, max(1, int(_outside_runs(slots).take(case).max())))
-    column = np.arange(count)
+    column: Index = np.arange(count)
     width = len(plan.source)
-    source = plan.source.take(case, axis=1)
+    source: Index = plan.source.take(case, axis=1)
     source *= count
     source += column
-    begin = plan.begin.take(case, axis=1) * count + column
-    end = plan.end.take(case, axis=1) * count + column
-    target = plan.slot.take(case, axis=1) * count + column
-    depth_begin = depth.take(begin)
-    t = depth_begin / (depth_begin - depth.take(end))
-    out = []
+    begin: Index = plan.begin.take(case, axis=1) * count + column
+    end: Index = plan.end.take(case, axis=1) * count + column
+    target: Index = plan.slot.take(case, axis=1) * count + column
+    depth_begin: Array = depth.take(begin)
+    t: Array = depth_begin / (depth_begin - depth.take(end))
+    out: list[Array] = []
     for k, coordinate in enumerate(polygons):
         clipped = np.empty((width + 1, count))
         coordinate.take(source, out=clipped[:width], mode="clip")  # indices are in range; "clip" skips a copy
         if k == axis:
             clipped.ravel()[target] = sign * limit
         else:
-            start = coordinate.take(begin)
+            start: Array = coordinate.take(begin)
             clipped.ravel()[target] = start + t * (coordinate.take(end) - start)
         out.append(clipped[:width])
     return (out[0], out[1], out[2]), cut

@@ -150,7 +150,8 @@ def _axis_relabellings() -> tuple[NDArray[np.intp], Array]:
     Returns ``sources`` ``(24, 3)`` (new axis j is old axis sources[j], up to sign) and the matrices
     ``(24, 3, 3)`` with ``R_new = R_old @ matrix``.
     """
-    sources, matrices = [], []
+    sources: list[tuple[int, ...]] = []
+    matrices: list[Array] = []
     for permutation in itertools.permutations(range(3)):
         for signs in itertools.product((1.0, -1.0), repeat=3):
             matrix = np.zeros((3, 3))

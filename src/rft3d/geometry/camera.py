@@ -15,12 +15,12 @@ Array = NDArray[np.float64]
 
 
 def _focal_and_centre(K: ArrayLike) -> tuple[float, float, float, float]:
-    K = np.asarray(K, dtype=np.float64)
-    if K.shape != (3, 3):
-        raise ValueError(f"K must have shape (3, 3), got {K.shape}")
-    if not (K[0, 0] > 0 and K[1, 1] > 0):
-        raise ValueError(f"K needs positive focal lengths in pixels, got fx={K[0, 0]}, fy={K[1, 1]}")
-    return float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])
+    k = np.asarray(K, dtype=np.float64)
+    if k.shape != (3, 3):
+        raise ValueError(f"K must have shape (3, 3), got {k.shape}")
+    if not (k[0, 0] > 0 and k[1, 1] > 0):
+        raise ValueError(f"K needs positive focal lengths in pixels, got fx={k[0, 0]}, fy={k[1, 1]}")
+    return float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2])
 
 
 def project(points_camera: ArrayLike, K: ArrayLike) -> tuple[Array, Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -47,8 +49,9 @@ def optimal_match(iou: ArrayLike) -> list[tuple[int, int]]:
     scores = _scores(iou)
     if scores.size == 0:
         return []
-    from scipy.optimize import linear_sum_assignment  # lazy: scipy costs more to import than to use here
+    from scipy import optimize  # lazy: scipy costs more to import than to use here
 
-    rows, columns = linear_sum_assignment(np.maximum(scores, 0.0), maximize=True)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    solve: Any = optimize.linear_sum_assignment  # scipy has no types
+    rows, columns = solve(np.maximum(scores, 0.0), maximize=True)
+    pairs: list[tuple[int, int]] = list(zip(rows.tolist(), columns.tolist(), strict=True))
     return [(row, column) for row, column in pairs if scores[row, column] > 0]

@@ -101,7 +101,7 @@ def quaternion_from_matrix(rotation: ArrayLike) -> Array:
     outer[..., 1, 3] = outer[..., 3, 1] = R[..., 0, 2] + R[..., 2, 0]
     outer[..., 2, 3] = outer[..., 3, 2] = R[..., 1, 2] + R[..., 2, 1]
     largest = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)
-    quaternion = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
+    quaternion: Array = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
     quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
     return np.where(quaternion[..., :1] < 0, -quaternion, quaternion) + 0.0
 

@@ -41,7 +41,9 @@ class SpatialConfig(GeometryFields, Qwen2_5_VLConfig):
     model_type = "rft3d_qwen2_5_vl"
 
 
-class SpatialQwen(SpatialModel, Qwen2_5_VLForConditionalGeneration):
+class SpatialQwen(  # pyright: ignore[reportIncompatibleMethodOverride] - forward takes packed rows instead
+    SpatialModel, Qwen2_5_VLForConditionalGeneration
+):
     """See :class:`SpatialModel`."""
 
     config_class = SpatialConfig

@@ -30,7 +30,9 @@ class SpatialConfig3(GeometryFields, Qwen3VLConfig):
     model_type = "rft3d_qwen3_vl"
 
 
-class SpatialQwen3(SpatialModel, Qwen3VLForConditionalGeneration):
+class SpatialQwen3(  # pyright: ignore[reportIncompatibleMethodOverride] - forward takes packed rows instead
+    SpatialModel, Qwen3VLForConditionalGeneration
+):
     """See :class:`SpatialModel`."""
 
     config_class = SpatialConfig3

@@ -7,7 +7,7 @@ nothing registers itself at import.
 from __future__ import annotations
 
 from rft3d.tasks.captioning import Captioning
-from rft3d.tasks.detection import Detection
+from rft3d.tasks.detection import Detection, detection_truth
 from rft3d.tasks.grounding import Grounding
 from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.spatial import Spatial

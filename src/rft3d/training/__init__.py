@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     )
     from rft3d.training.data import Corpus, tokenize
     from rft3d.training.grpo import train_rft
+    from rft3d.training.loop import Watch
     from rft3d.training.plan import Plan
     from rft3d.training.recipes import CacheConfig, Recipe, run_recipe
+    from rft3d.training.rollout import Rollouts
     from rft3d.training.sft import train_sft
     from rft3d.training.start import LoadConfig
 
@@ -36,8 +38,10 @@ __all__ = [
     "Plan",
     "RFTConfig",
     "Recipe",
+    "Rollouts",
     "SFTConfig",
     "SelectConfig",
+    "Watch",
     "assign_advantages",
     "run_recipe",
     "tokenize",
@@ -50,8 +54,10 @@ _HOMES = {
     "config": ("LoRAConfig", "MemoryConfig", "OptimConfig", "RFTConfig", "SFTConfig", "SelectConfig"),
     "data": ("Corpus", "tokenize"),
     "grpo": ("train_rft",),
+    "loop": ("Watch",),
     "plan": ("Plan",),
     "recipes": ("CacheConfig", "Recipe", "run_recipe"),
+    "rollout": ("Rollouts",),
     "sft": ("train_sft",),
     "start": ("LoadConfig",),
 }
