@@ -1,3 +1,5 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# (numpy does not say what `take` and `ravel` of an integer array give)
 """Many convex polygons at once: clipping to a box and the integrals that give volumes, in numpy.
 
 The s vertices of F polygons are three ``(s, F)`` arrays, x, y and z. Spare slots repeat a vertex next to
@@ -72,16 +74,16 @@ def _clip(polygons: Polygons, axis: int, limit: Array, sign: Array) -> tuple[Pol
     if not len(cut):
         return polygons, cut
     plan = _clip_plan(slots, max(1, int(_outside_runs(slots).take(case).max())))
-    column: Index = np.arange(count)
+    column = np.arange(count)
     width = len(plan.source)
-    source: Index = plan.source.take(case, axis=1)
+    source = plan.source.take(case, axis=1)
     source *= count
     source += column
-    begin: Index = plan.begin.take(case, axis=1) * count + column
-    end: Index = plan.end.take(case, axis=1) * count + column
-    target: Index = plan.slot.take(case, axis=1) * count + column
-    depth_begin: Array = depth.take(begin)
-    t: Array = depth_begin / (depth_begin - depth.take(end))
+    begin = plan.begin.take(case, axis=1) * count + column
+    end = plan.end.take(case, axis=1) * count + column
+    target = plan.slot.take(case, axis=1) * count + column
+    depth_begin = depth.take(begin)
+    t = depth_begin / (depth_begin - depth.take(end))
     out: list[Array] = []
     for k, coordinate in enumerate(polygons):
         clipped = np.empty((width + 1, count))
@@ -89,7 +91,7 @@ def _clip(polygons: Polygons, axis: int, limit: Array, sign: Array) -> tuple[Pol
         if k == axis:
             clipped.ravel()[target] = sign * limit
         else:
-            start: Array = coordinate.take(begin)
+            start = coordinate.take(begin)
             clipped.ravel()[target] = start + t * (coordinate.take(end) - start)
         out.append(clipped[:width])
     return (out[0], out[1], out[2]), cut

@@ -1,8 +1,9 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+# (scipy has no types)
 """One-to-one matching of predictions (rows) to truths (columns) on an IoU matrix."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,9 +50,8 @@ def optimal_match(iou: ArrayLike) -> list[tuple[int, int]]:
     scores = _scores(iou)
     if scores.size == 0:
         return []
-    from scipy import optimize  # lazy: scipy costs more to import than to use here
+    from scipy.optimize import linear_sum_assignment  # lazy: scipy costs more to import than to use here
 
-    solve: Any = optimize.linear_sum_assignment  # scipy has no types
-    rows, columns = solve(np.maximum(scores, 0.0), maximize=True)
-    pairs: list[tuple[int, int]] = list(zip(rows.tolist(), columns.tolist(), strict=True))
+    rows, columns = linear_sum_assignment(np.maximum(scores, 0.0), maximize=True)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return [(row, column) for row, column in pairs if scores[row, column] > 0]

@@ -300,4 +300,5 @@ def _all_bare(boxes: tuple[LabelledBox, ...] | ParseFailure) -> bool:
 
 
 def detection_truth(sample: Sample) -> tuple[LabelledBox, ...]:
+    """The true boxes of a detection sample, in the first frame's camera, metres and radians."""
     return labelled(sample.truth["boxes"])
