@@ -12,14 +12,10 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from rft3d.evaluation.world import world_of
+from rft3d.evaluation import world_of
 from rft3d.models import load_policy
 from rft3d.scenes import frame_refs, iter_rooms, load_rgb
-from rft3d.training.config import OptimConfig, RFTConfig
-from rft3d.training.data import Corpus, tokenize
-from rft3d.training.grpo import train_rft
-from rft3d.training.loop import Watch
-from rft3d.training.rollout import Rollouts
+from rft3d.training import Corpus, OptimConfig, RFTConfig, Rollouts, Watch, tokenize, train_rft
 
 STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 16
 ROOMS = 96 if STEPS > 1 else 4

@@ -29,6 +29,7 @@ PACKAGES = (
     "rft3d.evaluation",
     "rft3d.datasets",
     "rft3d.report",
+    "rft3d.experiments",
 )
 MOST = 300
 

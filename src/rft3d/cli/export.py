@@ -141,10 +141,11 @@ class Verl:
         from rft3d.evaluation.export_verl import export_verl
 
         try:
-            options: Any = json.loads(self.options)
+            options: dict[str, dict[str, Any]] = json.loads(self.options)
         except ValueError as error:
             raise ValueError(f"--options is not JSON: {error}") from None
-        if not (isinstance(options, dict) and all(isinstance(v, dict) for v in cast(Any, options).values())):
+        read: Any = options  # whatever somebody typed
+        if not (isinstance(read, dict) and all(isinstance(v, dict) for v in cast(Any, read).values())):
             raise ValueError(f"--options must be an object of objects, one a task, got {self.options}")
         count = export_verl(self.samples, self.out, options, self.embed)
         print(f"{self.out}: {count} samples in train.parquet; reward.py holds compute_score")

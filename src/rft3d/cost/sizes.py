@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rft3d.models.sizes import full_config
 from rft3d.models.vggt import VGGTConfig
 
 WINDOW_PATCHES = 64
@@ -217,16 +218,7 @@ def sizes_of(config: Mapping[str, Any], where: str = "config") -> Sizes:
     return Sizes(language, tower, geometry)
 
 
-def _released(hidden: int, layers: int, heads: int, kv: int, wide: int, vocab: int, tied: bool) -> Sizes:
-    return Sizes(
-        TextSizes(hidden, layers, heads, kv, wide, vocab, tied),
-        VisionSizes(1280, 32, 3420, hidden, 4),
-        GeometrySizes(VGGTConfig(), 4096, hidden),
-    )
-
-
 ARCHITECTURES: Mapping[str, Sizes] = {
-    "qwen2.5-vl-3b-vggt": _released(2048, 36, 16, 2, 11008, 151936, True),
-    "qwen2.5-vl-7b-vggt": _released(3584, 28, 28, 4, 18944, 152064, False),
+    name: sizes_of(full_config(name).to_dict()) for name in ("qwen2.5-vl-3b-vggt", "qwen2.5-vl-7b-vggt")
 }
-"""Sizes of released models by the names of ``rft3d.models.BACKBONES``, from their config files."""
+"""Sizes of released models by the names of ``rft3d.models.BACKBONES``."""

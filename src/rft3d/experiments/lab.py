@@ -32,12 +32,12 @@ from rft3d.evaluation import (
     predict,
     score_files,
     write_dataset,
-    write_json,
 )
 from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, room_painter, training_rooms
 from rft3d.experiments.scratch import from_scratch
 from rft3d.experiments.types import STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
 from rft3d.experiments.views import corrupted, derived_options
+from rft3d.files import write_json
 from rft3d.models import Policy, load_policy
 from rft3d.models.features import FeatureCache
 from rft3d.models.fusion import FrozenFeatures
