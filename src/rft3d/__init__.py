@@ -12,20 +12,13 @@ nothing heavy: torch begins with :mod:`rft3d.models`. What is asked for most can
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rft3d.evaluation import make_task, score_files
-    from rft3d.geometry import box_iou
-    from rft3d.models import load_policy
-    from rft3d.rewards import as_trl
-    from rft3d.scenes import make_room
+from typing import Any
 
 __version__ = "0.1.0"
 
 __all__ = ["as_trl", "box_iou", "load_policy", "make_room", "make_task", "score_files"]
 
-_HOMES = {
+_HOMES = {  # their types: __init__.pyi
     "as_trl": "rft3d.rewards",
     "box_iou": "rft3d.geometry",
     "load_policy": "rft3d.models",
