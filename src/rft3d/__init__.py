@@ -9,14 +9,11 @@ nothing heavy: torch begins with :mod:`rft3d.models`. What is asked for most can
     policy = rft3d.load_policy("rooms")        # needs rft3d[train]
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import Any
-
 __version__ = "0.1.0"
 
-__all__ = ["as_trl", "box_iou", "load_policy", "make_room", "make_task", "score_files"]
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - made when asked for, below
+    "as_trl", "box_iou", "load_policy", "make_room", "make_task", "score_files",
+]  # fmt: skip
 
 _HOMES = {  # their types: __init__.pyi
     "as_trl": "rft3d.rewards",
@@ -28,7 +25,9 @@ _HOMES = {  # their types: __init__.pyi
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    import importlib  # here, so that importing the package loads nothing at all
+
     if name not in _HOMES:
         raise AttributeError(f"module 'rft3d' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(importlib.import_module(_HOMES[name]), name)
