@@ -169,10 +169,12 @@ def _print_checks(checks: list[KeyCheck]) -> None:
     console = Console()
     for check in checks:
         console.print(
-            f"{'ok ' if check.passed else 'NO '} {check.type:28} {check.reproduced} of {check.questions} "
-            f"({100 * check.share:.2f} %, needed {100 * check.bar:.0f} %; {check.unsolved} unanswered)",
+            f"{'ok ' if check.passed else 'NO '} {check.type:28} {check.reproduced} of {check.answerable} "
+            f"({100 * check.share:.2f} %, needed {100 * check.bar:.0f} %; {check.unsolved} more have no answer)",
             highlight=False,
         )
+        for line in check.without_answer[:5]:
+            console.print(f"      {line}", highlight=False)
         for example in check.examples if not check.passed else ():
             console.print(f"      {example}", highlight=False)
 

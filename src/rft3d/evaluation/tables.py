@@ -166,6 +166,9 @@ def categories_table(result: Mapping[str, Any]) -> Table:
     table.add_column("metric")
     for name in variants:
         table.add_column(name, justify="right")
+    floor: Mapping[str, float] = result["benchmark"].get("floor", {})
+    if floor:
+        table.add_column("blind floor", justify="right")
     metrics = list(dict.fromkeys(metric for each in variants.values() for metric in each["metrics"]))
     for metric in metrics:
         head = any(metric in each["headline"] for each in variants.values())
@@ -173,7 +176,7 @@ def categories_table(result: Mapping[str, Any]) -> Table:
             continue
         values = [each["metrics"].get(metric) for each in variants.values()]
         if any(value is not None for value in values):
-            table.add_row(metric, *map(percent, values))
+            table.add_row(metric, *map(percent, values), *([percent(floor.get(metric))] if floor else []))
     return table
 
 
@@ -217,6 +220,9 @@ def footnotes(result: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"WARNING: {origin['truth_mismatches']} rows carry another right answer than the samples"
         )
+    if floor := result["benchmark"].get("floor"):
+        heads = ", ".join(f"{name} {percent(floor[name])}" for name in ("macro8", "micro") if name in floor)
+        lines.append(f"without looking the official questions are worth {heads} (docs/benchmarks.md)")
     official = result["official"]
     if not official["complete"]:
         lines.append(

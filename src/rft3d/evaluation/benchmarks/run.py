@@ -80,6 +80,7 @@ def score_benchmark(
             "name": benchmark.name,
             "title": benchmark.title,
             "compat": config.compat,
+            "floor": dict(benchmark.floor),
             "protocol": asdict(benchmark.protocol),
         },
         "official": official_share(benchmark, samples),

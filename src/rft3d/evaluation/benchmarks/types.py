@@ -85,6 +85,7 @@ class Benchmark:
             a subset.
         task_options: options of the task that read the answers (:func:`rft3d.evaluation.make_task`).
         frames: pictures a question shows; None: not fixed.
+        floor: metric -> what it is worth without looking, where that is known; printed beside it.
         compats: code bases whose reading it knows.
     """
 
@@ -96,4 +97,5 @@ class Benchmark:
     official: Mapping[str, int] = field(default_factory=dict)
     task_options: Mapping[str, object] = field(default_factory=dict)
     frames: int | None = None
+    floor: Mapping[str, float] = field(default_factory=dict)
     compats: tuple[Compat, ...] = ("vg-llm",)

@@ -143,6 +143,23 @@ def _upstream(inputs: Inputs, compat: Compat) -> Variant:
     return Variant(name, note, pools, metrics, HEADLINE, reasons, truncated="scored like any other")
 
 
+BLIND_FLOOR = {
+    "macro8": 0.397,
+    "micro": 0.413,
+    "accuracy/object_size_estimation": 0.509,
+    "accuracy/object_counting": 0.594,
+    "accuracy/object_rel_direction_hard": 0.429,
+    "accuracy/object_rel_direction_medium": 0.497,
+    "accuracy/object_rel_direction_easy": 0.512,
+    "accuracy/object_rel_distance": 0.379,
+    "accuracy/route_planning": 0.335,
+    "accuracy/room_size_estimation": 0.316,
+    "accuracy/object_abs_distance": 0.312,
+    "accuracy/obj_appearance_order": 0.248,
+}
+"""What the questions' words alone are worth on VSI-Bench: ``rft3d solve --blind``, 10-fold by room, measured on the
+official questions (docs/benchmarks.md)."""
+
 VSI_BENCH = Benchmark(
     name="vsi-bench",
     title="VSI-Bench",
@@ -150,5 +167,6 @@ VSI_BENCH = Benchmark(
     protocol=PROTOCOL,
     variants=variants,
     official={"samples": 5130, "scenes": 288},
+    floor=BLIND_FLOOR,
     compats=("vg-llm", "lmms-eval", "vlmevalkit"),
 )

@@ -40,6 +40,10 @@ VERDICTS: dict[Verdict, str] = {
 }
 
 
+class UnreadQuestion(ValueError):
+    """A question in words that nobody here understands."""
+
+
 @dataclass(frozen=True)
 class SolvedSample:
     """One question with what the boxes say to it; ``accuracy`` is what that answer scores (0 without one)."""
@@ -63,7 +67,7 @@ def query_of(sample: Sample) -> Query:
     try:
         return read_question(kind, sample.prompt, options)
     except ValueError as error:
-        raise ValueError(f"sample {sample.id!r}: {error}") from None
+        raise UnreadQuestion(f"sample {sample.id!r}: {error}") from None
 
 
 def solve_samples(samples: Sequence[Sample], places: Mapping[str, Place]) -> list[SolvedSample]:
@@ -80,12 +84,19 @@ def solve_samples(samples: Sequence[Sample], places: Mapping[str, Place]) -> lis
 def solve_each(
     samples: Iterable[Sample], answer: Callable[[str, Query], Solved | Unsolved]
 ) -> list[SolvedSample]:
-    """Every question with what ``answer(scene, query)`` says to it, which is not shown the truth."""
+    """Every question with what ``answer(scene, query)`` says to it, which is not shown the truth.
+
+    A question in words that nobody understands is :class:`Unsolved`, with the reason.
+    """
     task = Spatial(mode="strict")
     solved = []
     for sample in samples:
-        query = query_of(sample)
-        found = answer(sample.scene, query)
+        try:
+            query = query_of(sample)
+        except UnreadQuestion as problem:
+            query, found = Query(sample.truth["question_type"], ()), Unsolved(str(problem))
+        else:
+            found = answer(sample.scene, query)
         accuracy = _accuracy_of(task, found.text, sample) if isinstance(found, Solved) else 0.0
         solved.append(SolvedSample(sample, query, found, accuracy))
     return solved

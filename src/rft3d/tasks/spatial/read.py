@@ -21,12 +21,14 @@ class Query:
             object first for a relative distance), lower case.
         options: texts of the options without letters, as shown; empty for numbers.
         steps: routes: labels to walk to, and None for each turn to fill in.
+        away: routes: the second label is behind, not ahead ("with your back to the fridge").
     """
 
     type: str
     labels: tuple[str, ...]
     options: tuple[str, ...] = ()
     steps: tuple[str | None, ...] = ()
+    away: bool = False
 
 
 _PATTERNS = {
@@ -41,7 +43,8 @@ _PATTERNS = {
         r"standing by the (?P<a>.+?) and facing the (?P<b>.+?), is the (?P<c>.+?) to (?:my|the) "
     ),
     "route_planning": (
-        r"beginning at the (?P<a>.+?)(?: and)? facing(?: the)? (?P<b>.+?)\. "
+        r"beginning (?:at|by) the (?P<a>.+?),?(?: and)? (?:facing|(?P<away>with your back (?:to|toward|towards)))"
+        r"(?: the)? (?P<b>.+?)\. "
         r".*?'turn right\.'\):? *(?P<steps>.+)"
     ),
     "obj_appearance_order": r"following categories in the video: (?P<options>.+?)\?",
@@ -78,7 +81,7 @@ def read_question(question_type: str, text: str, options: Sequence[str] = ()) ->
         labels += tuple(_label(each) for each in groups["options"].split(","))
     shown = tuple(_LETTER.sub("", option.strip()) for option in options)
     steps = _steps(groups["steps"]) if groups.get("steps") else ()
-    return Query(question_type, labels, shown, steps)
+    return Query(question_type, labels, shown, steps, bool(groups.get("away")))
 
 
 def _label(text: str) -> str:
