@@ -24,6 +24,7 @@ from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus, Item, draw, permutation
 from rft3d.training.distributed import ALONE, Ranks, unsharded
+from rft3d.training.vllm_rollout import VllmSampler
 
 
 class Sampler(Protocol):
@@ -45,7 +46,7 @@ class Sampler(Protocol):
         ...
 
 
-SAMPLERS: dict[str, Callable[[Policy], Sampler]] = {"own": lambda policy: policy}
+SAMPLERS: dict[str, Callable[[Policy], Sampler]] = {"own": lambda policy: policy, "vllm": VllmSampler}
 """``RFTConfig.sampler`` by name. ``own``: our decoding loop; prompts run once, all groups decode together."""
 
 
