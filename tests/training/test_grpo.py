@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -201,6 +202,38 @@ def test_several_updates_reach_the_clip(new_speaker: Callable[[], Policy], digit
     engine = Engine(policy, settings.optim, 4)
     metrics, _ = update_policy(engine, digits, sampled(policy, digits, settings), settings, None, 0)
     assert metrics["clip_share"] > 0
+
+
+def test_the_gap_to_the_sampler_is_logged_and_capped_ratios_weigh_tokens(
+    new_speaker: Callable[[], Policy], digits: Corpus
+) -> None:
+    """Tokens told to be 1.5 times likelier than they are weigh 1 / 1.5; half as likely, 2, and that is capped."""
+
+    def gradient(shift: float, cap: float) -> tuple[float, torch.Tensor]:
+        policy = exact(new_speaker())
+        settings = config(importance_cap=cap)
+        told = [
+            dataclasses.replace(
+                g,
+                completions=[
+                    dataclasses.replace(c, logps=tuple(p + shift for p in c.logps)) for c in g.completions
+                ],
+            )
+            for g in sampled(policy, digits, settings)
+        ]
+        engine = Engine(policy, settings.optim, 1)
+        engine.step = lambda step: 0.0  # type: ignore[method-assign]
+        metrics, _ = update_policy(engine, digits, told, settings, None, 0)
+        grad = policy.model.lm_head.weight.grad
+        assert grad is not None and bool(grad.any())
+        return metrics["logp_gap"], grad
+
+    gap, plain = gradient(0.0, 0.0)
+    assert gap < 1e-5
+    for shift, cap, ratio in ((math.log(1.5), 3.0, 1 / 1.5), (-math.log(2), 1.2, 1.2), (1.0, 0.0, 1.0)):
+        gap, weighed = gradient(shift, cap)
+        assert gap == pytest.approx(abs(shift), rel=1e-4)
+        torch.testing.assert_close(weighed, plain * ratio, rtol=1e-4, atol=1e-7)
 
 
 def fake_group(task: str, digits: Corpus, lengths: Sequence[int], advantage: float = 1.0) -> Group:

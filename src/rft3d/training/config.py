@@ -167,7 +167,10 @@ class RFTConfig:
     dynamic_sampling: int = 0
     """Rounds of further prompts for groups whose completions all earned the same (DAPO); 0: none."""
     sampler: str = "own"
-    """Who samples; a key of ``rft3d.training.rollout.SAMPLERS``."""
+    """Who samples; a key of ``rft3d.training.rollout.SAMPLERS`` (``own``, ``vllm``)."""
+    importance_cap: float = 0.0
+    """Truncated importance sampling: multiply a token's weight by what training gives it over what the sampler
+    gave it, at most this much; 0: not at all. For a sampler whose arithmetic is not ours (``logp_gap``)."""
     memory: MemoryConfig = MemoryConfig()
     lora: LoRAConfig = LoRAConfig()
     select: SelectConfig = SelectConfig()

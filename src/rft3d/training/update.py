@@ -180,13 +180,13 @@ def update_policy(
     shared = ranks.total({"weight": total_weight, "groups": metrics["trained_groups"]})
     total_weight, metrics["trained_groups"] = shared["weight"], shared["groups"]
     for update in range(config.updates_per_rollout):
-        sums: dict[str, float] = dict.fromkeys(("kl", "clip_share", "loss", "entropy"), 0.0)
+        sums: dict[str, float] = dict.fromkeys(("kl", "clip_share", "loss", "entropy", "logp_gap"), 0.0)
         for index, batch in enumerate(batches):
             with engine.accumulating(last=index + 1 == len(batches)):
                 found, count = _backward(engine, corpus, batch, config)
             tokens += count
             sums["loss"] += found["loss"]
-            for name in ("kl", "clip_share", "entropy"):
+            for name in ("kl", "clip_share", "entropy", "logp_gap"):
                 sums[name] += found[name] / total_weight
         metrics |= ranks.total(sums)
         number = step * config.updates_per_rollout + update
@@ -201,10 +201,19 @@ def _backward(
     """Forward and backward of one batch; its loss, sums of KL, clip share and entropy by weight, tokens."""
     policy = engine.policy
     weights = batch.weights.to(policy.device)
-    sums: dict[str, float] = dict.fromkeys(("kl", "clip_share", "loss", "entropy"), 0.0)
+    sums: dict[str, float] = dict.fromkeys(("kl", "clip_share", "loss", "entropy", "logp_gap"), 0.0)
+    told = [p for g in batch.groups for c in g.completions for p in c.logps]
+    sampled = torch.tensor(told, device=policy.device) if len(told) == len(weights) else None
 
     def loss_of(logps: Tensor, entropy: Tensor, index: Tensor | slice) -> Tensor:
-        result, own = _loss(batch, config, logps, index), weights[index]
+        own = scaled = weights[index]
+        if sampled is not None:
+            old = logps.detach() if batch.old_logps is None else batch.old_logps[index]
+            apart = old - sampled[index]
+            sums["logp_gap"] += float((apart.abs() * own).sum())
+            if config.importance_cap:
+                scaled = own * apart.exp().clamp_max(config.importance_cap)
+        result = _loss(batch, config, logps, scaled, index)
         sums["loss"] += float(result.loss.detach())
         sums["kl"] += float(result.kl) * float(own.sum())
         sums["clip_share"] += float(result.clip_share) * float(own.sum())
@@ -232,14 +241,16 @@ def _backward(
     return sums, packed.input_ids.numel()
 
 
-def _loss(batch: MicroBatch, config: RFTConfig, logps: Tensor, index: Tensor | slice) -> PolicyLoss:
-    """The loss of some of a batch's tokens."""
+def _loss(
+    batch: MicroBatch, config: RFTConfig, logps: Tensor, weights: Tensor, index: Tensor | slice
+) -> PolicyLoss:
+    """The loss of some of a batch's tokens, with their weights."""
     device = logps.device
     return policy_loss(
         logps,
         logps.detach() if batch.old_logps is None else batch.old_logps[index],
         batch.advantages.to(device)[index],
-        batch.weights.to(device)[index],
+        weights,
         None if batch.ref_logps is None else batch.ref_logps[index],
         config.beta,
         config.epsilon,

@@ -62,16 +62,15 @@ def write_stock(policy: Policy, folder: Path) -> None:
     kept = ("text_config", "vision_config", "tie_word_embeddings", "image_token_id", "video_token_id",
             "vision_start_token_id", "vision_end_token_id")  # fmt: skip
     config = Qwen2_5_VLConfig(**{name: saved[name] for name in kept if name in saved})
-    config.text_config.eos_token_id = token_id(policy.tokenizer, "<|im_end|>")
     with torch.device("meta"):
-        stock = Qwen2_5_VLForConditionalGeneration(config)
+        stock: Any = Qwen2_5_VLForConditionalGeneration(config)
     state = {name.replace("model.", "model.language_model.", 1) if name.startswith("model.") else name: value
              for name, value in plain_weights(model)}  # fmt: skip
     state |= {f"model.visual.{name}": value for name, value in model.model.visual.state_dict().items()}
     state.setdefault("lm_head.weight", model.lm_head.weight.detach())
     stock.load_state_dict(state, assign=True)
     stock.tie_weights()
-    stock.generation_config.eos_token_id = config.text_config.eos_token_id
+    stock.generation_config.eos_token_id = token_id(policy.tokenizer, "<|im_end|>")
     with without_bars():
         stock.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
@@ -110,7 +109,7 @@ class VllmSampler:
         per: int,
         sampling: Sampling,
     ) -> list[list[Completion]]:
-        from vllm import SamplingParams
+        from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
 
         engine = self._ready()
         policy = self.policy
@@ -161,8 +160,10 @@ class VllmSampler:
         elif self.policy.device.type == "cuda":
             self.engine.wake_up()
         if now != self.seen and self.seen:
-            weights = list(plain_weights(model))
-            self.engine.apply_model(lambda network: network.load_weights(iter(weights)) and None)
+            given = {
+                "weights_iterator": iter([*plain_weights(model)])
+            }  # in memory: the engine is in this process
+            self.engine.collective_rpc("reload_weights", kwargs=given)
             self.engine.reset_prefix_cache()
             self.pushes += 1
         self.seen = now
@@ -173,7 +174,7 @@ class VllmSampler:
             "0"  # in this process: weights are handed over in memory
         )
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        from vllm import LLM
+        from vllm import LLM  # pyright: ignore[reportMissingImports]
 
         cuda = self.policy.device.type == "cuda"
         dtype = str(self.policy.model.lm_head.weight.dtype).removeprefix("torch.")
