@@ -135,7 +135,8 @@ def show(record: Mapping[str, Any], as_json: bool) -> None:
     elif "boxes" in record:
         console.print(answer_table(record))
     else:
-        console.print(f"[bold]{escape(str(record['answer']))}[/]")
+        found = record["answer"]
+        console.print(f"[bold]{f'{found:g}' if isinstance(found, float) else escape(str(found))}[/]")
     for note in record["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(f"open {record['files']['page']}", markup=False, highlight=False, soft_wrap=True)
