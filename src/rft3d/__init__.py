@@ -9,9 +9,12 @@ nothing heavy: torch begins with :mod:`rft3d.models`. What is asked for most can
     policy = rft3d.load_policy("rooms")        # needs rft3d[train]
 """
 
+# pyright: reportUnsupportedDunderAll=false
+# (they are made when asked for, below)
+
 __version__ = "0.1.0"
 
-__all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - made when asked for, below
+__all__ = [
     "as_trl", "box_iou", "load_policy", "make_room", "make_task", "score_files",
 ]  # fmt: skip
 

@@ -125,7 +125,7 @@ def plain(value: Any) -> Any:
 
 
 def excerpt(value: Any, limit: int = 80) -> str:
-    """What a message shows of a stranger's value, in at most ``limit`` characters and little time.
+    """A short quote of an untrusted value for a message, in at most ``limit`` characters and little time.
 
     Long, deep and shared values are cut before they are written out; a text that an error carries is shown
     as it is.

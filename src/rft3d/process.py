@@ -55,7 +55,7 @@ class Stopped(SystemExit):
 
 
 class StopRequest:
-    """Whether somebody asked this process to stop."""
+    """True once this process has been asked to stop."""
 
     def __init__(self) -> None:
         self.received: str | None = None

@@ -121,7 +121,7 @@ def _lines(text: object) -> list[str]:
 
 
 def _value(line: str) -> Any:
-    """What upstream's evaluator makes of ``line``; None where it raises, :class:`_NotRun` where only it knows."""
+    """The value of ``line`` in upstream's evaluator; None where it raises, :class:`_NotRun` where unknown."""
     if len(line) > MAX_LINE_CHARS or _depth(line) > MAX_LINE_DEPTH or _LONG_RUN.search(line):
         return None
     try:

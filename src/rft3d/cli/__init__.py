@@ -55,7 +55,7 @@ _OVERRIDABLE = {"train", "estimate"}  # what tyro doesn't know there is passed o
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code: 0 done, 2 bad input, 130 interrupted, 141 nobody reads on."""
+    """Run one verb; returns the exit code: 0 done, 2 bad input, 130 interrupted, 141 closed pipe."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("RFT3D_DEBUG", "0") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _nobody_reads_on() -> bool:
-    """Whether it is our own output that nobody reads (``| head`` has seen enough); then the rest goes nowhere."""
+    """Whether stdout's reader closed the pipe (``| head``); if so, the rest of the output is dropped."""
     watch = select.poll()
     watch.register(sys.stdout.fileno(), 0)  # the error of a pipe without a reader is always reported
     if not watch.poll(0):
@@ -146,7 +146,7 @@ def _usage() -> str:
             "",
             "exit codes: 0 done; 1 checked and found wrong; 2 wrong usage or files;",
             "3 no known data to check (data), time is up (experiment);",
-            "130 interrupted; 141 nobody reads the output any more",
+            "130 interrupted; 141 stdout's reader closed the pipe",
         ]
     )
 

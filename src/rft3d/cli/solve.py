@@ -101,7 +101,7 @@ def _answers(path: Path, samples: list[Sample]) -> list[Prediction]:
 def _beside_blind(
     rows: dict[str, dict[str, Any]], samples: list[Sample], own: list[Prediction] | None
 ) -> dict[str, dict[str, Any]]:
-    """What the words are worth by question type and, given a model's answers, what these have beside it."""
+    """Accuracy of the blind answers by question type and, given a model's answers, theirs next to it."""
     from dataclasses import asdict
 
     from rft3d.evaluation.solving import follow

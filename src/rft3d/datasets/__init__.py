@@ -1,4 +1,4 @@
-"""Floor 4'' (above evaluation, beside nothing): from raw annotations on disk to samples files, and what is
+"""Floor 4'' (above evaluation): from raw annotations on disk to samples files, and what is
 wrong there.
 
 ``prepare`` makes a benchmark's samples, ``check`` says what is missing, damaged, stale or leaking. Needs no

@@ -168,7 +168,7 @@ def _sample(
         cut, own, 0
     )
     meta = {key: value for key, value in sample.meta.items() if key != "unique"}
-    if (row.scene, row.object_id) in job.unique:  # without ScanNet's label table nobody knows
+    if (row.scene, row.object_id) in job.unique:  # unknown without ScanNet's label table
         meta["unique"] = job.unique[row.scene, row.object_id]
     suffix = f":{draw}" if job.settings.split == "train" else ""
     identity = f"{row.scene}:grounding:{row.object_id}:{row.ann_id}{suffix}"

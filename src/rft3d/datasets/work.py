@@ -136,7 +136,7 @@ def prepare_samples(
 
 @dataclass(frozen=True)
 class _Bare:
-    """``make``, and the pictures taken out of what it made; a class, as it goes to other processes."""
+    """Calls ``make`` and removes the pictures from its result; a class, so that it can be pickled."""
 
     make: Callable[[Any], Made]
 

@@ -23,7 +23,7 @@ MAX_SHEET_BYTES = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One foreign prediction: the names it may go by, its place, its text, its right answer, its scene."""
+    """One foreign prediction: its possible ids, its index, its text, its right answer, its scene."""
 
     names: tuple[str, ...]
     place: int | None

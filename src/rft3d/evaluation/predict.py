@@ -247,7 +247,7 @@ def _resume(
 
 @contextlib.contextmanager
 def progress_bar(title: str, total: int, done: int = 0, show: bool = True) -> Iterator[Advance]:
-    """A bar with the time left on standard error; what it yields takes how many more are done."""
+    """A progress bar on standard error; call what it yields with the number of newly finished items."""
     if not show:
         yield lambda count: None
         return

@@ -214,7 +214,7 @@ def require_known_classes(samples: Sequence[Sample], classes: Sequence[str]) -> 
 
 
 def extra_findings(run: ScoredRun) -> dict[str, Any]:
-    """What is said beside the official numbers: detection's duplicates."""
+    """Extra numbers next to the official ones: detection's duplicates."""
     task = run.task
     return {"duplicates": duplicates(task, run.samples, run.scores)} if isinstance(task, Detection) else {}
 

@@ -201,7 +201,7 @@ def comparison_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def footnotes(result: Mapping[str, Any]) -> list[str]:
-    """What must stand beside the numbers of a benchmark: protocol, completeness, what was not read."""
+    """Footnotes for a benchmark's numbers: protocol, completeness, what was not read."""
     lines = []
     for name, each in result["variants"].items():
         unread = percent(each["unreadable"]["rate"])

@@ -196,7 +196,7 @@ def _do(
     trackers: Sequence[str],
     console: Console | None = None,
 ) -> None:
-    """One job; nothing when the time is up, or when what it needs is missing for the same reason."""
+    """Run one job; skip it when the time is up, or when a job that it needs was skipped."""
     if _now() > until:
         return
     if place.root not in _labs:

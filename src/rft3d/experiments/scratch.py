@@ -1,4 +1,4 @@
-"""A policy from nothing, as the demo tells it: a tokenizer from the rooms' texts, encoders trained on the rooms."""
+"""A policy from scratch, as in the demo: a tokenizer from the rooms' texts, encoders trained on the rooms."""
 
 from __future__ import annotations
 

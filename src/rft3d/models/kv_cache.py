@@ -18,7 +18,7 @@ class PrefixCache:
     Duck-types the part of transformers' ``Cache`` that an attention layer uses (``update``). While
     ``filling``, it stores what it is given as the prefix (of the groups ``part``, or of all); afterwards
     it appends to the rows' own part. ``slots``/``place`` say which group a row belongs to
-    once rows have left; before that, groups have equally many rows, in order.
+    after rows finish; before that, groups have equally many rows, in order.
     """
 
     def __init__(self, layers: int, prefix_valid: Tensor, max_new_tokens: int) -> None:
@@ -104,7 +104,7 @@ class PrefixCache:
         first = counts.cumsum(0) - counts
         within = torch.arange(len(rows), device=rows.device) - first[group_of]
         self.place = group_of * most + within
-        # A group with fewer rows computes the row of its first slot again; nobody reads it.
+        # A group with fewer rows computes its first row again; the result is ignored.
         self.slots = first[:, None].expand(-1, most).clone().view(-1)
         self.slots[self.place] = torch.arange(len(rows), device=rows.device)
         self.slots = self.slots.view(len(groups), most)

@@ -74,7 +74,7 @@ class SpatialModel(_Base):
                 parameter.requires_grad_(False)
 
     def checkpoint_layers(self, on: bool) -> None:
-        """Run each layer again in the backward pass instead of keeping what it computed, or keep it again."""
+        """Switch gradient checkpointing: layers are recomputed in the backward pass, not stored."""
         # transformers renamed it in 5.2x and warns of the old name
         name = "activation" if hasattr(self, "activation_checkpointing_enable") else "gradient"
         if on:

@@ -165,7 +165,7 @@ def pretrain_encoders(
 
 
 class _State:
-    """What a stopped training goes on from; ``step`` steps are done."""
+    """The state to resume training from; ``step`` steps are done."""
 
     def __init__(self, path: Path, modules: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         self.path, self.modules, self.optimizers, self.step = path, modules, optimizers, 0

@@ -1,6 +1,6 @@
 """A run in the terminal: progress, time left, curves as sparklines, last samples, alarms. Reads files only.
 
-The trainer needs no server and knows nothing of its watchers: everything comes from ``stages/*/stage.json``,
+The trainer needs no server and does not know who watches: everything comes from ``stages/*/stage.json``,
 ``metrics.jsonl``, ``rollouts.jsonl`` and ``alarms.jsonl``, read as far as they are whole.
 """
 

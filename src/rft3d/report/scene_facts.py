@@ -1,4 +1,4 @@
-"""What a scene folder beside a sample's pictures knows: depth as a point cloud, the floor, all objects.
+"""Facts from the scene folder next to a sample's pictures: depth as a point cloud, the floor, all objects.
 
 ``rft3d rooms``, ``rft3d samples`` and ``write_dataset`` leave such a folder (``scenes/<id>/scene.json``); a
 samples file with bare pictures has none, and then a report shows less.

@@ -1,4 +1,4 @@
-"""What every scene must satisfy, whoever made it. Readers call it, so nothing above has to check again."""
+"""Checks that every scene must pass. Readers call it, so other code need not check again."""
 
 from __future__ import annotations
 

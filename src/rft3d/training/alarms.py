@@ -76,7 +76,7 @@ class AlarmState:
         return events
 
     def _judge(self, rule: Rule, task: str, step: int, saw: str | None) -> Alarm | None:
-        """Count the steps that speak against the present state; enough of them change it."""
+        """Count the steps in a row that contradict the present state; after :data:`PATIENCE` of them it changes."""
         key = rule.name, task
         raised = self.active.get(key)
         if (saw is not None) == (raised is not None):

@@ -128,7 +128,7 @@ def tracking_in(folder: Path, trackers: Sequence[str], run: str) -> Tracking | N
 def _accelerator(tracking: Tracking | None) -> Accelerator:
     if tracking is None:
         return Accelerator()
-    with warnings.catch_warnings():  # what it warns of is an error below
+    with warnings.catch_warnings():  # we raise instead, below
         warnings.simplefilter("ignore", UserWarning)
         made = Accelerator(log_with=list(tracking.trackers), project_dir=str(tracking.folder))
     found = {str(getattr(t, "value", t)) for t in made.log_with}

@@ -1,4 +1,4 @@
-"""LoRA (Hu et al., arXiv 2106.09685) through peft: train small matrices beside frozen ones.
+"""LoRA (Hu et al., arXiv 2106.09685) through peft: train small matrices added to frozen ones.
 
 The adapters are put into the network itself, so that every path through it (packed, sampling, two
 phases) has them and none needs to know. With all of them off the network is the policy that the stage
@@ -121,7 +121,7 @@ def load_adapters(model: nn.Module, folder: Path) -> None:
 
 
 def merge_lora(model: SpatialModel) -> None:
-    """Add the adapters to the matrices they stand beside and take them out; the network is plain again."""
+    """Merge the adapters into their base matrices and remove them."""
     for name, module in list(model.named_modules()):
         if not hasattr(module, "merge") or not hasattr(module, "get_base_layer"):
             continue

@@ -65,7 +65,7 @@ class StageWatch:
         self._gold: dict[str, object] = {}
 
     def observe(self, step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> dict[str, float]:
-        """Write down 1-based ``step``; returns what ``metrics.jsonl`` should have beside ``metrics``."""
+        """Log 1-based ``step``; returns what to add to ``metrics`` in ``metrics.jsonl``."""
         if not is_main_process():
             return {}
         began = time.perf_counter()

@@ -101,7 +101,7 @@ def train_sft(
 
 
 def _require_thoughts(corpus: Corpus, config: SFTConfig) -> None:
-    """Nobody wants a model that learns to think nothing: prompts for RFT have empty thoughts."""
+    """Raise when thoughts are empty (as in prompts for RFT): SFT would teach the model to leave them empty."""
     for task, count in config.per_scene.items():
         for sample in corpus.samples(task) if count else ():
             if sample.truth.get("thought") == "":

@@ -26,7 +26,7 @@ FEWEST_PROMPTS = 6
 
 @dataclass(frozen=True)
 class Answered:
-    """One completion as its task read it, beside the gold answer read the same way."""
+    """One completion as its task parsed it, and the gold answer parsed the same way."""
 
     sample_id: str
     answer: object
@@ -127,6 +127,6 @@ def _numbers_of(answer: object) -> list[tuple[float, ...]]:
 
 
 def _log_volumes(boxes: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """Of the valid ones: a box without volume has none to speak of."""
+    """Logarithms of the volumes of the valid boxes."""
     array = np.array(boxes, dtype=np.float64).reshape(-1, 9)
     return np.log(array[boxes_valid(array), 3:6]).sum(axis=1)

@@ -76,7 +76,7 @@ def json_files(root: Path) -> list[Path]:
 
 
 def broken_json(path: Path) -> str | None:
-    """Why a file that nobody recognised is no JSON, or None when it is some."""
+    """Why a file of unknown kind is not valid JSON, or None when it is."""
     try:
         for _ in iter_objects(path):
             return None

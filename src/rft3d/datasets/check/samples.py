@@ -58,7 +58,7 @@ def _check_stale(path: Path, where: str) -> Iterator[Finding]:
     try:
         meta = read_meta(path)
     except ValueError:
-        yield Finding("note", "stale", where, "no meta file beside it, so nobody knows what it was made from")
+        yield Finding("note", "stale", where, "no meta file beside it: its source is unknown")
         return
     if meta["sha256"] != digest(path):
         yield problem("stale", where, "changed since it was prepared", "prepare the samples again (--force)")

@@ -34,7 +34,7 @@ Known = tuple[Sample, Query]
 
 
 class Blind:
-    """What the words of a question are worth, from samples with known answers.
+    """Answers questions from their text alone, learned from samples with known answers.
 
     Raises:
         ValueError: there is no known sample.
@@ -135,7 +135,7 @@ def _earned(constant: float, truths: Sequence[float]) -> float:
 
 
 def _shares(group: Sequence[Known]) -> dict[str, float]:
-    """Option text -> how often it was right where it was shown, drawn a little to a half."""
+    """Option text -> its share of right answers where it was shown, Laplace-smoothed."""
     shown: dict[str, int] = defaultdict(int)
     right: dict[str, int] = defaultdict(int)
     for sample, query in group:

@@ -37,7 +37,7 @@ def scene_key(scene: str) -> str:
 
 
 def places_from_scenes(scenes: Iterable[Scene]) -> Places:
-    """Annotated scenes; where no frame says what it shows, cameras and boxes do."""
+    """Annotated scenes; where frames do not list visible objects, cameras and boxes decide."""
     found = {}
     for scene in scenes:
         place = world_of(scene)

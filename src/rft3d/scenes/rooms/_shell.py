@@ -164,7 +164,7 @@ def finish_room(rng: Random, layout: Layout, light_variation: float = 1.0) -> Sh
 
 
 def _sun(rng: Random, layout: Layout, window: list[float]) -> NDArray[np.float64]:
-    """A near sun outside the window: its rays through the pane fan out a little."""
+    """A sun near the window: its rays through the pane diverge slightly."""
     face, middle = int(window[0]), (window[1] + window[2]) / 2
     away, side = 4.5, rng.uniform(-3.0, 3.0)
     height = (window[3] + window[4]) / 2 + away * math.tan(math.radians(rng.uniform(28, 45)))

@@ -1,4 +1,4 @@
-"""A VSI-Bench question's text back into what it asks: :func:`read_question`.
+"""Parse a VSI-Bench question's text: :func:`read_question`.
 
 Understands the wording of the released questions, of the paper's table 4, of VLM-3R's and SpaceR's training
 data and of :mod:`.questions`: they differ in a word here and there ("direct distance", "and facing").

@@ -1,4 +1,4 @@
-"""A thought for a question that somebody else asked, worked out from the scene's boxes: :func:`work_out`.
+"""A reasoning text for an existing question, computed from the scene's boxes: :func:`work_out`.
 
 :mod:`.thoughts` does this for our own questions, which hold all that they were made from. Here there are only
 the words of a question (VLM-3R's, SpaceR's), its key, and what is known of the place, such as VSI-Bench's or
