@@ -224,7 +224,7 @@ def _turn_word(turn: float) -> str:
 
 def _order(query: Query, place: Place) -> Solved | Unsolved:
     if place.first_seen is None:
-        return Unsolved("nobody knows when things were first seen")
+        return Unsolved("the scene does not say when things were first seen")
     unseen = tuple(label for label in query.labels if label not in place.first_seen)
     if len(unseen) > 1:
         return Unsolved(f"never seen: {', '.join(unseen)}", unseen)
