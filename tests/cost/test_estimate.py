@@ -286,3 +286,14 @@ def test_launch_files_are_what_accelerate_reads(path: Path) -> None:
 def test_every_launch_exists_for_one_node_and_for_two() -> None:
     names = {path.stem for path in (RECIPES / "accelerate").glob("*.yaml")}
     assert names == {f"{kind}_{where}" for kind in ("ddp", "fsdp2", "zero2") for where in ("8gpu", "2x8gpu")}
+
+
+def test_without_the_geometry_prior_nothing_of_it_is_priced() -> None:
+    plain, full = (
+        estimate_recipe(RECIPES / f"{name}.py", [])
+        for name in ("sft_4b_perception_plain", "sft_4b_perception")
+    )
+    assert plain.parameters["geometry encoder"] == plain.parameters["geometry merger"] == 0
+    assert plain.parameters["language model"] == full.parameters["language model"]
+    assert plain.stages[0].peak < full.stages[0].peak
+    assert plain.stages[0].flops["encode"] < full.stages[0].flops["encode"]

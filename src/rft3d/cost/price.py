@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rft3d.cost.estimate import StageCost, feature_bytes, stage_cost
 from rft3d.cost.passes import Question
 from rft3d.cost.sizes import ARCHITECTURES, Sizes, sizes_of
+from rft3d.models.loading import OFF
 from rft3d.models.policy import META
 from rft3d.tasks import TASKS, read_samples
 from rft3d.training.config import RFTConfig, SFTConfig
@@ -146,7 +147,8 @@ def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
                 f"{path}: plan.backbone {plan.backbone!r} is none of {', '.join(ARCHITECTURES)}; "
                 "costs of others are not known"
             )
-        return plan.backbone, ARCHITECTURES[plan.backbone]
+        sizes = ARCHITECTURES[plan.backbone]
+        return plan.backbone, replace(sizes, geometry=None) if recipe.load.geometry == OFF else sizes
     raise ValueError(
         f"{path}: no config.json in model {recipe.model} and no plan.backbone; give --model FOLDER or "
         f"--plan.backbone NAME ({', '.join(ARCHITECTURES)})"
