@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from rft3d.geometry import box_corners, box_iou_pairs, invert_pose
 from rft3d.scenes import SOURCES, Scene, load_depth, load_rgb, validate_scene
 from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.arkitscenes import arkit_objects
+from rft3d.scenes.readers.embodiedscan import embodiedscan
 from rft3d.scenes.readers.scannet_labels import axis_alignment, ply_vertices, read_nyu40, scan_objects
 from rft3d.scenes.readers.scannet_sens import read_sens
 from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
@@ -70,7 +73,6 @@ def test_embodiedscan(tmp_path: Path) -> None:
         ),
         (lambda e: e["images"][0].update(visible_instance_ids=[77]), "visible names object 77"),
         (lambda e: e["images"][0].update(cam2global=2 * np.eye(4)), "not rigid|last row"),
-        (lambda e: e.pop("axis_align_matrix"), "axis_align_matrix .*missing"),
     ],
 )
 def test_embodiedscan_names_what_is_wrong(tmp_path: Path, change: Callable[[Any], Any], message: str) -> None:
@@ -307,3 +309,34 @@ def test_json_streams(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
     path.write_text("[1, 2]")
     with pytest.raises(ValueError, match=r"\[0\] must be an object"):
         list(iter_objects(path))
+
+
+def test_embodiedscan_keeps_what_can_be_read(tmp_path: Path) -> None:
+    entry = info_entry()
+    whole = len(entry["instances"])
+    flat, unknown = [0.0, 0, 0, 0, 1, 1, 0, 0, 0], [1.0] * 9
+    bad = [{"bbox_3d": flat, "bbox_label_3d": 1}, {"bbox_3d": unknown, "bbox_label_3d": 99}]
+    entry["instances"] = [*entry["instances"], *bad]
+    lost = {**entry["images"][0], "cam2global": np.full((4, 4), np.inf)}
+    entry["images"] = [lost, *entry["images"]]
+    entry["images"][1]["visible_instance_ids"] = [0, whole]  # the second names an instance without a box
+    del entry["axis_align_matrix"]
+    write_infos(tmp_path / "infos.pkl", entry)
+    left: Counter[str] = Counter()
+    (scene,) = embodiedscan(tmp_path / "infos.pkl", image_size=(640, 480), most_left_out=0.9, left_out=left)
+    assert len(scene.objects) == whole and len(scene.frames) == len(entry["images"]) - 1
+    assert left == {"instance that cannot be read": 2, "image that cannot be read": 1}
+    assert list(scene.frames[0].visible) == [0]
+    with pytest.raises(ValueError, match="more than most_left_out=0"):
+        list(embodiedscan(tmp_path / "infos.pkl", image_size=(640, 480), most_left_out=0.0))
+
+
+def test_embodiedscan_categories_may_be_a_list(tmp_path: Path) -> None:
+    entry = info_entry()
+    entry["instances"] = [{**entry["instances"][0], "bbox_label_3d": 1}]
+    for image in entry["images"]:
+        image["visible_instance_ids"] = []
+    data = {"metainfo": {"categories": ["wall", "sofa bed"]}, "data_list": [entry]}
+    (tmp_path / "infos.pkl").write_bytes(pickle.dumps(data))
+    (scene,) = embodiedscan(tmp_path / "infos.pkl", image_size=(640, 480))
+    assert [thing.label for thing in scene.objects] == ["sofa bed"]

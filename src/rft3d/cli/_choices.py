@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 TaskName = Literal["detection", "grounding", "spatial", "captioning"]
-BenchmarkName = Literal["scannet-detection-4f", "scannet-detection-6f", "scanrefer", "scan2cap", "vsi-bench"]
+BenchmarkName = Literal[
+    "scannet-detection-4f", "scannet-detection-6f", "scanrefer", "scan2cap", "vsi-bench", "vsi-bench-debiased"
+]
 FileFormat = Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -48,8 +49,10 @@ def prepare_detection(
     settings = settings or DetectionSettings()
     scans = scans_of(infos)
     _refuse_leaks(scans, settings.split, infos)
-    scenes = embodiedscan(infos, media, image_size=image_size or (NOT_OPENED if no_frames else None))
-    return prepare_samples(
+    left_out: Counter[str] = Counter()
+    size = image_size or (NOT_OPENED if no_frames else None)
+    scenes = embodiedscan(infos, media, image_size=size, left_out=left_out)
+    made = prepare_samples(
         detection_jobs(scenes, out.parent, settings),
         make_detection,
         out,
@@ -60,6 +63,7 @@ def prepare_detection(
         overwrite=overwrite,
         no_frames=no_frames,
     )
+    return replace(made, skipped={**made.skipped, **left_out})
 
 
 def prepare_referring(
@@ -94,9 +98,10 @@ def prepare_referring(
     unique = unique_objects(rows, read_nyu40(labels)) if labels is not None else {}
     boxes = read_proposals(proposals) if proposals is not None else None
     size = image_size or (NOT_OPENED if no_frames else None)
-    scenes = _sorted_frames(embodiedscan(infos, media, scenes=wanted, image_size=size))
+    left_out: Counter[str] = Counter()
+    scenes = _sorted_frames(embodiedscan(infos, media, scenes=wanted, image_size=size, left_out=left_out))
     inputs = [descriptions, infos, *(path for path in (labels, proposals) if path is not None)]
-    return prepare_samples(
+    made = prepare_samples(
         referring_jobs(scenes, rows, unique, scans, out.parent, settings, boxes),
         make_grounding if benchmark == "scanrefer" else make_captions,
         out,
@@ -107,6 +112,7 @@ def prepare_referring(
         overwrite=overwrite,
         no_frames=no_frames,
     )
+    return replace(made, skipped={**made.skipped, **left_out})
 
 
 def prepare_vsi(

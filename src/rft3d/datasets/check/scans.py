@@ -177,7 +177,7 @@ def check_infos(path: Path, root: Path, media: Path) -> Iterator[Finding]:
             if dataset != "scannet":
                 continue
             scans.append(scan)
-            if unaligned(record.array("axis_align_matrix", (4, 4))):
+            if not record.has("axis_align_matrix") or unaligned(record.array("axis_align_matrix", (4, 4))):
                 raw.append(scan)
             gone = [name for name in image_paths(record) if not (media / name).is_file()]
             stated += len(image_paths(record))

@@ -6,7 +6,7 @@ from rft3d.evaluation.benchmarks.scan2cap import SCAN2CAP
 from rft3d.evaluation.benchmarks.scannet_detection import FOUR_FRAMES, SIX_FRAMES
 from rft3d.evaluation.benchmarks.scanrefer import SCANREFER
 from rft3d.evaluation.benchmarks.types import Benchmark
-from rft3d.evaluation.benchmarks.vsi_bench import VSI_BENCH
+from rft3d.evaluation.benchmarks.vsi_bench import VSI_BENCH, VSI_BENCH_DEBIASED
 
 BENCHMARKS: dict[str, Benchmark] = {
     "scannet-detection-4f": FOUR_FRAMES,
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "scanrefer": SCANREFER,
     "scan2cap": SCAN2CAP,
     "vsi-bench": VSI_BENCH,
+    "vsi-bench-debiased": VSI_BENCH_DEBIASED,
 }
 
 

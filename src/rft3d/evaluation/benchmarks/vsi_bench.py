@@ -27,6 +27,7 @@ their version (:mod:`rft3d.answers.harness`).
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from rft3d.answers.harness import (
     LMMS_EVAL,
@@ -170,3 +171,8 @@ VSI_BENCH = Benchmark(
     floor=BLIND_FLOOR,
     compats=("vg-llm", "lmms-eval", "vlmevalkit"),
 )
+
+VSI_BENCH_DEBIASED = replace(
+    VSI_BENCH, name="vsi-bench-debiased", title="VSI-Bench-Debiased", official={}, floor={}
+)
+"""The subset ``debiased`` of the same data set: the same columns and rules, fewer questions that words answer."""

@@ -12,12 +12,17 @@ Source: github.com/OpenRobotLab/EmbodiedScan, ``embodiedscan/explorer.py`` and
 ``axis_align_matrix`` that to the aligned world, in which the boxes are (intrinsic ZXY). Pictures are every
 10th raw frame, five digits. ``visible_instance_ids`` are places in ``instances``. 3RScan and Matterport3D
 entries (other ``sample_idx``) have ``cam2img`` per image. Not verified on the released files, which need a
-form: that no instance has a size of 0, and the names of the depth fields.
+form: the names of the depth fields. As in upstream's own reader, ``categories`` may be a list of names, and a
+missing ``axis_align_matrix`` is the identity.
+
+An instance without a box (a size of 0, a number that is not finite, an unknown label) or an image without a pose is
+left out and counted; a file of which more than ``most_left_out`` is left out is refused.
 """
 
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +44,8 @@ def embodiedscan(
     dataset: str = "scannet",
     scenes: Collection[str] | None = None,
     image_size: tuple[int, int] | None = None,
+    most_left_out: float = 0.1,
+    left_out: Counter[str] | None = None,
 ) -> Iterator[Scene]:
     """Scenes of an infos pickle, in file order; the world is the axis-aligned one.
 
@@ -51,6 +58,8 @@ def embodiedscan(
         dataset: only entries whose ``sample_idx`` starts with it.
         scenes: only these scan ids.
         image_size: ``(width, height)`` of the pictures; None: read from each scene's first picture.
+        most_left_out: the largest share of instances, or of images, that may be left out of a whole file.
+        left_out: is told what was left out and how often.
 
     Raises:
         UnsafePickleError: the file holds more than data.
@@ -58,18 +67,26 @@ def embodiedscan(
     """
     infos = Path(infos)
     root = Path(media) if media is not None else infos.parent
+    counted = _Counted(Counter() if left_out is None else left_out)
     for record, names in info_records(infos):
         kind, _, scan = record.text("sample_idx").partition("/")
         if kind != dataset or (scenes is not None and scan not in scenes):
             continue
-        yield _scene(record, scan.replace("/", "_"), names, root, image_size)
+        scene = _scene(record, scan.replace("/", "_"), names, root, image_size, counted)
+        if scene is not None:
+            yield scene
+    counted.refuse_above(most_left_out, infos)
 
 
 def info_records(infos: Path) -> Iterator[tuple[Fields, dict[int, str]]]:
     """Each entry of ``data_list``, not read further, and the names of the categories by their number."""
     top = Fields(infos, "", load_restricted(infos))
-    categories = Fields(infos, "metainfo", top.mapping("metainfo")).mapping("categories")
-    names = {int(number): str(name) for name, number in categories.items()}
+    metainfo = Fields(infos, "metainfo", top.mapping("metainfo"))
+    listed = metainfo.get("categories", "names and their numbers, or a list of names")
+    if isinstance(listed, list):
+        names = {number: str(name) for number, name in enumerate(listed)}
+    else:
+        names = {int(number): str(name) for name, number in metainfo.mapping("categories").items()}
     for record in top.records("data_list"):
         yield record, names
 
@@ -79,40 +96,92 @@ def image_paths(record: Fields) -> list[str]:
     return [image.text("img_path") for image in record.records("images")]
 
 
+class _Counted:
+    """Instances and images seen and left out of a file."""
+
+    def __init__(self, left_out: Counter[str]) -> None:
+        self.left_out = left_out
+        self.seen: Counter[str] = Counter()
+        self.gone: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+
+    def leave_out(self, kind: str, problem: ValueError) -> None:
+        """One instance or image less."""
+        self.gone[kind] += 1
+        self.left_out[f"{kind} that cannot be read"] += 1
+        self.first.setdefault(kind, str(problem))
+
+    def refuse_above(self, share: float, infos: Path) -> None:
+        """ValueError when too large a part of a kind was left out."""
+        for kind, gone in self.gone.items():
+            if gone > share * self.seen[kind]:
+                raise ValueError(
+                    f"{infos}: {gone} of {self.seen[kind]} {kind}s cannot be read, more than most_left_out="
+                    f"{share:g}; the first: {self.first[kind]}"
+                )
+
+
 def _scene(
-    record: Fields, scan: str, names: dict[int, str], root: Path, image_size: tuple[int, int] | None
-) -> Scene:
-    T_world_raw = record.array("axis_align_matrix", (4, 4))
-    objects = tuple(
-        SceneObject(k, _label(item, names), item.array("bbox_3d", (9,)))
-        for k, item in enumerate(record.records("instances"))
-    )
+    record: Fields,
+    scan: str,
+    names: dict[int, str],
+    root: Path,
+    image_size: tuple[int, int] | None,
+    counted: _Counted,
+) -> Scene | None:
+    aligned = record.has("axis_align_matrix")
+    T_world_raw = record.array("axis_align_matrix", (4, 4)) if aligned else np.eye(4)
+    objects = []
+    for k, item in enumerate(record.records("instances")):
+        counted.seen["instance"] += 1
+        try:
+            objects.append(SceneObject(k, _label(item, names), _box(item)))
+        except ValueError as problem:
+            counted.leave_out("instance", problem)
+    known = {thing.id for thing in objects}
     images = record.records("images")
     if not images:
         raise record.error("images", [], "a non-empty list")
     shared = record.array("cam2img", (4, 4)) if record.has("cam2img") else None
     frames = []
+    places = len(record.records("instances"))
     for image in images:
+        counted.seen["image"] += 1
+        try:
+            K = shared if shared is not None else image.array("cam2img", (4, 4))
+            pose = nearest_rigid(T_world_raw @ image.array("cam2global", (4, 4)))
+        except ValueError as problem:
+            counted.leave_out("image", problem)
+            continue
         rgb = root / image.text("img_path")
         if image_size is None:
             image_size = picture_size(rgb)
-        K = shared if shared is not None else image.array("cam2img", (4, 4))
-        seen = image.get("visible_instance_ids", "a list of places in instances")
+        listed = image.get("visible_instance_ids", "a list of places in instances")
+        seen = (_whole(image, "visible_instance_ids", k) for k in listed)
         frames.append(
             Frame(
                 name=rgb.stem,
                 intrinsics=pinhole(K),
-                T_world_camera=nearest_rigid(T_world_raw @ image.array("cam2global", (4, 4))),
+                T_world_camera=pose,
                 width=image_size[0],
                 height=image_size[1],
                 rgb=rgb,
-                visible=dict.fromkeys((_whole(image, "visible_instance_ids", k) for k in seen), 1.0),
+                visible={k: 1.0 for k in seen if k in known or not 0 <= k < places},
             )
         )
+    if not frames:
+        return None
     try:
-        return validate_scene(Scene(scan, "embodiedscan", tuple(frames), objects))
+        return validate_scene(Scene(scan, "embodiedscan", tuple(frames), tuple(objects)))
     except ValueError as error:
         raise ValueError(f"{record.file}: {error}") from None
+
+
+def _box(item: Fields) -> NDArray[np.float64]:
+    box = item.array("bbox_3d", (9,))
+    if not (box[3:6] > 0).all():
+        raise item.error("bbox_3d", box.tolist(), "positive sizes")
+    return box
 
 
 def _label(item: Fields, names: dict[int, str]) -> str:
