@@ -29,7 +29,8 @@ def test_every_entry_is_sourced_and_in_percent() -> None:
         assert not entry.ours
     keys = [(e.benchmark, e.model, e.training, e.variant) for e in published()]
     assert len(set(keys)) == len(keys)
-    assert {e.benchmark for e in published()} == set(BENCHMARKS)
+    # nobody has published on the debiased subset what could be cited here
+    assert {e.benchmark for e in published()} == set(BENCHMARKS) - {"vsi-bench-debiased"}
 
 
 def test_the_published_averages_are_their_columns_means() -> None:
@@ -89,4 +90,4 @@ def test_ours_beside_theirs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_everything_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leaderboard", "--full"]) == 0
     printed = capsys.readouterr().out
-    assert all(benchmark.title in printed for benchmark in BENCHMARKS.values())
+    assert all(BENCHMARKS[entry.benchmark].title in printed for entry in published())

@@ -22,6 +22,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "scannet-detection-6f": ("precision@0.25", "recall@0.25", "f1@0.25"),
     "scanrefer": ("acc@0.25", "acc@0.5"),
     "vsi-bench": ("macro8",),
+    "vsi-bench-debiased": ("macro8",),
     "scan2cap": ("bleu4@0.5", "rouge_l@0.5", "cider@0.5"),
 }
 """Columns of the short table; every other metric that an entry has is a column of the full one."""
