@@ -14,7 +14,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One thread a process: the tests run in parallel processes, and two thread pools on two cores only fight.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo demo-quick results results-quick test lint format nightly bench docs pin clean distclean python-check
+.PHONY: help demo demo-quick results results-quick test test-oldest lint format nightly bench docs pin clean distclean python-check
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -55,8 +55,15 @@ nightly: lint  ## every test that needs no accelerator, more random cases, run-t
 	$(MAKE) results-quick
 	$(MAKE) bench
 
-bench: .venv/.stamp-dev  ## every benchmark, one after another (minutes; leave the machine alone meanwhile)
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(TEST_ENV) $(BIN)/python $$file; done
+test-oldest: python-check  ## models and training on the oldest torch and transformers that pyproject.toml allows
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet torch==2.11.0 transformers==5.17.0 --editable '.[train,fast]' \
+	  pytest hypothesis beartype packaging tensorboard trl==1.16.0
+	$(TEST_ENV) .venv-oldest/bin/python -m pytest tests/models tests/training tests/equality \
+	  -m "not slow and not gpu" --ignore tests/training/test_golden.py
+
+bench: .venv/.stamp-dev  ## every benchmark but the full-size one, one after another (leave the machine alone meanwhile)
+	@set -e; for file in $(filter-out %/full_size.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(TEST_ENV) $(BIN)/python $$file; done
 
 docs: .venv/.stamp  ## the documentation site with an API reference and search: site/ (serve it for the search)
 	$(PIP) '.[docs]'
@@ -93,4 +100,4 @@ clean:  ## remove caches and build leftovers; results in runs/ stay
 	find src tests examples benchmarks recipes .ci -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too
-	rm -rf .venv src/rft3d.egg-info
+	rm -rf .venv .venv-oldest src/rft3d.egg-info
