@@ -15,7 +15,6 @@ of boxes of the label. VLM-3R (github.com/VITA-Group/VLM-3R, ``vlm_3r_data_proce
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,8 +99,3 @@ def box_from_axes(record: Fields, unit_m: float = 1.0) -> NDArray[np.float64]:
         raise record.error("axesLengths", size.tolist(), "no negative lengths")
     size = np.maximum(size * unit_m, LEAST_SIZE_M)
     return np.concatenate([centre * unit_m, size, euler_zxy_from_matrix(rotation)])
-
-
-def scene_ids(path: Path | str) -> tuple[str, ...]:
-    """The scenes that a metadata file names."""
-    return tuple(json.loads(Path(path).read_text(encoding="utf-8")))

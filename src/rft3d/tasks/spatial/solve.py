@@ -11,8 +11,8 @@ turns are worked out from the places of the things it walks past, as if nothing 
 were drawn by hand, and boxes do not decide them (of 192 that could be read, 9 get an answer and 5 the key's).
 
 Where a predicted world holds a label more than once and a question is about *the* chair, the first is taken:
-a model names first what it is sure of. A candidate of a relative distance that is missing is out of the
-running.
+a model names first what it is sure of. A candidate of a relative distance that is missing is
+ignored.
 """
 
 from __future__ import annotations
