@@ -9,15 +9,15 @@ from __future__ import annotations
 import sys
 import tempfile
 
-from rft3d.rewards import as_trl
+from rft3d.tasks import as_trl
 
-TRUTH = [{"label": "chair", "bbox_3d": [0.5, 0.3, 2.0, 0.6, 0.9, 0.6, 0.0, 0.0, 0.2]}]
+TRUTH = {"boxes": [{"label": "chair", "bbox_3d": [0.5, 0.3, 2.0, 0.6, 0.9, 0.6, 0.0, 0.0, 0.2]}]}
 ANSWERS = {
     "right": '[{"label": "chair", "bbox_3d": [0.5, 0.3, 2.0, 0.6, 0.9, 0.6, 0, 0, 0.2]}]',
     "half a metre off": '[{"label": "chair", "bbox_3d": [1.0, 0.3, 2.0, 0.6, 0.9, 0.6, 0, 0, 0.2]}]',
     "prose": "There is a chair.",
 }
-REWARDS = {part: as_trl("detection", part) for part in ("format", "f1", "iou")}
+REWARDS = {part: as_trl("detection", part) for part in ("format", "f1@0.25", "mean_iou")}
 
 
 def train() -> None:
@@ -33,7 +33,7 @@ def train() -> None:
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1,
         num_attention_heads=2, num_key_value_heads=2,
     )  # fmt: skip
-    rows = Dataset.from_list([{"prompt": "Where is the chair? ", "truth_boxes": TRUTH}] * 4)
+    rows = Dataset.from_list([{"prompt": "Where is the chair? ", "truth": TRUTH}] * 4)
     with tempfile.TemporaryDirectory() as folder:
         settings = GRPOConfig(
             folder, max_steps=1, per_device_train_batch_size=2, num_generations=2, max_completion_length=8,
@@ -48,6 +48,6 @@ def train() -> None:
 
 if __name__ == "__main__":
     for name, text in ANSWERS.items():
-        print(f"{name:18}", {part: f([text], truth_boxes=[TRUTH])[0] for part, f in REWARDS.items()})
+        print(f"{name:18}", {part: f([text], truth=[TRUTH])[0] for part, f in REWARDS.items()})
     if "--train" in sys.argv:
         train()

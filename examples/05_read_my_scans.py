@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rft3d.evaluation import ClipConfig, check_gold, clip_questions, make_task, write_dataset
+from rft3d.evaluation import ClipConfig, check_gold, clip_questions, write_dataset
 from rft3d.scenes import Frame, Scene, SceneObject, open_scenes, validate_scene, write_scene
-from rft3d.tasks import read_samples
+from rft3d.tasks import make_task, read_samples
 
 K = np.array([[200.0, 0.0, 160.0], [0.0, 200.0, 120.0], [0.0, 0.0, 1.0]])  # pixels
 

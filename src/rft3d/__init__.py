@@ -19,11 +19,11 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {  # their types: __init__.pyi
-    "as_trl": "rft3d.rewards",
+    "as_trl": "rft3d.tasks",
     "box_iou": "rft3d.geometry",
     "load_policy": "rft3d.models",
     "make_room": "rft3d.scenes",
-    "make_task": "rft3d.evaluation",
+    "make_task": "rft3d.tasks",
     "score_files": "rft3d.evaluation",
 }
 

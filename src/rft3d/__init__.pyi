@@ -1,8 +1,8 @@
-from rft3d.evaluation import make_task as make_task
 from rft3d.evaluation import score_files as score_files
 from rft3d.geometry import box_iou as box_iou
 from rft3d.models import load_policy as load_policy
-from rft3d.rewards import as_trl as as_trl
 from rft3d.scenes import make_room as make_room
+from rft3d.tasks import as_trl as as_trl
+from rft3d.tasks import make_task as make_task
 
 __version__: str

@@ -20,19 +20,22 @@ import numpy as np
 import pytest
 
 from rft3d.answers import FrameBox, LabelledBox, ParseFailure, render_detections, render_frame_box
+from rft3d.evaluation.export_verl import compute_score
 from rft3d.geometry import boxes_valid
-from rft3d.rewards import Score
+from rft3d.rewards import SET_REWARDS, Part, Score
 from rft3d.scenes import RoomConfig, Scene, make_room
-from rft3d.tasks import TASKS, Detection, Grounding, Sample, Spatial
+from rft3d.tasks import TASKS, Detection, Grounding, Sample, Spatial, Task, as_trl, make_task
 from rft3d.tasks.forkme import CountFrames
 
+WEIGHTS = {"chair": 2.0, "bed": 0.5}
 VARIANTS: dict[str, Any] = {
     **{name: cls() for name, cls in TASKS.items()},
     "detection, small model": Detection(decimals=1, order="azimuth", reward="matched"),
+    **{f"detection, reward {reward}": Detection(reward=reward) for reward in ("iou", "matched_diou")},
     **{
-        f"detection, reward {reward}": Detection(reward=reward)
-        for reward in ("format", "iou", "f1", "matched_diou")
+        f"detection, part {part}": Detection(reward=part, class_weights=WEIGHTS) for part in Detection.rewards
     },
+    **{f"grounding, part {part}": Grounding(reward=part) for part in Grounding.rewards},
     "detection, upstream reader": Detection(canonical=False, mode="upstream"),
     "grounding, small model": Grounding(decimals=1, reward="metric_diou", target_frame="first_clear"),
     "spatial, thoughts": Spatial(answers="think", max_per_type=1),
@@ -42,7 +45,12 @@ VARIANTS: dict[str, Any] = {
     "spatial, strict": Spatial(mode="strict", max_per_type=1),
     "forkme": CountFrames(),
 }
-IOU_PARTS = ("iou", "mean_iou", "matched_iou", "matched_diou", "diou", "boxes")
+EXACT_PARTS = (
+    *("format", "accuracy", "exact", "rouge_l", "places", "frame", "acc@0.25"),
+    *("f1@0.25", "f1@0.25:0.75", "hungarian", "balanced_f1@0.25"),
+)
+BLIND = ("format", "f1", "frame", *EXACT_PARTS)
+"""Rewards that do not see the box, or not how far off it is."""
 LEAST_IOU = {1: 0.4, 2: 0.9}
 HOSTILE = (
     "",
@@ -107,8 +115,39 @@ def test_gold_parses_back_and_earns_full_marks(name: str) -> None:
         score = task.score(text, sample)
         assert score.failure is None and not score.truncated
         for part in score.parts:
-            least = LEAST_IOU[task.decimals] if part.name in IOU_PARTS else 1.0
+            least = 1.0 if part.name in EXACT_PARTS else LEAST_IOU[task.decimals]
             assert least <= part.value <= 1.0, (sample.id, part)
+            assert part.name in task.rewards
+        assert score.scored and least <= score.total <= score.maximum == len(score.parts)
+
+
+def test_a_reward_that_pays_nobody_fails_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SET_REWARDS, "matched_iou", lambda both: Part("matched_iou", 0.0, "never"))
+    with pytest.raises(AssertionError):
+        test_gold_parses_back_and_earns_full_marks("detection, part matched_iou")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_is_a_task(name: str) -> None:
+    """All members of the protocol, and a name for its kind and rewards on the class itself."""
+    task = make_task(name)
+    members = [member for member in vars(Task) if not member.startswith("_")] + ["name", "rewards"]
+    assert all(hasattr(task, member) for member in members) and task.name == name
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name.startswith(("detection", "grounding"))])
+def test_every_reward_reaches_trl_and_verl(name: str) -> None:
+    """The same number by each way, for the gold text and for one that says too little."""
+    task = VARIANTS[name]
+    options = {"reward": task.reward, **({"class_weights": WEIGHTS} if task.name == "detection" else {})}
+    for sample in samples_of(name)[:2]:
+        for text in (task.gold(sample), task.gold(sample)[:-9], "[]"):
+            score = make_task(task.name, options=options).score(text, sample)
+            row = json.dumps({"sample": asdict(sample), "options": options})
+            assert compute_score("", text, row)["score"] == pytest.approx(score.total)
+            for part in score.parts:
+                reward = as_trl(task.name, part.name, **{k: v for k, v in options.items() if k != "reward"})
+                assert reward([text], truth=[sample.truth]) == [pytest.approx(part.value)]
 
 
 def assert_is_truth(answer: Any, sample: Sample, decimals: int) -> None:
@@ -171,7 +210,10 @@ def test_random_damage_never_raises(name: str) -> None:
             for _ in range(rng.randint(1, 4)):
                 text[rng.randrange(len(text))] = rng.choice('{}[]",:.-0123eE <>/ABCDx\n\t\u00e9')
             score = task.score("".join(text), sample)
-            assert all(0 <= part.value <= 1 and part.reason for part in score.parts)
+            assert all(
+                (part.name == "hungarian" or part.value >= 0) and part.value <= 1 and part.reason
+                for part in score.parts
+            )
 
 
 @each_task
@@ -213,7 +255,7 @@ def test_a_worse_box_never_scores_more(name: str) -> None:
                 axis,
                 totals,
             )
-            if getattr(task, "reward", "") not in ("format", "f1"):  # blind to the box, or to how far off
+            if task.reward not in BLIND:
                 assert totals[-1] < totals[0]
 
 

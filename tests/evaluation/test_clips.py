@@ -25,7 +25,6 @@ from rft3d.evaluation import (
     check_gold,
     clip_questions,
     load_frames,
-    make_task,
     predict,
     score_files,
     write_dataset,
@@ -34,7 +33,7 @@ from rft3d.geometry import box_iou_pairs, transform_boxes
 from rft3d.prompts import Prompt
 from rft3d.report import write_report
 from rft3d.scenes import Scene, load_rgb, read_posed_clip
-from rft3d.tasks import TASKS, Sample, read_samples
+from rft3d.tasks import TASKS, Sample, make_task, read_samples
 
 REAL = "RFT3D_REAL_CLIP"
 LEAST_IOU = 0.9

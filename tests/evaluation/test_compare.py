@@ -14,12 +14,12 @@ from rft3d.evaluation import (
     BenchmarkConfig,
     compare_prediction_files,
     compare_runs,
-    make_task,
     score_predictions,
 )
 from rft3d.evaluation.compare import split_category
 from rft3d.evaluation.records import Prediction, write_predictions
 from rft3d.evaluation.score import ScoreConfig
+from rft3d.tasks import make_task
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
 

@@ -11,7 +11,6 @@ import pytest
 from rft3d.evaluation import (
     Prediction,
     load_frames,
-    make_task,
     score_predictions,
     summarise,
     write_dataset,
@@ -19,7 +18,7 @@ from rft3d.evaluation import (
 from rft3d.evaluation.score import ScoreConfig
 from rft3d.report.samples import Cameras, first_camera_boxes, read_cameras
 from rft3d.scenes import Scene, load_rgb, make_room, read_scene
-from rft3d.tasks import TASKS, read_samples
+from rft3d.tasks import TASKS, make_task, read_samples
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rft3d.evaluation import make_task, score_predictions
+from rft3d.evaluation import score_predictions
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.score import pools_of, resample_run
 from rft3d.evaluation.stats import resample, resample_pools
-from rft3d.tasks import TASKS
+from rft3d.tasks import TASKS, make_task
 
 from .fakes import caption_sample, detection_sample, gold_answers, grounding_sample, spatial_sample
 
@@ -58,16 +58,15 @@ def test_further_metrics_are_resampled_on_request() -> None:
 def test_many_at_once_is_one_by_one(name: str) -> None:
     run = mixed_run(name)
     task = run.task
-    if hasattr(task, "score_many"):
-        predictions = [
-            ("```json\n[\n]```", False),
-            ("[]", True),
-            ("x", False),
-            (task.gold(run.samples[0]), False),
-        ]
-        texts, cut = [text for text, _ in predictions], [c for _, c in predictions]
-        many = task.score_many(texts, run.samples[:4], cut)
-        assert many == [task.score(t, s, c) for t, s, c in zip(texts, run.samples[:4], cut, strict=True)]
+    predictions = [
+        ("```json\n[\n]```", False),
+        ("[]", True),
+        ("x", False),
+        (task.gold(run.samples[0]), False),
+    ]
+    texts, cut = [text for text, _ in predictions], [c for _, c in predictions]
+    many = task.score_many(texts, run.samples[:4], cut)
+    assert many == [task.score(t, s, c) for t, s, c in zip(texts, run.samples[:4], cut, strict=True)]
     pools, finish = pools_of(run)
     totals: dict[str, float] = {}
     for pool in pools:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import rft3d
-from rft3d.evaluation import ScoreConfig, compare_files, make_task, score_files, score_predictions, summarise
+from rft3d.evaluation import ScoreConfig, compare_files, score_files, score_predictions, summarise
 from rft3d.evaluation.records import Prediction, write_predictions
 from rft3d.evaluation.score import HEADLINE
+from rft3d.tasks import make_task
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
 

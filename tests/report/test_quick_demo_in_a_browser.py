@@ -23,7 +23,6 @@ from rft3d.evaluation import (
     Prediction,
     ScoreConfig,
     ScoredRun,
-    make_task,
     read_predictions,
     score_files,
     score_predictions,
@@ -35,7 +34,7 @@ from rft3d.geometry import box_corners, boxes_valid, invert_pose, project, trans
 from rft3d.report import write_report
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_depth
-from rft3d.tasks import read_samples
+from rft3d.tasks import make_task, read_samples
 from rft3d.tasks.types import Sample
 
 pytestmark = [

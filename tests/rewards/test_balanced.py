@@ -7,15 +7,10 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from tests.rewards.lists import balanced_f1, balanced_matched_iou, detection_f1, detection_matched_iou
 
 from rft3d.answers import LabelledBox
-from rft3d.rewards import (
-    balanced_f1,
-    balanced_matched_iou,
-    detection_f1,
-    detection_matched_iou,
-    inverse_frequency,
-)
+from rft3d.rewards import inverse_frequency
 from rft3d.scenes import make_room
 from rft3d.tasks import Detection
 

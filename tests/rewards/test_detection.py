@@ -9,12 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from rft3d.answers import LabelledBox
-from rft3d.geometry import matrix_from_euler_zxy, transform_boxes
-from rft3d.rewards import (
-    LabelCounts,
-    Part,
+from tests.rewards.lists import (
     detection_assignment,
     detection_credit,
     detection_f1,
@@ -23,6 +18,10 @@ from rft3d.rewards import (
     detection_mean_iou,
     match_detections,
 )
+
+from rft3d.answers import LabelledBox
+from rft3d.geometry import matrix_from_euler_zxy, transform_boxes
+from rft3d.rewards import LabelCounts, Part
 
 REWARDS = (detection_mean_iou, detection_f1, detection_matched_iou)
 
@@ -87,10 +86,8 @@ def test_names_and_reasons() -> None:
         detection_f1(TRUTH, TRUTH, threshold=25.0)
 
 
-def test_labels_gate_unless_told() -> None:
-    predicted = [cube("stool", 0)]
-    assert detection_mean_iou(predicted, TRUTH).value == 0
-    assert detection_mean_iou(predicted, TRUTH, match_labels=False).value == 1
+def test_labels_gate() -> None:
+    assert detection_mean_iou([cube("stool", 0)], TRUTH).value == 0
 
 
 def test_match_counts_per_label() -> None:

@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
-from rft3d.answers import LabelledBox
-from rft3d.rewards import (
+from tests.rewards.lists import (
     detection_f1,
     detection_matched_diou,
     detection_matched_iou,
     detection_mean_iou,
 )
+
+from rft3d.answers import LabelledBox
 
 ROOMS, EASY, HARD = 10, 12, 8
 Answer = list[LabelledBox]

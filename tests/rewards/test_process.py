@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.rewards.lists import detection_matched_diou
 
 from rft3d.answers import LabelledBox
 from rft3d.answers.places import MAX_PLACES, Place, read_places
-from rft3d.rewards import detection_matched_diou
 from rft3d.rewards.process import boxes_part, places_part
 
 THOUGHT = (

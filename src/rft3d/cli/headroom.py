@@ -48,12 +48,13 @@ class Args:
 
 def main(args: Args) -> None:
     free(args.out, args.force)
-    from rft3d.evaluation import make_task, model_fingerprint
+    from rft3d.evaluation import model_fingerprint
     from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom
     from rft3d.evaluation.predict import progress_bar
     from rft3d.evaluation.records import file_digest
     from rft3d.evaluation.tables import headroom_table
     from rft3d.files import source_commit, write_json
+    from rft3d.tasks import make_task
     from rft3d.tasks.samples import read_samples
 
     config = HeadroomConfig(

@@ -42,9 +42,9 @@ def main(args: Args) -> None:
     free(args.out, args.force, ours=("scenes", "samples.*"))
     import shlex
 
-    from rft3d.evaluation import ClipConfig, check_gold, clip_questions, make_task, write_dataset
+    from rft3d.evaluation import ClipConfig, check_gold, clip_questions, write_dataset
     from rft3d.scenes import open_scenes
-    from rft3d.tasks import read_samples
+    from rft3d.tasks import make_task, read_samples
 
     if not 0 <= args.decimals <= 9:
         raise ValueError(f"--decimals must be in 0..9, got {args.decimals}")

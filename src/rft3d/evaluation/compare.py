@@ -14,8 +14,9 @@ from typing import Any
 from rft3d.evaluation.benchmarks.registry import find_benchmark
 from rft3d.evaluation.benchmarks.run import BenchmarkConfig, benchmark_runs, compare_benchmark
 from rft3d.evaluation.outside import load_predictions
-from rft3d.evaluation.score import ScoreConfig, ScoredRun, make_task, pools_of, score_predictions
+from rft3d.evaluation.score import ScoreConfig, ScoredRun, pools_of, score_predictions
 from rft3d.evaluation.stats import Difference, differences, resample_pools
+from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 
 

@@ -10,10 +10,9 @@ import numpy as np
 from rft3d.answers import LabelledBox
 from rft3d.geometry import box_iou_pairs
 from rft3d.rewards import Comparison, Score
-from rft3d.tasks._shared import summed
 from rft3d.tasks.detection import Detection
 from rft3d.tasks.detection_metric import detection_details, pool_details
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, summed
 
 DUPLICATE_IOU = 0.5
 """A box that overlaps an earlier one of its label by more is a duplicate."""
@@ -36,7 +35,7 @@ def duplicates(task: Detection, samples: Sequence[Sample], scores: Sequence[Scor
     for sample, score, gone in zip(samples, scores, repeated, strict=True):
         both = score.comparison
         if both is None or not gone:
-            pools.append(task.pool(sample, score))
+            pools += task.pools([sample], [score])
             continue
         kept = [k for k in range(len(both.predicted)) if k not in gone]
         less = Comparison(tuple(both.predicted[k] for k in kept), both.truth, both.iou[kept])

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from rft3d import files
-from rft3d.evaluation.score import make_task
 from rft3d.files import replacing
 from rft3d.prompts import SYSTEM
 from rft3d.scenes.sources import load_frame_ref
+from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples, sample_from_record
 from rft3d.tasks.types import Sample, Task
 

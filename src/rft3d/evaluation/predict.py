@@ -34,9 +34,9 @@ from rft3d.evaluation.records import (
     read_predictions,
     write_predictions,
 )
-from rft3d.evaluation.score import make_task
 from rft3d.files import SHIPPED_MODELS, model_folder, source_commit, write_json
 from rft3d.scenes.sources import load_frame_ref
+from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
 

@@ -24,10 +24,10 @@ from rft3d.evaluation.duplicates import duplicates
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction, file_digest
-from rft3d.evaluation.stats import Finish, Resampled, differences, intervals, resample, resample_pools
+from rft3d.evaluation.stats import Finish, Resampled, differences, intervals, resample_pools
 from rft3d.files import source_commit
 from rft3d.rewards.score import Score
-from rft3d.tasks import TASKS
+from rft3d.tasks import make_task
 from rft3d.tasks.detection import Detection
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
@@ -75,27 +75,6 @@ class ScoredRun:
     missing: tuple[str, ...]
 
 
-def make_task(name: str, mode: ParseMode | None = None, options: Mapping[str, Any] | None = None) -> Task:
-    """The task called ``name`` with its defaults but for ``options``, reading answers in ``mode``.
-
-    ``options`` may come from JSON: lists become the tuples that frozen configs hold.
-    """
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
-    fields = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()
-    }
-    unknown = sorted(set(fields) - {known.name for known in dataclasses.fields(TASKS[name])})
-    if unknown:
-        raise ValueError(f"task {name!r} has no options {unknown}")
-    task: Any = TASKS[name](**fields)
-    if mode is None:
-        return task
-    if not hasattr(task, "mode"):
-        raise ValueError(f"task {name!r} has only one way to read answers; leave the mode out")
-    return dataclasses.replace(task, mode=mode)
-
-
 def score_predictions(
     task: Task, samples: Sequence[Sample], predictions: Sequence[Prediction], allow_missing: bool = False
 ) -> ScoredRun:
@@ -125,13 +104,7 @@ def score_predictions(
 
 def score_texts(task: Task, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Score]:
     """The score of ``predictions[i]`` as an answer to ``samples[i]``, all at once where the task can."""
-    many = getattr(task, "score_many", None)
-    if many is not None:
-        return many([p.text for p in predictions], samples, [p.truncated for p in predictions])
-    return [
-        task.score(prediction.text, sample, truncated=prediction.truncated)
-        for sample, prediction in zip(samples, predictions, strict=True)
-    ]
+    return task.score_many([p.text for p in predictions], samples, [p.truncated for p in predictions])
 
 
 def headline_names(task: Task, metrics: dict[str, float | None]) -> list[str]:
@@ -235,16 +208,8 @@ def provenance(samples: Path, predictions: Path, read: Sequence[Prediction]) -> 
 
 
 def pools_of(run: ScoredRun) -> tuple[list[dict[str, float]], Finish]:
-    """What each answer adds to the sums of the run's metric, and the metric of the sums.
-
-    ValueError for a task whose metric is no sum over samples (it has neither ``pool`` nor ``pools``).
-    """
-    task: Any = run.task
-    if hasattr(task, "pools"):  # what an answer adds depends on all samples
-        return task.pools(run.samples, run.scores), task.metric_from
-    if not (hasattr(task, "pool") and hasattr(task, "metric_from")):
-        raise ValueError(f"task {task.name!r} has no pool(); its metric can't be taken apart by sample")
-    return [task.pool(*pair) for pair in zip(run.samples, run.scores, strict=True)], task.metric_from
+    """What each answer adds to the sums of the run's metric, and the metric of the sums."""
+    return run.task.pools(run.samples, run.scores), run.task.metric_from
 
 
 def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0, also: Sequence[str] = ()) -> Resampled:
@@ -255,11 +220,9 @@ def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0, also: Seq
     point = dict(run.task.metric(run.samples, run.scores))
     names = headline_names(run.task, point)
     names = (*names, *(name for name in also if point.get(name) is not None and name not in names))
-    if hasattr(run.task, "pool") or hasattr(run.task, "pools"):  # the same numbers as below, much faster
-        pools, finish = pools_of(run)
-        scenes = [sample.scene for sample in run.samples]
-        return resample_pools(pools, scenes, finish, names, resamples=resamples, seed=seed)
-    return resample(run.task.metric, run.samples, run.scores, names, resamples=resamples, seed=seed)
+    pools, finish = pools_of(run)
+    scenes = [sample.scene for sample in run.samples]
+    return resample_pools(pools, scenes, finish, names, resamples=resamples, seed=seed)
 
 
 def compare_files(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rft3d.evaluation.score import make_task
 from rft3d.files import model_folder
 from rft3d.scenes.rooms import RoomConfig, read_room_config
-from rft3d.tasks import TASKS
+from rft3d.tasks import TASKS, make_task
 from rft3d.tasks.types import Task
 
 

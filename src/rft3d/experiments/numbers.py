@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.evaluation import make_task, read_predictions, score_predictions
+from rft3d.evaluation import read_predictions, score_predictions
 from rft3d.evaluation.score import pools_of
 from rft3d.evaluation.stats import Resampled, resample_pools
 from rft3d.experiments.types import STANDARD, Claim, held_out_folder, task_of
-from rft3d.tasks import Sample, read_samples
+from rft3d.tasks import Sample, make_task, read_samples
 
 RESAMPLES = 1000
 MIN_SEEDS = 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.evaluation import make_task, with_cameras
+from rft3d.evaluation import with_cameras
 from rft3d.experiments.types import Options, task_of
 from rft3d.pretraining.dense import DenseClip, dense_clip
 from rft3d.report.overlay import paint_answer
@@ -19,7 +19,7 @@ from rft3d.scenes import CATE20, RoomConfig, make_room
 from rft3d.scenes.folder import read_scene, write_scene
 from rft3d.scenes.images import load_rgb
 from rft3d.scenes.sources import frame_refs
-from rft3d.tasks import Sample, Task
+from rft3d.tasks import Sample, Task, make_task
 from rft3d.training.data import Item
 from rft3d.training.rollout_log import Painter
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.records import Prediction, read_predictions
-from rft3d.evaluation.score import ScoreConfig, ScoredRun, make_task, score_predictions, summarise
+from rft3d.evaluation.score import ScoreConfig, ScoredRun, score_predictions, summarise
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.runfolder import METRICS, Titles, read_titles
-from rft3d.tasks import TASKS
+from rft3d.tasks import TASKS, make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure
 from rft3d.geometry import box_iou, invert_pose, transform_boxes
-from rft3d.rewards import Score, match_detections
+from rft3d.rewards import Comparison, Score
 from rft3d.tasks.types import Sample, Task
 
 GROUNDING_HIT = 0.25
@@ -158,10 +158,10 @@ def _matches(parsed: object, predicted: NamedBoxes, true: NamedBoxes) -> list[di
     if isinstance(parsed, FrameBox):
         value = float(iou[0, 0])
         return [{"iou": round(value, 4), "match": 0 if value >= GROUNDING_HIT else None}]
-    pairs = match_detections(
+    pairs = Comparison.of(
         [LabelledBox(label, box) for label, box in predicted],
         [LabelledBox(label, box) for label, box in true],
-    ).pairs
+    ).match.pairs
     found: dict[int, tuple[int, float]] = {i: (j, value) for i, j, value in pairs}
     same = np.array([[label == other for other, _ in true] for label, _ in predicted])
     rows: list[dict[str, Any]] = []

@@ -1,12 +1,9 @@
-"""A list of labelled boxes against the true list, compared once; every reward of such lists reads it.
-
-A *set reward* is a function ``Comparison -> Part``; :data:`SET_REWARDS` names them all. What one box is worth to
-any of them is its marginal reward (:func:`rft3d.rewards.marginal_credit`).
-"""
+"""A list of labelled boxes against the true list, compared once; every reward of such lists reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,36 +11,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.answers import LabelledBox
-from rft3d.geometry import optimal_match
-from rft3d.rewards.balanced import balanced_f1, balanced_matched_iou
-from rft3d.rewards.detection import (
-    DetectionMatch,
-    detection_f1,
-    detection_matched_diou,
-    detection_matched_iou,
-    detection_mean_iou,
-    label_ious,
-    match_detections,
-    shaped_ious,
-)
-from rft3d.rewards.types import Part
+from rft3d.geometry import box_corners, box_iou_pairs, boxes_valid, greedy_match, optimal_match
 
+Detections = Sequence[LabelledBox]
 Assignment = tuple[tuple[float, int | None], ...]
 """Each prediction's value and the index of its truth, in output order; ``(0, None)`` without one."""
+NUMBA_PAYS_PAIRS = 1_000_000
+"""Pairs in one call of :func:`label_ious` above which the accelerator may be started for it."""
 
-FALSE_ALARM = 0.3
-"""What a wrong box costs in ``hungarian`` where a missed object costs 1."""
-GRADES = (0.25, 0.5, 0.75)
+
+@dataclass(frozen=True, slots=True)
+class LabelCounts:
+    """Hits, false positives and misses of one label in one answer."""
+
+    tp: int
+    fp: int
+    fn: int
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionMatch:
+    """Who met whom, as the official evaluation matches.
+
+    Attributes:
+        pairs: ``(prediction index, truth index, IoU)`` of every hit, in output order.
+        counts: per label that occurs in the answer or in the truth; a metric sums these over a data set.
+    """
+
+    pairs: tuple[tuple[int, int, float], ...]
+    counts: Mapping[str, LabelCounts]
+
+    @property
+    def tp(self) -> int:
+        return sum(count.tp for count in self.counts.values())
+
+    @property
+    def fp(self) -> int:
+        return sum(count.fp for count in self.counts.values())
+
+    @property
+    def fn(self) -> int:
+        return sum(count.fn for count in self.counts.values())
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Predicted boxes against true ones; what several rewards need is computed once.
+    """Predicted boxes against true ones; what several rewards need is computed once, when it is asked for.
 
     Attributes:
-        predicted, truth: N and M labelled boxes in one frame, in metres and radians.
+        predicted, truth: N and M labelled boxes in one frame, metres and radians.
+        iou: ``(N, M)`` exact IoUs, 0 where the labels differ (compared exactly); :meth:`of` computes it.
         class_weights: what a box of a label counts in the balanced rewards; 1 where absent.
-        iou: ``(N, M)`` exact IoUs, 0 where the labels differ; :meth:`of` computes it.
+
+    ::
+
+        both = Comparison.of(parse_detections(text), truth)
+        f1(both).value, both.match.tp
     """
 
     predicted: tuple[LabelledBox, ...]
@@ -53,19 +76,39 @@ class Comparison:
 
     @classmethod
     def of(
-        cls,
-        predicted: tuple[LabelledBox, ...],
-        truth: tuple[LabelledBox, ...],
-        class_weights: Mapping[str, float] | None = None,
+        cls, predicted: Detections, truth: Detections, class_weights: Mapping[str, float] | None = None
     ) -> Comparison:
         """The comparison of two lists, with its IoUs."""
         (iou,) = label_ious([(predicted, truth)])
-        return cls(predicted, truth, iou, class_weights or {})
+        return cls(tuple(predicted), tuple(truth), iou, class_weights or {})
+
+    def hits(self, threshold: float) -> DetectionMatch:
+        """Greedy one-to-one matching per label, in output order, as the official evaluation counts.
+
+        Each prediction takes the unused truth of its label with the highest IoU; a hit needs IoU > ``threshold``
+        (strict).
+
+        Raises:
+            ValueError: ``threshold`` is not in [0, 1).
+        """
+        if not 0 <= threshold < 1:
+            raise ValueError(f"threshold must be in [0, 1), got {threshold}")
+        pairs = tuple(
+            (i, j, float(self.iou[i, j])) for i, j in greedy_match(self.iou, threshold, strict=True)
+        )
+        found = Counter(self.predicted[i].label for i, _, _ in pairs)
+        named = Counter(box.label for box in self.predicted)
+        true = Counter(box.label for box in self.truth)
+        counts = {
+            label: LabelCounts(found[label], named[label] - found[label], true[label] - found[label])
+            for label in dict.fromkeys([*true, *named])
+        }
+        return DetectionMatch(pairs, counts)
 
     @cached_property
     def match(self) -> DetectionMatch:
-        """Hits at IoU > 0.25 as the official evaluation counts them."""
-        return match_detections(self.predicted, self.truth, iou=self.iou)
+        """:meth:`hits` at 0.25."""
+        return self.hits(0.25)
 
     @cached_property
     def assigned(self) -> Assignment:
@@ -74,12 +117,19 @@ class Comparison:
 
     @cached_property
     def shaped_iou(self) -> NDArray[np.float64]:
-        """``(N, M)`` values (1 + DIoU) / 2 of equal labels."""
-        return shaped_ious(self.predicted, self.truth, self.iou)
+        """``(N, M)`` values (1 + DIoU) / 2 in [0, 1]; 0 where labels differ or a box is invalid."""
+        ours = np.array([p.box for p in self.predicted], dtype=np.float64).reshape(-1, 9)
+        theirs = np.array([t.box for t in self.truth], dtype=np.float64).reshape(-1, 9)
+        shaped = np.zeros((len(ours), len(theirs)))
+        valid, true = boxes_valid(ours), boxes_valid(theirs)
+        for i, j in np.ndindex(*shaped.shape):
+            if valid[i] and true[j] and self.predicted[i].label == self.truth[j].label:
+                shaped[i, j] = shaped_iou(ours[i], theirs[j], float(self.iou[i, j]))
+        return shaped
 
     @cached_property
     def shaped(self) -> Assignment:
-        """The best one-to-one assignment by (1 + DIoU) / 2."""
+        """The best one-to-one assignment by (1 + DIoU) / 2, so that a box that only comes near has a truth too."""
         return _assigned(self.shaped_iou)
 
     def without(self, index: int) -> Comparison:
@@ -93,43 +143,40 @@ class Comparison:
         return less
 
 
-def graded_f1(both: Comparison) -> Part:
-    """The mean of F1 at IoU 0.25, 0.5 and 0.75: a hit earns more the closer it is."""
-    name = f"f1@{GRADES[0]:g}:{GRADES[-1]:g}"
-    parts = [
-        detection_f1(both.predicted, both.truth, t, match_detections(both.predicted, both.truth, t, both.iou))
-        for t in GRADES
-    ]
-    found = ", ".join(f"{part.value:.2f} at {t:g}" for t, part in zip(GRADES, parts, strict=True))
-    return Part(name, float(np.mean([part.value for part in parts])), f"F1 {found}")
+def label_ious(pairs: Sequence[tuple[Detections, Detections]]) -> list[np.ndarray]:
+    """The (N, M) IoU matrix of every (predicted, truth), 0 where labels differ, from one computation.
 
-
-def hungarian(both: Comparison, threshold: float = 0.25) -> Part:
-    """``1 - (FN + 0.3 FP) / M`` over the best one-to-one assignment, not below -1.
-
-    The reward -(FN + 0.3 FP) of Falcon Perception (2026, appendix E), counted from full marks and per true
-    object. A miss costs more than a false alarm, so it does not pay for saying little, as an F1 can. Below
-    0 where false alarms cost more than the hits bring.
+    For scoring many answers at once: only boxes of one label are compared, all of them in one call.
     """
-    n, m = len(both.predicted), len(both.truth)
-    hits = sum(value > threshold for value, _ in both.assigned)
-    missed, wrong = m - hits, n - hits
-    value = max(-1.0, 1.0 - (missed + FALSE_ALARM * wrong) / max(1, m))
-    return Part("hungarian", value, f"{missed} of {m} missed, {wrong} of {n} wrong at {FALSE_ALARM:g} each")
+    matrices = [np.zeros((len(predicted), len(truth))) for predicted, truth in pairs]
+    where: list[tuple[int, int, int]] = []
+    ours: list[tuple[float, ...]] = []
+    theirs: list[tuple[float, ...]] = []
+    for number, (predicted, truth) in enumerate(pairs):
+        by_label: dict[str, list[int]] = {}
+        for j, true in enumerate(truth):
+            by_label.setdefault(true.label, []).append(j)
+        for i, named in enumerate(predicted):
+            for j in by_label.get(named.label, ()):
+                where.append((number, i, j))
+                ours.append(named.box)
+                theirs.append(truth[j].box)
+    if where:
+        # numba's first call can cost longer than all the pairs of a benchmark on numpy
+        engine = "numpy" if len(where) < NUMBA_PAYS_PAIRS else "auto"
+        found = box_iou_pairs(np.array(ours), np.array(theirs), engine=engine).tolist()
+        for (number, i, j), value in zip(where, found, strict=True):
+            matrices[number][i, j] = value
+    return matrices
 
 
-SET_REWARDS: dict[str, Callable[[Comparison], Part]] = {
-    "mean_iou": lambda c: detection_mean_iou(c.predicted, c.truth, iou=c.iou),
-    "f1@0.25": lambda c: detection_f1(c.predicted, c.truth, match=c.match),
-    "f1@0.25:0.75": graded_f1,
-    "hungarian": hungarian,
-    "matched_iou": lambda c: detection_matched_iou(c.predicted, c.truth, [v for v, _ in c.assigned]),
-    "matched_diou": lambda c: detection_matched_diou(c.predicted, c.truth, c.iou, c.shaped),
-    "balanced_f1@0.25": lambda c: balanced_f1(c.predicted, c.truth, c.class_weights, match=c.match),
-    "balanced_iou": lambda c: balanced_matched_iou(
-        c.predicted, c.truth, c.class_weights, [v for v, _ in c.assigned]
-    ),
-}
+def shaped_iou(box: np.ndarray, truth: np.ndarray, iou: float) -> float:
+    """(1 + DIoU) / 2 in [0, 1] of two valid ``(9,)`` boxes with that IoU."""
+    corners = box_corners(np.stack([box, truth])).reshape(16, 3)
+    squared = ((corners[:, None] - corners[None]) ** 2).sum(-1).max()
+    apart = ((box[:3] - truth[:3]) ** 2).sum() / squared
+    # not a number when a wild answer's box is too large for its squares
+    return float(max(0.0, 1.0 + iou - apart) / 2) if np.isfinite(apart) else 0.0
 
 
 def _assigned(values: NDArray[np.float64]) -> Assignment:

@@ -21,279 +21,176 @@ after Zheng et al., "Distance-IoU Loss" (arXiv 1911.08287). There c is the diago
 around both; here it is the largest distance between two of their 16 corners, which does not depend on how
 the camera is turned. It is never smaller than d, so a shaped value lies in [0, 1].
 
+Rare classes weigh as much as frequent ones in the balanced rewards. The published F1 is the unweighted mean
+over K classes, each pooled over the data set,
+
+    F1 = 1/K sum_c 2 TP_c / (N_c + M_c)
+
+so a hit of class c adds about 1 / (K M_c) to it, while R_F1 pays for a chair as for a bathtub. With w_c in
+proportion to 1 / M_c (:func:`inverse_frequency`) an answer's own weighted forms pay for the same things:
+
+    R = 2 sum_TP w / (sum_predicted w + sum_true w)
+    R = (sum of w IoU over the best one-to-one assignment) / max(sum_predicted w, sum_true w)
+
 What the paper leaves open and how it is decided here: only boxes of the same label can meet
-(``match_labels``, as in the official evaluation; labels are compared exactly); "no boxes" answers a
+(as in the official evaluation; labels are compared exactly); "no boxes" answers a
 truth of "no boxes" perfectly (1), and earns 0 otherwise; predictions where there is nothing earn 0.
 
-The IoU matrix of one answer is computed once and shared by all of these.
+A reward is a function ``Comparison -> Part`` and a line in :data:`SET_REWARDS`; the task's options, TRL callables,
+verl's export and the contract tests read that table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
-import numpy as np
-
-from rft3d.answers import LabelledBox
-from rft3d.geometry import box_corners, box_iou, box_iou_pairs, boxes_valid, greedy_match, optimal_match
+from rft3d.rewards.comparison import Comparison, Detections
 from rft3d.rewards.types import Part
 
-Detections = Sequence[LabelledBox]
-NUMBA_PAYS_PAIRS = 1_000_000
-"""Pairs in one call of :func:`label_ious` above which the accelerator may be started for it."""
+FALSE_ALARM = 0.3
+"""What a wrong box costs in ``hungarian`` where a missed object costs 1."""
+GRADES = (0.25, 0.5, 0.75)
 
 
-@dataclass(frozen=True, slots=True)
-class LabelCounts:
-    """Hits, false positives and misses of one label in one answer."""
-
-    tp: int
-    fp: int
-    fn: int
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionMatch:
-    """Who met whom, as the official evaluation matches.
-
-    Attributes:
-        pairs: ``(prediction index, truth index, IoU)`` of every hit, in output order.
-        counts: per label that occurs in the answer or in the truth; a metric sums these over a data set.
-    """
-
-    pairs: tuple[tuple[int, int, float], ...]
-    counts: Mapping[str, LabelCounts]
-
-    @property
-    def tp(self) -> int:
-        return sum(count.tp for count in self.counts.values())
-
-    @property
-    def fp(self) -> int:
-        return sum(count.fp for count in self.counts.values())
-
-    @property
-    def fn(self) -> int:
-        return sum(count.fn for count in self.counts.values())
-
-
-def match_detections(
-    predicted: Detections, truth: Detections, threshold: float = 0.25, iou: np.ndarray | None = None
-) -> DetectionMatch:
-    """Greedy one-to-one matching per label, in output order; a hit needs IoU > ``threshold`` (strict).
-
-    Each prediction takes the unused truth of its label with the highest IoU. ``iou``: the masked matrix, if
-    it is known (:func:`label_ious`).
-    """
-    _require_threshold(threshold)
-    if iou is None:
-        iou = _masked_iou(tuple(predicted), tuple(truth), True)
-    pairs = tuple((i, j, float(iou[i, j])) for i, j in greedy_match(iou, threshold, strict=True))
-    hits: dict[str, int] = {}
-    for i, _, _ in pairs:
-        hits[predicted[i].label] = hits.get(predicted[i].label, 0) + 1
-    named = [detection.label for detection in predicted]
-    true = [detection.label for detection in truth]
-    counts = {}
-    for label in dict.fromkeys(true + named):
-        tp = hits.get(label, 0)
-        counts[label] = LabelCounts(tp, named.count(label) - tp, true.count(label) - tp)
-    return DetectionMatch(pairs, counts)
-
-
-def label_ious(pairs: Sequence[tuple[Detections, Detections]]) -> list[np.ndarray]:
-    """The (N, M) IoU matrix of every (predicted, truth), 0 where labels differ, from one computation.
-
-    For scoring many answers at once: only boxes of one label are compared, all of them in one call.
-    """
-    matrices = [np.zeros((len(predicted), len(truth))) for predicted, truth in pairs]
-    where: list[tuple[int, int, int]] = []
-    ours: list[tuple[float, ...]] = []
-    theirs: list[tuple[float, ...]] = []
-    for number, (predicted, truth) in enumerate(pairs):
-        by_label: dict[str, list[int]] = {}
-        for j, true in enumerate(truth):
-            by_label.setdefault(true.label, []).append(j)
-        for i, named in enumerate(predicted):
-            for j in by_label.get(named.label, ()):
-                where.append((number, i, j))
-                ours.append(named.box)
-                theirs.append(truth[j].box)
-    if where:
-        # numba's first call can cost longer than all the pairs of a benchmark on numpy
-        engine = "numpy" if len(where) < NUMBA_PAYS_PAIRS else "auto"
-        found = box_iou_pairs(np.array(ours), np.array(theirs), engine=engine).tolist()
-        for (number, i, j), value in zip(where, found, strict=True):
-            matrices[number][i, j] = value
-    return matrices
-
-
-def detection_mean_iou(
-    predicted: Detections, truth: Detections, match_labels: bool = True, iou: np.ndarray | None = None
-) -> Part:
+def mean_iou(both: Comparison) -> Part:
     """The paper's R_IoU: for each prediction its best IoU with any truth, averaged over predictions.
 
-    Truths are not used up, so a repeated box earns again. ``match_labels=False`` lets any label meet any.
-    ``iou``: the matrix, if it is known.
+    Truths are not used up, so a repeated box earns again.
     """
-    if not predicted or not truth:
-        return _empty_part("mean_iou", predicted, truth)
-    if iou is None:
-        iou = _masked_iou(tuple(predicted), tuple(truth), match_labels)
-    value = float(np.mean(iou.max(axis=1)))
-    return Part("mean_iou", value, f"mean best IoU {value:.3f} over {len(predicted)} predictions")
+    if (empty := _empty_part("mean_iou", both)) is not None:
+        return empty
+    value = float(both.iou.max(axis=1).mean())
+    return Part("mean_iou", value, f"mean best IoU {value:.3f} over {len(both.predicted)} predictions")
 
 
-def detection_f1(
-    predicted: Detections,
-    truth: Detections,
-    threshold: float = 0.25,
-    match: DetectionMatch | None = None,
-) -> Part:
-    """The paper's R_F1 over all labels together, from :func:`match_detections` (``match``, if known)."""
+def f1(both: Comparison, threshold: float = 0.25) -> Part:
+    """The paper's R_F1 over all labels together, from :meth:`Comparison.hits`."""
     name = f"f1@{threshold:g}"
-    if not predicted or not truth:
-        return _empty_part(name, predicted, truth)
-    tp = len((match or match_detections(predicted, truth, threshold)).pairs)
-    value = 2 * tp / (len(predicted) + len(truth))  # 2 TP + FP + FN = N + M
-    return Part(name, value, f"{tp} of {len(truth)} found, {len(predicted) - tp} of {len(predicted)} wrong")
+    if (empty := _empty_part(name, both)) is not None:
+        return empty
+    n, m = len(both.predicted), len(both.truth)
+    tp = len((both.match if threshold == 0.25 else both.hits(threshold)).pairs)
+    # 2 TP + FP + FN = N + M
+    return Part(name, 2 * tp / (n + m), f"{tp} of {m} found, {n - tp} of {n} wrong")
 
 
-def detection_matched_iou(
-    predicted: Detections, truth: Detections, credit: Sequence[float] | None = None
-) -> Part:
-    """Hack-resistant: IoU summed over the best one-to-one assignment of equal labels, over max(N, M).
-
-    ``credit``: :func:`detection_credit`, if known.
-    """
-    if not predicted or not truth:
-        return _empty_part("matched_iou", predicted, truth)
-    total = float(sum(detection_credit(predicted, truth) if credit is None else credit))
-    larger = max(len(predicted), len(truth))
-    value = min(total / larger, 1.0)
-    return Part("matched_iou", value, f"matched IoU {total:.3f} over the larger of "
-                f"{len(predicted)} predictions and {len(truth)} objects")  # fmt: skip
+def graded_f1(both: Comparison) -> Part:
+    """The mean of F1 at IoU 0.25, 0.5 and 0.75: a hit earns more the closer it is."""
+    parts = [f1(both, threshold) for threshold in GRADES]
+    found = ", ".join(f"{part.value:.2f} at {t:g}" for t, part in zip(GRADES, parts, strict=True))
+    return Part("f1@0.25:0.75", sum(part.value for part in parts) / len(parts), f"F1 {found}")
 
 
-def detection_matched_diou(
-    predicted: Detections,
-    truth: Detections,
-    iou: np.ndarray | None = None,
-    assigned: Sequence[tuple[float, int | None]] | None = None,
-) -> Part:
+def matched_iou(both: Comparison) -> Part:
+    """Hack-resistant: IoU summed over the best one-to-one assignment of equal labels, over max(N, M)."""
+    if (empty := _empty_part("matched_iou", both)) is not None:
+        return empty
+    total = sum(value for value, _ in both.assigned)
+    return Part("matched_iou", _over_larger(total, both), f"matched IoU {total:.3f} over {_larger(both)}")
+
+
+def matched_diou(both: Comparison) -> Part:
     """R_DIoU: the matched reward with (1 + DIoU) / 2 in the place of IoU, for equal labels.
 
     A box of the right label that is off earns something for being near; naming it twice, or naming labels
-    that are not there, still costs through max(N, M). ``iou``: the masked matrix, ``assigned``:
-    :func:`shaped_assignment`, if they are known.
+    that are not there, still costs through max(N, M).
     """
-    if not predicted or not truth:
-        return _empty_part("matched_diou", predicted, truth)
-    if assigned is None:
-        assigned = shaped_assignment(predicted, truth, iou)
-    total = float(sum(value for value, _ in assigned))
-    larger = max(len(predicted), len(truth))
-    value = min(total / larger, 1.0)
-    return Part("matched_diou", value, f"matched (1 + DIoU) / 2 sums to {total:.3f} over the larger of "
-                f"{len(predicted)} predictions and {len(truth)} objects")  # fmt: skip
+    if (empty := _empty_part("matched_diou", both)) is not None:
+        return empty
+    total = sum(value for value, _ in both.shaped)
+    reason = f"matched (1 + DIoU) / 2 sums to {total:.3f} over {_larger(both)}"
+    return Part("matched_diou", _over_larger(total, both), reason)
 
 
-def shaped_ious(predicted: Detections, truth: Detections, iou: np.ndarray) -> np.ndarray:
-    """(N, M) values (1 + DIoU) / 2 in [0, 1]; 0 where labels differ or a box is invalid.
+def hungarian(both: Comparison, threshold: float = 0.25) -> Part:
+    """``1 - (FN + 0.3 FP) / M`` over the best one-to-one assignment, not below -1.
 
-    ``iou``: (N, M) IoUs of the same pairs, 0 where labels differ.
+    The reward -(FN + 0.3 FP) of Falcon Perception (2026, appendix E), counted from full marks and per true
+    object. A miss costs more than a false alarm, so it does not pay for saying little, as an F1 can. Below
+    0 where false alarms cost more than the hits bring.
     """
-    ours = np.array([p.box for p in predicted], dtype=np.float64).reshape(-1, 9)
-    theirs = np.array([t.box for t in truth], dtype=np.float64).reshape(-1, 9)
-    shaped = np.zeros((len(ours), len(theirs)))
-    valid, true = boxes_valid(ours), boxes_valid(theirs)
-    for i, j in np.ndindex(*shaped.shape):
-        if valid[i] and true[j] and predicted[i].label == truth[j].label:
-            shaped[i, j] = shaped_iou(ours[i], theirs[j], float(iou[i, j]))
-    return shaped
+    n, m = len(both.predicted), len(both.truth)
+    hits = sum(value > threshold for value, _ in both.assigned)
+    missed, wrong = m - hits, n - hits
+    value = max(-1.0, 1.0 - (missed + FALSE_ALARM * wrong) / max(1, m))
+    return Part("hungarian", value, f"{missed} of {m} missed, {wrong} of {n} wrong at {FALSE_ALARM:g} each")
 
 
-def shaped_iou(box: np.ndarray, truth: np.ndarray, iou: float) -> float:
-    """(1 + DIoU) / 2 in [0, 1] of two valid ``(9,)`` boxes with that IoU (formula: head of this file)."""
-    corners = box_corners(np.stack([box, truth])).reshape(16, 3)
-    squared = ((corners[:, None] - corners[None]) ** 2).sum(-1).max()
-    apart = ((box[:3] - truth[:3]) ** 2).sum() / squared
-    # not a number when a wild answer's box is too large for its squares
-    return float(max(0.0, 1.0 + iou - apart) / 2) if np.isfinite(apart) else 0.0
+def balanced_f1(both: Comparison) -> Part:
+    """R_F1 at 0.25 with each box counted ``class_weights[label]`` times."""
+    if (empty := _empty_part("balanced_f1@0.25", both)) is not None:
+        return empty
+    pairs = both.match.pairs
+    hits = sum(both.class_weights.get(both.predicted[i].label, 1.0) for i, _, _ in pairs)
+    named, true = _weight(both.predicted, both), _weight(both.truth, both)
+    found = f"{len(pairs)} of {len(both.truth)} found"
+    reason = f"{found}, by weight {hits:.2f} of {true:.2f}, {named - hits:.2f} wrong"
+    return Part("balanced_f1@0.25", min(2 * hits / (named + true), 1.0), reason)
 
 
-def detection_assignment(
-    predicted: Detections, truth: Detections, iou: np.ndarray | None = None
-) -> tuple[tuple[float, int | None], ...]:
-    """Each prediction's ``(IoU, index of its truth)`` in the best one-to-one assignment; (0, None) without.
+def balanced_iou(both: Comparison) -> Part:
+    """The matched reward with each box counted ``class_weights[label]`` times."""
+    if (empty := _empty_part("balanced_iou", both)) is not None:
+        return empty
+    pairs = zip(both.predicted, both.assigned, strict=True)
+    total = sum(both.class_weights.get(box.label, 1.0) * value for box, (value, _) in pairs)
+    larger = max(_weight(both.predicted, both), _weight(both.truth, both))
+    reason = f"matched IoU by weight {total:.3f} over {larger:.2f}"
+    return Part("balanced_iou", min(total / larger, 1.0), reason)
 
-    ``iou``: the masked matrix, if it is known.
+
+SET_REWARDS: dict[str, Callable[[Comparison], Part]] = {
+    "mean_iou": mean_iou,
+    "f1@0.25": f1,
+    "f1@0.25:0.75": graded_f1,
+    "matched_iou": matched_iou,
+    "matched_diou": matched_diou,
+    "hungarian": hungarian,
+    "balanced_f1@0.25": balanced_f1,
+    "balanced_iou": balanced_iou,
+}
+"""Rewards of a list of boxes, by the name of their part."""
+
+
+def inverse_frequency(labels: Iterable[str]) -> dict[str, float]:
+    """Weights for the labels of a training set's boxes: 1 / count, with mean 1 over the boxes.
+
+    Raises:
+        ValueError: no labels.
     """
-    return _assigned(_masked_iou(tuple(predicted), tuple(truth), True) if iou is None else iou)
+    counts = Counter(labels)
+    if not counts:
+        raise ValueError("class weights need at least one label")
+    return {label: counts.total() / (len(counts) * count) for label, count in sorted(counts.items())}
 
 
-def shaped_assignment(
-    predicted: Detections, truth: Detections, iou: np.ndarray | None = None
-) -> tuple[tuple[float, int | None], ...]:
-    """:func:`detection_assignment` by (1 + DIoU) / 2, so that a box that only comes near has a truth too."""
-    if iou is None:
-        iou = _masked_iou(tuple(predicted), tuple(truth), True)
-    return _assigned(shaped_ious(predicted, truth, iou))
+def check_class_weights(weights: Mapping[str, float]) -> None:
+    """ValueError unless every weight is a positive number."""
+    for label, weight in weights.items():
+        if not (isinstance(weight, int | float) and math.isfinite(weight) and weight > 0):
+            raise ValueError(f"the class weight of {label!r} must be a positive number, got {weight!r}")
 
 
-def detection_credit(
-    predicted: Detections, truth: Detections, iou: np.ndarray | None = None
-) -> tuple[float, ...]:
-    """Each prediction's own share of the matched reward: its matched IoU, 0 when nothing is left for it.
-
-    For advantages per object: a box's credit belongs to the tokens that wrote it. ``iou``: the masked
-    matrix, if it is known.
-    """
-    if iou is not None:
-        return tuple(value for value, _ in _assigned(iou))
-    return _matched_ious(tuple(predicted), tuple(truth))
-
-
-def _empty_part(name: str, predicted: Detections, truth: Detections) -> Part:
-    if not predicted and not truth:
+def _empty_part(name: str, both: Comparison) -> Part | None:
+    """The part where one of the lists is empty; None where neither is."""
+    if both.predicted and both.truth:
+        return None
+    if not both.predicted and not both.truth:
         return Part(name, 1.0, "nothing to find, nothing named")
-    if not predicted:
-        return Part(name, 0.0, f"no boxes for {len(truth)} objects")
-    return Part(name, 0.0, f"{len(predicted)} boxes where there is nothing to find")
+    if not both.predicted:
+        return Part(name, 0.0, f"no boxes for {len(both.truth)} objects")
+    return Part(name, 0.0, f"{len(both.predicted)} boxes where there is nothing to find")
 
 
-# Several rewards look at the same answer right after one another: remember the last few matrices.
-@lru_cache(maxsize=64)
-def _masked_iou(
-    predicted: tuple[LabelledBox, ...], truth: tuple[LabelledBox, ...], match_labels: bool
-) -> np.ndarray:
-    """(N, M) IoU, read-only, with 0 where the labels differ."""
-    if not predicted or not truth:
-        return np.zeros((len(predicted), len(truth)))
-    iou = box_iou(np.array([p.box for p in predicted]), np.array([t.box for t in truth]))
-    if match_labels:
-        true = np.array([t.label for t in truth], dtype=object)
-        named = np.array([p.label for p in predicted], dtype=object)
-        iou = np.where(named[:, None] == true[None, :], iou, 0.0)
-    iou.setflags(write=False)
-    return iou
+def _over_larger(total: float, both: Comparison) -> float:
+    return min(total / max(len(both.predicted), len(both.truth)), 1.0)
 
 
-@lru_cache(maxsize=64)
-def _matched_ious(predicted: tuple[LabelledBox, ...], truth: tuple[LabelledBox, ...]) -> tuple[float, ...]:
-    """Each prediction's IoU in the best one-to-one assignment; a reward and the details both need it."""
-    return detection_credit(predicted, truth, _masked_iou(predicted, truth, True))
+def _larger(both: Comparison) -> str:
+    return f"the larger of {len(both.predicted)} predictions and {len(both.truth)} objects"
 
 
-def _assigned(iou: np.ndarray) -> tuple[tuple[float, int | None], ...]:
-    found: list[tuple[float, int | None]] = [(0.0, None)] * len(iou)
-    for i, j in optimal_match(iou):
-        found[i] = (float(iou[i, j]), j)
-    return tuple(found)
-
-
-def _require_threshold(threshold: float) -> None:
-    if not 0 <= threshold < 1:
-        raise ValueError(f"threshold must be in [0, 1), got {threshold}")
+def _weight(boxes: Detections, both: Comparison) -> float:
+    return sum(both.class_weights.get(box.label, 1.0) for box in boxes)

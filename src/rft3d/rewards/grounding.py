@@ -9,14 +9,39 @@ for it still scores, and the right box for another frame does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from rft3d.answers import FrameBox
 from rft3d.geometry import box_iou, boxes_valid, transform_boxes
-from rft3d.rewards.detection import shaped_iou
+from rft3d.rewards.comparison import shaped_iou
 from rft3d.rewards.types import Part
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """A frame and a box against the true ones; what several rewards need is computed once.
+
+    Attributes:
+        answer: frame index and (9,) box in that frame's camera.
+        frame: the true frame.
+        box_world: (9,) true box in the world frame.
+        poses: (F, 4, 4) camera poses ``T_world_camera``, one per frame of the prompt.
+        tau: frames at which the frame reward has fallen to 0.
+    """
+
+    answer: FrameBox
+    frame: int
+    box_world: Sequence[float]
+    poses: np.ndarray
+    tau: float = 5.0
+
+    @cached_property
+    def iou(self) -> Part:
+        return grounding_iou(self.answer, self.box_world, self.poses)
 
 
 def grounding_frame(predicted_frame: int, true_frame: int, tau: int | float = 5.0) -> Part:
@@ -87,3 +112,12 @@ def grounding_hit(iou: float, threshold: float = 0.25) -> Part:
     """
     hit = iou >= threshold
     return Part(f"acc@{threshold:g}", float(hit), f"IoU {iou:.3f} {'>=' if hit else '<'} {threshold:g}")
+
+
+FRAME_REWARDS: dict[str, Callable[[Placement], Part]] = {
+    "frame": lambda p: grounding_frame(p.answer.frame, p.frame, p.tau),
+    "acc@0.25": lambda p: grounding_hit(p.iou.value),
+    "iou": lambda p: p.iou,
+    "diou": lambda p: grounding_diou(p.answer, p.box_world, p.poses, p.iou.value),
+}
+"""Rewards of a frame with a box, by the name of their part."""

@@ -18,7 +18,8 @@ import numpy as np
 from rft3d.answers import LabelledBox
 from rft3d.answers.places import Place
 from rft3d.geometry import optimal_match
-from rft3d.rewards.detection import detection_matched_diou
+from rft3d.rewards.comparison import Comparison
+from rft3d.rewards.detection import matched_diou
 from rft3d.rewards.types import Part
 
 NEAR_M = 0.5
@@ -47,4 +48,4 @@ def boxes_part(named: Sequence[LabelledBox], true: Sequence[LabelledBox]) -> Par
     """
     if not true:
         return Part("boxes", 1.0, "no object to box in this question")
-    return replace(detection_matched_diou(named, true), name="boxes")
+    return replace(matched_diou(Comparison.of(named, true)), name="boxes")

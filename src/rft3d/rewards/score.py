@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rft3d.answers.types import ParseFailure
-from rft3d.rewards.comparison import SET_REWARDS, Comparison
+from rft3d.rewards.comparison import Comparison
+from rft3d.rewards.detection import SET_REWARDS
 from rft3d.rewards.types import Part
 
 
@@ -23,6 +24,16 @@ class Score:
     truncated: bool = False
     details: dict[str, object] = field(default_factory=dict)
     comparison: Comparison | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is anything that was scored: an answer of total 0 is, an answer without parts is not."""
+        return bool(self.parts)
+
+    @property
+    def maximum(self) -> float:
+        """What the perfect answer earns: a total of 1.8 means little without "of 3"."""
+        return float(sum(part.weight for part in self.parts))
 
     @property
     def total(self) -> float:

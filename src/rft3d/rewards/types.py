@@ -11,7 +11,7 @@ class Part:
 
     Attributes:
         name: stable key, used in ``metrics.jsonl`` and reports.
-        value: in [0, 1] for every reward of this project.
+        value: at most 1; at least 0 for every reward of this project but ``hungarian``.
         reason: one short sentence a person can check.
         weight: its factor in the total.
     """

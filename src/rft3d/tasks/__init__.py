@@ -9,11 +9,11 @@ from __future__ import annotations
 from rft3d.tasks.captioning import Captioning
 from rft3d.tasks.detection import Detection, detection_truth
 from rft3d.tasks.grounding import Grounding
+from rft3d.tasks.registry import TASKS, make_task
 from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.spatial import Spatial
+from rft3d.tasks.trl import as_trl
 from rft3d.tasks.types import Sample, Task
-
-TASKS = {"detection": Detection, "grounding": Grounding, "spatial": Spatial, "captioning": Captioning}
 
 __all__ = [
     "TASKS",
@@ -23,7 +23,9 @@ __all__ = [
     "Sample",
     "Spatial",
     "Task",
+    "as_trl",
     "detection_truth",
+    "make_task",
     "read_samples",
     "write_samples",
 ]

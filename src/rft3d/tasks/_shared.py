@@ -71,12 +71,3 @@ def mean(values: Iterable[float]) -> float | None:
 def ratio(numerator: float, denominator: float) -> float:
     """0 when undefined, as VG-LLM's evaluation has it."""
     return numerator / denominator if denominator else 0.0
-
-
-def summed(pools: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Key by key sums: the pools of many samples as one."""
-    totals: dict[str, float] = {}
-    for pool in pools:
-        for key, value in pool.items():
-            totals[key] = totals.get(key, 0.0) + value
-    return totals

@@ -32,9 +32,9 @@ from rft3d.geometry import invert_pose, transform_points
 from rft3d.prompts import IMAGE
 from rft3d.rewards import Part, Score, format_part, zero_parts
 from rft3d.scenes.types import Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, first_seen, summed
+from rft3d.tasks._shared import TRUNCATED, checked_refs, first_seen
 from rft3d.tasks.caption_metrics import Cider, Words, bleu4, bleu_counts, caption_words, rouge_l, spaced_words
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, Task
 
 PROMPT = "{frames}Carefully watch the video and describe the object located at {centre} in detail."
 _PARTS = ("format", "rouge_l")
@@ -45,7 +45,7 @@ _OPENINGS = ("{", "[", "```", "<")
 
 
 @dataclass(frozen=True)
-class Captioning:
+class Captioning(Task):
     """The captioning task.
 
     Attributes:
@@ -57,6 +57,7 @@ class Captioning:
     min_visible: float = 0.1
 
     name: ClassVar[str] = "captioning"
+    rewards: ClassVar[tuple[str, ...]] = _PARTS
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample for each object that is described and seen, about its true box; ``seed`` plays no part.
@@ -90,7 +91,7 @@ class Captioning:
         """The first description."""
         return sample.truth["caption"]
 
-    def parse(self, text: str, sample: Sample, mode: ParseMode = "lenient") -> str | ParseFailure:
+    def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> str | ParseFailure:
         """The caption in ``text`` (inside ``<answer>``, if any); the same in every mode.
 
         No caption: less than two words, a refusal, JSON or a code block, an unclosed tag.
@@ -120,14 +121,6 @@ class Captioning:
         part = Part("rouge_l", value, f"longest common subsequence with {len(references)} descriptions")
         return Score((format_part(None), part), details={"caption": caption})
 
-    def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
-        """CIDEr-D, BLEU-4 and ROUGE-L at IoU 0.5 over all samples; None of none.
-
-        What cannot be read, was cut off, or is about a box with too little IoU has no words and earns nothing.
-        ``count/boxes``: samples whose box has enough IoU.
-        """
-        return self.metric_from(summed(self.pools(samples, scores)))
-
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """What each answer adds to the sums of :meth:`metric_from`.
 
@@ -138,7 +131,11 @@ class Captioning:
         return pool_captions(samples, words, self.least_iou)
 
     def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
-        """:meth:`metric` of sums over samples of :meth:`pools`."""
+        """CIDEr-D, BLEU-4 and ROUGE-L at IoU 0.5 over all samples; None of none.
+
+        What cannot be read, was cut off, or is about a box with too little IoU has no words and earns nothing.
+        ``count/boxes``: samples whose box has enough IoU.
+        """
         count = totals.get("samples", 0.0)
         return {
             "cider@0.5": totals["cider"] / count if count else None,

@@ -56,10 +56,9 @@ from rft3d.tasks._shared import (
     first_seen,
     labelled,
     render_rows,
-    summed,
 )
 from rft3d.tasks.detection_metric import detection_details, metric_from, pool_details
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, Task, reward_parts
 
 PROMPT = (
     "Detect the 3D bounding boxes in the camera coordinate system of the first frame.\n"
@@ -75,20 +74,7 @@ THINK = (
 )
 """Ours: the paper gives its perception tasks no thoughts and leaves open what they would do."""
 
-DetectionReward = Literal[
-    "paper",
-    "matched",
-    "format",
-    "iou",
-    "f1",
-    "matched_diou",
-    "f1_balanced",
-    "matched_balanced",
-    "hungarian",
-    "graded",
-    "matched_graded",
-]
-_PARTS: dict[str, tuple[str, ...]] = {
+PRESETS: dict[str, tuple[str, ...]] = {
     "paper": ("format", "mean_iou", "f1@0.25"),
     "matched": ("format", "f1@0.25", "matched_iou"),
     "format": ("format",),
@@ -101,6 +87,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "graded": ("format", "f1@0.25:0.75"),
     "matched_graded": ("format", "f1@0.25:0.75", "matched_diou"),
 }
+"""Names for parts that are often asked for together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +101,7 @@ class _Reading:
 
 
 @dataclass(frozen=True)
-class Detection:
+class Detection(Task):
     """The detection task.
 
     Attributes:
@@ -127,7 +114,9 @@ class Detection:
         exclude: labels that are never asked for (official: the four here).
         keep_empty: make a sample of a window without objects too, as VG-LLM's evaluation has them.
         min_visible: a frame shows an object when it shows at least this share of it.
-        reward: parts of the score. ``paper``: format + mean IoU over predictions + F1@0.25;
+        reward: parts of the score, a preset or names of :data:`rft3d.rewards.SET_REWARDS` joined by ``+``, such
+            as ``f1@0.25+hungarian`` (format is always there). ``paper``: format + mean IoU over predictions +
+            F1@0.25;
             ``matched``: format + F1@0.25 + one-to-one IoU over the larger count, which can't be hacked by
             naming only what is sure (:mod:`rft3d.rewards.detection`). For ablations: ``format`` alone,
             ``iou`` (format + mean IoU), ``f1`` (format + F1), and ``matched_diou``, which is ``matched`` with
@@ -152,23 +141,23 @@ class Detection:
     exclude: tuple[str, ...] = ("wall", "ceiling", "floor", "object")
     min_visible: float = 0.05
     keep_empty: bool = False
-    reward: DetectionReward = "paper"
+    reward: str = "paper"
     mode: ParseMode = "lenient"
     classes: tuple[str, ...] = CATE20
     answers: Literal["direct", "think"] = "direct"
     class_weights: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     name: ClassVar[str] = "detection"
+    rewards: ClassVar[tuple[str, ...]] = ("format", *SET_REWARDS)
 
     def __post_init__(self) -> None:
-        if self.reward not in _PARTS:
-            raise ValueError(f"Detection.reward must be one of {tuple(_PARTS)}, got {self.reward!r}")
+        parts = reward_parts("Detection", self.reward, PRESETS, ("format", *SET_REWARDS))
         if self.answers not in ("direct", "think"):
             raise ValueError(f"Detection.answers must be 'direct' or 'think', got {self.answers!r}")
         if self.order not in ("first_seen", "azimuth"):
             raise ValueError(f"Detection.order must be 'first_seen' or 'azimuth', got {self.order!r}")
         check_class_weights(self.class_weights)
-        if "balanced" in self.reward and not self.class_weights:
+        if any("balanced" in name for name in parts) and not self.class_weights:
             raise ValueError(
                 f"Detection.reward {self.reward!r} needs class_weights, e.g. "
                 "rft3d.rewards.inverse_frequency of the labels of the training boxes"
@@ -248,7 +237,7 @@ class Detection:
     def _scored(self, reading: _Reading, truth: Sequence[LabelledBox], iou: np.ndarray) -> Score:
         both = Comparison(reading.boxes, tuple(truth), iou, self.class_weights)
         details = detection_details(both)
-        names = _PARTS[self.reward]
+        names = reward_parts("Detection", self.reward, PRESETS, ("format", *SET_REWARDS))
         if reading.truncated:
             return Score(zero_parts(names, TRUNCATED), truncated=True, details=details, comparison=both)
         if reading.failure is not None:
@@ -258,7 +247,11 @@ class Detection:
         made = tuple(form if name == form.name else SET_REWARDS[name](both) for name in names)
         return Score(made, details=details, comparison=both)
 
-    def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
+    def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
+        """Per answer: hits, false positives and misses of each class, numbers of boxes, sums of IoUs."""
+        return [pool_details(score.details, self.classes) for score in scores]
+
+    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """Precision, recall and F1 at IoU > 0.25, pooled per class, and mean IoUs.
 
         Counts are summed over the data set per class, each class gets its P, R and F1 (0 when undefined).
@@ -269,14 +262,6 @@ class Detection:
         missed); ``mean_iou/hits``: over hits only. ``count/outside_*``: boxes whose label is not in
         ``classes``; they cost nothing in the means over classes. Rates are None of nothing.
         """
-        return self.metric_from(summed(self.pool(*pair) for pair in zip(samples, scores, strict=True)))
-
-    def pool(self, sample: Sample, score: Score) -> dict[str, float]:
-        """What one answer adds to the sums of :meth:`metric_from`."""
-        return pool_details(score.details, self.classes)
-
-    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
-        """:meth:`metric` of sums over samples of :meth:`pool`."""
         return metric_from(totals, self.classes)
 
 

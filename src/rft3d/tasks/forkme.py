@@ -15,7 +15,7 @@ parser of :mod:`rft3d.answers` (never by hand); score it with functions of :mod:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,11 +23,11 @@ from rft3d.answers import ParseFailure, ParseMode, parse_number
 from rft3d.prompts import IMAGE
 from rft3d.rewards import Part, Score, format_part, zero_parts
 from rft3d.scenes.types import Scene
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, Task
 
 
 @dataclass(frozen=True)
-class CountFrames:
+class CountFrames(Task):
     """Config of the task: whatever a run may want to change, with a default and a sentence.
 
     Attributes:
@@ -39,6 +39,7 @@ class CountFrames:
     min_visible: float = 0.1
 
     name: ClassVar[str] = "forkme"
+    rewards: ClassVar[tuple[str, ...]] = ("format", "exact")
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample; none where no frame shows the label."""
@@ -58,8 +59,8 @@ class CountFrames:
     def gold(self, sample: Sample) -> str:
         return str(sample.truth["answer"])
 
-    def parse(self, text: str, sample: Sample, mode: ParseMode = "lenient") -> float | ParseFailure:
-        return parse_number(text, mode)
+    def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> float | ParseFailure:
+        return parse_number(text, mode or "lenient")
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
         """Parts ``format`` and ``exact``; nothing for text that is cut off or can't be read."""
@@ -67,13 +68,15 @@ class CountFrames:
         failed = isinstance(answer, ParseFailure)
         if truncated or failed:
             reason = answer.reason if failed and not truncated else "truncated"
-            parts = zero_parts(("format", "exact"), reason)
+            parts = zero_parts(self.rewards, reason)
             return Score(parts, answer if failed and not truncated else None, truncated, {"right": False})
         right = answer == sample.truth["answer"]
         exact = Part("exact", float(right), f"{answer:g} for {sample.truth['answer']}")
         return Score((format_part(None), exact), details={"right": right})
 
-    def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
+    def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
+        return [{"samples": 1.0, "right": float(bool(score.details["right"]))} for score in scores]
+
+    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """The share of right answers; None of nothing."""
-        right = [bool(score.details["right"]) for score in scores]
-        return {"accuracy": sum(right) / len(right) if right else None}
+        return {"accuracy": totals["right"] / totals["samples"] if totals else None}

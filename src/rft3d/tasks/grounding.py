@@ -26,18 +26,10 @@ import numpy as np
 from rft3d.answers import FrameBox, ParseFailure, ParseMode, Rounding, parse_frame_box, render_frame_box
 from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
-from rft3d.rewards import (
-    Score,
-    format_part,
-    grounding_diou,
-    grounding_frame,
-    grounding_hit,
-    grounding_iou,
-    zero_parts,
-)
+from rft3d.rewards import FRAME_REWARDS, Placement, Score, format_part, zero_parts
 from rft3d.scenes.types import Expression, Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, summed
-from rft3d.tasks.types import Sample
+from rft3d.tasks._shared import TRUNCATED, checked_refs
+from rft3d.tasks.types import Sample, Task, reward_parts
 
 PROMPT = (
     "{frames}Localize the first clear frame in the video showing the object described in the text.\n"
@@ -48,7 +40,7 @@ PROMPT = (
 """As the model sees it: the data file has a newline behind the last picture, which upstream's loader deletes."""
 CLEAR = 0.5
 """A frame shows an object clearly when it shows this share of what the best frame shows."""
-_PARTS = {
+PRESETS: dict[str, tuple[str, ...]] = {
     "paper": ("format", "frame", "iou"),
     "metric": ("format", "acc@0.25", "iou"),
     "metric_diou": ("format", "acc@0.25", "iou", "diou"),
@@ -57,7 +49,7 @@ _GROUPS: dict[bool | None, str] = {None: "", True: "/unique", False: "/multiple"
 
 
 @dataclass(frozen=True)
-class Grounding:
+class Grounding(Task):
     """The grounding task.
 
     Attributes:
@@ -67,7 +59,8 @@ class Grounding:
         max_per_scene: at most so many descriptions of a scene, drawn by ``seed``; None: all.
         rounding: of gold texts (:data:`rft3d.answers.Rounding`).
         mode: how the answer is read; the format part always needs ``strict``.
-        reward: parts of the score. ``paper``: format + frame + IoU; ``metric``: format + Acc@0.25 + IoU.
+        reward: parts of the score, a preset or names of :data:`rft3d.rewards.FRAME_REWARDS` joined by ``+`` (format
+            is always there). ``paper``: format + frame + IoU; ``metric``: format + Acc@0.25 + IoU.
             The official number does not look at the frame by itself, and on short clips the frame part
             pays for always naming a middle one (``docs/log.md``). ``metric_diou``: and DIoU, for policies
             that rarely overlap the truth.
@@ -82,14 +75,14 @@ class Grounding:
     max_per_scene: int | None = None
     rounding: Rounding = "safe"
     mode: ParseMode = "lenient"
-    reward: Literal["paper", "metric", "metric_diou"] = "paper"
+    reward: str = "paper"
     target_frame: Literal["best", "first_clear"] = "best"
 
     name: ClassVar[str] = "grounding"
+    rewards: ClassVar[tuple[str, ...]] = ("format", *FRAME_REWARDS)
 
     def __post_init__(self) -> None:
-        if self.reward not in _PARTS:
-            raise ValueError(f"Grounding.reward must be one of {', '.join(_PARTS)}, got {self.reward!r}")
+        reward_parts("Grounding", self.reward, PRESETS, ("format", *FRAME_REWARDS))
         if self.target_frame not in ("best", "first_clear"):
             raise ValueError(
                 f"Grounding.target_frame must be 'best' or 'first_clear', got {self.target_frame!r}"
@@ -167,41 +160,32 @@ class Grounding:
                 "its file serves SFT only"
             )
         nothing: dict[str, object] = {"iou": 0.0, "frame": None, "true_frame": truth["frame"]}
+        names = reward_parts("Grounding", self.reward, PRESETS, ("format", *FRAME_REWARDS))
         if truncated:
-            return Score(zero_parts(_PARTS[self.reward], TRUNCATED), truncated=True, details=nothing)
+            return Score(zero_parts(names, TRUNCATED), truncated=True, details=nothing)
         answer = self.parse(text, sample)
         if isinstance(answer, ParseFailure):
-            return Score(zero_parts(_PARTS[self.reward], answer.reason), answer, details=nothing)
+            return Score(zero_parts(names, answer.reason), answer, details=nothing)
         strict = self.parse(text, sample, "strict")
+        form = format_part(strict if isinstance(strict, ParseFailure) else None)
         poses = np.array(truth["T_world_camera"])
-        iou = grounding_iou(answer, truth["box_world"], poses)
-        made = [format_part(strict if isinstance(strict, ParseFailure) else None)]
-        if self.reward == "paper":
-            made.append(grounding_frame(answer.frame, truth["frame"], self.tau))
-        else:
-            made.append(grounding_hit(iou.value))
-        made.append(iou)
-        if self.reward == "metric_diou":
-            made.append(grounding_diou(answer, truth["box_world"], poses, iou.value))
-        parts = tuple(made)
-        return Score(parts, details={"iou": iou.value, "frame": answer.frame, "true_frame": truth["frame"]})
+        both = Placement(answer, truth["frame"], truth["box_world"], poses, self.tau)
+        parts = tuple(form if name == form.name else FRAME_REWARDS[name](both) for name in names)
+        details = {"iou": both.iou.value, "frame": answer.frame, "true_frame": truth["frame"]}
+        return Score(parts, details=details)
 
-    def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
+    def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
+        """Per answer: :func:`pool_iou`."""
+        pairs = zip(samples, (dict[str, Any](score.details) for score in scores), strict=True)
+        return [pool_iou(sample, d["iou"], d["frame"] == d["true_frame"]) for sample, d in pairs]
+
+    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """Acc@0.25 and Acc@0.5 (IoU >= threshold, no proposal refinement), mean IoU, frame accuracy.
 
         A failed or truncated answer has IoU 0. ``.../unique``: descriptions of the only object of its label
         in the scene, ``.../multiple``: the others. The frame is not scored by the official number.
         None where there is no sample.
         """
-        return self.metric_from(summed(self.pool(*pair) for pair in zip(samples, scores, strict=True)))
-
-    def pool(self, sample: Sample, score: Score) -> dict[str, float]:
-        """What one answer adds to the sums of :meth:`metric_from`."""
-        details: dict[str, Any] = dict(score.details)
-        return pool_iou(sample, details["iou"], details["frame"] == details["true_frame"])
-
-    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
-        """:meth:`metric` of sums over samples of :meth:`pool`."""
         result: dict[str, float | None] = {}
         for suffix in _GROUPS.values():
             count = totals.get(f"samples{suffix}", 0.0)

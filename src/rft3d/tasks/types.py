@@ -6,11 +6,11 @@ in plain text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from rft3d.answers.types import ParseFailure, ParseMode
+from rft3d.answers.types import ParseMode
 from rft3d.prompts import Prompt
 from rft3d.rewards.score import Score
 from rft3d.scenes.types import Scene
@@ -44,12 +44,16 @@ class Sample:
 
 
 class Task(Protocol):
-    """See ``tasks/forkme.py`` for the smallest complete example."""
+    """Everything that is ever called of a task. See ``tasks/forkme.py`` for the smallest complete example.
 
-    @property
-    def name(self) -> str:
-        """Key of ``TASKS``; a class attribute in practice."""
-        ...
+    A task that derives from this gets :meth:`score_many` and :meth:`metric`; any object with these members
+    is one.
+    """
+
+    name: ClassVar[str]
+    """Key of ``TASKS``."""
+    rewards: ClassVar[tuple[str, ...]]
+    """Names of the parts that its scores can have."""
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """Samples of this task from ``scene``, deterministic in ``seed``.
@@ -63,14 +67,61 @@ class Task(Protocol):
         """The text that earns full marks: the SFT target."""
         ...
 
-    def parse(self, text: str, sample: Sample, mode: ParseMode = "lenient") -> Any | ParseFailure:
-        """The typed answer in ``text``. Never raises on text."""
+    def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> Any:
+        """The typed answer in ``text`` or a ``ParseFailure``. Never raises on text. None: the task's own mode."""
         ...
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
         """Reward parts of ``text``. Never raises on text; truncated text earns 0 in every part, unread."""
         ...
 
-    def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
-        """The official numbers over a data set: pooled from ``Score.details``. None = undefined."""
+    def score_many(
+        self, texts: Sequence[str], samples: Sequence[Sample], truncated: Sequence[bool]
+    ) -> list[Score]:
+        """:meth:`score` of every text; a task may be faster at all of them together."""
+        return [self.score(*each) for each in zip(texts, samples, truncated, strict=True)]
+
+    def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
+        """What each answer adds to the sums that :meth:`metric_from` reads."""
         ...
+
+    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
+        """The official numbers of sums over a data set; None = undefined."""
+        ...
+
+    def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
+        """The official numbers of a data set, pooled from ``Score.details``."""
+        return self.metric_from(summed(self.pools(samples, scores)))
+
+
+def summed(pools: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Key by key sums: the pools of many samples as one."""
+    totals: dict[str, float] = {}
+    for pool in pools:
+        for key, value in pool.items():
+            totals[key] = totals.get(key, 0.0) + value
+    return totals
+
+
+def reward_parts(
+    task: str, reward: str, presets: Mapping[str, tuple[str, ...]], known: Sequence[str]
+) -> tuple[str, ...]:
+    """The parts that an option ``reward`` names: a preset, or names of parts joined by ``+`` (format is added).
+
+    ::
+
+        reward_parts("Detection", "f1@0.25+hungarian", ...) == ("format", "f1@0.25", "hungarian")
+
+    Raises:
+        ValueError: a name that is neither.
+    """
+    if reward in presets:
+        return presets[reward]
+    names = [name for name in reward.split("+") if name != "format"]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"{task}.reward: {', '.join(map(repr, unknown))} is neither one of {', '.join(presets)} nor of "
+            f"the parts {', '.join(known)}, which can be joined by '+'"
+        )
+    return ("format", *names)

@@ -25,7 +25,7 @@ from typing import Any, Literal
 from rft3d.models import Policy
 from rft3d.models.features import FeatureCache, Format
 from rft3d.runfolder import logged_seconds
-from rft3d.tasks import TASKS, Task
+from rft3d.tasks import TASKS, Task, make_task
 from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
 from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, LazyRows, tokenize
@@ -295,5 +295,4 @@ def _task(name: str, recipe: Recipe, policy: Policy) -> Task:
     """The task with the recipe's options, or those the policy carries; the policy remembers them."""
     options = recipe.tasks.get(name, policy.task_options.get(name, {}))
     policy.task_options[name] = dict(options)
-    # saved options come from JSON, which has no tuples
-    return TASKS[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    return make_task(name, options=options)

@@ -17,12 +17,12 @@ from rft3d.evaluation.score import (
     ScoreConfig,
     ScoredRun,
     extra_findings,
-    make_task,
     provenance,
     score_predictions,
     summarise,
 )
 from rft3d.evaluation.stats import Difference, differences, intervals, resample_pools
+from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
 

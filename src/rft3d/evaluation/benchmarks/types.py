@@ -83,7 +83,7 @@ class Benchmark:
         variants: scores the answers in every variant; the first is our own.
         official: what the complete benchmark has, e.g. ``{"samples": 9508}``; a file that has less is named
             a subset.
-        task_options: options of the task that read the answers (:func:`rft3d.evaluation.make_task`).
+        task_options: options of the task that read the answers (:func:`rft3d.tasks.make_task`).
         frames: pictures a question shows; None: not fixed.
         floor: metric -> what it is worth without looking, where that is known; printed beside it.
         compats: code bases whose reading it knows.

@@ -54,12 +54,12 @@ from rft3d.rewards import (
 )
 from rft3d.rewards.process import boxes_part, places_part
 from rft3d.scenes.types import Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, labelled, mean, render_rows, summed
+from rft3d.tasks._shared import TRUNCATED, checked_refs, labelled, mean, render_rows
 from rft3d.tasks.spatial.perceive import perceived, read_boxes
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
 from rft3d.tasks.spatial.thoughts import think
 from rft3d.tasks.spatial.view import Limits, Question, View
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, Task
 
 BEFORE = "These are frames of a video."
 AFTER_OPTIONS = "Answer with the option's letter from the given choices directly."
@@ -78,7 +78,7 @@ _DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "mediu
 
 
 @dataclass(frozen=True)
-class Spatial:
+class Spatial(Task):
     """The spatial reasoning task.
 
     Attributes:
@@ -104,6 +104,7 @@ class Spatial:
     decimals: int = 2
 
     name: ClassVar[str] = "spatial"
+    rewards: ClassVar[tuple[str, ...]] = ("format", "accuracy", "boxes", "places")
 
     def __post_init__(self) -> None:
         if self.answers not in ("direct", *_ASKING):
@@ -195,7 +196,15 @@ class Spatial:
             return ("format", "accuracy")
         return ("format", "accuracy", "boxes" if "boxes" in sample.truth else "places")
 
-    def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
+    def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
+        """Per answer: :func:`pool_readings`."""
+        out = []
+        for sample, details in zip(samples, (dict[str, Any](score.details) for score in scores), strict=True):
+            readings = {key: details[key] for key in ("accuracy", "strict", "lenient")}
+            out.append(pool_readings(sample.truth["question_type"], readings))
+        return out
+
+    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """VSI-Bench's averages of accuracy and MRA.
 
         ``macro8``: the mean of eight tasks' means, the levels of relative direction averaged first (over
@@ -203,16 +212,6 @@ class Spatial:
         ``accuracy/<type>``, ``count/<type>``. ``macro8/strict`` etc.: the same answers by each reading;
         ``count/strict_read``: how many that reading could read. None where there is no sample.
         """
-        return self.metric_from(summed(self.pool(*pair) for pair in zip(samples, scores, strict=True)))
-
-    def pool(self, sample: Sample, score: Score) -> dict[str, float]:
-        """What one answer adds to the sums of :meth:`metric_from`."""
-        details: dict[str, Any] = dict(score.details)
-        readings = {key: details[key] for key in ("accuracy", "strict", "lenient")}
-        return pool_readings(sample.truth["question_type"], readings)
-
-    def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
-        """:meth:`metric` of sums over samples of :meth:`pool`."""
         result: dict[str, float | None] = {}
         counts = {kind: totals.get(f"count:{kind}", 0.0) for kind in QUESTION_TYPES}
         for suffix, key in (("", "accuracy"), ("/strict", "strict"), ("/lenient", "lenient")):
