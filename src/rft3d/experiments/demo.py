@@ -75,11 +75,11 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
     rooms = world(start=model, train_rooms=1200, watched_rooms=0, elsewhere={}, resamples=1000)
     arms = (start_arm(), more_sft(stage=sft(steps=40, seed=1000)), our_arm(stage=rft(steps=40, **CREDIT)))
     if quick:
-        rooms = replace(rooms, train_rooms=96, held_out_rooms=24, resamples=200)
+        rooms = replace(rooms, train_rooms=48, held_out_rooms=16, resamples=200)
         few = {"detection": 6, "grounding": 6, "spatial": 6}
         arms = (
             start_arm(),
-            more_sft(stage=sft(steps=3, seed=1000, scenes_per_step=16)),
+            more_sft(stage=sft(steps=3, seed=1000, scenes_per_step=8)),
             our_arm(stage=rft(few, steps=3, group_size=4, **CREDIT)),
         )
     return Experiment(
