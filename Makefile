@@ -14,7 +14,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One thread a process: the tests run in parallel processes, and two thread pools on two cores only fight.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo demo-quick results results-quick test test-oldest lint format nightly bench docs pin clean distclean python-check
+.PHONY: help demo demo-quick weights results results-quick test test-oldest lint format nightly bench docs pin clean distclean python-check
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -25,6 +25,9 @@ demo: .venv/.stamp  ## more SFT and RFT side by side from the shipped policy, ta
 
 demo-quick: .venv/.stamp  ## the same with a few steps, in at most 3 minutes
 	$(BIN)/rft3d demo --quick --out $(QUICK_OUT)
+
+weights: .venv/.stamp  ## the shipped models again from nothing: hours, resumable; the new files are in runs/weights/shipped
+	$(BIN)/python recipes/weights/rooms.py --out runs/weights
 
 # Exit code 3 says that the time was up: the page is written all the same, and the next night goes on.
 results: .venv/.stamp-viz  ## every claim of docs/results.md: HOURS=12 (resumable), AT_ONCE=2 arms at once, then the page

@@ -19,7 +19,6 @@ from rft3d.answers import FrameBox
 from rft3d.evaluation import (
     BOX_QUESTIONS,
     ClipConfig,
-    Generation,
     PredictConfig,
     ScoreConfig,
     check_gold,
@@ -29,6 +28,7 @@ from rft3d.evaluation import (
     score_files,
     write_dataset,
 )
+from rft3d.evaluation.records import Generation
 from rft3d.geometry import box_iou_pairs, transform_boxes
 from rft3d.prompts import Prompt
 from rft3d.report import write_report

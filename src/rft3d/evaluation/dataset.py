@@ -44,7 +44,7 @@ def write_dataset(
         scenes: read once, one in memory at a time.
         out: must not exist yet, or be empty; it appears complete or not at all.
         tasks: by name; every task of ``TASKS`` with its defaults when None.
-        seed: which questions are drawn.
+        seed: which questions are drawn of the first scene; counted up from scene to scene.
         with_depth: write depth and instance pictures too.
         file_name: of the samples files.
 
@@ -61,10 +61,12 @@ def write_dataset(
     chosen: Mapping[str, Asks] = {name: make() for name, make in TASKS.items()} if tasks is None else tasks
     with replacing(out) as staging:
         samples: dict[str, list[Sample]] = {name: [] for name in chosen}
-        for scene in scenes:
+        for number, scene in enumerate(scenes):
             refs = _write_scene(scene, staging, with_depth)
             for name, task in chosen.items():
-                samples[name] += [with_cameras(s, scene, refs) for s in task.samples(scene, refs, seed)]
+                # of its own for every scene: one seed would draw the same places of every list, big things first
+                made = task.samples(scene, refs, seed + number)
+                samples[name] += [with_cameras(s, scene, refs) for s in made]
         staging.mkdir(exist_ok=True)
         for name, made in samples.items():
             write_samples(staging / file_name.format(task=name), made)
