@@ -230,10 +230,10 @@ def test_off_policy_gradients_are_those_of_trl(
     )
     plain = update._loss
 
-    def away(batch: Any, config: RFTConfig, logps: torch.Tensor, index: Any) -> Any:
+    def away(batch: Any, config: RFTConfig, logps: torch.Tensor, own: torch.Tensor, index: Any) -> Any:
         tokens = [t for g in batch.groups for c in g.completions for t in c.tokens]
         old = logps.detach() - moved_away(torch.tensor(tokens))
-        return plain(replace(batch, old_logps=old), config, logps, index)
+        return plain(replace(batch, old_logps=old), config, logps, own, index)
 
     on_policy, _ = our_gradients(case, monkeypatch, loss=loss, **ours_settings)
     monkeypatch.setattr(update, "_loss", away)

@@ -37,7 +37,7 @@ def test_every_stage_runs_small_and_once(
     names = [str(row["stage"]) for row in rows]
     assert names[:2] == ["write", "load"] and names[-1] == "save"
     assert names[2:-1] == [f"{p} {f} frames G=2 C=4" for f in (1, 2) for p in benchmark.PHASES]
-    assert all(float(str(row["seconds"])) > 0 and float(str(row["peak_gib"])) > 0 for row in rows)
+    assert all(float(str(row["seconds"])) > 0 and float(str(row["peak_gib"])) >= 0 for row in rows)
     tokens = [row["prompt_tokens"] for row in rows if "prompt_tokens" in row]
     assert tokens == [tokens[0], int(str(tokens[0])) + 2 * 2 + 2]
     saved = rows[-1]

@@ -26,10 +26,10 @@ from rft3d.evaluation import (
     read_predictions,
     score_files,
     score_predictions,
-    write_json,
     write_predictions,
 )
 from rft3d.experiments.demo import demo_experiment
+from rft3d.files import write_json
 from rft3d.geometry import box_corners, boxes_valid, invert_pose, project, transform_boxes, transform_points
 from rft3d.report import write_report
 from rft3d.scenes.folder import read_scene

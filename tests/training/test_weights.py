@@ -109,7 +109,7 @@ def test_shipping_halves_the_file_and_keeps_what_it_says(run: Path, tmp_path: Pa
     assert (folder / "README.md").read_text() == "# a card\n" and (folder / "world.json").is_file()
 
 
-@pytest.mark.parametrize("model", ["rooms-sft"])
+@pytest.mark.parametrize("model", ["rooms-sft", "rooms"])
 def test_the_shipped_model_sees(model: str) -> None:
     policy = load_policy(model)
     task = TASKS["detection"](**policy.task_options["detection"])

@@ -120,8 +120,13 @@ class FeatureCache:
                 expected = (file.metadata() or {}).get("digest")
         except FileNotFoundError:
             return None
-        except (SafetensorError, OSError):
-            return self._drop(path)
+        except (
+            SafetensorError,
+            OSError,
+            RuntimeError,
+        ):  # torch maps the file and says it with a RuntimeError
+            # evicted by another process between two looks at it: absent, not damaged
+            return self._drop(path) if path.exists() else None
         if expected != _digest(found) or not {"vision", "grid"} <= set(found):
             return self._drop(path)
         with contextlib.suppress(OSError):  # evicted by another process meanwhile: we have it already
