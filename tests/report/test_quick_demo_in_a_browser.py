@@ -99,7 +99,7 @@ def predicted_world_boxes(reader: Any, sample: Sample, text: str) -> np.ndarray:
 
 
 def test_the_first_view_tells_the_story(browser: Browser, page: Path, demo: Path) -> None:
-    """Table and curves without scrolling on a laptop; every number of the table is that of scores.json."""
+    """Verdict and scene without scrolling on a laptop; every number of the table is that of scores.json."""
     assert page.stat().st_size < 15e6
     browser.goto(page)
     rows = {cells[0][0]: cells[1:] for cells in browser.js(CELLS)}
@@ -117,8 +117,14 @@ def test_the_first_view_tells_the_story(browser: Browser, page: Path, demo: Path
     stages = [path.parent.name for path in (demo / "stages").glob("*/metrics.jsonl")]
     shown = browser.js("[...document.querySelectorAll('#story-plots h4')].map(h => h.innerText)")
     assert sorted(title.split(":")[0] for title in shown) == sorted(stages)
-    bottom = browser.js("document.querySelector('#story-plots svg').getBoundingClientRect().bottom")
-    assert bottom <= browser.js("innerHeight"), "the curves can be seen without scrolling"
+    browser.wait("document.querySelector('#hero-scene canvas')")
+    bottoms = browser.js(
+        "['#hero .verdict', '#hero-scene canvas']"
+        ".map(s => document.querySelector(s).getBoundingClientRect().bottom)"
+    )
+    assert 0 < min(bottoms) <= max(bottoms) <= browser.js("innerHeight"), (
+        "verdict and scene without scrolling"
+    )
 
 
 def test_every_view_has_something_in_it(browser: Browser, page: Path, demo: Path) -> None:
@@ -218,7 +224,7 @@ def test_predicted_boxes_of_a_model_that_can_see(
         browser.wait("document.querySelectorAll('.frames g[data-kind=predicted]').length")
         boxes = predicted_world_boxes(run.task, run.samples[index], gold[index].text)
         checked += corners_found(browser, run.samples[index], "predicted", boxes)
-        assert browser.wait("document.querySelector('canvas').view.items.length") == 2 * len(boxes)
+        assert browser.wait("document.querySelector('.on canvas').view.items.length") == 2 * len(boxes)
     assert checked >= 40
 
 
@@ -227,9 +233,9 @@ def test_the_scene_turns_and_its_points_are_the_rooms_surfaces(
 ) -> None:
     browser.goto(page)
     browser.click("#highlight-tiles .tile")
-    browser.wait("document.querySelector('canvas')?.view?.cloud")
+    browser.wait("document.querySelector('.on canvas')?.view?.cloud")
     points = np.array(
-        browser.js("[...document.querySelector('canvas').view.cloud.geometry.attributes.position.array]")
+        browser.js("[...document.querySelector('.on canvas').view.cloud.geometry.attributes.position.array]")
     ).reshape(-1, 3)
     assert len(points) > 3000
     _, task, index = browser.js("location.hash").split("/")
@@ -247,12 +253,13 @@ def test_the_scene_turns_and_its_points_are_the_rooms_surfaces(
     def first_corner() -> list[float]:
         return browser.js(
             "(v => v.items[0].corners[0].clone().project(v.camera).toArray())"
-            "(document.querySelector('canvas').view)"
+            "(document.querySelector('.on canvas').view)"
         )
 
     before = first_corner()
     x, y = browser.js(
-        "(r => [r.x + r.width / 2, r.y + r.height / 2])(document.querySelector('canvas').getBoundingClientRect())"
+        "(r => [r.x + r.width / 2, r.y + r.height / 2])"
+        "(document.querySelector('.on canvas').getBoundingClientRect())"
     )
     browser.mouse("mousePressed", x, y, button="left", clickCount=1)
     for step in range(1, 5):
