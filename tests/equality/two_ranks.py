@@ -182,3 +182,8 @@ if __name__ == "__main__":
         main(Path(sys.argv[1]), sys.argv[2:])
     else:
         survive(Path(sys.argv[1]))
+    # gloo's threads may abort a process that ends while the other rank still talks: wait, then end at once
+    torch.distributed.barrier()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
