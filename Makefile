@@ -26,7 +26,7 @@ demo: .venv/.stamp  ## more SFT and RFT side by side from the shipped policy, ta
 demo-quick: .venv/.stamp  ## the same with a few steps, in at most 3 minutes
 	$(BIN)/rft3d demo --quick --out $(QUICK_OUT)
 
-weights: .venv/.stamp  ## the shipped models again from nothing: hours, resumable; the new files are in runs/weights/shipped
+weights: .venv/.stamp  ## rooms-sft again from nothing: hours, resumable; the new files are in runs/weights/shipped
 	$(BIN)/python recipes/weights/rooms.py --out runs/weights
 
 # Exit code 3 says that the time was up: the page is written all the same, and the next night goes on.

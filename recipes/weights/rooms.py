@@ -1,10 +1,11 @@
-"""The models that the package ships, from nothing: ``rooms-sft``, then ``rooms`` by RFT.
+"""The SFT model that the package ships, ``rooms-sft``, from nothing.
 
     python recipes/weights/rooms.py --out runs/weights          # or: make weights
 
-Hardware: one GPU and some cores that draw rooms (--workers), or two CPU cores. Hours: about 25 on two CPU cores; a
-stopped run goes on. What the shipped files were made with, and what they score, is in their cards
-(``src/rft3d/models/weights/*/README.md``). ``--steps`` shortens both stages to see that everything runs.
+Hardware: one GPU and some cores that draw rooms (--workers), or two CPU cores. Hours: many on two CPU cores (not
+measured); a stopped run goes on. What the shipped files were made with, and how ``rooms`` was made from this by
+RFT, is in their cards (``src/rft3d/models/weights/*/README.md``). ``--steps`` shortens both stages to see that
+everything runs.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def main(out: Path = Path("runs/weights"), steps: int = 0, workers: int = 1, roo
         config = replace(config, mix=replace(config.mix, rooms=rooms))
     console = Console(stderr=True)
     model = make_weights(config, out, console)
-    shipped = ship(model, out / "shipped" / "rooms-sft", "rooms", f"# rooms-sft\nMade by `{__file__}`.\n")
+    shipped = ship(
+        model, out / "shipped" / "rooms-sft", "rooms", "# rooms-sft\nMade by `recipes/weights/rooms.py`.\n"
+    )
     console.print(f"{shipped}: ready", highlight=False)
 
 

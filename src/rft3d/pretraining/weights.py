@@ -124,11 +124,11 @@ class _Rooms:
 
     def __init__(self, policy: Path, config: WeightsConfig) -> None:
         self.policy, self.config = policy, config
-        self.at, self.batches = -1, endless(policy, config.mix, (), 0, 0)
+        self.at, self.batches = -1, iter(())
 
     def __call__(self, step: int) -> DenseClip:
         if step != self.at:
-            workers = self.config.workers if step or self.at < 0 else 0
+            workers = self.config.workers if step > self.at else 0  # going back is for one look only
             self.batches, self.at = endless(self.policy, self.config.mix, (), step, workers), step
         self.at += 1
         return next(self.batches).clips
