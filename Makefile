@@ -60,7 +60,7 @@ nightly: lint  ## every test that needs no accelerator, more random cases, run-t
 
 test-oldest: python-check  ## models and training on the oldest torch and transformers that pyproject.toml allows
 	$(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip install --quiet torch==2.11.0 transformers==5.17.0 --editable '.[train,fast]' \
+	.venv-oldest/bin/python -m pip install --quiet torch==2.11.0 transformers==5.17.0 --editable '.[train]' \
 	  pytest hypothesis beartype packaging tensorboard trl==1.16.0
 	$(TEST_ENV) .venv-oldest/bin/python -m pytest tests/models tests/training tests/equality \
 	  -m "not slow and not gpu" --ignore tests/training/test_golden.py
@@ -82,15 +82,15 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 .venv/.stamp: pyproject.toml constraints.txt | python-check
 	$(PYTHON) -m venv .venv
 	$(PIP) '$(TORCH)'
-	$(PIP) --editable '.[train,fast]'
+	$(PIP) --editable '.[train]'
 	touch $@
 
 .venv/.stamp-viz: .venv/.stamp
-	$(PIP) --editable '.[train,fast,viz]'
+	$(PIP) --editable '.[train,viz]'
 	touch $@
 
 .venv/.stamp-dev: .venv/.stamp
-	$(PIP) --editable '.[train,fast,video,data,rerun,sheets,viz,dev]'
+	$(PIP) --editable '.[train,video,data,rerun,sheets,viz,dev]'
 	touch $@
 
 python-check:

@@ -1,10 +1,10 @@
 """Scenes a second of the procedural rooms: 4 frames of 168 x 112 with depth, instances and expressions.
 
-    python benchmarks/render.py [--scenes 200] [--workers 2] [--numpy]
+    python benchmarks/render.py [--scenes 200] [--workers 2]
 
 Prints scenes a second for one thread and for ``--workers`` threads after warm-up (best of the repeats: what
 the code costs; median: what a busy machine makes of it), plans a second (no pictures), and the bar that the
-project holds itself to. ``--numpy`` times the fallback without numba instead.
+project holds itself to.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--numpy", action="store_true", help="time the renderer without numba")
     args = parser.parse_args()
-    config = RoomConfig(backend="numpy" if args.numpy else "auto")
+    config = RoomConfig()
     seeds = range(args.scenes)
 
     start = time.perf_counter()

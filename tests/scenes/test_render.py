@@ -1,4 +1,4 @@
-"""The renderer: compiled and plain numpy agree, depth is right, shadows fall."""
+"""The renderer: compiled and the readable reference agree, depth is right, shadows fall."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.scenes import raster_reference
 
 from rft3d.geometry import camera_rays
-from rft3d.scenes import RoomConfig, make_room
+from rft3d.scenes import make_room
 from rft3d.scenes.rooms._layout import Placed
 from rft3d.scenes.rooms._parts import CUBOID, CYLINDER, ELLIPSOID, cuboid, cylinder, ellipsoid, finish
 from rft3d.scenes.rooms._render import render, world_parts
 from rft3d.scenes.rooms._room import plan_room
 
+REFERENCE = "rft3d.scenes.rooms._raster_numba.draw"
 
-def test_numba_and_numpy_draw_the_same_picture() -> None:
-    pytest.importorskip("numba")
+
+def test_the_compiled_renderer_and_the_reference_draw_the_same_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for seed in (0, 3, 8):
-        fast = make_room(seed, RoomConfig(backend="numba"))
-        plain = make_room(seed, RoomConfig(backend="numpy"))
+        fast = make_room(seed)
+        with monkeypatch.context() as patched:
+            patched.setattr(REFERENCE, raster_reference.draw)
+            plain = make_room(seed)
         for a, b in zip(fast.frames, plain.frames, strict=True):
             different = np.abs(np.asarray(a.rgb, dtype=int) - np.asarray(b.rgb, dtype=int)).max(-1) > 1
             assert different.mean() < 2e-3, "only rounding at edges may differ"
@@ -44,18 +50,18 @@ def _solid(shape: int) -> Placed:
     return Placed(thing, 0.0, 0.0, 0.0, 0.0)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("renderer", ["compiled", "reference"])
 @pytest.mark.parametrize("shape", [CUBOID, CYLINDER, ELLIPSOID])
-def test_depth_of_a_solid_is_analytic(shape: int, backend: str) -> None:
+def test_depth_of_a_solid_is_analytic(shape: int, renderer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A camera at 0.5 m height, 1.5 m from the axis of a 1 m solid, looking level at it."""
-    if backend == "numba":
-        pytest.importorskip("numba")
+    if renderer == "reference":
+        monkeypatch.setattr(REFERENCE, raster_reference.draw)
     plan = plan_room(0)
     T = np.eye(4)
     T[:3, :3] = np.array([[0, 0, 1.0], [-1.0, 0, 0], [0, -1.0, 0]])
     T[:3, 3] = (-1.5, 0.0, 0.5)
     K = np.array([[60.0, 0, 30], [0, 60.0, 20], [0, 0, 1]])
-    out = render(world_parts([_solid(shape)]), plan.shell, T[None], K, 60, 40, backend=backend)  # type: ignore[arg-type]
+    out = render(world_parts([_solid(shape)]), plan.shell, T[None], K, 60, 40)
     rays = camera_rays(K, 60, 40)
     middle = out.instances[0, 20, 30]
     assert middle == 1

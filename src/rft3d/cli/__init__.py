@@ -47,7 +47,6 @@ _EXTRAS = {
     "deepspeed": "deepspeed",
     "openpyxl": "sheets",
     "pyarrow": "data",
-    "numba": "fast",
     "rerun": "rerun",
 }  # of a missing package; else [train]
 

@@ -13,8 +13,8 @@ parameters: so touching, coplanar and nested boxes need no epsilon and no specia
 (faces of A cut by B plus faces of B cut by A) must count a shared face exactly once, which is where the
 errors of pytorch3d's ``box3d_overlap`` come from, on the very near-duplicates that a trained model predicts.
 
-Two engines give bitwise the same result: numpy, always there, and numba, an optional accelerator whose
-start-up (0.7 s, or some 10 s on the first run of a machine) pays off in long runs only.
+Two engines give bitwise the same result: numpy, which starts at once, and numba, whose start-up (0.7 s, or
+some 10 s on the first run of a machine) pays off in long runs only.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def box_iou(boxes_a: ArrayLike, boxes_b: ArrayLike, *, engine: Engine = "auto") 
 
     Args:
         boxes_a, boxes_b: ``[x y z dx dy dz yaw roll pitch]`` in one frame, metres and radians. May be empty.
-        engine: "numpy", "numba", or "auto": numba once a process has much to do and if it is installed.
+        engine: "numpy", "numba", or "auto": numba once a process has much to do and if it can be used.
 
     Raises:
         ValueError: an argument is not ``(N, 9)``.
-        ImportError, RuntimeError: ``engine="numba"`` and numba is not installed, or has no writable cache.
+        ImportError, RuntimeError: ``engine="numba"`` and numba cannot be imported, or has no writable cache.
     """
     boxes_a, boxes_b = many_boxes("boxes_a", boxes_a), many_boxes("boxes_b", boxes_b)
     n, m = len(boxes_a), len(boxes_b)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -181,8 +180,7 @@ def ship(model: Path, out: Path, world: str, card: str) -> Path:
             raise ValueError(f"{model}: {name} reaches {float(tensor.abs().max()):.3g}, beyond float16")
     policy.model.half()
     policy.save(out)
-    shown: dict[str, Any] = {k: v for k, v in asdict(WORLDS[world]).items() if k != "backend"}
-    write_json(out / WORLD_FILE, shown)
+    write_json(out / WORLD_FILE, asdict(WORLDS[world]))
     with replacing(out / "README.md") as unfinished:
         unfinished.write_text(card, encoding="utf-8")
     (out / "generation_config.json").unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 Read in this order: ``_parts`` (coloured solids), ``_furniture`` and ``_appliances`` (what they build), ``_plane``
 and ``_layout`` (where things stand), ``_shell`` (walls, windows, light), ``_path`` (the camera's walk),
-``_render`` with its two rasterizers (pictures, depth, ids), ``_referring`` (sentences that mean one object), and
+``_render`` and ``_raster_numba`` (pictures, depth, ids), ``_referring`` (sentences that mean one object), and
 ``_room``, which calls them all.
 
     scene = make_room(7)

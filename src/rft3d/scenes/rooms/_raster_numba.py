@@ -1,7 +1,7 @@
 """The compiled renderer: z-buffer over part rectangles, then one shading pass.
 
-Function-by-function twin of :mod:`rft3d.scenes.rooms._raster_numpy`, the readable reference; a test compares the
-pictures. Imported only when numba is installed. Every kernel releases the interpreter lock, so threads scale.
+Imported when the first room is drawn. Every kernel releases the interpreter lock, so threads scale. The same in
+readable numpy is ``tests/scenes/raster_reference.py``, function by function; a test compares the pictures.
 
 Array layouts are described in :mod:`rft3d.scenes.rooms._render`. One file, though long: numba's cache on disk only
 watches the file of the function it stored, so helpers elsewhere could go stale.

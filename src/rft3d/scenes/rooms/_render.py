@@ -5,10 +5,10 @@ in the pixel, so a ray in the frame of a solid is ``o + t (A + B u + C v)``: set
 parts is one numpy expression, and drawing tests each part only inside its projected bounding rectangle. The
 ceiling light and the sun are two more pinhole views (shadow maps); the sun's frustum is the window.
 
-With numba the drawing is compiled (``_raster_numba``), otherwise vectorised numpy (``_raster_numpy``).
-Both give the same picture up to rounding at silhouettes.
+The drawing itself is compiled (``_raster_numba``); ``tests/scenes/raster_reference.py`` is the same in plain numpy,
+and a test compares the pictures.
 
-Arrays handed to both (V views: 0 ceiling light, 1 sun, 2.. frames; P parts; float64 unless said otherwise):
+Arrays handed to it (V views: 0 ceiling light, 1 sun, 2.. frames; P parts; float64 unless said otherwise):
 ``rays (V, P, 12)`` o, A, B, C · ``rects (V, P, 4)`` int32 half-open u0, u1, v0, v1 ·
 ``cameras (V, 16)`` eye, camera-to-world rotation (row-major), fx, fy, cx, cy ·
 ``solids (P, 25)`` centre, part-to-world rotation (row-major), half sizes, shape, bottom and top radius, rgb,
@@ -19,10 +19,8 @@ darkening of the floor, filled by the drawing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +29,6 @@ from rft3d.scenes.rooms._layout import Placed
 from rft3d.scenes.rooms._shell import Shell
 
 F64 = NDArray[np.float64]
-Backend = Literal["auto", "numba", "numpy"]
 
 SHADOW_SIZE = 160
 CONTACT_SIZE = 64
@@ -206,22 +203,6 @@ def in_view_share(boxes: F64, T_world_cameras: F64, K: F64, width: int, height: 
     return inside.reshape(len(R), len(boxes), -1).mean(-1)
 
 
-@cache
-def _drawer(backend: Backend) -> Callable[..., None]:
-    """The drawing function of a backend; "auto" prefers the compiled one."""
-    if backend != "numpy":
-        try:
-            from rft3d.scenes.rooms._raster_numba import draw as compiled
-        except ImportError:
-            if backend == "numba":
-                raise
-        else:
-            return compiled
-    from rft3d.scenes.rooms._raster_numpy import draw
-
-    return draw
-
-
 def render(
     parts: Parts,
     shell: Shell,
@@ -229,18 +210,15 @@ def render(
     K: F64,
     width: int,
     height: int,
-    backend: Backend = "auto",
 ) -> Pictures:
     """Draw every frame.
 
     Args:
         T_world_cameras: ``(F, 4, 4)`` OpenCV camera poses.
         K: ``(3, 3)`` intrinsics of all frames.
-        backend: ``"numba"``, ``"numpy"`` or the faster one that is installed.
-
-    Raises:
-        ImportError: ``backend="numba"`` without numba.
     """
+    from rft3d.scenes.rooms._raster_numba import draw  # lazy: numba takes half a second to import
+
     frames, objects = len(T_world_cameras), int(parts.owner[-1]) + 1
     cameras = make_cameras(shell, T_world_cameras, K)
     rays, rects = part_rays(cameras, parts, width, height)
@@ -256,7 +234,7 @@ def render(
         np.zeros((frames, objects), dtype=np.int64),
     )
     grid = np.ones((CONTACT_SIZE, CONTACT_SIZE))
-    _drawer(backend)(
+    draw(
         rays, rects, cameras, parts.solids, parts.owner, shell.room, shell.decals, shell.light, maps, grid,
         out.rgb, out.depth, out.instances, out.seen, out.alone,
     )  # fmt: skip

@@ -28,7 +28,7 @@ from rft3d.scenes.rooms._furniture import check_labels
 from rft3d.scenes.rooms._layout import SQUARISH, USUAL, Layout, furnish
 from rft3d.scenes.rooms._path import intrinsics, walk
 from rft3d.scenes.rooms._referring import refer
-from rft3d.scenes.rooms._render import Backend, Pictures, in_view_share, render, world_parts
+from rft3d.scenes.rooms._render import Pictures, in_view_share, render, world_parts
 from rft3d.scenes.rooms._shell import Shell, finish_room
 from rft3d.scenes.types import Frame, Scene, SceneObject
 
@@ -58,7 +58,6 @@ class RoomConfig:
         kinds: a room's furniture is of at most so many classes, drawn for every room, and they come more than
             once; 0 for no limit.
         min_visible: a frame *sees* an object when at least this share of its pixels shows it.
-        backend: renderer, see :func:`rft3d.scenes.rooms._render.render`.
     """
 
     frames: int = 4
@@ -78,7 +77,6 @@ class RoomConfig:
     sizes: tuple[float, float] = USUAL
     kinds: int = 0
     min_visible: float = 0.0015
-    backend: Backend = "auto"
 
     def __post_init__(self) -> None:
         for name in ("frames", "width", "height", "min_objects"):
@@ -186,9 +184,7 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
 def draw_plan(plan: Plan, config: RoomConfig) -> Pictures:
     """The pictures of a plan."""
     parts = world_parts(plan.layout.placed)
-    return render(
-        parts, plan.shell, plan.T_world_cameras, plan.K, config.width, config.height, backend=config.backend
-    )
+    return render(parts, plan.shell, plan.T_world_cameras, plan.K, config.width, config.height)
 
 
 def scene_objects(layout: Layout) -> tuple[SceneObject, ...]:
