@@ -35,7 +35,8 @@ WALK = """
 2 try --model nowhere
 0 detect rooms:4 --model model --max-new-tokens 4 --out d
 0 detect r3/scenes/rooms-1 --model model --max-new-tokens 4 --out d
-2 detect r3 --model model
+0 detect r3 --model model --max-new-tokens 4 --out d3
+0 detect --model model --max-new-tokens 4 --out d4
 2 detect nowhere.mp4 --model model
 2 detect rooms:4 --model nowhere
 0 ground rooms:4 "the chair" --model model --max-new-tokens 4 --out g

@@ -134,7 +134,7 @@ def test_without_out_the_page_is_in_runs(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("absent.mp4",), "no video or folder at"),
+        (("absent.mp4",), "; give a video, a picture"),
         (("walk.mp4", "--fov", "60", "--intrinsics", "1", "1", "1", "1"), "not both"),
         (("walk.mp4", "--intrinsics", "50", "50", "900", "10"), "outside the 96x64 picture"),
         (("walk.mp4", "--frames", "0"), "frames must be at least 1"),
@@ -168,6 +168,11 @@ def test_try_goes_from_nothing_to_boxes(
     assert found["clip"] == "rooms-3" and len(found["frames"]) == 2  # type: ignore[arg-type]
     assert found["warnings"] == [] and (tmp_path / "out" / "index.html").is_file()
     assert str(found["notes"][0]).endswith("objects (the same label, IoU above 0.25)")  # type: ignore[index]
+    assert "true box" in (tmp_path / "out" / "index.html").read_text()
+    again = answer(capsys, "detect", "--model", tmp_path / "model", "--out", tmp_path / "again")
+    assert again["clip"] == "rooms-7" and again["notes"][0].startswith("found ")  # type: ignore[index]
+    unknown = answer(capsys, "ground", "rooms:3", "the unicorn", "--model", tmp_path / "model", "--out", tmp_path)
+    assert ("no object that this model knows" in str(unknown["notes"])) == bool(unknown["boxes"])
 
 
 def test_a_room_seed_is_a_clip_and_other_pictures_get_a_warning(

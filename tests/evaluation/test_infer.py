@@ -201,7 +201,7 @@ def test_an_answer_of_another_kind_is_a_failure(clip: Clip, question: str, text:
 def test_a_model_of_rooms_warns_about_everything_else(clip: Clip) -> None:
     found = infer(Says("2"), clip, spatial_question(clip, "How many chairs are there?"))
     assert inference_record(found, clip, "m", only_rooms=True)["warnings"] == [ONLY_ROOMS]
-    assert inference_record(found, replace(clip, source="rooms"), "m", only_rooms=True)["warnings"] == []
+    assert inference_record(found, replace(clip, scene=make_room(0)), "m", only_rooms=True)["warnings"] == []
     assert inference_record(found, clip, "m")["warnings"] == []
 
 

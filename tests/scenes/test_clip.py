@@ -61,7 +61,7 @@ def test_a_posed_clip_is_read_by_its_own_reader(tmp_path: Path) -> None:
 
 
 def test_what_is_no_clip_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no video or folder at"):
+    with pytest.raises(FileNotFoundError, match=r"nothing at .*; give a video"):
         read_clip(tmp_path / "absent.mp4")
     empty = tmp_path / "empty"
     empty.mkdir()

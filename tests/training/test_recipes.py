@@ -133,7 +133,7 @@ def one_line(here: Path, capsys: pytest.CaptureFixture[str], *overrides: str) ->
 def test_wrong_overrides_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--stages.0.stepz" in one_line(here, capsys, "--stages.0.stepz", "3")
     line = one_line(here, capsys, "--stages.0.steps", "many")
-    assert "--stages.0.steps" in line and "'many'" in line
+    assert "--stages.0.steps many: must be a whole number" in line
     assert "no-model" in one_line(here, capsys, "--model", str(here / "no-model"))
     assert "--model FOLDER" in one_line(here, capsys, "--model", "None")
     absent = here / "absent.jsonl"

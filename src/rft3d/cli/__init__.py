@@ -50,6 +50,8 @@ _EXTRAS = {
     "rerun": "rerun",
 }  # of a missing package; else [train]
 
+OVERRIDE = "cannot override the recipe: "
+"""What :mod:`rft3d.training.recipes` says before tyro's own words, which are put into our form."""
 _OVERRIDABLE = {"train", "estimate"}  # what tyro doesn't know there is passed on as overrides of the recipe
 
 
@@ -85,7 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():
             return 141
-        return _fail(f"{verb}: {_one_line(error)}")
+        said = _one_line(error)
+        if said.startswith(OVERRIDE):
+            said = plain(verb, said.removeprefix(OVERRIDE))
+        return _fail(f"{verb}: {said}")
 
 
 def _nobody_reads_on() -> bool:

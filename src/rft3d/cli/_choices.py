@@ -8,11 +8,25 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
+from rft3d.cli._words import did_you_mean
+
 TaskName = Literal["detection", "grounding", "spatial", "captioning"]
 BenchmarkName = Literal[
     "scannet-detection-4f", "scannet-detection-6f", "scanrefer", "scan2cap", "vsi-bench", "vsi-bench-debiased"
 ]
 FileFormat = Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"]
+
+
+def recipe_at(path: Path) -> Path:
+    """``path``, where there is a file.
+
+    Raises:
+        FileNotFoundError: there is none; names the most alike one beside it.
+    """
+    if path.is_file():
+        return path
+    near = did_you_mean(path.name, [each.name for each in path.parent.glob("*.py")])
+    raise FileNotFoundError(f"no recipe at {path}{near} (recipes/ holds the ready ones)")
 
 
 def free(out: Path | None, force: bool, ours: Sequence[str] = ()) -> None:

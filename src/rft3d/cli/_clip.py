@@ -38,7 +38,7 @@ class ClipOptions(ModelOptions):
     """Options of every verb that looks at a clip of one's own."""
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """video, picture, folder of pictures, scene folder, posed clip, or rooms:SEED"""
+    """video, picture, folder of pictures, scene folder, posed clip, a folder of them, or rooms:SEED"""
     frames: int | None = None
     """frames to look at; when not given as many as the model was trained on"""
     every: float | None = None
@@ -55,7 +55,7 @@ class ClipOptions(ModelOptions):
 
 def run(
     args: ClipOptions, verb: str, frames: int, max_new_tokens: int, question: Callable[[Clip], Sample]
-) -> None:
+) -> dict[str, Any]:
     """Answer ``question`` about the clip; JSON or a short table on standard output, pages beside it."""
     from rft3d.evaluation.world import room_config_of
     from rft3d.scenes.clips import ClipSampling, read_clip, with_fov, with_intrinsics
@@ -70,22 +70,19 @@ def run(
     elif args.fov is not None:
         clip = with_fov(clip, args.fov)
     sample = question(clip)  # a bad clip or question is reported before torch is loaded
-    show(answer(args, verb, clip, sample, max_new_tokens), args.json)
+    record = _answer(args, verb, clip, sample, max_new_tokens)
+    show(record, args.json)
+    return record
 
 
-def answer(
-    args: ModelOptions,
-    verb: str,
-    clip: Clip,
-    sample: Sample,
-    max_new_tokens: int,
-    judge: Callable[[str], str] | None = None,
-) -> dict[str, Any]:
-    """The model's answer, written as a page; ``judge`` turns its text into one more note."""
+def _answer(args: ModelOptions, verb: str, clip: Clip, sample: Sample, max_new_tokens: int) -> dict[str, Any]:
+    """The model's answer, written as a page; with the true boxes where the scene has some."""
     from rft3d.evaluation import model_fingerprint
-    from rft3d.evaluation.infer import infer, inference_record
+    from rft3d.evaluation.infer import infer, inference_record, known_boxes
+    from rft3d.evaluation.world import room_config_of
     from rft3d.files import model_folder
     from rft3d.report.clip_page import write_clip_report
+    from rft3d.tasks import make_task
 
     local = model_folder(args.model).is_dir()
     fingerprint = model_fingerprint(args.model) if local else args.model
@@ -106,13 +103,31 @@ def answer(
         seed=args.seed,
     )
     out = args.out or Path("runs") / verb / clip.name
+    world, options = room_config_of(args.model), policy.task_options.get("detection", {})
+    classes = options.get("classes", ()) if world is None else world.labels
     only_rooms = policy.backbone == "tiny"
-    classes = policy.task_options.get("detection", {}).get("classes", ())
     record = inference_record(found, clip, fingerprint, only_rooms, classes, out / "answer.json")
-    if judge is not None:
-        record["notes"].insert(0, judge(found.text))
-    record["files"] = write_clip_report(found, clip, record, out)
+    true: list[list[float]] = []
+    if sample.task == "detection":
+        task = make_task("detection", options=options)
+        if (asked := known_boxes(clip, task)) is not None:
+            true = [row["bbox_3d"] for row in asked.truth["boxes"]]
+            read = task.score(found.text, asked).details
+            record["notes"].insert(
+                0, f"found {read['n_hits']} of {read['n_true']} objects (the same label, IoU above 0.25)"
+            )
+    record["files"] = write_clip_report(found, clip, record, out, true)
     return record
+
+
+def open_page(record: Mapping[str, Any]) -> None:
+    """Show the page in a browser, where a person is looking and there is a screen."""
+    import os
+    import webbrowser
+
+    screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.stdout.isatty() and screen:
+        webbrowser.open(Path(record["files"]["page"]).resolve().as_uri())
 
 
 def show(record: Mapping[str, Any], as_json: bool) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
-from rft3d.cli._clip import ClipOptions, run
+import tyro
+
+from rft3d.cli._clip import ClipOptions, open_page, run
+
+ROOM = 7
+"""What is looked at when nobody says what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,9 +18,13 @@ class Args(ClipOptions):
     """Find the objects in a video or folder: a label and a 9-DoF box each, in the first frame's camera.
 
     Prints a table (JSON when piped); writes a page, the frames and a view from above. Boxes are drawn into the
-    frames when the camera is known (--intrinsics, --fov, or a posed folder).
+    frames when the camera is known (--intrinsics, --fov, or a posed folder), true ones beside them when the scene
+    has some.
     """
 
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")] = ""
+    """video, picture, folder of pictures, scene folder, posed clip, a folder of them, or rooms:SEED; nothing:
+    a new room, as rft3d try makes it"""
     every: float | None = 1.0
     """seconds from one frame to the next, as in the benchmark; None spreads the frames over the clip"""
     max_new_tokens: int = 2000
@@ -22,6 +32,13 @@ class Args(ClipOptions):
 
 
 def main(args: Args) -> None:
+    record = find(args if args.source else replace(args, source=f"rooms:{ROOM}"), "detect")
+    if not args.source:
+        open_page(record)
+
+
+def find(args: Args, verb: str) -> dict[str, Any]:
+    """Look, print and write the page into ``runs/VERB`` (``--out``); returns what was printed."""
     from rft3d.evaluation.infer import detection_question
 
-    run(args, "detect", 4, args.max_new_tokens, detection_question)
+    return run(args, verb, 4, args.max_new_tokens, detection_question)

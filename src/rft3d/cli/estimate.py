@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from rft3d.cli._choices import recipe_at
+
 
 @dataclass(frozen=True)
 class Args:
@@ -26,8 +28,7 @@ class Args:
 def main(args: Args, overrides: list[str]) -> None:
     import json
 
-    if not args.recipe.is_file():
-        raise FileNotFoundError(f"no recipe at {args.recipe}; recipes/ holds the ready ones")
+    recipe_at(args.recipe)
     from rft3d.cost.price import estimate_recipe, show
 
     if "--help" in overrides:

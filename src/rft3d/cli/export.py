@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -33,12 +34,19 @@ class _Shown:
     limit: int = 8
     """questions of each task, evenly spaced over the file"""
 
+    def shown(self) -> Iterator[Exhibit]:
+        """What is to be drawn, each named on standard error as its turn comes: it may take minutes."""
+        from rft3d.report.exhibit import exhibits
 
-def _told(shown: Iterator[Exhibit]) -> Iterator[Exhibit]:
-    """``shown``, each named on standard error as its turn comes: drawing them takes minutes."""
-    for number, each in enumerate(shown, 1):
-        print(f"{number}: {each.id}", file=sys.stderr)
-        yield each
+        free(self.out, self.force)
+        return exhibits(
+            self.source,
+            tasks=self.tasks,
+            models=self.only,
+            ids=self.ids,
+            limit=self.limit,
+            say=partial(print, file=sys.stderr, flush=True),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +57,9 @@ class Rerun(_Shown):
     """
 
     def run(self) -> None:
-        free(self.out, self.force)
-        from rft3d.report.exhibit import exhibits
+        shown = self.shown()
         from rft3d.report.rerun_export import write_rerun
 
-        shown = _told(
-            exhibits(self.source, tasks=self.tasks, models=self.only, ids=self.ids, limit=self.limit)
-        )
         print(f"{self.out}: {write_rerun(shown, self.out)} questions or scenes")
 
 
@@ -76,13 +80,9 @@ class Overlay(_Shown):
     """also an MP4 of each question and model, so many pictures a second"""
 
     def run(self) -> None:
-        free(self.out, self.force)
-        from rft3d.report.exhibit import exhibits
+        shown = self.shown()
         from rft3d.report.overlay import OverlayStyle, export_overlays
 
-        shown = _told(
-            exhibits(self.source, tasks=self.tasks, models=self.only, ids=self.ids, limit=self.limit)
-        )
         style = OverlayStyle(self.width, self.colour, self.labels)
         print(f"{self.out}: {export_overlays(shown, self.out, style, self.fps)} files")
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from rft3d.cli._choices import recipe_at
+
 
 @dataclass(frozen=True)
 class Args:
@@ -24,8 +26,7 @@ class Args:
 
 
 def main(args: Args, overrides: list[str]) -> None:
-    if not args.recipe.is_file():
-        raise FileNotFoundError(f"no recipe at {args.recipe}; recipes/ holds the ready ones")
+    recipe_at(args.recipe)
     if args.dry_run or "--help" in overrides:
         _dry_run(args.recipe, overrides)
         return

@@ -28,7 +28,7 @@ from rft3d.tasks import TASKS
 from rft3d.tasks import detection as detection_task
 from rft3d.tasks import grounding as grounding_task
 from rft3d.tasks.spatial import task as spatial_task
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, Task
 
 MOST_OPTIONS = 26
 ONLY_ROOMS = "this model has only seen procedural rooms; do not believe what it says about anything else"
@@ -88,6 +88,16 @@ def detection_question(clip: Clip) -> Sample:
     """Name every object in ``clip``, in the first frame's camera."""
     prompt = IMAGE * len(clip.frames) + detection_task.PROMPT
     return _sample("detection", clip, prompt, {"boxes": []})
+
+
+def known_boxes(clip: Clip, task: Task) -> Sample | None:
+    """The question of ``task`` (a detection) about exactly the frames of ``clip``, its truth in the first frame's
+    camera; None where nobody knows the truth."""
+    scene = clip.scene
+    if scene is None or not scene.objects:
+        return None
+    shown = replace(scene, frames=tuple(scene.frames[index] for index in clip.indices))
+    return next(iter(task.samples(shown, clip.names, 0)), None)
 
 
 def grounding_question(clip: Clip, description: str) -> Sample:
@@ -208,7 +218,9 @@ def inference_record(
         "truncated": found.truncated,
         "tokens": found.tokens,
         "text": found.text,
-        "warnings": [ONLY_ROOMS] if only_rooms and clip.source != "rooms" else [],
+        "warnings": [ONLY_ROOMS]
+        if only_rooms and (clip.scene is None or clip.scene.source != "rooms")
+        else [],
         "notes": [*clip.notes, *_notes(found), *_doubts(found, clip, classes, before)],
     }
 
@@ -295,7 +307,7 @@ def _doubts(found: Inference, clip: Clip, classes: Sequence[str], before: Path |
         return []
     doubts = []
     words = description.lower()
-    if classes and not any(label.lower() in words for label in classes):
+    if classes and not any(re.search(rf"\b{re.escape(label.lower())}", words) for label in classes):
         doubts.append(
             f"no object that this model knows is named in {description!r}, so the box means nothing "
             f"(it knows: {', '.join(classes)})"

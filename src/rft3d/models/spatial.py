@@ -7,7 +7,9 @@ project runs a model: a packed batch, a prefill, a step of sampling.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from functools import cache as once
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
@@ -160,7 +162,14 @@ class SpatialModel(_Base):
         levels = vision.shape[-1] - merged.shape[-1]
         return vision + (nn.functional.pad(merged, (0, levels)) if levels else merged)
 
-    def _hidden(self, input_ids: Tensor, position_ids: Tensor, fused: Tensor | None, **kwargs: Any) -> Tensor:
+    def _hidden(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        fused: Tensor | None,
+        cache: PrefixCache | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
         """The language model over tokens whose picture places hold ``fused``, levels as its layers take them.
 
         The places are filled here, not by transformers, whose way of handing over features differs by release
@@ -178,6 +187,8 @@ class SpatialModel(_Base):
             embeds = embeds.masked_scatter(at[..., None], tokens.to(embeds.dtype))
             if levels:
                 kwargs |= {"visual_pos_masks": at, "deepstack_visual_embeds": levels}
+        if cache is not None:
+            kwargs |= {_cache_name(type(self.model.language_model)): cache, "prefix_cache": cache}
         return self.model.language_model(
             inputs_embeds=embeds, position_ids=position_ids, attention_mask=None, use_cache=False, **kwargs
         ).last_hidden_state
@@ -216,8 +227,7 @@ class SpatialModel(_Base):
             packed.input_ids[:, :p],
             packed.position_ids[:, :, :p],
             self.fuse(features),
-            past_key_values=cache,
-            prefix_cache=cache,
+            cache=cache,
         )
         last = packed.layout.prefix_valid.sum(-1) - 1
         return self._logits(hidden[torch.arange(len(hidden), device=hidden.device), last])
@@ -228,8 +238,13 @@ class SpatialModel(_Base):
             tokens[:, None],
             positions.view(1, -1, 1).expand(3, -1, -1),
             None,
-            past_key_values=cache,
-            prefix_cache=cache,
+            cache=cache,
         )
         cache.advance()
         return self._logits(hidden[:, 0])
+
+
+@once
+def _cache_name(kind: type[nn.Module]) -> str:
+    """How a language model's ``forward`` calls its cache: transformers 5.24 renamed it."""
+    return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"

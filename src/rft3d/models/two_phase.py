@@ -83,8 +83,7 @@ def _prompt(
         packed.input_ids[:, :p],
         packed.position_ids[:, :, :p],
         model.fuse(list(features)),
-        past_key_values=cache,
-        prefix_cache=cache,
+        cache=cache,
     )
     last = hidden[torch.arange(len(hidden), device=hidden.device), valid.sum(-1) - 1]
     pairs = [cache.prefix_of(layer) for layer in range(len(cache.prefix))]

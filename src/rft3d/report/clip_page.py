@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from rft3d import __version__
 from rft3d.evaluation.infer import Inference, boxes_in_frame
 from rft3d.files import write_bytes, write_json, write_text
-from rft3d.geometry import box_corners
-from rft3d.report.draw import draw_boxes
+from rft3d.geometry import box_corners, invert_pose, transform_boxes
+from rft3d.report.draw import TRUE_COLOUR, draw_boxes
 from rft3d.report.page import _environment
 from rft3d.scenes.clips import Clip
 
-COLOURS = ("#ff7f0e", "#1f9bcf", "#d6379f", "#7fb800", "#8b5cf6", "#e11d48", "#0d9488", "#a16207")
-"""One a label, in the order in which labels first appear."""
+Boxes = Sequence[Sequence[float]] | NDArray[np.float64]
+COLOURS = ("#ff7f0e", "#1f9bcf", "#d6379f", "#facc15", "#8b5cf6", "#e11d48", "#22d3ee", "#a16207")
+"""One a label, in the order in which labels first appear; none of them green, which is for true boxes."""
 PICTURE_WIDTH = 640
 """Frames narrower than this are enlarged by a whole factor, so that thin lines stay readable."""
 SHEET_WIDTH = 1600
@@ -33,17 +34,18 @@ TOP_SIDE = 640
 
 
 def write_clip_report(
-    found: Inference, clip: Clip, record: dict[str, Any], out: str | Path
+    found: Inference, clip: Clip, record: dict[str, Any], out: str | Path, true: Boxes = ()
 ) -> dict[str, str]:
     """Write pictures, ``answer.json`` and ``index.html`` into ``out``; returns what was written, by kind.
 
-    ``record``: of :func:`rft3d.evaluation.infer.inference_record`. Files are replaced one by one, each
+    ``record``: of :func:`rft3d.evaluation.infer.inference_record`. ``true``: ``(N, 9)`` boxes in the first
+    frame's camera, drawn in green below the found ones. Files are replaced one by one, each
     atomically; ``index.html`` is the last.
     """
     out = Path(out)
     (out / "frames").mkdir(parents=True, exist_ok=True)
     colours = _colours(found)
-    drawn, marked = _drawn(found, clip, colours)
+    drawn, marked = _drawn(found, clip, colours, true)
     names = [f"frames/{place:03d}.jpg" for place in range(len(drawn))]
     for name, picture in zip(names, drawn, strict=True):
         _save(out / name, picture, "JPEG")
@@ -51,7 +53,7 @@ def write_clip_report(
     _save(out / "sheet.jpg", contact_sheet(drawn, clip.names), "JPEG")
     if found.boxes:
         files["top"] = "top.png"
-        _save(out / "top.png", top_view(found, clip, colours), "PNG")
+        _save(out / "top.png", top_view(found, clip, colours, true), "PNG")
     note = _drawing_note(found, clip, marked)
     if marked > 1:
         video_note = _write_annotated(out / "annotated.mp4", drawn)
@@ -70,7 +72,10 @@ def write_clip_report(
             record=record,
             prompt=found.sample.prompt,
             frames=[{"src": src, "name": name} for src, name in zip(names, clip.names, strict=True)],
-            legend=[{"label": label, "colour": colour} for label, colour in colours.items()],
+            legend=[
+                {"label": label, "colour": colour}
+                for label, colour in {**({"true box": TRUE_COLOUR} if len(true) else {}), **colours}.items()
+            ],
             drawing_note=note,
             has_top="top" in files,
             has_video="video" in files,
@@ -103,7 +108,7 @@ def contact_sheet(pictures: Sequence[NDArray[np.uint8]], names: Sequence[str]) -
     return np.asarray(sheet, dtype=np.uint8)
 
 
-def top_view(found: Inference, clip: Clip, colours: dict[str, str]) -> NDArray[np.uint8]:
+def top_view(found: Inference, clip: Clip, colours: dict[str, str], true: Boxes = ()) -> NDArray[np.uint8]:
     """The boxes from above in the camera of the first box's frame: x to the right, z up, a metre grid.
 
     Shown is the box's outline on the camera's x-z plane (the camera is the triangle), so a camera that looks
@@ -113,7 +118,8 @@ def top_view(found: Inference, clip: Clip, colours: dict[str, str]) -> NDArray[n
 
     frame = found.boxes[0].frame
     labels, boxes = boxes_in_frame(found, clip, frame)
-    corners = box_corners(boxes)[..., [0, 2]] if len(boxes) else np.zeros((0, 8, 2))
+    known = _in_frame(true, clip, frame)
+    corners = box_corners(np.concatenate([known, boxes]))[..., [0, 2]]
     points = np.concatenate([corners.reshape(-1, 2), [[-1.0, 0.0], [1.0, 2.0]]])
     points = points[np.isfinite(points).all(axis=1) & (np.abs(points) < 100).all(axis=1)]
     low, high = points.min(axis=0) - 0.5, points.max(axis=0) + 0.5
@@ -134,11 +140,13 @@ def top_view(found: Inference, clip: Clip, colours: dict[str, str]) -> NDArray[n
             painter.line(at(ends), fill="#e2e8f0", width=1)
     painter.polygon(at(np.array([[0.0, 0.0], [-0.15, 0.3], [0.15, 0.3]])), fill="#0f172a")
     font = ImageFont.load_default(size=13)
-    for label, corner in zip(labels, corners, strict=True):
+    for label, corner in zip([""] * len(known) + labels, corners, strict=True):
         if (np.abs(corner) >= 100).any():
             continue
         hull = _hull(corner)
-        painter.polygon(at(hull), outline=colours[label], width=3)
+        painter.polygon(at(hull), outline=colours.get(label, TRUE_COLOUR), width=3 if label else 2)
+        if not label:
+            continue
         x, z = at(corner.mean(axis=0))[0]
         text = "".join(char if char.isprintable() and ord(char) < 0x250 else "?" for char in label)[:24]
         painter.text((x, z), text, fill=colours[label], font=font, anchor="mm")
@@ -169,7 +177,17 @@ def _colours(found: Inference) -> dict[str, str]:
     return {label: COLOURS[place % len(COLOURS)] for place, label in enumerate(labels)}
 
 
-def _drawn(found: Inference, clip: Clip, colours: dict[str, str]) -> tuple[list[NDArray[np.uint8]], int]:
+def _in_frame(true: Boxes, clip: Clip, frame: int) -> NDArray[np.float64]:
+    """``true`` in the camera of ``frame``; none where poses are not known."""
+    boxes = np.asarray(true, dtype=np.float64).reshape(-1, 9)
+    if clip.T_world_camera is None:
+        return boxes[: 0 if frame else None]
+    return transform_boxes(invert_pose(clip.T_world_camera[frame]) @ clip.T_world_camera[0], boxes)
+
+
+def _drawn(
+    found: Inference, clip: Clip, colours: dict[str, str], true: Boxes = ()
+) -> tuple[list[NDArray[np.uint8]], int]:
     """The frames with their boxes, and in how many of them there is one to draw."""
     pictures, marked = [], 0
     for place, frame in enumerate(clip.frames):
@@ -179,9 +197,12 @@ def _drawn(found: Inference, clip: Clip, colours: dict[str, str]) -> tuple[list[
             labels, boxes = [], boxes[:0]
         else:
             K = clip.K[place]
+            known = _in_frame(true, clip, place)
+            labels, boxes = [""] * len(known) + labels, np.concatenate([known, boxes])
         marked += bool(labels)
         scale = max(1, -(-PICTURE_WIDTH // frame.shape[1]))
-        pictures.append(draw_boxes(frame, boxes, K, [colours[name] for name in labels], labels, scale=scale))
+        shades = [colours.get(name, TRUE_COLOUR) for name in labels]
+        pictures.append(draw_boxes(frame, boxes, K, shades, labels, scale=scale))
     return pictures, marked
 
 

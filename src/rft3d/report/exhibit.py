@@ -6,7 +6,7 @@ answers, a scene folder, or a procedural room ``rooms:<seed>``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -83,12 +83,14 @@ def exhibits(
     models: Sequence[str] = (),
     ids: Sequence[str] = (),
     limit: int = 8,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Exhibit]:
     """What ``source`` has to show: a run folder, or anything that :func:`rft3d.scenes.open_scenes` opens.
 
     Args:
         tasks, models, ids: only these (model folders by name); all when empty.
         limit: at most so many questions of each task, evenly spaced over the file, or so many scenes.
+        say: told the number and name of each before it is read.
 
     Raises:
         ValueError: nothing to show, or an unknown task, model or id.
@@ -102,17 +104,22 @@ def exhibits(
             if not scene_folders(where):
                 raise
     if run is None:
-        yield from map(of_scene, islice(open_scenes(source), limit))
+        for number, scene in enumerate(islice(open_scenes(source), limit), 1):
+            say(f"{number}: {scene.id}")
+            yield of_scene(scene)
         return
     _check(run, tasks, models, ids)
-    shown = 0
-    for task in run.tasks:
-        if tasks and task.name not in tasks:
-            continue
-        for exhibit in _of_task(task, models, ids, limit):
-            shown += 1
-            yield exhibit
-    if not shown:
+    wanted = [
+        (task, index, cameras)
+        for task in run.tasks
+        if not tasks or task.name in tasks
+        for index in _chosen(task, ids, limit)
+        if (cameras := read_cameras(task.samples[index])[0]) is not None
+    ]
+    for number, (task, index, cameras) in enumerate(wanted, 1):
+        say(f"{number} of {len(wanted)}: {task.samples[index].id}")
+        yield of_sample(task, index, cameras, models)
+    if not wanted:
         raise ValueError(
             f"{source} has nothing to show: no question has pictures and cameras (meta 'intrinsics' and "
             "'T_world_camera'; rft3d rooms and rft3d samples write them)"
@@ -137,15 +144,11 @@ def of_scene(scene: Scene) -> Exhibit:
     )
 
 
-def _of_task(task: TaskRuns, models: Sequence[str], ids: Sequence[str], limit: int) -> Iterator[Exhibit]:
+def _chosen(task: TaskRuns, ids: Sequence[str], limit: int) -> list[int]:
     indices = [i for i, s in enumerate(task.samples) if not ids or s.id in ids]
     if not ids and len(indices) > limit:
         indices = [indices[i] for i in np.linspace(0, len(indices) - 1, limit).round().astype(int)]
-    for index in indices:
-        sample = task.samples[index]
-        cameras, _ = read_cameras(sample)
-        if cameras is not None:
-            yield of_sample(task, index, cameras, models)
+    return indices
 
 
 def of_sample(task: TaskRuns, index: int, cameras: Cameras, models: Sequence[str] = ()) -> Exhibit:

@@ -253,9 +253,7 @@ def apply_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
         if not stop.code:  # --help: the fields are printed
             return recipe
         lines = [re.sub("-{3,}", "", line).strip("│╭╮╰╯─ \t") for line in complaint.getvalue().splitlines()]
-        message = " ".join(line for line in lines if line).split("For full helptext")[0].strip()
-        message = re.sub(r"^Unrecognized options (?=Unr)|(?<=Perhaps you meant: )(--\S+).*$", r"\1", message)
-        raise ValueError(f"cannot override the recipe: {message or ' '.join(overrides)}") from None
+        raise ValueError(f"cannot override the recipe: {' '.join(line for line in lines if line)}") from None
     return Recipe(**{f.name: getattr(changed, f.name) for f in dataclasses.fields(Recipe)})
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.scenes.types import Scene
+
 LONGEST_SIDE = 1920
 """Frames with a longer side are made smaller; models see 518 pixels of width at most."""
 
@@ -55,7 +57,7 @@ class Clip:
         K: ``(n, 3, 3)`` intrinsics in pixels of ``frames``, or None when unknown.
         T_world_camera: ``(n, 4, 4)``, or None when unknown.
         notes: what a reader of the answer should know about the frames.
-        source: of the scene that the frames are of (``rooms`` for procedural ones); empty when unknown.
+        scene: that the frames are of, when there is one.
     """
 
     name: str
@@ -69,7 +71,7 @@ class Clip:
     K: NDArray[np.float64] | None = None
     T_world_camera: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
-    source: str = ""
+    scene: Scene | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from rft3d.scenes.clips._clip import LONGEST_SIDE, Clip, ClipSampling, spread_in
 from rft3d.scenes.clips._video import read_video
 from rft3d.scenes.images import load_rgb
 from rft3d.scenes.rooms import RoomConfig
-from rft3d.scenes.sources import open_scenes, scene_folders
+from rft3d.scenes.sources import SCENE_LIKE, open_scenes, scene_folders
 from rft3d.scenes.types import Scene
 
 SHORTEST_SIDE = 28
@@ -28,25 +30,24 @@ def read_clip(
 ) -> Clip:
     """The chosen frames of the video, picture, folder or room at ``path``.
 
-    A folder is a scene folder, a posed clip (both know their cameras), a folder of one of them, or pictures in
-    the order of their names (``2.jpg`` before ``10.jpg``). ``rooms:7`` is a room, made as ``rooms`` says.
+    A folder is a scene folder, a posed clip (both know their cameras), a folder of such (the first is taken and
+    a note says so), or pictures in the order of their names (``2.jpg`` before ``10.jpg``). ``rooms:7`` is a room,
+    made as ``rooms`` says.
 
     Raises:
         FileNotFoundError: nothing at ``path``.
-        ValueError: neither of these, several scenes, frames of different sizes, or a damaged file.
+        ValueError: neither of these, frames of different sizes, or a damaged file.
         ModuleNotFoundError: a video, and PyAV is not installed.
     """
     sampling = sampling or ClipSampling()
     if str(path).startswith("rooms:"):
-        scenes = list(open_scenes(path, rooms))
-        if len(scenes) > 1:
-            raise ValueError(
-                f"{path} is {len(scenes)} rooms; give one of them: {scenes[0].id.replace('-', ':')}"
-            )
-        return _noted(clip_of_scene(scenes[0], sampling.frames), sampling)
+        scenes = open_scenes(path, rooms)
+        return _noted(_first(scenes, path, sampling), sampling)
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"no video or folder at {path}")
+        raise FileNotFoundError(
+            f"nothing at {path}; give a video, a picture, a folder of pictures, {SCENE_LIKE}"
+        )
     if path.is_dir():
         clip = _read_folder(path, sampling)
     elif path.suffix.lower() in PICTURES:
@@ -58,16 +59,20 @@ def read_clip(
 
 def _read_folder(path: Path, sampling: ClipSampling) -> Clip:
     if found := scene_folders(path):
-        if len(found) > 1:
-            named = ", ".join(map(str, found[:3])) + (" ..." if len(found) > 3 else "")
-            raise ValueError(f"{path} holds {len(found)} scenes; give one of them: {named}")
-        return clip_of_scene(next(open_scenes(found[0])), sampling.frames)
+        return _first(chain(open_scenes(found[0]), found[1:]), path, sampling)
     files = sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=_natural)
     if not files:
         videos = sorted(p.name for p in path.iterdir() if p.suffix.lower() in VIDEOS)
         hint = f"; it holds videos, give one of them: {', '.join(videos[:3])}" if videos else ""
         raise ValueError(f"{path}: neither a scene.json nor pictures ({', '.join(PICTURES)}){hint}")
     return _read_pictures(path.name, files, sampling)
+
+
+def _first(scenes: Iterator[Any], path: Path | str, sampling: ClipSampling) -> Clip:
+    clip = clip_of_scene(next(scenes), sampling.frames)
+    if next(scenes, None) is None:
+        return clip
+    return replace(clip, notes=(f"{path} holds several scenes; this is the first, {clip.name}",))
 
 
 def _natural(path: Path) -> tuple[tuple[int, str], ...]:
@@ -98,7 +103,7 @@ def clip_of_scene(scene: Scene, count: int) -> Clip:
         sampling="spread over the folder",
         K=np.stack([smaller @ np.asarray(frame.intrinsics, dtype=np.float64) for frame in chosen]),
         T_world_camera=np.stack([np.asarray(frame.T_world_camera, dtype=np.float64) for frame in chosen]),
-        source=scene.source,
+        scene=scene,
     )
 
 
