@@ -171,7 +171,9 @@ def test_try_goes_from_nothing_to_boxes(
     assert "true box" in (tmp_path / "out" / "index.html").read_text()
     again = answer(capsys, "detect", "--model", tmp_path / "model", "--out", tmp_path / "again")
     assert again["clip"] == "rooms-7" and again["notes"][0].startswith("found ")  # type: ignore[index]
-    unknown = answer(capsys, "ground", "rooms:3", "the unicorn", "--model", tmp_path / "model", "--out", tmp_path)
+    unknown = answer(
+        capsys, "ground", "rooms:3", "the unicorn", "--model", tmp_path / "model", "--out", tmp_path
+    )
     assert ("no object that this model knows" in str(unknown["notes"])) == bool(unknown["boxes"])
 
 

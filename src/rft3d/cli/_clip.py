@@ -82,6 +82,7 @@ def _answer(args: ModelOptions, verb: str, clip: Clip, sample: Sample, max_new_t
     from rft3d.evaluation.world import room_config_of
     from rft3d.files import model_folder
     from rft3d.report.clip_page import write_clip_report
+    from rft3d.scenes import CATE20
     from rft3d.tasks import make_task
 
     local = model_folder(args.model).is_dir()
@@ -104,7 +105,7 @@ def _answer(args: ModelOptions, verb: str, clip: Clip, sample: Sample, max_new_t
     )
     out = args.out or Path("runs") / verb / clip.name
     world, options = room_config_of(args.model), policy.task_options.get("detection", {})
-    classes = options.get("classes", ()) if world is None else world.labels
+    classes = options.get("classes", ()) if world is None else world.labels or CATE20
     only_rooms = policy.backbone == "tiny"
     record = inference_record(found, clip, fingerprint, only_rooms, classes, out / "answer.json")
     true: list[list[float]] = []
