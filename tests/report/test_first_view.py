@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from rft3d.evaluation.records import Prediction, file_digest
 from rft3d.report.first_view import alarms_of_reading, headroom_view, verdict
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import Joined, Pairs, join_runs
+from rft3d.report.tables import difference_view
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +54,32 @@ def test_headroom_says_how_much_of_the_gap_is_closed(run: Path, tmp_path: Path) 
     made = joined(copy)
     assert headroom_view(made) == []
     task = made.tasks[0]
+    ids = [sample.id for sample in task.samples]
     value = task.answers[-1].summary["metrics"]["f1@0.25"]
     gap = {"a": value - 0.1, "b": value + 0.1, "difference": 0.2, "low": 0.1, "high": 0.3}
     digest = file_digest(copy / "eval" / "detection.samples.jsonl")
     row = {"temperature": 0.5, "minus greedy": {"consensus": {"f1@0.25": gap}}}
-    found = {"task": "detection", "metrics": ["f1@0.25"], "temperatures": [row], "sentence": "A gap."}
+    found = {
+        "task": "detection",
+        "metrics": ["f1@0.25"],
+        "temperatures": [row],
+        "sentence": "A gap.",
+        "ids": ids,
+    }
     (copy / "headroom.json").write_text(json.dumps({"tasks": [{**found, "samples_sha256": digest}]}))
     shown = headroom_view(joined(copy))
     assert shown[0]["sentence"] == "A gap."
-    assert f"{task.answers[-1].title} has closed 50 % of the gap" in shown[0]["closed"]
+    assert f"{task.answers[-1].title} has closed 50 % of the gap of 20.0 points" in shown[0]["closed"]
     (copy / "headroom.json").write_text(json.dumps({"tasks": [{**found, "samples_sha256": "others"}]}))
     assert headroom_view(joined(copy))[0]["closed"] == []
+
+
+def test_what_reads_zero_is_a_tie_and_has_no_interval_of_zeros(run: Path) -> None:
+    task = joined(run).tasks[0]
+    found = Pairs(task, 20).between(0, 0)[0]["f1@0.25"]
+    same = difference_view(replace(found, difference=1e-17, low=0.0, high=0.0), 5)
+    assert same["tied"] and same["still"] and same["direction"] == ""
+    wide = difference_view(replace(found, difference=4e-4, low=-0.01, high=0.02), 5)
+    assert wide["tied"] and not wide["still"] and wide["direction"] == ""
+    clear = difference_view(replace(found, difference=0.02, low=0.01, high=0.03), 5)
+    assert not clear["tied"] and clear["direction"] == "up"

@@ -73,15 +73,20 @@ def test_every_view_opens_and_numbers_are_those_of_scores_json(
 def test_the_first_view_opens_with_a_scene_before_and_after(browser: Browser, page: Path) -> None:
     browser.goto(page, "#overview")
     browser.wait("document.querySelector('#hero-scene canvas')?.view?.items.length >= 4")
-    tags = "[...document.querySelectorAll('#hero-scene .tag')].filter(t => !t.hidden).map(t => t.innerText)"
+    tags = "[...document.querySelectorAll('#hero-scene .name')].filter(t => !t.hidden).map(t => t.innerText)"
     browser.wait(f"{tags}.includes('chair')")  # boxes have their names
     assert browser.js("document.querySelectorAll('.verdict li').length") >= 1
     browser.click("#tab-samples")
     browser.click("#tab-overview")
     browser.wait("document.querySelector('#hero-scene canvas')")  # and it comes back
     browser.resize(390, 800)
-    assert browser.js("document.querySelector('nav').offsetHeight") < 50, "the views stand in one row"
+    row = "(n => [n.offsetHeight, n.scrollWidth - n.clientWidth])(document.querySelector('nav'))"
+    height, cut = browser.js(row)
+    assert height < 50 and cut <= 0, "the views stand in one row, and all of them are seen"
     browser.resize(1366, 768)
+    browser.goto(page, "#classes")
+    cut = "[...document.querySelectorAll('.classes .scroll')].map(t => t.scrollWidth - t.clientWidth)"
+    assert max(browser.js(cut)) <= 0, "no class table is cut"
 
 
 def test_drawn_boxes_are_where_the_geometry_says(browser: Browser, page: Path) -> None:

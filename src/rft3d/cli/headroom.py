@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rft3d.cli._choices import free
-
-if TYPE_CHECKING:
-    from rft3d.tasks import Sample
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,9 @@ class Args:
 def main(args: Args) -> None:
     free(args.out, args.force)
     from rft3d.evaluation import model_fingerprint
-    from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom
-    from rft3d.evaluation.predict import progress_bar
-    from rft3d.evaluation.records import file_digest
+    from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom_of_files, spread_questions
     from rft3d.evaluation.tables import headroom_table
-    from rft3d.files import source_commit, write_json
-    from rft3d.tasks import make_task
-    from rft3d.tasks.samples import read_samples
+    from rft3d.files import write_json
 
     config = HeadroomConfig(
         args.k,
@@ -67,24 +61,21 @@ def main(args: Args) -> None:
         args.floor,
     )
     files = [file for path in args.samples for file in _files(path, tuple(SHOWN))]
-    questions = {file: _spread(list(read_samples(file)), args.limit) for file in files}
+    questions = {file: spread_questions(file, args.limit) for file in files}
     fingerprint = model_fingerprint(args.model)
     from rich.console import Console
 
     from rft3d.models import load_policy
 
-    policy = load_policy(args.model)
     console = Console()
-    found: list[dict[str, Any]] = []
-    for file, samples in questions.items():
-        task = make_task(samples[0].task, options=policy.task_options.get(samples[0].task))
-        with progress_bar(task.name, len(samples) * (1 + len(config.temperatures))) as advance:
-            measured = headroom(policy, task, samples, file.parent, config, advance)
-        found.append({**measured, "samples_file": str(file), "samples_sha256": file_digest(file)})
+
+    def tell(measured: Mapping[str, Any]) -> None:
         console.print(headroom_table(measured))
         console.print(measured["sentence"] + "\n", highlight=False)
+
+    found = headroom_of_files(load_policy(args.model), fingerprint, questions, config, tell)
     if args.out is not None:
-        write_json(args.out, {"model": fingerprint, "commit": source_commit(), "tasks": found})
+        write_json(args.out, found)
 
 
 def _files(path: Path, tasks: tuple[str, ...]) -> list[Path]:
@@ -94,11 +85,3 @@ def _files(path: Path, tasks: tuple[str, ...]) -> list[Path]:
     if not files:
         raise ValueError(f"--samples {path}: the folder holds no samples.<task>.jsonl ({', '.join(tasks)})")
     return files
-
-
-def _spread(samples: list[Sample], limit: int) -> list[Sample]:
-    if not samples:
-        raise ValueError("a samples file is empty; there is nothing to measure on")
-    if not limit or limit >= len(samples):
-        return samples
-    return [samples[i * len(samples) // limit] for i in range(limit)]

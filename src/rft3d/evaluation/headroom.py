@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.consensus import FLOOR
-from rft3d.evaluation.predict import agreed, load_frames
-from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy
+from rft3d.evaluation.predict import agreed, load_frames, progress_bar
+from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy, file_digest
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
 from rft3d.evaluation.stats import Resampled, differences, intervals
+from rft3d.files import source_commit
 from rft3d.rewards.score import Score
+from rft3d.tasks import make_task
+from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
 
 SHOWN: dict[str, tuple[str, ...]] = {
@@ -96,6 +99,48 @@ def headroom(
         "temperatures": rows,
     }
     return {**found, "sentence": sentence(found)}
+
+
+def headroom_of_files(
+    policy: Any,
+    model: str,
+    questions: Mapping[Path, Sequence[Sample]],
+    config: HeadroomConfig,
+    tell: Callable[[Mapping[str, Any]], object] = lambda measured: None,
+    show: bool = True,
+) -> dict[str, Any]:
+    """Headroom of ``policy`` on ``questions`` (those asked of each samples file), as ``headroom.json`` holds it.
+
+    ``model``: its fingerprint. ``tell`` gets what was measured of a file as soon as it is known; ``show``: a
+    progress bar on standard error.
+    """
+    found: list[dict[str, Any]] = []
+    for file, samples in questions.items():
+        task = make_task(samples[0].task, options=policy.task_options.get(samples[0].task))
+        with progress_bar(task.name, len(samples) * (1 + len(config.temperatures)), show=show) as advance:
+            measured = headroom(policy, task, samples, file.parent, config, advance)
+        asked = {
+            "samples_file": str(file),
+            "samples_sha256": file_digest(file),
+            "ids": [s.id for s in samples],
+        }
+        found.append({**measured, **asked})
+        tell(measured)
+    return {"model": model, "commit": source_commit(), "tasks": found}
+
+
+def spread_questions(file: Path, limit: int = 0) -> list[Sample]:
+    """``limit`` questions of a samples file, evenly spaced over it; 0: all.
+
+    Raises:
+        ValueError: an empty file.
+    """
+    samples = list(read_samples(file))
+    if not samples:
+        raise ValueError(f"{file} is empty; there is nothing to measure on")
+    if not limit or limit >= len(samples):
+        return samples
+    return [samples[i * len(samples) // limit] for i in range(limit)]
 
 
 def _measured(

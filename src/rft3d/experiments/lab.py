@@ -33,6 +33,7 @@ from rft3d.evaluation import (
     score_files,
     write_dataset,
 )
+from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom_of_files, spread_questions
 from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, room_painter, training_rooms
 from rft3d.experiments.scratch import from_scratch
 from rft3d.experiments.types import STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
@@ -222,6 +223,27 @@ class Lab:
                 file_name="{task}.samples.jsonl",
             )  # fmt: skip
 
+    def ask_headroom(self, temperature: float) -> None:
+        """``headroom.json``: what RL could gain from the start at ``temperature``, if it is not there yet."""
+        file, limit = self.run.root / "headroom.json", self.world.headroom
+        if not limit or file.is_file():
+            return
+        folder = held_out_folder(self.run.root, STANDARD)
+        files = [folder / f"{view}.samples.jsonl" for view in self.world.held_out if view in SHOWN]
+        questions = {each: spread_questions(each, limit) for each in files}
+        config = HeadroomConfig(
+            temperatures=(temperature,),
+            batch_size=32,
+            max_new_tokens=max(self.world.max_new_tokens.values()),
+            resamples=self.world.resamples,
+        )
+        with self.run.timed("headroom"):
+            model = model_fingerprint(self.model_dir("start"))
+            tell = lambda measured: self.console.print(measured["sentence"], highlight=False)  # noqa: E731
+            policy = self._judged_policy("start")
+            found = headroom_of_files(policy, model, questions, config, tell, self.console.is_terminal)
+        write_json(file, found)
+
     def judge(self, arm: Arm) -> None:
         """Predict and score ``arm`` on the held-out rooms, and elsewhere if it says so."""
         for where in (STANDARD, *arm.elsewhere):
@@ -231,12 +253,16 @@ class Lab:
             if not views:
                 continue
             with self.run.timed(f"eval {arm.name}" + ("" if where == STANDARD else f" {where}")):
-                policy = load_policy(self.model_dir(arm.name))
-                # arms have the same frozen encoders, but features without geometry are no use to others
-                kept = FeatureCache(keep=3 * self.world.held_out_rooms)
-                policy.use_features(self._shared.setdefault(policy.model.config.use_geometry_encoder, kept))
+                policy = self._judged_policy(arm.name)
                 for view in views:
                     self._judge_view(policy, arm, folder, view)
+
+    def _judged_policy(self, name: str) -> Policy:
+        policy = load_policy(self.model_dir(name))
+        # arms have the same frozen encoders, but features without geometry are no use to others
+        kept = FeatureCache(keep=3 * self.world.held_out_rooms)
+        policy.use_features(self._shared.setdefault(policy.model.config.use_geometry_encoder, kept))
+        return policy
 
     def _judge_view(self, policy: Policy, arm: Arm, folder: Path, view: str) -> None:
         samples, answers = folder / f"{view}.samples.jsonl", folder / arm.name / f"{view}.predictions.jsonl"
@@ -255,7 +281,7 @@ class Lab:
 def settings_of(world: World, seed: int) -> dict[str, Any]:
     """What makes a run folder the same: ``config.json``."""
     settings = asdict(world)
-    for judging in ("elsewhere", "resamples", "held_out", "max_new_tokens"):
+    for judging in ("elsewhere", "resamples", "held_out", "max_new_tokens", "headroom"):
         del settings[judging]  # they change what is measured, not what was trained
     return {"world": settings, "rooms": asdict(world.rooms), "seed": seed}
 

@@ -160,7 +160,9 @@ def print_demo(experiment: Experiment, roots: Mapping[int, Path], console: Conso
     for title, (head, *rows) in tables.items():
         table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for number, heading in enumerate(head):
-            table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+            table.add_column(
+                heading.replace("minutes", "min"), justify="right" if number else "left", no_wrap=True
+            )
         for row in rows:
             table.add_row(*(cell.replace(" ± ", "±") for cell in row))
         console.print(table)

@@ -20,6 +20,7 @@ from rft3d.experiments.lab import Lab, views_judged
 from rft3d.experiments.side_by_side import Job, processes, run_jobs
 from rft3d.experiments.types import STANDARD, Arm, Experiment, World, folder_of, held_out_folder
 from rft3d.process import Stopped, keep_freed_memory
+from rft3d.training.config import RFTConfig
 from rft3d.training.loop import OnStep
 
 _now = time.monotonic
@@ -171,6 +172,8 @@ def _jobs(place: Place, until: float, trackers: Sequence[str]) -> Mapping[str, J
         return {}
     name = f"{place.root}"
     jobs = {name: Job(_do, (place, "prepare", None, until, trackers))}
+    if place.world.headroom:
+        jobs[f"{name} headroom"] = Job(_do, (place, "headroom", None, until, trackers), after=name)
     for arm in left:
         before = f"{name} {arm.base}" if arm.base is not None else name
         own = f"{name} {arm.name}"
@@ -207,6 +210,10 @@ def _do(
             place.world, place.seed, place.root, console, _stopper(until), trackers=trackers
         )
     lab = _labs[place.root]
+    if what == "headroom":
+        rl = (each.stage for each in place.arms if isinstance(each.stage, RFTConfig))
+        lab.ask_headroom(next((stage.temperature for stage in rl), 0.5))
+        return
     if arm is None:
         lab.prepare()
         for where in dict.fromkeys((STANDARD, *(name for each in place.arms for name in each.elsewhere))):

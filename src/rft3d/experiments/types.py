@@ -53,6 +53,8 @@ class World:
         watched_rooms: other rooms that are answered while an arm trains, for curves; 0: none.
         watch_every: steps between those.
         resamples: of the bootstrap in each arm's ``scores.json``.
+        headroom: of each task so many held-out questions are used to measure, before any arm, what RL could gain
+            (``headroom.json``); 0: not asked.
     """
 
     name: str
@@ -67,6 +69,7 @@ class World:
     watched_rooms: int = 0
     watch_every: int = 50
     resamples: int = 300
+    headroom: int = 0
 
 
 @dataclass(frozen=True)

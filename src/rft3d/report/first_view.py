@@ -10,6 +10,7 @@ from typing import Any
 from rft3d.evaluation.headroom import SHOWN
 from rft3d.evaluation.records import file_digest
 from rft3d.evaluation.tables import percent
+from rft3d.report.run_folder import RunFolder
 from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
 
 UNREADABLE = 0.2
@@ -80,7 +81,8 @@ def _clear(task: JoinedTask, pairs: Pairs, a: int, b: int) -> str:
 def headroom_view(joined: Joined) -> list[dict[str, Any]]:
     """What ``rft3d headroom --out RUN/headroom.json`` found, and how much of the gap each model has closed.
 
-    The share is (model - greedy) / (consensus - greedy), where the model answered the same samples file.
+    The share is (model - greedy) / (consensus - greedy) on the questions that headroom was measured on, where the
+    model answered the same samples file.
     """
     found = []
     for run in joined.runs:
@@ -97,17 +99,22 @@ def headroom_view(joined: Joined) -> list[dict[str, Any]]:
     return found
 
 
-def _closed(run: Any, task: Mapping[str, Any], gap: Mapping[str, Any]) -> list[str]:
+def _closed(run: RunFolder, task: Mapping[str, Any], gap: Mapping[str, Any]) -> list[str]:
     metric, difference = task["metrics"][0], gap["difference"]
     if not difference or difference <= 0:
         return []
+    chance = "" if gap["low"] > 0 else ", which is within chance itself"
     closed = []
     for runs in run.tasks:
         files = [runs.folder / f"{runs.name}.samples.jsonl", runs.folder / f"samples.{runs.name}.jsonl"]
         asked = any(file.is_file() and file_digest(file) == task["samples_sha256"] for file in files)
         for made in runs.runs if runs.name == task["task"] and asked else ():
-            value = made.summary["metrics"].get(metric)
-            if value is not None:
-                share = (value - gap["a"]) / difference
-                closed.append(f"{made.title} has closed {100 * share:.0f} % of the gap")
+            kept = [n for n, sample in enumerate(made.scored.samples) if sample.id in task["ids"]]
+            parts = [[each[n] for n in kept] for each in (made.scored.samples, made.scored.scores)]
+            value = made.scored.task.metric(*parts).get(metric)
+            if value is not None and value != gap["a"]:
+                share = 100 * (value - gap["a"]) / difference
+                closed.append(
+                    f"{made.title} has closed {share:.0f} % of the gap of {100 * difference:.1f} points{chance}"
+                )
     return closed

@@ -29,14 +29,12 @@ def results_table(joined: Joined) -> dict[str, Any] | None:
         for index, column in enumerate(joined.columns)
     ]
     for place in range(len(columns)):
-        values = [row["cells"][place]["value"] for row in rows]
-        known = [value for value in values if value is not None]
-        best = max(known, default=None)
-        if known.count(best) != 1:  # of equals none stands out
-            best = None
-        for row in rows:
-            cell = row["cells"][place]
-            cell["best"] = len(rows) > 1 and best is not None and cell["value"] == best
+        cells = [row["cells"][place] for row in rows]
+        shown = [round(cell["value"], 3) for cell in cells if cell["value"] is not None]
+        best = max(shown, default=0.0)
+        for cell in cells:  # of what reads alike none stands out
+            alone = len(rows) > 1 and shown.count(best) == 1
+            cell["best"] = alone and cell["value"] is not None and round(cell["value"], 3) == best
     one = next(iter(tasks[0].answers[0].summary["headline"].values()), {})
     return {
         "groups": groups,
@@ -112,11 +110,17 @@ def comparison_table(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] 
 
 
 def difference_view(found: Difference, count: int) -> dict[str, Any]:
-    """A difference as JSON values, with ``n`` and where its interval lies (``up``, ``down`` or around 0)."""
+    """A difference as JSON values, with ``n`` and where its interval lies (``up``, ``down`` or around 0).
+
+    ``tied``: it reads 0.0; ``still``: so do both ends of its interval.
+    """
     direction = ""
     if found.low is not None and found.high is not None:
         direction = "up" if found.low > 0 else "down" if found.high < 0 else ""
-    return {**asdict(found), "direction": direction, "n": count}
+    tied, *ends = (
+        value is not None and abs(value) < 5e-4 for value in (found.difference, found.low, found.high)
+    )
+    return {**asdict(found), "direction": direction, "n": count, "tied": tied, "still": tied and all(ends)}
 
 
 def class_tables(joined: Joined) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ function pairTable(task, a, b) {
   const cell = (d) => {
     const [low, high] = sign > 0 ? [d.low, d.high] : [d.high === null ? null : -d.high, d.low === null ? null : -d.low];
     const kind = low !== null && low > 0 ? "up" : high !== null && high < 0 ? "down" : "";
-    return el("td", { class: kind }, el("span", { class: "value" }, d.difference === null ? "–" : signed(sign * d.difference, percent)), el("small", {}, `[${percent(low)}, ${percent(high)}]`), el("small", {}, `n = ${d.n}`));
+    return el("td", { class: kind }, el("span", { class: "value" }, d.difference === null ? "–" : d.tied ? "=" : signed(sign * d.difference, percent)), !d.still && el("small", {}, `[${percent(low)}, ${percent(high)}]`), el("small", {}, `n = ${d.n}`));
   };
   const side = (key) => names.map((name) => el("td", {}, percent(found[name][key])));
   const [first, second] = sign > 0 ? ["a", "b"] : ["b", "a"];

@@ -29,7 +29,7 @@ class SceneView {
     this.canvas = this.gl.domElement;
     this.canvas.view = this; // for a console, and for tests
     this.canvas.setAttribute("aria-label", "3D scene: drag to turn, wheel to zoom, right drag to move");
-    this.tags = boxes.map((box) => el("span", { class: "tag", style: { color: box.colour } }, box.kind === "object" ? "" : box.label));
+    this.tags = boxes.map((box) => el("span", { class: "name", style: { color: box.colour } }, box.kind === "object" ? "" : box.label));
     holder.replaceChildren(this.canvas, ...this.tags);
     this.controls = new THREE.OrbitControls(this.camera, this.canvas);
     this.controls.addEventListener("change", () => this.draw());
