@@ -44,13 +44,16 @@ class RoomMix:
     """Rooms in a batch."""
     per_room: Mapping[str, Mapping[str, int]] = field(
         default_factory=lambda: {
-            "rooms": {"detection": 1, "grounding": 6, "spatial": 8},
-            "easy": {"detection": 1, "grounding": 6, "spatial": 8},
+            "rooms": {"detection": 1, "grounding": 6, "spatial": 14},
+            "easy": {"detection": 1, "grounding": 6, "spatial": 14},
             "dense": {"detection": 1, "grounding": 6, "spatial": 0},
         }
     )
     """Samples of each task that a room contributes (finding spatial questions in a dense room takes long)."""
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: TASK_OPTIONS)
+    options: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: TASK_OPTIONS | {"spatial": {"max_per_type": 3}}
+    )
+    """Many questions a room cost little: its frames are read once."""
     seed: int = 0
 
     def world(self, index: int) -> str:

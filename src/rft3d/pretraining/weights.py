@@ -65,7 +65,7 @@ class WeightsConfig:
         default_factory=lambda: SFTConfig(
             steps=3000,
             optim=OptimConfig(name="muon", lr=4e-3, muon_lr=0.04),
-            task_weights={"spatial": 0.5},
+            task_weights={},
             save_every=50,
         )
     )
