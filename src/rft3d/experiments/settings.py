@@ -59,6 +59,21 @@ def world(**changes: Any) -> World:
     return replace(made, **changes)
 
 
+def dense_world(**changes: Any) -> World:
+    """Rooms of 20 to 40 things, where SFT's greedy answers leave most for RL (``rft3d headroom``)."""
+    made = world(
+        name="dense",
+        rooms=WORLDS["dense"],
+        train_rooms=1600,
+        views={"detection": {}, "grounding": {"max_per_scene": 6}},
+        held_out={"detection": {}, "grounding": {"max_per_scene": 2}},
+        max_new_tokens={"detection": 1200, "grounding": 40},
+        elsewhere={w: Elsewhere(WORLDS[w], ("detection", "grounding")) for w in ("rooms", "easy")},
+        watched_rooms=32,
+    )
+    return replace(made, **changes)
+
+
 def sft(per_scene: Mapping[str, int] | None = None, **changes: Any) -> SFTConfig:
     """One more stage of SFT, at a quarter of the peak rate."""
     wanted = per_scene or {"detection": 1, "grounding": 6, "spatial": 8}
