@@ -115,6 +115,33 @@ def write_json(path: str | Path, value: Any, *, allow_nan: bool = False) -> None
     write_text(path, text + "\n")
 
 
+def read_json(path: str | Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        ValueError: naming the file, when it is damaged or nested too deeply.
+        FileNotFoundError: there is none.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON ({excerpt(error)}); write or get the file again") from None
+
+
+@contextmanager
+def blaming(path: str | Path, *kinds: type[Exception], fix: str = "get the file again") -> Iterator[None]:
+    """Turn errors of these kinds, which a damaged file causes in a library, into a ValueError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except kinds as error:
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        raise ValueError(f"{path} cannot be read ({kind}{excerpt(error, 300)}); {fix}") from None
+
+
 def plain(value: Any) -> Any:
     """For ``json.dumps(default=)``: dataclasses and paths."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -13,6 +13,8 @@ import io
 import os
 import select
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 
 from rft3d.cli._words import did_you_mean, plain, with_examples
@@ -91,6 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if said.startswith(OVERRIDE):
             said = plain(verb, said.removeprefix(OVERRIDE))
         return _fail(f"{verb}: {said}")
+    except Exception as error:
+        if debug:
+            raise
+        with tempfile.NamedTemporaryFile("w", prefix="rft3d-", suffix=".trace.txt", delete=False) as file:
+            traceback.print_exc(file=file)
+        said = f"{type(error).__name__}: {_one_line(error)[:300]}"
+        return _fail(f"{verb}: this should not happen ({said}); the full trace is in {file.name}")
 
 
 def _nobody_reads_on() -> bool:

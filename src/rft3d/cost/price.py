@@ -15,6 +15,7 @@ from typing import Any
 from rft3d.cost.estimate import StageCost, feature_bytes, stage_cost
 from rft3d.cost.passes import Question
 from rft3d.cost.sizes import ARCHITECTURES, Sizes, sizes_of
+from rft3d.files import read_json
 from rft3d.models.loading import OFF
 from rft3d.models.policy import META
 from rft3d.tasks import TASKS, read_samples
@@ -139,7 +140,7 @@ def show(found: Estimate) -> str:
 def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
     config = None if recipe.model is None else Path(recipe.model) / "config.json"
     if config is not None and config.is_file():
-        saved = json.loads(config.read_text(encoding="utf-8"))
+        saved = read_json(config)
         return config.parent.name, sizes_of(saved, str(config))
     if plan.backbone:
         if plan.backbone not in ARCHITECTURES:

@@ -27,6 +27,7 @@ from rft3d.datasets.detection import Like
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.work import Job, Made
 from rft3d.evaluation.solving.places import scene_key
+from rft3d.files import excerpt
 from rft3d.scenes.clips import spread_indices
 from rft3d.scenes.images import write_image
 from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
@@ -151,6 +152,10 @@ def _video_frames(job: VsiJob) -> tuple[str, ...]:
     assert job.media is not None
     video = find_video(job.media, job.records[0])
     folder = job.root / "frames" / Path(job.key).with_suffix("")
+    if ".." in Path(job.key).parts or Path(job.key).is_absolute():
+        raise ValueError(
+            f"the annotations name the scan {excerpt(job.key)}; frames are kept below {job.root} only"
+        )
     done = folder / f"{job.settings.frames}.txt"
     if done.is_file():  # an earlier job, or a run that was stopped
         names = done.read_text(encoding="ascii").split()

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from rft3d.files import source_commit, write_json, write_text
+from rft3d.files import read_json, source_commit, write_json, write_text
 from rft3d.prompts import IMAGE
 from rft3d.tasks.samples import sample_from_record, write_samples
 from rft3d.tasks.samples_parquet import FORMAT, VERSION
@@ -160,7 +160,7 @@ def read_meta(samples: Path | str) -> dict[str, Any]:
     """
     path = meta_path(samples)
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
+        meta = read_json(path)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; was {samples} made by rft3d data prepare?") from None
     except (UnicodeDecodeError, ValueError) as error:
@@ -201,7 +201,7 @@ def _finished(out: Path, plan: Mapping[str, Any], overwrite: bool) -> Prepared |
 def _open_parts(parts: Path, plan: Mapping[str, Any], overwrite: bool) -> None:
     note = parts / "plan.json"
     if parts.exists():
-        same = note.exists() and json.loads(note.read_text(encoding="utf-8")) == plan
+        same = note.exists() and read_json(note) == plan
         if not same and not overwrite:
             raise FileExistsError(
                 f"{parts} holds the parts of a run with other settings; finish that run, or --force"
@@ -217,7 +217,7 @@ def _part(parts: Path, key: str) -> Path:
 
 
 def _read_part(parts: Path, key: str) -> dict[str, Any]:
-    return json.loads(_part(parts, key).read_text(encoding="utf-8"))
+    return read_json(_part(parts, key))
 
 
 def _work(make: Callable[[Any], Made], payload: Any, part: Path) -> int:

@@ -9,7 +9,6 @@ There is no truth, so nothing is scored. Torch is needed only by the policy, whi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from rft3d.answers import FrameBox, LabelledBox, ParseFailure, parse_number, parse_option, split_sections
 from rft3d.evaluation.records import TextPolicy
+from rft3d.files import read_json
 from rft3d.geometry import boxes_valid, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
 from rft3d.scenes.clips import Clip
@@ -313,7 +313,7 @@ def _doubts(found: Inference, clip: Clip, classes: Sequence[str], before: Path |
             f"(it knows: {', '.join(classes)})"
         )
     if before is not None and before.is_file():
-        last = json.loads(before.read_text(encoding="utf-8"))
+        last = read_json(before)
         boxes = [_box_record(box)["bbox_3d"] for box in found.boxes]
         same = (
             last.get("clip") == clip.name and [box.get("bbox_3d") for box in last.get("boxes", [])] == boxes

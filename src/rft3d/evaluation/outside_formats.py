@@ -5,20 +5,28 @@ What each format looks like stands in :mod:`rft3d.evaluation.outside`.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from xml.etree import ElementTree
 
 from rft3d.evaluation.records import SHAPES, prediction_id, prediction_text
+from rft3d.files import blaming, read_json
 from rft3d.tasks.samples import read_jsonl
 
 PredictionFormat = Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"]
-MAX_SHEET_BYTES = 2_000_000_000
-"""Unpacked size of a spreadsheet beyond which it is refused; a real one has a few MB."""
+MAX_SHEET_BYTES, MAX_SHEET_ROWS, MAX_SHEET_COLUMNS = 200_000_000, 200_000, 256
+"""Unpacked size and shape of a spreadsheet beyond which it is refused; a real one has a few MB."""
+
+
+_NO_WORKBOOK = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, zlib.error, EOFError)
+_NO_WORKBOOK += (ElementTree.ParseError, NotImplementedError, RuntimeError)  # encrypted or unknown packing
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +143,19 @@ def _vlmevalkit(path: Path) -> Iterator[Row]:
 def _sheet(path: Path) -> Iterator[list[Any]]:
     import openpyxl  # lazy: the extra `sheets`
 
-    try:
+    with blaming(path, *_NO_WORKBOOK, fix="it is no sheet of predictions; save it as .xlsx again"):
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_SHEET_BYTES:
-            raise ValueError(f"{path}: unpacks to {size} bytes; that is no sheet of predictions")
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            sheet = book.worksheets[0]
-            for cells in sheet.iter_rows(values_only=True):
+            raise ValueError(f"it unpacks to {size} bytes, more than {MAX_SHEET_BYTES=}")
+        with contextlib.closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            rows = book.worksheets[0].iter_rows(
+                max_row=MAX_SHEET_ROWS + 1, max_col=MAX_SHEET_COLUMNS + 1, values_only=True
+            )
+            for number, cells in enumerate(rows, start=1):
+                if number > MAX_SHEET_ROWS or (len(cells) > MAX_SHEET_COLUMNS and cells[-1] is not None):
+                    raise ValueError(f"row {number} lies beyond {MAX_SHEET_ROWS=} or {MAX_SHEET_COLUMNS=}")
                 yield list(cells)
-        finally:
-            book.close()
-    except (zipfile.BadZipFile, KeyError, IndexError) as error:
-        raise ValueError(f"{path}: not an Excel workbook ({error}); save it as .xlsx again") from None
 
 
 def _table(path: Path) -> Iterator[list[Any]]:
@@ -175,11 +182,9 @@ def _json_object(path: Path) -> dict[str, Any]:
 
 def _json_value(path: Path) -> dict[str, Any] | list[Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: not JSON ({error}); name it .jsonl when it has one object a line"
-        ) from None
+        value = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; name it .jsonl when it has one object a line") from None
     if not isinstance(value, dict | list):
         raise ValueError(f"{path}: is {type(value).__name__}; {SHAPES}")
     return value

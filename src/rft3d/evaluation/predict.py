@@ -12,7 +12,6 @@ Torch is needed only by the policy itself, which the caller loads.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from rft3d.evaluation.records import (
     read_predictions,
     write_predictions,
 )
-from rft3d.files import SHIPPED_MODELS, model_folder, source_commit, write_json
+from rft3d.files import SHIPPED_MODELS, model_folder, read_json, source_commit, write_json
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
@@ -211,7 +210,7 @@ def _check_same_run(path: Path, meta_path: Path, meta: dict[str, Any]) -> None:
         raise ValueError(
             f"{path} exists without {meta_path.name}, so its origin is unknown; move it away first"
         )
-    found = json.loads(meta_path.read_text(encoding="utf-8"))
+    found = read_json(meta_path)
     # another commit may well write other texts, but it is recorded rather than refused
     fields = [name for name in meta if name != "commit"]
     differing = [name for name in fields if found.get(name) != meta[name]]

@@ -25,7 +25,7 @@ from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction, file_digest
 from rft3d.evaluation.stats import Finish, Resampled, differences, intervals, resample_pools
-from rft3d.files import source_commit
+from rft3d.files import read_json, source_commit
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
 from rft3d.tasks.detection import Detection
@@ -263,7 +263,7 @@ def _generation(predictions_path: Path) -> dict[str, Any] | None:
     meta_path = predictions_path.with_name(predictions_path.name + ".meta.json")
     if not meta_path.is_file():
         return None
-    return json.loads(meta_path.read_text(encoding="utf-8"))
+    return read_json(meta_path)
 
 
 def _mean_parts(scores: Sequence[Score]) -> dict[str, float]:

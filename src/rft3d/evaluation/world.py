@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from rft3d.files import model_folder
+from rft3d.files import model_folder, read_json
 from rft3d.scenes.rooms import RoomConfig, read_room_config
 from rft3d.tasks import TASKS, make_task
 from rft3d.tasks.types import Task
@@ -32,6 +31,6 @@ def world_of(model: str | Path) -> tuple[RoomConfig, dict[str, Task]]:
     for name in ("world.json", "rft3d_policy.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}; give a shipped model, such as rooms")
-    options = json.loads((folder / "rft3d_policy.json").read_text(encoding="utf-8"))["task_options"]
+    options = read_json(folder / "rft3d_policy.json")["task_options"]
     tasks = {name: make_task(name, options=options[name]) for name in TASKS if name in options}
     return read_room_config(folder / "world.json"), tasks

@@ -18,18 +18,18 @@ that nothing here knows, is an error; VGGT's heads and its rounds after the used
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from rft3d.files import blaming, read_json
 from rft3d.models.vggt import VGGT, VGGTConfig
 
 V1_NAMES = {r"^vggt\.": "geometry_encoder.vggt.", r"^merger\.": "geometry_merger."}
@@ -53,7 +53,7 @@ class TensorFiles:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {}
         for path in dict.fromkeys(self.files.values()):
-            with safe_open(path, framework="pt") as handle:
+            with opened_tensors(path) as handle:
                 for name in handle.keys():  # noqa: SIM118 - not a dict
                     shapes[name] = tuple(handle.get_slice(name).get_shape())
         return shapes
@@ -61,10 +61,16 @@ class TensorFiles:
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         with ExitStack() as stack:
             handles = {
-                path: stack.enter_context(safe_open(path, framework="pt"))
-                for path in dict.fromkeys(self.files.values())
+                path: stack.enter_context(opened_tensors(path)) for path in dict.fromkeys(self.files.values())
             }
             return {name: handles[self.files[name]].get_tensor(name) for name in names}
+
+
+@contextmanager
+def opened_tensors(path: Path) -> Iterator[Any]:
+    """``safe_open`` of a file; ValueError naming it when it is damaged; declared sizes are checked first."""
+    with blaming(path, SafetensorError), safe_open(path, framework="pt") as handle:
+        yield handle
 
 
 def tensor_files(folder: Path) -> TensorFiles:
@@ -76,7 +82,8 @@ def tensor_files(folder: Path) -> TensorFiles:
     """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        weight_map: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        with blaming(index, KeyError, TypeError, AttributeError):
+            weight_map = {str(key): str(name) for key, name in read_json(index)["weight_map"].items()}
         for name in set(weight_map.values()):
             if Path(name).name != name:
                 raise ValueError(f"{index}: {name!r} is not a file name")
@@ -90,7 +97,7 @@ def tensor_files(folder: Path) -> TensorFiles:
             f"; {others[0]} is a pickle, which is not read here: convert it to safetensors" if others else ""
         )
         raise FileNotFoundError(f"{folder} holds no model.safetensors and no index{hint}")
-    with safe_open(single, framework="pt") as handle:
+    with opened_tensors(single) as handle:
         return TensorFiles(folder, dict.fromkeys(handle.keys(), single))
 
 
@@ -100,7 +107,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{folder} holds no config.json; give a folder in one of the layouts of docs/models.md"
         )
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path)
     if not isinstance(config, dict):
         raise ValueError(f"{path}: a JSON object is needed, got {type(config).__name__}")
     return config

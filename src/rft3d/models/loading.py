@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging as hf_logging
 
-from rft3d.files import SHIPPED_MODELS
+from rft3d.files import SHIPPED_MODELS, blaming, read_json
 from rft3d.models.checkpoints import (
     V1_NAMES,
     TensorFiles,
@@ -63,6 +63,9 @@ def resolve(where: str | Path) -> Path:
     return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]))
 
 
+_ODD_CONFIG = (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, SafetensorError)
+
+
 def load_spatial(
     where: str | Path,
     device: str = "cpu",
@@ -90,6 +93,18 @@ def load_spatial(
             weights without geometry and no word on where to take it from.
     """
     folder = resolve(where)
+    with blaming(folder, *_ODD_CONFIG, fix="its config.json or rft3d_policy.json is not as it was saved"):
+        return _load_spatial(folder, device, dtype, geometry, box_convention, backbone)
+
+
+def _load_spatial(
+    folder: Path,
+    device: str,
+    dtype: torch.dtype | None,
+    geometry: str | Path | None,
+    box_convention: str | None,
+    backbone: str | None,
+) -> Policy:
     raw = read_config(folder)
     layout = layout_of(raw)
     meta = _meta(folder)
@@ -135,7 +150,7 @@ def backbone_of(config: Any) -> str:
 
 def _meta(folder: Path) -> dict[str, Any]:
     path = folder / META
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _config(
@@ -235,5 +250,7 @@ def _without_report() -> Iterator[None]:
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The folder's ``tokenizer.json`` as it is; slow files go through transformers' own class."""
     if (folder / "tokenizer.json").is_file():
-        return PreTrainedTokenizerFast.from_pretrained(folder)
+        # whatever is odd in the file, the tokenizers library raises a plain Exception
+        with blaming(folder / "tokenizer.json", Exception, fix="save or download it again"):
+            return PreTrainedTokenizerFast.from_pretrained(folder)
     return AutoTokenizer.from_pretrained(folder)

@@ -6,7 +6,6 @@ The trainer needs no server and does not know who watches: everything comes from
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rft3d.files import read_json
 from rft3d.report.alarms import AlarmSpan, StageAlarms, read_alarms
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.report.page import duration, number
@@ -260,7 +260,7 @@ def _safe(text: str) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -7,14 +7,13 @@ figures, which stand on the upper page. Without it the page lists the runs and w
 from __future__ import annotations
 
 import base64
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rft3d import __version__
-from rft3d.files import write_text
+from rft3d.files import read_json, write_text
 from rft3d.report.page import render_overview
 from rft3d.report.run_folder import NothingToReport
 from rft3d.report.run_report import write_report
@@ -93,7 +92,7 @@ def _facts(run: Path) -> dict[str, Any]:
     evaluated = {file.parent.name for file in run.glob("eval/*/*.scores.json")}
     trained = {file.parent.name for file in run.glob("models/*/config.json")}
     try:
-        commit = json.loads((run / "env.json").read_text(encoding="utf-8")).get("commit")
+        commit = read_json(run / "env.json").get("commit")
     except (OSError, ValueError, AttributeError):
         commit = None
     return {"models": len(trained), "scored": len(evaluated), "commit": str(commit or "")[:12]}
@@ -104,7 +103,7 @@ def _tables(file: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         sections = [
             {
                 "name": str(section["name"]),

@@ -16,13 +16,13 @@ samples files may be named ``samples.<task>.jsonl``.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.records import Prediction, read_predictions
 from rft3d.evaluation.score import ScoreConfig, ScoredRun, score_predictions, summarise
+from rft3d.files import read_json
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.runfolder import METRICS, Titles, read_titles
 from rft3d.tasks import TASKS, make_task
@@ -160,7 +160,7 @@ def _json(path: Path, notes: list[str], optional: bool = False) -> Any:
             notes.append(f"no {path.name}")
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except ValueError as error:
         notes.append(f"{path.name} is not JSON ({error})")
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.files import excerpt
+from rft3d.files import excerpt, read_json
 
 
 class Fields:
@@ -108,7 +107,7 @@ def read_fields(file: Path) -> Fields:
         ValueError: no such file, or not JSON.
     """
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file)
     except FileNotFoundError:
         raise ValueError(f"{file}: no such file; a scene folder needs one") from None
     except (ValueError, RecursionError) as error:

@@ -6,23 +6,51 @@ Depth files are 16-bit PNG in millimetres (0 = unknown), instance files 16-bit P
 
 from __future__ import annotations
 
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rft3d.files import replacing
+from rft3d.files import blaming, replacing
 from rft3d.scenes.types import Frame, ImageSource
 
 MILLIMETRES = 1000.0
+MAX_PIXELS = 100_000_000
+"""A picture that says it has more is refused before it is decoded."""
+# Pillow's readers raise all of these on damaged files
+_DAMAGE = (ValueError, OSError, SyntaxError, LookupError, TypeError, struct.error, zlib.error)
+_DAMAGE += (Image.DecompressionBombError, MemoryError, OverflowError)
 DEPTH_LIMIT_M = 65.535
 """The farthest depth that fits a 16-bit millimetre file."""
 
 
+@contextmanager
+def opened_picture(source: Path | BinaryIO, name: Path | str = "") -> Iterator[Image.Image]:
+    """An image file, its pixels not decoded yet; it is closed at the end of the block.
+
+    Raises:
+        ValueError: naming the file (``name`` when ``source`` isn't one), when it is no picture, damaged, or says
+            that it has more than :data:`MAX_PIXELS`; before anything of that size is made.
+    """
+    name = name or str(source)
+    with blaming(name, *_DAMAGE), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(source) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width}x{image.height} pixels, more than MAX_PIXELS = {MAX_PIXELS}")
+            yield image
+
+
 def read_image(path: Path) -> NDArray[np.generic]:
     """The pixels of an image file as stored (colour images as RGB)."""
-    with Image.open(path) as image:
+    with opened_picture(path) as image:
         if image.mode in ("I;16", "I;16B", "I", "L"):
             return np.asarray(image)
         return np.asarray(image.convert("RGB"))

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rft3d.files import sync
+from rft3d.files import read_json, sync
 
 KEEP = 2
 """Checkpoints that stay: the newest and the one before it."""
@@ -139,7 +139,7 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
 def verified(path: Path) -> Checkpoint:
     """The checkpoint in ``path`` if every file is what was written; ValueError naming the damage."""
     try:
-        progress = json.loads((path / PROGRESS).read_text(encoding="utf-8"))
+        progress = read_json(path / PROGRESS)
         step, steps = int(progress["step"]), int(progress["steps"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"checkpoint {path} is damaged: {PROGRESS} is unreadable ({error})") from error

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
 from rft3d.models import Policy
 from rft3d.models.geometry import FrozenFeatures
+from rft3d.scenes.images import opened_picture
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import Sample, Task, read_samples
 from rft3d.training.data import Corpus, LazyRows, checked_gold
@@ -52,7 +52,7 @@ class Clips:
             first = self.load(clip)[0]
             return len(refs), first.shape[0], first.shape[1]
         try:
-            with Image.open(folder / refs[0]) as picture:
+            with opened_picture(folder / refs[0]) as picture:
                 return len(refs), picture.height, picture.width
         except (ValueError, OSError) as error:
             raise ValueError(f"sample {self._shown_by(clip)!r}: {error}") from error

@@ -24,6 +24,7 @@ from rich.progress import (
 )
 
 from rft3d import files
+from rft3d.files import read_json
 from rft3d.runfolder import append_records, drop_after
 from rft3d.training.distributed import is_main_process
 
@@ -84,7 +85,7 @@ class Run:
         file = self.root / "config.json"
         wanted = json.loads(json.dumps(self.config, default=files.plain))
         if file.is_file():
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found = read_json(file)
             if found != wanted:
                 keys = differing(found, wanted)
                 raise ValueError(
@@ -124,7 +125,7 @@ class Run:
         Made anew from the stages' own files, so that stages that run side by side do not lose each other's.
         """
         ended = sorted(self.root.glob("stages/*/done.json"), key=lambda file: file.stat().st_mtime_ns)
-        write_json(self.root / "stages.json", [json.loads(f.read_text(encoding="utf-8")) for f in ended])
+        write_json(self.root / "stages.json", [read_json(f) for f in ended])
 
 
 class MetricsLog:

@@ -6,7 +6,6 @@ need not: the task object scores for both.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rft3d.files import replacing, write_json
+from rft3d.files import read_json, replacing, write_json
 from rft3d.models.generate import Sampling
 from rft3d.models.policy import Policy
 from rft3d.tasks.types import Task
@@ -98,7 +97,7 @@ class Best:
     def kept(self) -> tuple[Path, dict[str, float]] | None:
         """Where the best weights are, and their ``step`` and ``value``."""
         found = [
-            (path.parent, json.loads(path.read_text(encoding="utf-8")))
+            (path.parent, read_json(path))
             for path in sorted(self.folder.glob("step-*/best.json"))
             if not path.parent.suffix
         ]

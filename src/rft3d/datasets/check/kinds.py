@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rft3d.files import read_json
 from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.scanrefer import scanrefer
 from rft3d.scenes.readers.spacer import spacer
@@ -89,7 +89,7 @@ def broken_json(path: Path) -> str | None:
 
 def _plain_json(path: Path) -> bool:
     try:
-        json.loads(path.read_text(encoding="utf-8"))
+        read_json(path)
     except (UnicodeDecodeError, ValueError):
         return False
     return True

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rft3d.scenes.clips._clip import LONGEST_SIDE, Clip, ClipSampling, spread_indices
 from rft3d.scenes.clips._video import read_video
-from rft3d.scenes.images import load_rgb
+from rft3d.scenes.images import load_rgb, opened_picture
 from rft3d.scenes.rooms import RoomConfig
 from rft3d.scenes.sources import SCENE_LIKE, open_scenes, scene_folders
 from rft3d.scenes.types import Scene
@@ -124,15 +124,10 @@ def _read_pictures(name: str, files: Sequence[Path], sampling: ClipSampling) -> 
 
 
 def _picture(path: Path) -> NDArray[np.uint8]:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
-    try:
-        with Image.open(path) as image:  # phones turn pictures by a tag, not by their pixels
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except UnidentifiedImageError:
-        raise ValueError(f"{path} cannot be read as a picture") from None
-    except (OSError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError on damaged chunks
-        raise ValueError(f"{path} is damaged: {error}") from None
+    with opened_picture(path) as image:  # phones turn pictures by a tag, not by their pixels
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def _fitted(

@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 
 from rft3d.files import replacing
 from rft3d.scenes.clips._clip import LONGEST_SIDE, Clip, ClipSampling, spread_indices
+from rft3d.scenes.images import MAX_PIXELS
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that need tone mapping to look right."""
 WHOLE = 0.9
 """Videos shorter than this share of what their file declares get a note."""
+_CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo"
 NEAR_FRAMES = 2
 """A chosen frame may be replaced by a decoded one at most so many frame times away (interlaced streams)."""
 
@@ -128,7 +130,9 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     from av.error import FFmpegError
 
     try:
-        with av.open(str(path)) as container:
+        # the container is told by the file's content; playlists and lists of other files are none of these
+        options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+        with av.open(str(path), container_options=options) as container:
             if not container.streams.video:
                 kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
                 raise ValueError(f"{path} holds no video, only {', '.join(kinds)}")
@@ -138,6 +142,10 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                 raise ValueError(
                     f"{path}: this FFmpeg has no decoder for the video; convert it first, "
                     "e.g. ffmpeg -i IN -c:v libx264 OUT.mp4"
+                )
+            if (context.width or 0) * (context.height or 0) > MAX_PIXELS:
+                raise ValueError(
+                    f"{path}: frames of {context.width}x{context.height}, more than {MAX_PIXELS=}"
                 )
             stream.thread_type = "AUTO"
             yield container, stream

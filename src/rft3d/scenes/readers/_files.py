@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.scenes.fields import Fields
+from rft3d.scenes.images import opened_picture
 
 CHUNK = 1 << 20
 MEASURED = 1e-3
@@ -56,8 +57,8 @@ def _values(path: Path) -> Iterator[Any]:
                 count += 1
                 yield value
                 continue
-            except ValueError as error:
-                if ended:
+            except (ValueError, RecursionError) as error:
+                if ended or isinstance(error, RecursionError):
                     if place >= len(buffer) and not in_list:
                         return
                     shown = buffer[place : place + 60]
@@ -110,15 +111,11 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         ValueError: no such file, or not a picture.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path) as image:
+        with opened_picture(path) as image:
             return image.size
     except FileNotFoundError:
         raise ValueError(f"{path}: no such picture") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path}: not a readable picture ({error})") from None
 
 
 def pinhole(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,6 +25,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import blaming
+from rft3d.scenes.images import MAX_PIXELS, opened_picture
 from rft3d.scenes.readers._files import nearest_rigid, pinhole
 from rft3d.scenes.readers.scannet_labels import axis_alignment
 from rft3d.scenes.types import Frame, Scene
@@ -84,12 +86,11 @@ class SensFile:
 
     def colour(self, frame: SensFrame) -> NDArray[np.generic]:
         """``(H, W, 3)`` uint8."""
-        from PIL import Image
-
         data, (width, height) = self.colour_data(frame), self.colour_size
         if self.colour_kind == "raw":
-            return np.frombuffer(data, np.uint8).reshape(height, width, 3)
-        with Image.open(io.BytesIO(data)) as image:
+            with blaming(self.path, ValueError):
+                return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+        with opened_picture(io.BytesIO(data), f"{self.path}: frame {frame.index}") as image:
             return np.asarray(image.convert("RGB"))
 
     def depth(self, frame: SensFrame) -> NDArray[np.generic]:
@@ -97,9 +98,9 @@ class SensFile:
         data = _at(self.path, frame.depth_at, frame.depth_bytes)
         width, height = self.depth_size
         if self.depth_kind == "zlib":
-            unpacker = zlib.decompressobj()
-            data = unpacker.decompress(data, 2 * width * height + 1)
-        values = np.frombuffer(data, "<u2")
+            with blaming(f"{self.path}: frame {frame.index}", zlib.error):
+                data = zlib.decompressobj().decompress(data, 2 * width * height + 1)
+        values = np.frombuffer(data[: len(data) // 2 * 2], "<u2")
         if values.size != width * height:
             raise ValueError(f"{self.path}: depth of frame {frame.index} is damaged (wrong number of pixels)")
         return (values.reshape(height, width) / np.float32(self.depth_shift)).astype(np.float32)
@@ -126,6 +127,8 @@ def read_sens(path: Path | str) -> SensFile:
         if colour not in COLOUR or depth not in DEPTH:
             raise ValueError(f"{path}: unknown compression (colour {colour}, depth {depth})")
         cw, ch, dw, dh = _unpack(file, "<4I", path)
+        if max(cw * ch, dw * dh) > MAX_PIXELS:
+            raise ValueError(f"{path}: frames of {cw}x{ch} and {dw}x{dh} pixels, more than {MAX_PIXELS=}")
         (shift,) = _unpack(file, "<f", path)
         (declared,) = _unpack(file, "<Q", path)
         if not shift > 0:
