@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rft3d.files import model_folder, read_json
+from rft3d.files import blaming, model_folder, read_json
 from rft3d.models.loading import load_spatial
 from rft3d.models.policy import META, Generation, Policy
 from rft3d.models.tiny import TinyConfig, build_tiny
@@ -50,7 +50,8 @@ def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy
         base, geometry = PUBLIC_WEIGHTS[name]
         return BACKBONES[name](base, device, **{"geometry": geometry, **options})
     if (folder / META).is_file():
-        saved = read_json(folder / META).get("backbone")
+        with blaming(folder / META, AttributeError):
+            saved = read_json(folder / META).get("backbone")
         if saved not in BACKBONES:
             raise ValueError(f"{folder / META}: backbone {saved!r} is none of {', '.join(BACKBONES)}")
         return BACKBONES[saved](folder, device, **options)
