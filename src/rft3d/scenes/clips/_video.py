@@ -27,7 +27,7 @@ HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that need tone mapping to look right."""
 WHOLE = 0.9
 """Videos shorter than this share of what their file declares get a note."""
-_CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo"
+_CONTAINERS = "mov,matroska,avi,mpeg,mpegts"
 NEAR_FRAMES = 2
 """A chosen frame may be replaced by a decoded one at most so many frame times away (interlaced streams)."""
 
