@@ -105,6 +105,11 @@ ATTACKS = {
         ValueError,
         "not a readable",
     ),
+    "a shape of a million axes": (
+        _array(b"(" + b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f" * 400_000 + b"t", b"f8", b""),
+        ValueError,
+        "without a plain type and shape",
+    ),
     "a dtype with a hidden state": (
         b"cnumpy\ndtype\n\x8c\x02f8\x85R(K\x03\x8c\x01|N(\x8c\x01atK\x05tb.",
         ValueError,

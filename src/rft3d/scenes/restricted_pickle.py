@@ -9,7 +9,6 @@ twice, so that a few hundred bytes cannot stand for billions of values.
 
 from __future__ import annotations
 
-import io
 import math
 import pickletools
 import re
@@ -21,9 +20,12 @@ import numpy as np
 
 from rft3d.files import excerpt
 
-_MAX_DEPTH = 64
+_MAX_DEPTH, _MAX_AXES = 64, 16
 _KEYS = (type(None), bool, int, float, str, bytes, np.generic)
-_DTYPE = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|S[1-9]\d{0,4}")
+_DATA = (*_KEYS, list, tuple, dict, bytearray, np.ndarray)
+_CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_DTYPE = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|S[1-9][0-9]{0,4}")
+_NUMPY = re.compile(r"^numpy\._?core\.(multiarray|numeric)\.")
 
 
 class UnsafePickleError(ValueError):
@@ -50,10 +52,8 @@ def load_restricted(path: Path | str, *, max_bytes: int = 2 << 30, max_values: i
             "Python values are read. Do not open the file otherwise unless you trust who made it"
         ) from None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError) as error:
-        raise ValueError(
-            f"{path}: not a readable pickle ({type(error).__name__}: {excerpt(error)}); a file that was cut "
-            "off or is a Git LFS pointer looks like this, download it again"
-        ) from None
+        said = f"{path}: not a readable pickle ({type(error).__name__}: {excerpt(error)})"
+        raise ValueError(f"{said}; one that was cut off or is a Git LFS pointer? Download it again") from None
 
 
 class _Call:
@@ -72,7 +72,7 @@ class _Machine:
 
     def run(self, data: bytes) -> Any:
         self.max_values = self.left = min(self.max_values, 1_000_000 + 8 * len(data))
-        for opcode, argument, _ in pickletools.genops(io.BytesIO(data)):
+        for opcode, argument, _ in pickletools.genops(data):
             if opcode.name not in _OPCODES:
                 raise UnsafePickleError(f"the opcode {opcode.name}")
             _OPCODES[opcode.name](self, argument)
@@ -81,13 +81,10 @@ class _Machine:
     def count(self, value: Any) -> None:
         if isinstance(value, int) and value.bit_length() > 64:
             raise ValueError("a whole number of more than 64 bits")
-        size = value.nbytes if isinstance(value, np.ndarray) else 1
-        size = len(value) if isinstance(value, str | bytes | bytearray) else size
+        size = len(value) if isinstance(value, str | bytes | bytearray) else getattr(value, "nbytes", 1)
         self.left -= 4 if isinstance(value, list | tuple | dict) else 1 + size // 64
         if self.left < 0:
-            raise ValueError(
-                f"more than {self.max_values} values; max_values of load_restricted sets the limit"
-            )
+            raise ValueError(f"more than {self.max_values} values; max_values of load_restricted sets it")
 
     def push(self, value: Any) -> None:
         self.count(value)
@@ -127,7 +124,7 @@ class _Machine:
 
     def name(self, words: list[Any]) -> None:
         full = ".".join(word if isinstance(word, str) else "?" for word in words)
-        full = full.replace("__builtin__", "builtins").replace("numpy.core.", "numpy._core.")
+        full = _NUMPY.sub("numpy.", full.replace("__builtin__", "builtins"))
         if full not in _NAMES:
             raise UnsafePickleError(excerpt(full, 200).strip("'"))
         self.push(_Call(_NAMES[full]))
@@ -139,16 +136,13 @@ class _Machine:
         self.push(made)
 
 
-def _checked(value: Any) -> Any:
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        if not all(isinstance(item, (*_KEYS, list, tuple, dict, bytearray, np.ndarray)) for item in level):
-            raise ValueError("an array or a type without its state")
-        inside = [item for item in level if isinstance(item, list | tuple | dict)]
-        level = [item for box in inside for item in (box.values() if isinstance(box, dict) else box)]
-        if not level:
-            return value
-    raise ValueError(f"nested deeper than {_MAX_DEPTH}")
+def _checked(value: Any, depth: int = _MAX_DEPTH) -> Any:
+    if depth == 0 or not isinstance(value, _DATA):
+        raise ValueError(f"an array without its state, or nested deeper than {_MAX_DEPTH}")
+    if isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            _checked(item, depth - 1)
+    return value
 
 
 def _dtype(code: Any, *_: Any) -> _Call:
@@ -157,14 +151,15 @@ def _dtype(code: Any, *_: Any) -> _Call:
     return _Call(lambda _, order, *rest: np.dtype((">" if order in (">",) else "<") + code))
 
 
-def _array(raw: Any, dtype: Any, shape: Any, order: str = "C") -> Any:
-    if not (isinstance(dtype, np.dtype) and isinstance(shape, tuple) and all(type(n) is int for n in shape)):
+def _array(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> Any:
+    plain = isinstance(dtype, np.dtype) and isinstance(shape, tuple) and len(shape) <= _MAX_AXES
+    if not plain or not all(type(n) is int for n in shape):
         raise TypeError("an array without a plain type and shape")
     data = _bytes(raw)
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError(f"{len(data)} bytes for an array of shape {excerpt(shape)} and type {dtype}")
     array = np.frombuffer(data, np.uint8) != 0 if dtype.kind == "b" else np.frombuffer(data, dtype)
-    return array.reshape(shape, order="F" if order in ("F",) else "C").copy(order="K")
+    return array.reshape(shape, order="F" if order in ("F", True) else "C").copy(order="K")
 
 
 def _bytes(value: Any = b"", codec: Any = "latin1") -> bytes:
@@ -180,11 +175,9 @@ _NAMES: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": lambda: {},
     "numpy.dtype": _dtype,
     "numpy.ndarray": lambda: None,  # only named, by _reconstruct
-    "numpy._core.multiarray._reconstruct": lambda *_: _Call(
-        lambda _, shape, dtype, by_column, raw: _array(raw, dtype, shape, "F" if by_column is True else "C")
-    ),
-    "numpy._core.multiarray.scalar": lambda dtype, raw: _array(raw, dtype, ())[()],
-    "numpy._core.numeric._frombuffer": _array,
+    "numpy._reconstruct": lambda *_: _Call(lambda _, size, kind, order, raw: _array(raw, kind, size, order)),
+    "numpy.scalar": lambda dtype, raw: _array(raw, dtype, ())[()],
+    "numpy._frombuffer": _array,
 }
 _PUSHED = "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINSTRING SHORT_BINSTRING BINUNICODE SHORT_BINUNICODE \
 BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
@@ -193,17 +186,12 @@ _OPCODES: dict[str, Callable[[_Machine, Any], Any]] = {
     **dict.fromkeys(_PUSHED.split(), _Machine.push),
     **dict.fromkeys(("MEMOIZE", "BINPUT", "LONG_BINPUT"), _Machine.remember),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda m, x: m.stack.append(m.recall(m.memo[x]))),
-    "NONE": lambda m, x: m.push(None),
-    "NEWTRUE": lambda m, x: m.push(True),
-    "NEWFALSE": lambda m, x: m.push(False),
-    "EMPTY_TUPLE": lambda m, x: m.push(()),
+    **{name: lambda m, x, value=value: m.push(value) for name, value in _CONSTANTS.items()},
     "EMPTY_LIST": lambda m, x: m.push([]),
     "EMPTY_DICT": lambda m, x: m.push({}),
     "MARK": lambda m, x: m.marks.append(len(m.stack)),
     "TUPLE": lambda m, x: m.push(tuple(m.cut())),
-    "TUPLE1": lambda m, x: m.push(tuple(m.cut(1))),
-    "TUPLE2": lambda m, x: m.push(tuple(m.cut(2))),
-    "TUPLE3": lambda m, x: m.push(tuple(m.cut(3))),
+    **{f"TUPLE{count}": lambda m, x, count=count: m.push(tuple(m.cut(count))) for count in (1, 2, 3)},
     "APPEND": lambda m, x: m.extend(m.cut(1)),
     "APPENDS": lambda m, x: m.extend(m.cut()),
     "SETITEM": lambda m, x: m.update(m.cut(2)),
