@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import random
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from tests.scenes.published import write_meta
 
-from rft3d.evaluation.solving import answer_blindly, as_predictions, check_official, solve_samples
-from rft3d.evaluation.solving.blind import _shrunk
+from rft3d.cli import main
+from rft3d.datasets.prepare import asked_in
+from rft3d.evaluation.questions import QuestionConfig, write_questions
+from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
+from rft3d.evaluation.solving import (
+    BARS,
+    answer_blindly,
+    as_predictions,
+    check_official,
+    places_from_scenes,
+    solve_samples,
+)
+from rft3d.evaluation.solving.blind import prior_of
+from rft3d.evaluation.solving.split import query_of
+from rft3d.scenes import SOURCES, make_room
 from rft3d.scenes.readers.records import QuestionRecord
+from rft3d.tasks import read_samples
+from rft3d.tasks.samples import write_samples
+from rft3d.tasks.spatial import Limits, Question, View
+from rft3d.tasks.spatial.balance import OFFICIAL, Balance
 from rft3d.tasks.spatial.read import read_question
-from rft3d.tasks.spatial.solve import Solved, Unsolved, place_of, solve
+from rft3d.tasks.spatial.solve import Solved, Unsolved, place_of, solve, world_of
+from rft3d.tasks.spatial.worked import work_out
 from rft3d.tasks.types import Sample
 
 BOXES = np.array(
@@ -84,8 +109,159 @@ def test_a_question_that_nobody_understands_is_unsolved_and_no_exception() -> No
     assert isinstance(blind.found, Unsolved)
 
 
-def test_constants_are_drawn_towards_their_types() -> None:
-    every = [2.0] * 300 + [4.0] * 100
-    assert _shrunk([2.0, 2.0, 4.0, 4.0, 4.0, 2.0], every) <= 3.0  # six answers prove little
-    assert _shrunk([9.0] * 40, every) == 9.0  # forty alike do
-    assert _shrunk([9.0], every) == 2.0
+def test_constants_are_drawn_towards_their_types_by_what_pays() -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.choice([2.0, 3.0, 4.0, 6.0], 10, p=[0.5, 0.25, 0.15, 0.1]) for _ in range(20)]
+    assert prior_of(noise, 2.0) >= 20  # things that differ by chance only
+    sizes = [rng.normal(mean, 0.05 * mean, 10) for mean in (30.0, 80.0, 200.0)]
+    assert prior_of(sizes, 80.0) <= 5
+
+
+def test_any_question_that_cannot_be_read_is_unsolved_in_every_verb(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [route(1, "You are a robot somewhere."), replace(route(2, ROUTE.format("at x")), scene="s1")]
+    bare = {"question_type": "object_size_estimation", "answer": 90.0}
+    odd.append(Sample("q3", "spatial", "s1", (), "How big is it?", bare))
+    write_samples(tmp_path / "q.jsonl", odd)
+    write_samples(tmp_path / "known.jsonl", [replace(each, id=f"k{each.id}", scene="t") for each in odd])
+    write_predictions(tmp_path / "own.jsonl", [Prediction(each.id, "90") for each in odd])
+    row = {"label": "chair", "bbox_3d": BOXES[0].tolist()}
+    (tmp_path / "boxes.jsonl").write_text(json.dumps({"scene": "s1", "boxes": [row]}))
+    files = {name: str(tmp_path / f"{name}.jsonl") for name in ("q", "known", "own", "boxes", "out")}
+    for source in (["--boxes", files["boxes"]], ["--blind", files["known"]]):
+        for own in ([], ["--predictions", files["own"]]):
+            command = ["solve", "--samples", files["q"], *source, *own]
+            assert main([*command, "--predictions-out", files["out"], "--force"]) == 0
+            assert [each.text for each in read_predictions(tmp_path / "out.jsonl")] == [""] * 3
+    for each in solve_samples(odd, {"s1": PLACE}):
+        assert isinstance(each.found, Unsolved) and each.found.reason.startswith(f"sample '{each.sample.id}'")
+    capsys.readouterr()
+
+
+META = [make_room(seed) for seed in range(4)]
+
+
+def test_questions_about_scene_metadata_need_no_frames(tmp_path: Path) -> None:
+    meta, out = write_meta(tmp_path / "scannet_meta_info_val.json", META), tmp_path / "q.jsonl"
+    command = ["questions", str(meta), "--source", "vsi_meta", "--out", str(out)]
+    assert main(command) == 0
+    samples = list(read_samples(out))
+    kinds = {sample.truth["question_type"] for sample in samples}
+    assert kinds >= set(BARS) - {"object_counting"} and "obj_appearance_order" not in kinds
+    assert all(sample.frames == () and "<image>" not in sample.prompt for sample in samples)
+    solved = solve_samples(samples, places_from_scenes(SOURCES["vsi_meta"](meta)))
+    assert all(each.accuracy == 1 for each in solved)
+    assert main([*command, "--answers", "think", "--force"]) == 2
+    # what is counted apart from the boxes counts
+    data = json.loads(meta.read_text())
+    label = next(iter(data["rooms-1"]["object_counts"]))
+    data["rooms-1"]["object_counts"][label] = 9
+    meta.write_text(json.dumps(data))
+    scene = list(SOURCES["vsi_meta"](meta))[1]
+    view = View(scene, Limits())
+    assert view.count(label) == 9 and label not in view.unique
+    query = read_question("object_counting", f"How many {label}(s) are in this room?")
+    assert solve(query, world_of(scene)) == Solved(9.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "balanced", "official"),
+    [
+        ("object_rel_direction_hard", ("front-left", "front-right"), 0.5, 0.84),
+        ("object_rel_direction_medium", ("back",), 1 / 3, 0.05),
+        ("route_planning", ("Turn Back",), 1 / 3, 0.16),
+    ],
+)
+def test_the_official_mix_of_answers_is_drawn(
+    kind: str, words: tuple[str, ...], balanced: float, official: float
+) -> None:
+    rng = random.Random(0)
+    answers = list(OFFICIAL[kind])
+    for shares, wanted in (({}, balanced), (OFFICIAL, official)):
+        balance = Balance(shares)
+        for _ in range(60):  # scenes
+            turns = rng.choices((1, 2), k=64) if kind == "route_planning" else [1] * 64
+            offered = [Question(kind, "?", ", ".join(rng.choices(answers, k=n)), ()) for n in turns]
+            chosen = balance.choose(offered, 4)
+            assert [len(each.answer.split(", ")) for each in chosen[:1]] == turns[:1]  # type: ignore[union-attr]
+        found = sum(balance.words[kind, word] for word in words) / balance.words.total()
+        assert found == pytest.approx(wanted, abs=0.03)
+
+
+def test_the_mix_is_an_option_of_the_verb(tmp_path: Path) -> None:
+    meta = write_meta(tmp_path / "scannet_meta_info_val.json", META)
+    command = ["questions", str(meta), "--source", "vsi_meta", "--types", "object_rel_direction_medium"]
+    found = []
+    for mix in ("balanced", "official"):
+        out = tmp_path / f"{mix}.jsonl"
+        assert main([*command, "--out", str(out), "--distribution", mix]) == 0
+        right = [s.truth["options"]["ABC".index(s.truth["answer"])][3:] for s in read_samples(out)]
+        found.append(right.count("back"))
+    assert found[0] > found[1]
+
+
+def test_routes_have_up_to_three_turns_and_are_right(tmp_path: Path) -> None:
+    types = ("route_planning",)
+    write_questions(
+        [make_room(seed) for seed in range(6)], tmp_path / "q.jsonl", QuestionConfig(types, 100, 2, "think")
+    )
+    turns: Counter[int] = Counter()
+    for sample in read_samples(tmp_path / "q.jsonl"):
+        query = query_of(sample)
+        count = query.steps.count(None)
+        turns[count] += 1
+        options = [option[3:] for option in sample.truth["options"]]
+        assert len(set(options)) == len(options) == (3 if count == 1 else 4)
+        assert all(len(option.split(", ")) == count for option in options)
+        place = world_of(make_room(int(sample.scene.removeprefix("rooms-"))))
+        assert solve(query, place) == Solved(sample.truth["answer"])
+        assert sample.truth["thought"].count(" degrees to the ") == count
+        worked = work_out(query, place, sample.truth["answer"])
+        assert isinstance(worked, str) and worked.count(" degrees to the ") == count
+    assert min(turns[1], turns[2], turns[3]) >= 1
+    write_questions(META, tmp_path / "one.jsonl", QuestionConfig(types, limits=Limits(turns=1)))
+    assert {query_of(sample).steps.count(None) for sample in read_samples(tmp_path / "one.jsonl")} == {1}
+    with pytest.raises(ValueError, match="turns must be at least 1"):
+        Limits(turns=0)
+
+
+LAYOUTS = {
+    "Video-R1's, as Spatial-MLLM and SpaceR have it": {
+        "problem_id": 7, "problem": size_of("bed"), "data_type": "video", "problem_type": "regression",
+        "original_question_type": "object_size_estimation", "options": None, "process": "",
+        "solution": "<answer>200</answer>", "path": "./eval/scannetpp/s1.mp4", "data_source": "",
+    },
+    "VLM-3R's": {
+        "id": "7", "data_source": "scannetpp", "scene_name": "s1", "question_type": "object_size_estimation",
+        "conversations": [{"from": "human", "value": size_of("bed")}, {"from": "gpt", "value": "200"}],
+    },
+    "a chat about a video, as Spatial-MLLM v1.1 has it": {
+        "video": "scannetpp/s1.mp4",
+        "conversations": [{"from": "human", "value": f"<video>\n{size_of('bed')}"}, {"from": "gpt", "value": "200"}]
+    },
+    "VSI-Bench's": {
+        "id": 7, "dataset": "scannetpp", "scene_name": "s1", "question_type": "object_size_estimation",
+        "question": size_of("bed"), "options": None, "ground_truth": "200",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_question_files_are_solved_as_they_are(
+    layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "q.json").write_text(json.dumps([LAYOUTS[layout]]))
+    ((sample,), left_out) = asked_in(tmp_path / "q.json")
+    assert (sample.scene, sample.meta["dataset"], sample.truth["answer"]) == ("s1", "scannetpp", 200.0)
+    assert not left_out
+    row = {"label": "bed", "bbox_3d": BOXES[1].tolist()}
+    (tmp_path / "boxes.jsonl").write_text(json.dumps({"scene": "s1", "boxes": [row]}))
+    assert (
+        main(["solve", "--samples", str(tmp_path / "q.json"), "--boxes", str(tmp_path / "boxes.jsonl")]) == 0
+    )
+    assert "100.0" in capsys.readouterr().out
+    other = json.loads(json.dumps(LAYOUTS[layout]).replace(size_of("bed"), "What is the colour?"))
+    if "question_type" not in other and "original_question_type" not in other:  # a type that nobody names
+        (tmp_path / "q.json").write_text(json.dumps([other]))
+        assert asked_in(tmp_path / "q.json")[1] == {"question of no VSI-Bench type": 1}

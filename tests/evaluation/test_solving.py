@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.scenes.published import write_meta
 
 from rft3d.answers import LabelledBox, render_detections
 from rft3d.cli import main
@@ -23,16 +23,15 @@ from rft3d.evaluation.solving import (
     fuse,
     places_from_detections,
     places_from_file,
-    places_from_metadata,
     places_from_scenes,
     solve_samples,
     split_failures,
 )
-from rft3d.evaluation.solving.blind import ENOUGH
+from rft3d.evaluation.solving.blind import FOLDS
 from rft3d.evaluation.solving.official import BARS, same_answer
 from rft3d.evaluation.solving.split import as_predictions, query_of
 from rft3d.geometry import invert_pose, transform_boxes
-from rft3d.scenes import iter_rooms, make_room, write_scene
+from rft3d.scenes import SOURCES, iter_rooms, make_room, write_scene
 from rft3d.scenes.sources import RECORDS, load_frame_ref
 from rft3d.tasks import TASKS, Spatial, read_samples
 from rft3d.tasks.types import Sample
@@ -76,7 +75,9 @@ def test_failures_are_split(asked: list[Sample]) -> None:
     assert nothing["both"] == nothing["other_means"] == 0
     assert nothing["undecided"] == sum(s.truth["question_type"] == "obj_appearance_order" for s in asked)
     needs_chair = [
-        each for each in solved if "chair" in each.query.labels and each.query.type != "obj_appearance_order"
+        each
+        for each in solved
+        if "chair" in (*each.query.labels, *each.query.steps) and each.query.type != "obj_appearance_order"
     ]
     assert (
         nothing["label_missing"] + nothing["boxes_off"] <= len(needs_chair)
@@ -148,21 +149,8 @@ def test_fusing_keeps_neighbours_and_drops_repeats() -> None:
 
 def official_files(folder: Path) -> tuple[Path, Path]:
     """A metadata file and a question file in the official layout, about rooms."""
-    scenes, questions = {}, []
+    questions = []
     for scene in iter_rooms(range(6)):
-        boxes: dict[str, list[dict[str, Any]]] = {}
-        for thing in scene.objects:
-            yaw = thing.box[6]
-            boxes.setdefault(thing.label, []).append(
-                {
-                    "centroid": thing.box[:3].tolist(),
-                    "axesLengths": thing.box[3:6].tolist(),
-                    "normalizedAxes": [np.cos(yaw), np.sin(yaw), 0, -np.sin(yaw), np.cos(yaw), 0, 0, 0, 1],
-                }
-            )
-        counts = {label: len(rows) for label, rows in boxes.items()}
-        area = world_area(scene)
-        scenes[scene.id] = {"room_size": area, "object_counts": counts, "object_bbox": boxes}
         for sample in TASKS["spatial"](max_per_type=4).samples(scene, ["f"] * len(scene.frames), 0):
             kind = sample.truth["question_type"]
             questions.append(
@@ -178,15 +166,9 @@ def official_files(folder: Path) -> tuple[Path, Path]:
                     "ground_truth": str(sample.truth["answer"]),
                 }
             )
-    (folder / "scannet_meta_info_val.json").write_text(json.dumps(scenes))
+    write_meta(folder / "scannet_meta_info_val.json", iter_rooms(range(6)))
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in questions))
     return folder / "scannet_meta_info_val.json", folder / "test.jsonl"
-
-
-def world_area(scene: Any) -> float:
-    from rft3d.tasks.spatial.semantics import polygon_area_m2
-
-    return polygon_area_m2(scene.floor_polygon)
 
 
 def test_the_official_check_passes_on_a_true_key_and_fails_on_a_wrong_one(
@@ -237,7 +219,7 @@ def test_the_agreement_with_a_key_is_printed_by_type(
 
 def test_the_check_names_what_is_missing(tmp_path: Path) -> None:
     metadata, questions = official_files(tmp_path)
-    places = places_from_metadata(RECORDS["vsi_meta"](metadata))
+    places = places_from_scenes(SOURCES["vsi_meta"](metadata))
     records = list(RECORDS["vsi_bench"](questions))
     with pytest.raises(ValueError, match="no metadata of scene"):
         check_official(records, dict(list(places.items())[:1]))
@@ -288,8 +270,8 @@ def test_the_same_things_are_asked_about_often_enough_or_the_type_answers(asked:
         for s in known(sample, [5000.0] * 100)
     ]
     assert blind_text(sample, others) == "5000"
-    assert blind_text(sample, [*others, *known(sample, [60.0] * (ENOUGH - 1))]) == "5000"
-    assert blind_text(sample, [*others, *known(sample, [60.0] * ENOUGH)]) == "60"
+    assert blind_text(sample, [*others, *known(sample, [60.0] * (FOLDS - 1))]) == "5000"
+    assert blind_text(sample, [*others, *known(sample, [60.0] * FOLDS)]) == "60"
 
 
 def test_a_blind_choice_follows_the_option_not_the_letter(asked: list[Sample]) -> None:

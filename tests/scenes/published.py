@@ -10,6 +10,7 @@ import json
 import pickle
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from PIL import Image
 
 from rft3d.geometry import box_corners, invert_pose, matrix_from_euler_zxy, pose_from, transform_points
 from rft3d.scenes import RoomConfig, Scene, load_rgb, make_room
+from rft3d.tasks.spatial.semantics import floor_area_m2
 
 TRAIN, VAL = "scene0000_00", "scene0011_00"
 T_WORLD_RAW = pose_from(matrix_from_euler_zxy([0.6, 0.0, 0.0]), [0.5, -0.3, 0.1])
@@ -205,3 +207,24 @@ def write_arkit(root: Path) -> Path:
     ]  # fmt: skip
     (folder / "41069025_3dod_annotation.json").write_text(json.dumps({"data": data}))
     return root
+
+
+def write_meta(path: Path, scenes: Iterable[Scene] = ()) -> Path:
+    """VSI-Bench's scene metadata, by default about two rooms."""
+    data = {}
+    for scene in scenes or (make_room(1), make_room(2)):
+        boxes: dict[str, list[dict[str, Any]]] = {}
+        for thing in scene.objects:
+            axes = matrix_from_euler_zxy(thing.box[6:]).T.ravel()
+            boxes.setdefault(thing.label, []).append(
+                {
+                    "centroid": thing.box[:3].tolist(),
+                    "axesLengths": thing.box[3:6].tolist(),
+                    "normalizedAxes": axes.tolist(),
+                }
+            )
+        counts = {label: len(rows) for label, rows in boxes.items()}
+        area = floor_area_m2(scene)
+        data[scene.id] = {"room_size": area, "object_counts": counts, "object_bbox": boxes}
+    path.write_text(json.dumps(data))
+    return path

@@ -265,13 +265,15 @@ def test_scene_metadata(tmp_path: Path) -> None:
             }
         }
         (scene,) = vsi_meta(_json(tmp_path / "scannet_meta_info_val.json", data))
-        assert (scene.dataset, scene.room_size_m2, scene.counts) == ("scannet", 20.5, {"chair": 1})
+        assert (scene.frames, scene.floor_area_m2, scene.counts) == ((), 20.5, {"chair": 1})
         corners = box_corners(scene.objects[0].box[None])[0]
         np.testing.assert_allclose(
             corners.max(axis=0), np.array([1, 2, 3]) + np.abs(R) @ [0.5, 1, 0.25], atol=1e-9
         )
-    with pytest.raises(ValueError, match="dataset"):
-        list(vsi_meta(_json(tmp_path / "mine.json", data)))
+    _json(tmp_path / "arkitscenes_meta_info_val.json", {"41069025": data["scene0011_00"]})
+    assert [scene.id for scene in SOURCES["vsi_meta"](tmp_path)] == ["41069025", "scene0011_00"]
+    with pytest.raises(ValueError, match=r"no \*_meta_info\*\.json"):
+        list(vsi_meta(tmp_path.parent / tmp_path.name / ".."))
 
 
 def test_arkitscenes(tmp_path: Path) -> None:

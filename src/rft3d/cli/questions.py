@@ -21,12 +21,15 @@ class Args:
     """
 
     scenes: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SCENES")]
-    """scene folder, posed clip, folder of them, or rooms:0-31; or what --source reads"""
+    """scene folder, posed clip, folder of them, or rooms:0-31; or what --source reads (vsi_meta: VSI-Bench's scene
+    metadata, a file or their folder)"""
     out: Path
     """samples file to write (JSON lines); pictures stay where they are"""
     force: bool = False
     """replace what is at --out"""
-    source: Literal["auto", "embodiedscan", "scannet_export", "scannet_sens", "arkitscenes"] = "auto"
+    source: Literal["auto", "embodiedscan", "scannet_export", "scannet_sens", "arkitscenes", "vsi_meta"] = (
+        "auto"
+    )
     """a data set's own format (docs/data.md); auto: one of the four above"""
     types: tuple[str, ...] = QUESTION_TYPES
     """question types"""
@@ -36,6 +39,10 @@ class Args:
     """of every question, spread over the scene's (official: 32); 0: all"""
     answers: Literal["direct", "think"] = "direct"
     """think: with a thought worked out from the geometry"""
+    turns: int = 3
+    """most turns of a route"""
+    distribution: Literal["balanced", "official"] = "balanced"
+    """official: words are right as often as in VSI-Bench's key (84 % of hard directions "front ...")"""
     exclude: tuple[Path, ...] = ()
     """scene ids one a line, or samples files whose scenes must not be asked about"""
     allow_benchmark_scenes: bool = False
@@ -49,9 +56,18 @@ def main(args: Args) -> None:
     from rft3d.datasets.leaks import leaking, place
     from rft3d.evaluation.questions import NEEDS, QuestionConfig, exclude_list, write_questions
     from rft3d.scenes import SOURCES, open_scenes
+    from rft3d.tasks.spatial import Limits
 
     listed = exclude_list(args.exclude, place)
-    config = QuestionConfig(args.types, args.per_type, args.frames, args.answers, seed=args.seed)
+    config = QuestionConfig(
+        args.types,
+        args.per_type,
+        args.frames,
+        args.answers,
+        Limits(turns=args.turns),
+        args.seed,
+        args.distribution,
+    )
     made = write_questions(
         open_scenes(args.scenes) if args.source == "auto" else SOURCES[args.source](args.scenes),
         args.out,

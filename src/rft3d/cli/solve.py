@@ -29,10 +29,10 @@ class Args:
     """
 
     samples: Path | None = None
-    """spatial samples file with the questions"""
+    """spatial samples file with the questions, or a question file of VSI-Bench, VLM-3R, SpaceR or Spatial-MLLM"""
     scenes: str | None = None
     """scene folder, posed clip, folder of them, or rooms:0-31; or what --source reads"""
-    source: Literal["auto", "embodiedscan", "scannet_export", "arkitscenes"] = "auto"
+    source: Literal["auto", "embodiedscan", "scannet_export", "arkitscenes", "vsi_meta"] = "auto"
     """a data set's own format of --scenes; auto: one of the four above"""
     metadata: tuple[Path, ...] = ()
     """VSI-Bench's scene metadata: {arkitscenes,scannet,scannetpp}_meta_info_val.json"""
@@ -43,7 +43,7 @@ class Args:
     detection_samples: Path | None = None
     """detection samples file with the windows' cameras"""
     blind: Path | None = None
-    """spatial samples of other rooms: answer with what would have earned most on these, without looking"""
+    """questions about other rooms, as --samples: answer with what earns most on these, without looking"""
     predictions: Path | None = None
     """a model's own answers to --samples: split its failures, or compare them with --blind"""
     out: Path | None = None
@@ -64,7 +64,6 @@ def main(args: Args) -> None:
     from rft3d.evaluation.records import write_predictions
     from rft3d.evaluation.solving import answer_blindly, as_predictions, solve_samples, split_failures
     from rft3d.files import write_json
-    from rft3d.tasks.samples import read_samples
 
     if args.check_official:
         _check(args)
@@ -73,11 +72,11 @@ def main(args: Args) -> None:
         raise ValueError("--samples is needed: the spatial questions to answer")
     if args.blind is not None and any(_given(args)):
         raise ValueError("--blind looks at no boxes: leave out where boxes come from")
-    samples = list(read_samples(args.samples))
+    samples = _asked(args.samples)
     if args.blind is None:
         solved = solve_samples(samples, _places(args))
     else:
-        solved = answer_blindly(samples, list(read_samples(args.blind)))
+        solved = answer_blindly(samples, _asked(args.blind))
     if args.predictions_out is not None:
         write_predictions(args.predictions_out, as_predictions(solved))
     own = None if args.predictions is None else _answers(args.predictions, samples)
@@ -90,6 +89,15 @@ def main(args: Args) -> None:
         _print(rows, split=own is not None)
     else:
         _print_blind(rows, beside=own is not None)
+
+
+def _asked(path: Path) -> list[Sample]:
+    from rft3d.datasets.prepare import asked_in
+
+    samples, left_out = asked_in(path)
+    for reason, count in left_out.items():
+        print(f"{path}: left out {count} x {reason}")
+    return samples
 
 
 def _answers(path: Path, samples: list[Sample]) -> list[Prediction]:
@@ -141,13 +149,10 @@ def _given(args: Args) -> list[bool]:
 
 
 def _metadata(args: Args) -> Places:
-    from rft3d.evaluation.solving import places_from_metadata
-    from rft3d.scenes.sources import RECORDS
+    from rft3d.evaluation.solving import places_from_scenes
+    from rft3d.scenes import SOURCES
 
-    found: Places = {}
-    for path in args.metadata:
-        found.update(places_from_metadata(RECORDS["vsi_meta"](path)))
-    return found
+    return places_from_scenes(scene for path in args.metadata for scene in SOURCES["vsi_meta"](path))
 
 
 def _check(args: Args) -> None:
@@ -172,6 +177,7 @@ def _print_checks(checks: list[KeyCheck]) -> None:
             f"{'ok ' if check.passed else 'NO '} {check.type:28} {check.reproduced} of {check.answerable} "
             f"({100 * check.share:.2f} %, needed {100 * check.bar:.0f} %; {check.unsolved} more have no answer)",
             highlight=False,
+            soft_wrap=True,
         )
         for line in check.without_answer[:5]:
             console.print(f"      {line}", highlight=False)

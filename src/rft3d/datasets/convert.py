@@ -20,6 +20,7 @@ from rft3d.tasks.spatial.worked import work_out
 from rft3d.tasks.types import Sample
 
 Answers = Literal["direct", "think", "think-prompt"]
+Question = ChatRecord | QuestionRecord
 _WORLD = {"box_world": "gt_bbox", "T_world_camera": "T_world_camera"}
 _OPTION = re.compile(r"^\(?([A-Z])[.):]\s*(.+)$")
 _TAG = re.compile(r"<(?:image|video)>\n?")
@@ -93,23 +94,8 @@ def caption_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     )
 
 
-def chat_question_sample(
-    record: ChatRecord, frames: Sequence[str], answers: Answers = "direct", place: Place | None = None
-) -> Sample:
-    """A sample of VLM-3R's record: VSI-Bench's prompt as text, the answer as the other turn."""
-    text = _TAG.sub("", record.turns[0].text).strip()
-    head, _, tail = text.partition("\nOptions:\n")
-    options = tuple(line for line in tail.splitlines() if _OPTION.match(line)) if tail else ()
-    body = head.removeprefix(BEFORE).strip().removesuffix(AFTER_NUMBER).strip()
-    question = QuestionRecord(
-        record.id, record.scene, record.dataset, record.question_type or "", body, options,
-        record.turns[1].text.strip(), record.video,
-    )  # fmt: skip
-    return question_sample(question, frames, answers, place)
-
-
 def question_sample(
-    record: QuestionRecord, frames: Sequence[str], answers: Answers = "direct", place: Place | None = None
+    record: Question, frames: Sequence[str], answers: Answers = "direct", place: Place | None = None
 ) -> Sample:
     """A spatial sample of a question with a key.
 
@@ -122,6 +108,8 @@ def question_sample(
     Raises:
         NotASample: no spatial question, or ``think`` where the boxes don't lead to the key.
     """
+    if isinstance(record, ChatRecord):
+        record = _question_in(record)
     kind = record.question_type
     if kind not in QUESTION_TYPES:
         found = type_from_words(record.question, len(record.options))
@@ -149,6 +137,18 @@ def question_sample(
         truth=truth,
         meta={"question_type": kind, "dataset": record.dataset},
     )
+
+
+def _question_in(record: ChatRecord) -> QuestionRecord:
+    """VLM-3R's record: VSI-Bench's prompt as text, the answer as the other turn."""
+    text = _TAG.sub("", record.turns[0].text).strip()
+    head, _, tail = text.partition("\nOptions:\n")
+    options = tuple(line for line in tail.splitlines() if _OPTION.match(line)) if tail else ()
+    body = head.removeprefix(BEFORE).strip().removesuffix(AFTER_NUMBER).strip()
+    return QuestionRecord(
+        record.id, record.scene, record.dataset, record.question_type or "", body, options,
+        record.turns[1].text.strip(), record.video,
+    )  # fmt: skip
 
 
 def _thought(kind: str, record: QuestionRecord, truth: dict[str, Any], place: Place | None) -> str:

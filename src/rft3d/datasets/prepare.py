@@ -6,25 +6,27 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from rft3d.datasets.captions import CaptionSettings, make_captions
+from rft3d.datasets.check.kinds import READERS, kind_of
+from rft3d.datasets.convert import NotASample, question_sample
 from rft3d.datasets.detection import DetectionSettings, detection_jobs, make_detection
 from rft3d.datasets.grounding import GroundingSettings, make_grounding, referring_jobs
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vgllm import Angles, make_vgllm, old_angles, vgllm_jobs
 from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
 from rft3d.datasets.work import Prepared, prepare_samples
-from rft3d.evaluation.solving.places import places_from_metadata
+from rft3d.evaluation.solving.places import places_from_scenes
 from rft3d.scenes.readers.embodiedscan import embodiedscan, info_records
 from rft3d.scenes.readers.proposals import read_proposals
 from rft3d.scenes.readers.scannet_labels import read_nyu40
 from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
 from rft3d.scenes.readers.spacer import spacer
-from rft3d.scenes.readers.vlm3r import vlm3r
 from rft3d.scenes.readers.vsi_bench import vsi_bench
 from rft3d.scenes.readers.vsi_meta import vsi_meta
 from rft3d.scenes.types import Scene
+from rft3d.tasks.samples import read_samples
+from rft3d.tasks.types import Sample
 
 NOT_OPENED = (1296, 968)
 """Size of ScanNet's colour pictures, which samples without frames take for granted."""
@@ -143,8 +145,9 @@ def prepare_vsi(
             "worked thoughts (--answers think) and scene metadata (--metadata) need each other; for RFT and "
             "evaluation, which need no thoughts, ask with --answers think-prompt"
         )
-    places = {key: place for path in metadata for key, place in places_from_metadata(vsi_meta(path)).items()}
-    records = list(_questions(questions, settings.split))
+    places = places_from_scenes(scene for path in metadata for scene in vsi_meta(path))
+    read = vsi_bench if settings.split == "test" else read_questions
+    records = [record for path in questions for record in read(path)]
     scans = {f"{record.dataset}/{record.scene or record.video}" for record in records}
     return prepare_samples(
         vsi_jobs(records, None if no_frames else media, out.parent, settings, places),
@@ -195,28 +198,30 @@ def scans_of(infos: Path, dataset: str = "scannet") -> list[str]:
     return [name.partition("/")[2] for name in names if name.startswith(f"{dataset}/")]
 
 
-def _questions(paths: Sequence[Path], split: str) -> Iterator[Question]:
-    for path in paths:
-        if split == "test":
-            yield from vsi_bench(path)
-            continue
-        yield from _train_reader(path)
-
-
-def _train_reader(path: Path) -> Iterator[Question]:
-    """VLM-3R or SpaceR, told by the fields of the first record."""
-    from rft3d.scenes.readers._files import iter_objects
-
-    first: Any = next(iter_objects(path), None)
-    if first is None:
-        raise ValueError(f"{path}: no records")
-    if "problem_type" in first.data:
+def read_questions(path: Path) -> Iterator[Question]:
+    """The questions of a file of VSI-Bench, VLM-3R, SpaceR or Spatial-MLLM, told by its first record."""
+    kind = kind_of(path)
+    if kind == "SpaceR":
         return spacer(path)
-    if "data_source" in first.data and "conversations" in first.data:
-        return vlm3r(path)
+    if kind in ("VLM-3R", "VSI-Bench"):
+        return READERS[kind](path)
     raise ValueError(
-        f"{path}: neither VLM-3R's nor SpaceR's layout; its first record has {sorted(first.data)[:8]}"
+        f"{path}: neither VSI-Bench's, VLM-3R's, SpaceR's nor Spatial-MLLM's layout of questions"
     )
+
+
+def asked_in(path: Path) -> tuple[list[Sample], Counter[str]]:
+    """A samples file, or a question file's questions as samples without frames; and what was left out, and why."""
+    if kind_of(path) == "samples":
+        return list(read_samples(path)), Counter()
+    samples: list[Sample] = []
+    left_out: Counter[str] = Counter()
+    for record in read_questions(path):
+        try:
+            samples.append(question_sample(record, ()))
+        except NotASample as reason:
+            left_out[str(reason)] += 1
+    return samples, left_out
 
 
 def _refuse_leaks(scans: Iterable[str], split: str, file: Path) -> None:

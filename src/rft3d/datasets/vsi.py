@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rft3d.datasets.convert import Answers, NotASample, chat_question_sample, question_sample
+from rft3d.datasets.convert import Answers, NotASample, Question, question_sample
 from rft3d.datasets.detection import Like
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.work import Job, Made
@@ -30,12 +30,10 @@ from rft3d.evaluation.solving.places import scene_key
 from rft3d.files import excerpt
 from rft3d.scenes.clips import spread_indices
 from rft3d.scenes.images import write_image
-from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
 from rft3d.scenes.readers.vsi_bench import COUNTS
 from rft3d.tasks.spatial.solve import Place
 from rft3d.tasks.types import Sample
 
-Question = ChatRecord | QuestionRecord
 PICTURES: dict[str, tuple[str, ...]] = {
     "scannet": ("scannet/posed_images/{scene}/*.jpg",),
     "scannetpp": ("scannetpp/data/{scene}/dslr/resized_undistorted_images/*.JPG",),
@@ -116,10 +114,7 @@ def make_vsi(job: VsiJob) -> Made:
     for record in job.records:
         frames = video if video is not None else _drawn(pictures, record, job)
         try:
-            if isinstance(record, ChatRecord):
-                samples.append(chat_question_sample(record, frames, job.settings.answers, job.place))
-            else:
-                samples.append(question_sample(record, frames, job.settings.answers, job.place))
+            samples.append(question_sample(record, frames, job.settings.answers, job.place))
         except NotASample as reason:
             if job.settings.split == "test":  # every question of a benchmark counts
                 raise ValueError(f"{job.key}, question {record.id}: {reason}") from None

@@ -2,9 +2,10 @@
 
 All eight kinds of VSI-Bench in the official wording, from any reader of ``SOURCES``. What is asked is
 unambiguous (:class:`rft3d.tasks.spatial.Limits`: near-ties, angles near a boundary and short distances are
-left out); the right option stands at every letter equally often, and left is right as often as right is
-(:mod:`rft3d.tasks.spatial.balance`). Scenes of an exclude list are skipped, all scans of their room with
-them.
+left out); the right option stands at every letter equally often, and left is right as often as right is, or as
+often as in VSI-Bench (:mod:`rft3d.tasks.spatial.balance`). Scenes of an exclude list are skipped, all scans of
+their room with them. About a source without pictures (VSI-Bench's scene metadata) everything is asked but the order
+of appearance, and the samples name no frames.
 
 Two kinds need more than boxes. A route knows of furniture and, where the floor polygon is known, of walls. An
 order of appearance needs recorded visibility down to the first glimpse; :data:`NEEDS` says so in the summary.
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from rft3d.evaluation.records import with_cameras
 from rft3d.scenes.sources import frame_refs
@@ -24,7 +26,7 @@ from rft3d.scenes.types import Scene
 from rft3d.scenes.windows import select_frames, spread_frames
 from rft3d.tasks.samples import read_jsonl, read_samples, write_samples
 from rft3d.tasks.spatial import QUESTION_TYPES, Limits, Spatial, View
-from rft3d.tasks.spatial.balance import Balance
+from rft3d.tasks.spatial.balance import OFFICIAL, Balance
 from rft3d.tasks.spatial.questions import offer
 from rft3d.tasks.types import Sample
 
@@ -43,8 +45,9 @@ class QuestionConfig:
         per_type: at most so many of a type and scene.
         frames: of every question, spread over the scene's; 0: all of them.
         answers: ``direct``, or ``think`` with a thought worked out from the geometry.
-        limits: when a question is unambiguous.
+        limits: when a question is unambiguous, and how many turns a route may have.
         seed: which questions are drawn.
+        distribution: ``balanced``, or ``official``: words right as often as in VSI-Bench's key.
         cameras: keep the frames' cameras in ``meta``.
     """
 
@@ -52,8 +55,9 @@ class QuestionConfig:
     per_type: int = 4
     frames: int = 32
     answers: str = "direct"
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=lambda: Limits(turns=3))
     seed: int = 0
+    distribution: Literal["balanced", "official"] = "balanced"
     cameras: bool = True
 
     def __post_init__(self) -> None:
@@ -93,10 +97,12 @@ def write_questions(
         excluded: scene ids that must not be asked about, e.g. :func:`exclude_list`.
 
     Raises:
-        ValueError: two questions of one id (two scenes with the same id), or a frame that is no file.
+        ValueError: two questions of one id (two scenes with the same id), a frame that is no file, or thoughts
+            about a scene without frames.
     """
-    made = Made()
-    write_samples(out, _samples(scenes, Path(out), config or QuestionConfig(), excluded, made))
+    config = config or QuestionConfig()
+    made = Made(balance=Balance(OFFICIAL if config.distribution == "official" else {}))
+    write_samples(out, _samples(scenes, Path(out), config, excluded, made))
     return made
 
 
@@ -154,6 +160,11 @@ def _samples(
         if excluded is not None and excluded(scene.id):
             made.excluded.append(scene.id)
             continue
+        if config.answers == "think" and not scene.frames:
+            raise ValueError(
+                f"scene {scene.id!r} has no frames, and thoughts begin at the first camera; ask without, "
+                "or let rft3d data prepare vsi --answers think work thoughts out from metadata"
+            )
         made.scenes += 1
         cut = scene
         if config.frames and len(scene.frames) > config.frames:

@@ -10,7 +10,7 @@ from rft3d.rewards.types import Part
 
 # ``1 - theta`` in floating point, from NumPy's linspace as every harness has it: the last is
 # 0.050000000000000044, so an answer that is 5 % off (1.9 for 2) just passes the inclusive comparison.
-_TOLERANCES: tuple[float, ...] = tuple(float(1 - theta) for theta in np.linspace(0.5, 0.95, 10))
+TOLERANCES: tuple[float, ...] = tuple(float(1 - theta) for theta in np.linspace(0.5, 0.95, 10))
 
 
 def exact_match(answer: str, truth: str) -> Part:
@@ -35,5 +35,5 @@ def mean_relative_accuracy(answer: int | float, truth: int | float, inclusive: b
     if truth == 0:
         return Part("mra", float(answer == 0), f"{answer:g} for 0")
     error = abs(answer - truth) / abs(truth)
-    passed = sum(error <= bound if inclusive else error < bound for bound in _TOLERANCES)
+    passed = sum(error <= bound if inclusive else error < bound for bound in TOLERANCES)
     return Part("mra", passed / 10, f"{answer:g} for {truth:g}, {error:.1%} off: {passed} of 10 thresholds")

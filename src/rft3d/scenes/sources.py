@@ -1,7 +1,7 @@
 """Where scenes come from: one named callable per kind of data, each yielding valid :class:`Scene` records.
 
 To add a data set: one file with one reader, one line in :data:`SOURCES`. The contract tests pick it up.
-Data sets that are no scenes (questions, chats, boxes without pictures) stand in :data:`RECORDS`.
+Data sets that are no scenes (questions, chats) stand in :data:`RECORDS`.
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ SOURCES: dict[str, Callable[..., Iterator[Scene]]] = {
     "scannet_export": scannet_export,
     "scannet_sens": scannet_sens,
     "arkitscenes": arkitscenes,
+    "vsi_meta": vsi_meta,  # boxes only
 }
 
 RECORDS: dict[str, Callable[..., Iterator[Any]]] = {
@@ -122,7 +123,6 @@ RECORDS: dict[str, Callable[..., Iterator[Any]]] = {
     "spar": spar,  # ChatRecord
     "spacer": spacer,  # QuestionRecord
     "vsi_bench": vsi_bench,  # QuestionRecord
-    "vsi_meta": vsi_meta,  # SceneBoxes
 }
 """Readers of what is no scene: ``RECORDS[name](path)`` yields the records of
 :mod:`rft3d.scenes.readers.records`.

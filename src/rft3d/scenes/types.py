@@ -6,7 +6,7 @@ Frames of reference: *world* is right-handed, metric, z up, floor near z = 0. *C
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,9 +67,12 @@ class Expression:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One place: frames in time order, objects, and what is known of the room.
+    """One place: frames in time order (none where only boxes are known), objects, and what is known of the room.
 
-    ``floor_polygon``: ``(V, 2)`` world xy metres, counter-clockwise, or None when unknown.
+    Attributes:
+        floor_polygon: ``(V, 2)`` world xy metres, counter-clockwise, or None when unknown.
+        floor_area_m2: where the area is known without the polygon.
+        counts: label -> instances, where a source counts them apart from its boxes.
     """
 
     id: str
@@ -78,3 +81,5 @@ class Scene:
     objects: tuple[SceneObject, ...]
     expressions: tuple[Expression, ...] = ()
     floor_polygon: NDArray[np.float64] | None = None
+    floor_area_m2: float | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)

@@ -13,8 +13,8 @@ RIGID_TOLERANCE = 1e-4
 """How far ``R.T @ R`` may be from the identity (poses are often stored with few digits)."""
 
 
-def validate_scene(scene: Scene) -> Scene:
-    """``scene`` itself when it is sound.
+def validate_scene(scene: Scene, *, frames: bool = True) -> Scene:
+    """``scene`` itself when it is sound; ``frames=False`` where a source has boxes only.
 
     Checks: at least one frame; unique, file-name safe frame names; rigid right-handed poses; sensible
     intrinsics; unique object ids; finite boxes with positive sizes; known ids in ``visible`` and in
@@ -24,7 +24,7 @@ def validate_scene(scene: Scene) -> Scene:
         ValueError: naming scene, record, field, value and fix.
     """
     name = f"scene {scene.id!r}"
-    if not scene.frames:
+    if frames and not scene.frames:
         raise ValueError(f"{name}: frames is empty; a scene needs at least one")
     ids = _check_objects(scene, name)
     names = [frame.name for frame in scene.frames]

@@ -47,7 +47,11 @@ def kind_of(path: Path) -> str | None:
         return "samples"
     if {"scene_id", "object_id", "ann_id", "description"} <= data.keys():
         return "ScanRefer"
-    if {"conversations", "data_source", "scene_name"} <= data.keys():
+    if {"conversations", "video"} <= data.keys() or {
+        "conversations",
+        "data_source",
+        "scene_name",
+    } <= data.keys():
         return "VLM-3R"
     if {"problem", "problem_type", "solution"} <= data.keys():
         return "SpaceR"

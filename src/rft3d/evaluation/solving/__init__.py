@@ -10,7 +10,6 @@ from rft3d.evaluation.solving.places import (
     fuse,
     places_from_detections,
     places_from_file,
-    places_from_metadata,
     places_from_scenes,
 )
 from rft3d.evaluation.solving.split import (
@@ -36,7 +35,6 @@ __all__ = [
     "fuse",
     "places_from_detections",
     "places_from_file",
-    "places_from_metadata",
     "places_from_scenes",
     "solve_samples",
     "split_failures",

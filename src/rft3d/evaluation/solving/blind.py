@@ -2,33 +2,40 @@
 
 From questions with known answers (training rooms) it is learned what a question's words alone are worth. A number:
 the constant that would have earned most mean relative accuracy on questions of the same type about the same
-things, which is not the most frequent one. A choice: the option, by its text, that was right most often where it
-was shown. Things that were asked about too seldom fall back on their question's type. VSI-Bench's *chance level,
-frequency* (Yang et al., arXiv 2412.14171) is the simpler relative: the most frequent answer of a type.
+things, which is not the most frequent one, drawn towards the type's constant. A choice: the option, by its text,
+that was right most often where it was shown. Things that were asked about too seldom fall back on their
+question's type. VSI-Bench's *chance level, frequency* (Yang et al., arXiv 2412.14171) is the simpler relative: the
+most frequent answer of a type.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rft3d.evaluation.solving.split import SolvedSample, UnreadQuestion, query_of, solve_each
-from rft3d.rewards import mean_relative_accuracy
+from rft3d.rewards.scalars import TOLERANCES
 from rft3d.tasks.spatial import NUMERIC_TYPES
 from rft3d.tasks.spatial.read import Query
-from rft3d.tasks.spatial.solve import Solved, Unsolved
+from rft3d.tasks.spatial.solve import LETTERS, Solved, Unsolved
 from rft3d.tasks.types import Sample
 
 ENOUGH = 20
-"""Questions about the same things from which on these are asked, not the whole type."""
+"""Choices: questions about the same things from which on these are asked, not the whole type."""
 AT_MOST = 1000
 """Known answers that a constant is weighed against; of more, every n-th is taken."""
 TRIED = 100
 """Constants that are tried: quantiles of the known answers."""
 FOLDS = 5
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Of a thing's own constant against its type's."""
+"""Of the cross-validation; things with fewer known answers have no constant of their own."""
+PRIORS = (0.0, 5.0, 20.0, 80.0, math.inf)
+"""How many answers about a thing the constant of its type may count for."""
 
+Array = NDArray[np.float64]
 Key = tuple[str, tuple[str, ...]]
 Known = tuple[Sample, Query]
 
@@ -52,24 +59,36 @@ class Blind:
             for key in dict.fromkeys(_keys(query)):
                 self._groups[key].append((sample, query))
         self._found: dict[Key, float | dict[str, float]] = {}
+        self._priors: dict[str, float] = {}
 
     def answer(self, query: Query) -> Solved | Unsolved:
         """The answer to expect."""
         narrow, wide = _keys(query)
         if wide not in self._groups:
             return Unsolved(f"no known answer to a question of the type {query.type!r}")
-        key = narrow if len(self._groups.get(narrow, ())) >= ENOUGH else wide
+        enough = FOLDS if query.type in NUMERIC_TYPES else ENOUGH
+        key = narrow if len(self._groups.get(narrow, ())) >= enough else wide
         if key not in self._found:
-            group, all_of_type = self._groups[key], self._groups[wide]
-            if query.type in NUMERIC_TYPES:
-                self._found[key] = _shrunk(_truths(group), _truths(all_of_type))
-            else:
-                self._found[key] = _shares(group)
+            numeric = query.type in NUMERIC_TYPES
+            self._found[key] = self._constant(key) if numeric else _shares(self._groups[key])
         found = self._found[key]
         if isinstance(found, dict):
             shares = [found.get(option, 0.0) for option in query.options]
-            return Solved("ABCD"[shares.index(max(shares))])
+            return Solved(LETTERS[shares.index(max(shares))])
         return Solved(int(found) if float(found).is_integer() else found)
+
+    def _constant(self, key: Key) -> float:
+        truths = _truths(self._groups[key])
+        if not key[1]:
+            return _best(truths)
+        whole = self._found.setdefault((key[0], ()), _best(_truths(self._groups[key[0], ()])))
+        assert isinstance(whole, float)
+        if key[0] not in self._priors:
+            about = [
+                _truths(group) for (kind, named), group in self._groups.items() if named and kind == key[0]
+            ]
+            self._priors[key[0]] = prior_of([each for each in about if len(each) >= FOLDS], whole)
+        return _between(_best(truths), whole, len(truths), self._priors[key[0]])
 
 
 def answer_blindly(samples: Sequence[Sample], known: Sequence[Sample]) -> list[SolvedSample]:
@@ -87,51 +106,51 @@ def answer_blindly(samples: Sequence[Sample], known: Sequence[Sample]) -> list[S
     return solve_each(samples, lambda _, query: blind.answer(query))
 
 
+def prior_of(groups: Sequence[Array], whole: float) -> float:
+    """Which of :data:`PRIORS` earns most on answers left out, :data:`FOLDS`-fold, over all things of one type.
+
+    A few answers about a thing say less than they seem to: in VSI-Bench's counting, constants of their own earn
+    less than the one of the type. ``groups``: the known answers about each thing; ``whole``: the type's constant.
+    """
+    gained = dict.fromkeys(PRIORS, 0.0)
+    for truths in groups:
+        for fold in range(FOLDS):
+            kept = np.arange(len(truths)) % FOLDS != fold
+            own = _best(truths[kept])
+            for prior in PRIORS:
+                drawn = _between(own, whole, int(kept.sum()), prior)
+                gained[prior] += float(_earned(np.array([drawn]), truths[~kept])[0])
+    return max(PRIORS, key=lambda prior: (gained[prior], prior))
+
+
 def _keys(query: Query) -> tuple[Key, Key]:
     return (query.type, query.labels), (query.type, ())
 
 
-def _truths(group: Sequence[Known]) -> list[float]:
+def _truths(group: Sequence[Known]) -> Array:
     """Known answers, at most :data:`AT_MOST`, in file order."""
-    truths = [float(sample.truth["answer"]) for sample, _ in group]
+    truths = np.array([float(sample.truth["answer"]) for sample, _ in group])
     return truths[:: -(-len(truths) // AT_MOST)]
 
 
-def _shrunk(own: Sequence[float], every: Sequence[float]) -> float:
-    """The constant for some things, drawn towards their type's by as much as pays on answers left out.
-
-    A few answers about a thing say less than they seem to: in counting, constants of their own earned less than
-    the type's one (59.4 against 61.8 on VSI-Bench). :data:`FOLDS`-fold cross-validation over the known answers
-    chooses among :data:`WEIGHTS`.
-    """
-    whole = _constant(every)
-    if len(own) < FOLDS:
-        return whole
-    gained = dict.fromkeys(WEIGHTS, 0.0)
-    for fold in range(FOLDS):
-        mine = _constant([each for k, each in enumerate(own) if k % FOLDS != fold])
-        for weight in WEIGHTS:
-            gained[weight] += _earned(_between(mine, whole, weight), own[fold::FOLDS])
-    best = max(WEIGHTS, key=lambda weight: (gained[weight], -weight))
-    return _between(_constant(own), whole, best)
-
-
-def _between(own: float, whole: float, weight: float) -> float:
+def _between(own: float, whole: float, count: int, prior: float) -> float:
     """Relative errors count: the mean is that of logs; whole numbers stay whole."""
+    weight = 0.0 if math.isinf(prior) else count / (count + prior)
     if weight in (0.0, 1.0) or min(own, whole) <= 0:
         return own if weight >= 0.5 else whole
     mean = own**weight * whole ** (1 - weight)
     return float(round(mean)) if own.is_integer() and whole.is_integer() else mean
 
 
-def _constant(truths: Sequence[float]) -> float:
-    ordered = sorted(truths)
-    tried = sorted({ordered[i * (len(ordered) - 1) // (TRIED - 1)] for i in range(TRIED)})
-    return max(tried, key=lambda constant: _earned(constant, ordered))
+def _best(truths: Array) -> float:
+    tried = np.unique(np.quantile(truths, np.linspace(0, 1, TRIED), method="lower"))
+    return float(tried[_earned(tried, truths).argmax()])
 
 
-def _earned(constant: float, truths: Sequence[float]) -> float:
-    return sum(mean_relative_accuracy(constant, truth).value for truth in truths)
+def _earned(constants: Array, truths: Array) -> Array:
+    """``(C,)`` mean relative accuracy that each constant earns on ``truths``, summed."""
+    errors = np.abs(constants[:, None] - truths) / np.maximum(np.abs(truths), np.finfo(np.float64).tiny)
+    return sum((errors <= bound).sum(1) for bound in TOLERANCES) / len(TOLERANCES)
 
 
 def _shares(group: Sequence[Known]) -> dict[str, float]:
@@ -139,7 +158,7 @@ def _shares(group: Sequence[Known]) -> dict[str, float]:
     shown: dict[str, int] = defaultdict(int)
     right: dict[str, int] = defaultdict(int)
     for sample, query in group:
-        for letter, option in zip("ABCD", query.options, strict=False):
+        for letter, option in zip(LETTERS, query.options, strict=False):
             shown[option] += 1
             right[option] += letter == sample.truth["answer"]
     return {option: (right[option] + 1) / (count + 2) for option, count in shown.items()}

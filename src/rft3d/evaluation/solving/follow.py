@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from rft3d.answers import ParseMode, parse_number
 from rft3d.evaluation.records import Prediction
-from rft3d.evaluation.solving.split import query_of
+from rft3d.evaluation.solving.split import UnreadQuestion, query_of
 from rft3d.tasks.spatial import NUMERIC_TYPES
 from rft3d.tasks.types import Sample
 
@@ -65,7 +65,10 @@ def follow(
 
 def sums_of(sample: Sample, answer: Prediction | None, mode: ParseMode = "lenient") -> dict[str, float]:
     """What one answer adds to the sums that :func:`followed_from` reads; nothing if it cannot be compared."""
-    query = query_of(sample)
+    try:
+        query = query_of(sample)
+    except UnreadQuestion:
+        return {}
     if query.type not in NUMERIC_TYPES or answer is None or answer.truncated:
         return {}
     number, truth = parse_number(answer.text, mode), float(sample.truth["answer"])

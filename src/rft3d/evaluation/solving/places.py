@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from rft3d.answers import LabelledBox, ParseFailure, parse_detections
 from rft3d.evaluation.records import Prediction
 from rft3d.geometry import box_iou, boxes_valid, transform_boxes
-from rft3d.scenes.readers.records import SceneBoxes
 from rft3d.scenes.types import Scene
 from rft3d.tasks.samples import read_jsonl
 from rft3d.tasks.spatial.solve import Place, place_of, seen_by_projection, world_of
@@ -46,19 +45,6 @@ def places_from_scenes(scenes: Iterable[Scene]) -> Places:
             place = Place(place.boxes, place.floor_area_m2, seen)
         found[scene_key(scene.id)] = place
     return found
-
-
-def places_from_metadata(records: Iterable[SceneBoxes]) -> Places:
-    """VSI-Bench's (or VLM-3R's) scene metadata: boxes, counts and floor area, no cameras."""
-    return {
-        scene_key(record.id): place_of(
-            [thing.label for thing in record.objects],
-            np.stack([thing.box for thing in record.objects]) if record.objects else np.zeros((0, 9)),
-            floor_area_m2=record.room_size_m2,
-            counts={label.lower(): count for label, count in record.counts.items()},
-        )
-        for record in records
-    }
 
 
 def places_from_file(path: str | Path) -> Places:

@@ -55,8 +55,12 @@ class SolvedSample:
 
 
 def query_of(sample: Sample) -> Query:
-    """What a spatial sample asks, from its prompt. ValueError names a sample that asks in other words, has no
-    options to choose from, or is no spatial question."""
+    """What a spatial sample asks, from its prompt.
+
+    Raises:
+        UnreadQuestion: it asks in other words.
+        ValueError: it is no spatial question, or has no options to choose from.
+    """
     kind, options = sample.truth.get("question_type"), sample.truth.get("options", ())
     if kind is None:
         raise ValueError(f"sample {sample.id!r}: truth has no question_type; is it a spatial samples file?")

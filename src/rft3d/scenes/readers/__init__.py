@@ -8,6 +8,6 @@ is documented and what of it could not be verified.
 
 from __future__ import annotations
 
-from rft3d.scenes.readers.records import ChatRecord, QuestionRecord, ReferringRow, SceneBoxes, Turn
+from rft3d.scenes.readers.records import ChatRecord, QuestionRecord, ReferringRow, Turn
 
-__all__ = ["ChatRecord", "QuestionRecord", "ReferringRow", "SceneBoxes", "Turn"]
+__all__ = ["ChatRecord", "QuestionRecord", "ReferringRow", "Turn"]

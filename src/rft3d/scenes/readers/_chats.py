@@ -7,6 +7,7 @@ import re
 from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers.records import Turn
 
+DATASETS = ("scannet", "scannetpp", "arkitscenes")
 _SCAN = re.compile(r"(scene\d{4}_\d{2})")
 
 
@@ -52,6 +53,11 @@ def scan_in(*paths: str | None) -> str | None:
         if found:
             return found[1]
     return None
+
+
+def dataset_in(path: str) -> str | None:
+    """Which of :data:`DATASETS` a media path lies in."""
+    return next((part for part in path.lower().split("/") if part in DATASETS), None)
 
 
 def record_id(record: Fields) -> str:

@@ -1,4 +1,4 @@
-"""Records of data sets that are no scenes: questions, chats, and boxes without pictures.
+"""Records of data sets that are no scenes: questions and chats.
 
 A reader yields these where a data set gives no cameras (or no pictures); :mod:`rft3d.datasets` makes
 samples of them. All are checked when they are read, and none knows prompts or tasks.
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-
-from rft3d.scenes.types import SceneObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +69,6 @@ class QuestionRecord:
     answer: str
     video: str | None
     extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class SceneBoxes:
-    """What is known of a place without its pictures: labelled boxes, counts, floor area.
-
-    Attributes:
-        id: scan id.
-        dataset: ``"scannet"``, ``"scannetpp"`` or ``"arkitscenes"``.
-        objects: ids count from 0 in file order; boxes in the data set's own metric world, z up.
-        counts: label -> number of instances, as the file says (its boxes may be fewer).
-        room_size_m2: floor area; None when unknown.
-        room_center_m: ``(x, y, z)``; None when unknown.
-    """
-
-    id: str
-    dataset: str
-    objects: tuple[SceneObject, ...]
-    counts: Mapping[str, int]
-    room_size_m2: float | None = None
-    room_center_m: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

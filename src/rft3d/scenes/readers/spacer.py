@@ -1,12 +1,13 @@
-"""SpaceR-151k, of which SR-91K is the ScanNet part (``data_source`` ``"SR_dataset"``).
+"""Video-R1's layout of questions: SpaceR-151k, of which SR-91K is the ScanNet part, and Spatial-MLLM's files.
 
     {"problem_id": 1, "problem": "...", "data_type": "video", "problem_type": "multiple choice",
      "options": ["A. ...", ...], "solution": "<answer>B</answer>",
      "path": "./.../scene0001_00.mp4", "data_source": "SR_dataset"}
 
-JSON lines (a list is read too). Source: huggingface.co/datasets/RUBBISHLIKE/SpaceR-151k, which takes the
-layout of Video-R1's data. Not verified on the released file: the key of the id, and whether the SR part
-names its question type (``question_type`` is read when it is there, otherwise it is the problem type).
+JSON lines (a list is read too). Source: huggingface.co/datasets/RUBBISHLIKE/SpaceR-151k. Where ``data_source`` is
+missing or empty (VSI-Bench and Spatial-MLLM's questions in this layout), the video's path names data set and scene:
+``.../scannetpp/09c1414f1b.mp4``. ``question_type`` or ``original_question_type`` is read when it is there,
+otherwise the problem type. Not verified on SpaceR's and Spatial-MLLM's released files.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rft3d.scenes.fields import Fields
-from rft3d.scenes.readers._chats import record_id, scan_in
+from rft3d.scenes.readers._chats import dataset_in, record_id, scan_in
 from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.records import QuestionRecord
 
@@ -34,8 +35,8 @@ def spacer(path: Path | str, *, source: str | None = SR_SOURCE) -> Iterator[Ques
         ValueError: naming file, record, field, value and fix.
     """
     for record in iter_objects(path):
-        found = record.text("data_source")
-        if source is not None and found != source:
+        found = record.text("data_source") if record.data.get("data_source") else ""
+        if source is not None and found not in (source, ""):
             continue
         kind = record.text("problem_type")
         media = record.text("path")
@@ -43,11 +44,16 @@ def spacer(path: Path | str, *, source: str | None = SR_SOURCE) -> Iterator[Ques
         answer = _ANSWER.search(solution)
         if answer is None or not answer[1].strip():
             raise record.error("solution", solution, "<answer>...</answer>")
+        named = next(
+            (key for key in ("question_type", "original_question_type") if record.has(key)), "problem_type"
+        )
+        dataset = dataset_in(media)
+        scene = scan_in(media, str(record.data.get("video_id", "")))
         yield QuestionRecord(
             id=str(record.data.get("problem_id", record_id(record))),
-            scene=scan_in(media, str(record.data.get("video_id", ""))),
-            dataset="scannet" if found == SR_SOURCE else found,
-            question_type=record.text("question_type") if record.has("question_type") else kind,
+            scene=Path(media).stem if scene is None and dataset is not None else scene,
+            dataset="scannet" if found == SR_SOURCE else dataset or found or "unknown",
+            question_type=record.text(named),
             question=record.text("problem"),
             options=_options(record),
             answer=answer[1].strip(),

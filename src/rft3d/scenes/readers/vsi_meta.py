@@ -23,36 +23,29 @@ from numpy.typing import NDArray
 
 from rft3d.geometry import euler_zxy_from_matrix
 from rft3d.scenes.fields import Fields, read_fields
-from rft3d.scenes.readers.records import SceneBoxes
-from rft3d.scenes.types import SceneObject
+from rft3d.scenes.types import Scene, SceneObject
+from rft3d.scenes.validate import validate_scene
 
 LEAST_SIZE_M = 1e-3
 """A box needs some thickness; an axis of length 0 (paper-thin things) gets this one."""
-DATASETS = ("arkitscenes", "scannetpp", "scannet")
 
 
-def vsi_meta(path: Path | str, dataset: str | None = None) -> Iterator[SceneBoxes]:
-    """The scenes of one metadata file, in file order.
-
-    Args:
-        path: the JSON file.
-        dataset: of scenes that don't say theirs; None: read from the file's name.
+def vsi_meta(path: Path | str) -> Iterator[Scene]:
+    """The scenes of a metadata file, or of all below a folder, without frames; the data set's own world, z up.
 
     Raises:
         ValueError: naming file, scene, field, value and fix.
     """
     path = Path(path)
-    known = dataset or next((name for name in DATASETS if path.name.startswith(name)), None)
-    top = read_fields(path)
-    for scene_id, data in top.data.items():
-        yield _scene(Fields(path, scene_id, data), scene_id, known)
+    files = sorted(path.glob("*_meta_info*.json")) if path.is_dir() else [path]
+    if not files:
+        raise ValueError(f"{path}: no *_meta_info*.json in this folder")
+    for file in files:
+        for scene_id, data in read_fields(file).data.items():
+            yield _scene(Fields(file, scene_id, data), scene_id)
 
 
-def _scene(fields: Fields, scene_id: str, dataset: str | None) -> SceneBoxes:
-    if fields.has("dataset"):
-        dataset = fields.text("dataset")
-    if dataset is None:
-        raise fields.error("dataset", "nothing", f"one of {DATASETS}; pass dataset= for this file")
+def _scene(fields: Fields, scene_id: str) -> Scene:
     name = "object_bboxes" if fields.has("object_bboxes") else "object_bbox"
     objects: list[SceneObject] = []
     for label in fields.mapping(name):
@@ -65,15 +58,9 @@ def _scene(fields: Fields, scene_id: str, dataset: str | None) -> SceneBoxes:
     for label, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise fields.error(f"object_counts.{label}", count, "a whole number >= 0")
-    center = fields.array("room_center", (3,)).tolist() if fields.has("room_center") else None
-    return SceneBoxes(
-        id=scene_id,
-        dataset=dataset,
-        objects=tuple(objects),
-        counts=dict(counts),
-        room_size_m2=fields.number("room_size") if fields.has("room_size") else None,
-        room_center_m=None if center is None else (center[0], center[1], center[2]),
-    )
+    area = fields.number("room_size") if fields.has("room_size") else None
+    scene = Scene(scene_id, "vsi_meta", (), tuple(objects), floor_area_m2=area, counts=dict(counts))
+    return validate_scene(scene, frames=False)
 
 
 def box_from_axes(record: Fields, unit_m: float = 1.0) -> NDArray[np.float64]:

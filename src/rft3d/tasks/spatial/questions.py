@@ -28,7 +28,7 @@ def ask(view: View, question_type: str, rng: Random, most: int) -> list[Question
 
 
 def offer(view: View, question_type: str, rng: Random) -> Iterator[Question]:
-    """All unambiguous questions of one type about ``view``, in random order; none without frames."""
+    """All unambiguous questions of one type about ``view``, in random order."""
     if question_type not in MAKERS:
         raise ValueError(f"question type {question_type!r} is unknown; use one of {QUESTION_TYPES}")
-    return MAKERS[question_type](view, rng) if view.scene.frames else iter(())
+    return MAKERS[question_type](view, rng)

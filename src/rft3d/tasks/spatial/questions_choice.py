@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import permutations
+from functools import cache, partial
+from itertools import pairwise, permutations, product
 from random import Random
 
 from rft3d.tasks.spatial.semantics import (
     DIRECTIONS,
     closest_distance_m,
+    floor_area_m2,
     margin_deg,
     path_is_free,
-    polygon_area_m2,
     turn_rad,
     turn_word,
+    walk,
 )
 from rft3d.tasks.spatial.view import Question, View, ordered_triples, shuffled
 
-ROUTE_OPTIONS = ("Turn Back", "Turn Left", "Turn Right")
+TURNS = ("Turn Back", "Turn Left", "Turn Right")
+ROUTES = {"TFTF": 58, "TF": 40, "FTF": 36, "TFTFTF": 17, "FTFTF": 12, "FTFTFTF": 6}
+"""Routes by their steps (T: a turn, F: go forward until ...), and how many of VSI-Bench's 194 are like that; the
+other 25 have 15 other shapes."""
 
 
 def rel_distance(view: View, rng: Random) -> Iterator[Question]:
     """Which of four is closest to a unique object; any two of the four distances differ clearly."""
-    polygon = view.scene.floor_polygon
-    large = polygon is not None and polygon_area_m2(polygon) > view.limits.large_room_m2
+    large = (floor_area_m2(view.scene) or 0.0) > view.limits.large_room_m2
     gap = view.limits.option_gap_large_m if large else view.limits.option_gap_m
     for primary in shuffled(view.unique, rng):
         distances: dict[str, float] = {}
@@ -75,33 +78,81 @@ def rel_direction(level: str, view: View, rng: Random) -> Iterator[Question]:
 
 
 def route(view: View, rng: Random) -> Iterator[Question]:
-    """Two legs, A to B to C, with one turn to fill in; both legs are roughly free to walk.
+    """Walks past unique objects with turns to fill in, in VSI-Bench's most frequent shapes (:data:`ROUTES`).
 
-    VSI-Bench's routes were drawn by people and have up to five steps; ours have one turn.
+    Every leg is roughly free to walk, every turn clear of the boundaries. VSI-Bench's own were drawn by people.
     """
-    limits = view.limits
-    for a, b, c in ordered_triples(view.unique, rng):
-        if min(view.apart_m(a, b), view.apart_m(b, c)) < limits.min_apart_m:
+    free = cache(partial(_free, view))
+    shapes = {shape: n for shape, n in ROUTES.items() if shape.count("T") <= view.limits.turns}
+    shapes = {"FTF": 1} if view.limits.turns == 1 else shapes
+    walks = {shape: _walks(view, shape, free, rng) for shape in shapes}
+    while walks:
+        (shape,) = rng.choices(list(walks), [shapes[shape] for shape in walks]) if len(shapes) > 1 else walks
+        question = next(walks[shape], None)
+        if question is None:
+            del walks[shape]
+        else:
+            yield question
+
+
+def _walks(view: View, shape: str, free: Callable[[str, str], bool], rng: Random) -> Iterator[Question]:
+    """Routes of one shape, at most one for the same first three names."""
+    behind = 2 if shape[0] == "T" else 1  # the start; and what it faces, unless it walks there first
+    more = shape.count("F") + behind - 3
+    for first in ordered_triples(view.unique, rng):
+        path = (first[0], *first[behind:])
+        if view.apart_m(*first[:2]) < view.limits.min_apart_m or not all(
+            free(*leg) for leg in pairwise(path)
+        ):
             continue
-        A, B, C = (view.one(label).box for label in (a, b, c))
-        # arriving at B the robot looks along B - A
-        turn = turn_rad(B, 2 * B[:2] - A[:2], C)
+        others = [label for label in view.unique if label not in first]
+        for rest in permutations(shuffled(others, rng), more) if more else ((),):
+            goals = iter((*path[1:], *rest))
+            steps = tuple(next(goals) if step == "F" else None for step in shape)
+            if not all(free(*leg) for leg in pairwise((path[-1], *rest))):
+                continue
+            if (words := _turns(view, first, steps)) is not None:
+                yield _route_question((*first, *rest), steps, words, rng)
+                break
+
+
+def _free(view: View, start: str, end: str) -> bool:
+    """Whether a leg is long enough and roughly free; the other things of the route may stand in the way, too."""
+    scene = view.scene
+    others = [thing for thing in scene.objects if thing.label not in (start, end)]
+    return view.apart_m(start, end) >= view.limits.min_apart_m and path_is_free(
+        view.one(start).box, view.one(end).box, others, scene.floor_polygon
+    )
+
+
+def _turns(view: View, start: tuple[str, ...], steps: tuple[str | None, ...]) -> list[str] | None:
+    """The words of a route's turns; None where one is unclear."""
+    words = []
+    for *_, turn in walk(start[0], view.one(start[1]).box, steps, lambda label: view.one(label).box):
         word = turn_word(turn)
-        if word is None or margin_deg(turn, (45.0, 135.0)) < limits.angle_margin_deg:
-            continue
-        others = [o for o in view.scene.objects if o.label not in (a, b, c)]
-        floor = view.scene.floor_polygon
-        # C must not stand on the first leg, nor A on the second
-        first_leg = path_is_free(A, B, [*others, view.one(c)], floor)
-        if not first_leg or not path_is_free(B, C, [*others, view.one(a)], floor):
-            continue
-        actions = f"1. Go forward until the {b} 2. [please fill in] 3. Go forward until the {c}."
-        text = (
-            f"You are a robot beginning at the {a} facing the {b}. You want to navigate to the {c}. "
-            "You will perform the following actions (Note: for each [please fill in], choose either "
-            f"'turn back,' 'turn left,' or 'turn right.'): {actions} You have reached the final destination."
-        )
-        yield Question("route_planning", text, word, (a, b, c), tuple(shuffled(ROUTE_OPTIONS, rng)))
+        if word is None or margin_deg(turn, (45.0, 135.0)) < view.limits.angle_margin_deg:
+            return None
+        words.append(word)
+    return words
+
+
+def _route_question(
+    names: tuple[str, ...], steps: tuple[str | None, ...], words: list[str], rng: Random
+) -> Question:
+    actions = " ".join(
+        f"{number}. {f'Go forward until the {step}' if step else '[please fill in]'}"
+        for number, step in enumerate(steps, 1)
+    )
+    text = (
+        f"You are a robot beginning at the {names[0]} facing the {names[1]}. You want to navigate to the "
+        f"{steps[-1]}. You will perform the following actions (Note: for each [please fill in], choose either "
+        f"'turn back,' 'turn left,' or 'turn right.'): {actions}. You have reached the final destination."
+    )
+    answer = ", ".join(words)
+    options = [", ".join(each) for each in product(TURNS, repeat=len(words))]
+    if len(words) > 1:
+        options = [answer, *rng.sample([option for option in options if option != answer], 3)]
+    return Question("route_planning", text, answer, names, tuple(shuffled(options, rng)), steps)
 
 
 def appearance_order(view: View, rng: Random) -> Iterator[Question]:

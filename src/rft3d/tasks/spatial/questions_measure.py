@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from random import Random
 
-from rft3d.tasks.spatial.semantics import closest_distance_m, longest_edge_cm, polygon_area_m2
+from rft3d.tasks.spatial.semantics import closest_distance_m, floor_area_m2, longest_edge_cm
 from rft3d.tasks.spatial.view import Question, View, shuffled
 
 
 def counting(view: View, rng: Random) -> Iterator[Question]:
     """Instances of a label, all of them seen."""
     for label in shuffled(view.named, rng):
-        count = len(view.by_label[label])
+        count = view.count(label)
         if count >= view.limits.min_count:
             yield Question("object_counting", f"How many {label}(s) are in this room?", count, (label,))
 
@@ -46,10 +46,8 @@ def object_size(view: View, rng: Random) -> Iterator[Question]:
 
 
 def room_size(view: View, rng: Random) -> Iterator[Question]:
-    """Floor area, square metres, one decimal; only where the floor polygon is known."""
-    if view.scene.floor_polygon is None:
-        return
-    area = round(polygon_area_m2(view.scene.floor_polygon), 1)
+    """Floor area, square metres, one decimal; only where it is known."""
+    area = round(floor_area_m2(view.scene) or 0.0, 1)
     if area > 0:
         text = (
             "What is the size of this room (in square meters)? \n"

@@ -9,14 +9,14 @@ that reproduce the official answer key from boxes (VSI-Bench, appendix B.1, arXi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.geometry import box_corners, box_distance, invert_pose
-from rft3d.scenes.types import Frame, SceneObject
+from rft3d.scenes.types import Frame, Scene, SceneObject
 
 Array = NDArray[np.float64]
 Point = Sequence[float] | NDArray[Any]
@@ -31,6 +31,11 @@ def polygon_area_m2(polygon: Array) -> float:
     """Area of a simple ``(V, 2)`` polygon in square metres (shoelace formula, either orientation)."""
     x, y = polygon[:, 0], polygon[:, 1]
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2.0
+
+
+def floor_area_m2(scene: Scene) -> float | None:
+    """From the floor polygon, else what the source says; None when unknown."""
+    return scene.floor_area_m2 if scene.floor_polygon is None else polygon_area_m2(scene.floor_polygon)
 
 
 def closest_distance_m(ones: Sequence[SceneObject], others: Sequence[SceneObject]) -> float:
@@ -80,6 +85,32 @@ def turn_word(turn: float) -> str | None:
     if degrees > 135:
         return "Turn Back"
     return "Turn Left" if turn > 0 else "Turn Right"
+
+
+def walk(
+    start: str, facing: Point, steps: Sequence[str | None], at: Callable[[str], Array]
+) -> list[tuple[str, str, str, float]]:
+    """The turns of a route: from where it came, where it is, what it turns to, and by how much (:func:`turn_rad`).
+
+    Args:
+        start: the label where it begins, looking at ``facing`` (xy).
+        steps: labels to walk to, and None for each turn: towards the next label.
+        at: the place of a label, xy first.
+
+    Raises:
+        ValueError: a turn with no label after it.
+    """
+    before, here, ahead, turns = "", start, np.asarray(facing), []
+    for index, step in enumerate(steps):
+        if step is not None:  # it arrives looking the way it came
+            before, here, ahead = here, step, 2 * at(step) - at(here)
+            continue
+        goal = next((each for each in steps[index:] if each is not None), None)
+        if goal is None:
+            raise ValueError("a turn with nothing to walk to")
+        turns.append((before, here, goal, turn_rad(at(here), ahead, at(goal))))
+        ahead = at(goal)
+    return turns
 
 
 def margin_deg(turn: float, boundaries: Sequence[float]) -> float:

@@ -17,7 +17,6 @@ ignored.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -31,13 +30,17 @@ from rft3d.tasks.spatial.read import Query
 from rft3d.tasks.spatial.semantics import (
     DIRECTIONS,
     Array,
+    direction_easy,
     first_frame,
+    floor_area_m2,
     longest_edge_cm,
-    polygon_area_m2,
     turn_rad,
+    turn_word,
+    walk,
 )
 
 FLOOR = "floor"
+LETTERS = "ABCDEFGH"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +99,12 @@ def world_of(scene: Scene, min_visible: float = 0.1) -> Place:
         ids.setdefault(thing.label.strip().lower(), []).append(thing.id)
     seen = {label: first_frame(scene.frames, group, min_visible) for label, group in ids.items()}
     known = {label: index for label, index in seen.items() if index is not None}
-    polygon = scene.floor_polygon
     return place_of(
         [thing.label for thing in things],
         np.stack([thing.box for thing in things]) if things else np.zeros((0, 9)),
-        floor_area_m2=None if polygon is None else polygon_area_m2(polygon),
+        floor_area_m2=floor_area_m2(scene),
         first_seen=known if any(frame.visible for frame in scene.frames) else None,
+        counts={label.lower(): count for label, count in scene.counts.items()},
     )
 
 
@@ -198,28 +201,20 @@ def _route(query: Query, place: Place) -> Solved | Unsolved:
         return Unsolved(f"no {' and no '.join(missing)}", missing)
     if not goals or None not in query.steps:
         return Unsolved("no steps could be read")
-    here = place.boxes[query.labels[0]][0, :2]
-    ahead = place.boxes[query.labels[1]][0, :2]
-    ahead = 2 * here - ahead if query.away else ahead
-    turns = []
-    for index, step in enumerate(query.steps):
-        if step is not None:
-            there = place.boxes[step][0, :2]
-            here, ahead = there, 2 * there - here  # it arrives looking the way it came
-            continue
-        goal = next((each for each in query.steps[index:] if each is not None), None)
-        if goal is None:
-            return Unsolved("a turn with nothing to walk to")
-        target = place.boxes[goal][0, :2]
-        turns.append(_turn_word(turn_rad(here, ahead, target)))
-        ahead = target
-    return _option(query, ", ".join(turns))
+    try:
+        turns = route_turns(query, place)
+    except ValueError as problem:
+        return Unsolved(str(problem))
+    # a turn of less than 45 degrees is none, but the question asks for one
+    words = (turn_word(turn) or f"Turn {direction_easy(turn).capitalize()}" for *_, turn in turns)
+    return _option(query, ", ".join(words))
 
 
-def _turn_word(turn: float) -> str:
-    if abs(turn) > math.radians(135):
-        return "Turn Back"
-    return "Turn Left" if turn > 0 else "Turn Right"
+def route_turns(query: Query, place: Place) -> list[tuple[str, str, str, float]]:
+    """The turns of a route question; see :func:`.semantics.walk`."""
+    start, faced = (place.boxes[label][0, :2] for label in query.labels[:2])
+    facing = 2 * start - faced if query.away else faced
+    return walk(query.labels[0], facing, query.steps, lambda label: place.boxes[label][0, :2])
 
 
 def _order(query: Query, place: Place) -> Solved | Unsolved:
@@ -244,7 +239,7 @@ def _closest(ones: Array, others: Array) -> float:
 
 
 def _option(query: Query, answer: str, guessed: tuple[str, ...] = ()) -> Solved | Unsolved:
-    for letter, option in zip("ABCDEFGH", query.options, strict=False):
+    for letter, option in zip(LETTERS, query.options, strict=False):
         if option.strip().lower() == answer.strip().lower():
             return Solved(letter, guessed)
     return Unsolved(f"{answer!r} is none of the options")

@@ -10,15 +10,15 @@ contradicts its answer.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from rft3d.geometry import transform_points
 from rft3d.scenes.types import SceneObject
-from rft3d.tasks.spatial.semantics import closest_distance_m, longest_edge_cm, polygon_area_m2, turn_rad
+from rft3d.tasks.spatial.semantics import closest_distance_m, longest_edge_cm, polygon_area_m2, turn_rad, walk
 from rft3d.tasks.spatial.view import Question, View
+from rft3d.tasks.spatial.worked import turned
 
 FRAME_NOTE = "From the first camera (x right, y ahead, z up, in metres):"
 
@@ -108,28 +108,24 @@ def _rel_distance(question: Question, view: View, decimals: int) -> str:
     return f"Metres from the {primary}, closest points: {note}. The {question.answer} has the smallest."
 
 
-def _turn(origin: SceneObject, facing: np.ndarray, target: SceneObject) -> str:
-    degrees = math.degrees(turn_rad(origin.box, facing, target.box))
-    return f"{abs(degrees):.0f} degrees to the {'left' if degrees > 0 else 'right'}"
-
-
 def _rel_direction(question: Question, view: View, decimals: int) -> str:
     a, b, c = (view.one(label) for label in question.names)
     places = ", ".join(f"{thing.label} {_at(view, thing, decimals)}" for thing in (a, b, c))
     return (
         f"{FRAME_NOTE} {places}. Standing by the {a.label} and facing the {b.label}, "
-        f"I turn {_turn(a, b.box, c)} to face the {c.label}."
+        f"I turn {turned(turn_rad(a.box, b.box, c.box))} to face the {c.label}."
     )
 
 
 def _route(question: Question, view: View, decimals: int) -> str:
-    a, b, c = (view.one(label) for label in question.names)
-    places = ", ".join(f"{thing.label} {_at(view, thing, decimals)}" for thing in (a, b, c))
-    ahead = 2 * b.box - a.box
-    return (
-        f"{FRAME_NOTE} {places}. Arriving at the {b.label} from the {a.label}, "
-        f"the {c.label} is {_turn(b, ahead, c)}."
-    )
+    start, facing = (view.one(label) for label in question.names[:2])
+    places = ", ".join(f"{name} {_at(view, view.one(name), decimals)}" for name in question.names)
+    turns = walk(start.label, facing.box, question.steps, lambda label: view.one(label).box)
+    notes = [
+        f"{f'Arriving at the {here} from' if before else 'At'} the {before or here}, the {goal} is {turned(turn)}."
+        for before, here, goal, turn in turns
+    ]
+    return f"{FRAME_NOTE} {places}. {' '.join(notes)}"
 
 
 def _appearance_order(question: Question, view: View, decimals: int) -> str:

@@ -30,6 +30,7 @@ class Limits:
             ``option_gap_large_m`` in rooms above ``large_room_m2``).
         angle_margin_deg: a direction keeps this distance from every boundary between two answers.
         min_apart_m: smallest centre distance in the floor plane between objects of a direction or route.
+        turns: most turns of a route; with 1 a route first walks straight ahead.
     """
 
     min_visible: float = 0.1
@@ -41,6 +42,11 @@ class Limits:
     large_room_m2: float = 40.0
     angle_margin_deg: float = 10.0
     min_apart_m: float = 0.5
+    turns: int = 1
+
+    def __post_init__(self) -> None:
+        if self.turns < 1:
+            raise ValueError(f"Limits.turns must be at least 1, got {self.turns}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Question:
         answer: a number, or the text of the right option.
         names: the labels in the order of their roles (standing by, facing, asked for).
         options: texts of the options in the order shown; empty for numbers.
+        steps: routes: labels to walk to, None for each turn.
     """
 
     type: str
@@ -60,6 +67,7 @@ class Question:
     answer: float | str
     names: tuple[str, ...]
     options: tuple[str, ...] = ()
+    steps: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,11 @@ class View:
     @cached_property
     def unique(self) -> tuple[str, ...]:
         """Labels of exactly one object, which is seen."""
-        return tuple(label for label in self.named if len(self.by_label[label]) == 1)
+        return tuple(label for label in self.named if len(self.by_label[label]) == self.count(label) == 1)
+
+    def count(self, label: str) -> int:
+        """Instances: as the source counts them, else its boxes."""
+        return self.scene.counts.get(label, len(self.by_label[label]))
 
     def one(self, label: str) -> SceneObject:
         """The only object with this label."""
@@ -95,7 +107,9 @@ class View:
         return thing
 
     def is_seen(self, thing: SceneObject) -> bool:
-        return first_frame(self.scene.frames, [thing.id], self.limits.min_visible) is not None
+        """Whether some frame shows it; without frames nobody can tell, and everything counts."""
+        frames = self.scene.frames
+        return not frames or first_frame(frames, [thing.id], self.limits.min_visible) is not None
 
     def appearance(self, label: str) -> int | None:
         """Index of the frame that first shows the label; None when never, or when a glimpse came earlier."""

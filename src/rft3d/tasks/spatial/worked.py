@@ -12,14 +12,14 @@ Positions are the data set's own world (metres, z up): metadata have no cameras.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from rft3d.geometry import box_distance
 from rft3d.tasks.spatial.read import Query
 from rft3d.tasks.spatial.semantics import Array, longest_edge_cm, turn_rad
-from rft3d.tasks.spatial.solve import Place, Solved, Unsolved, solve
+from rft3d.tasks.spatial.solve import LETTERS, Place, Solved, Unsolved, route_turns, solve
 
 NOTE = "From above (metres):"
 NEAR_M = 0.05
@@ -43,7 +43,7 @@ def work_out(query: Query, place: Place, key: str | float) -> str | Unsolved:
     if isinstance(thought, Unsolved):
         return thought
     if query.options:
-        option = query.options["ABCDEFGH".index(str(key))]
+        option = query.options[LETTERS.index(str(key))]
         return f"{thought} So it is {option}, option {key}."
     return f"{thought} So it is {float(key):g}."
 
@@ -119,8 +119,9 @@ def _rel_distance(query: Query, place: Place) -> str | Unsolved:
     return f"Metres from the {primary}, closest points: {note}. The {nearest} has the smallest."
 
 
-def _turned(origin: Sequence[float] | Array, facing: Array, target: Array) -> str:
-    degrees = math.degrees(turn_rad(np.asarray(origin), facing, target))
+def turned(turn: float) -> str:
+    """``42 degrees to the left``."""
+    degrees = math.degrees(turn)
     return f"{abs(degrees):.0f} degrees to the {'left' if degrees > 0 else 'right'}"
 
 
@@ -129,27 +130,18 @@ def _rel_direction(query: Query, place: Place) -> str | Unsolved:
     one, two, three = query.labels
     places = ", ".join(f"{name} {_at(box)}" for name, box in zip(query.labels, (a, b, c), strict=True))
     return (
-        f"{NOTE} {places}. Standing by the {one} and facing the {two}, I turn {_turned(a, b, c)} to face the "
-        f"{three}."
+        f"{NOTE} {places}. Standing by the {one} and facing the {two}, "
+        f"I turn {turned(turn_rad(a, b, c))} to face the {three}."
     )
 
 
 def _route(query: Query, place: Place) -> str | Unsolved:
     """The same walk as :func:`.solve.solve` takes, said aloud."""
-    goals = [step for step in query.steps if step is not None]
-    names = tuple(dict.fromkeys((*query.labels[:2], *goals)))
+    names = dict.fromkeys((*query.labels[:2], *(step for step in query.steps if step is not None)))
     notes = [f"{NOTE} {', '.join(f'{name} {_at(place.boxes[name][0])}' for name in names)}."]
-    here, ahead = (place.boxes[label][0, :2] for label in query.labels[:2])
-    at = query.labels[0]
-    for index, step in enumerate(query.steps):
-        if step is not None:
-            there = place.boxes[step][0, :2]
-            here, ahead, at = there, 2 * there - here, step
-            continue
-        goal = next(each for each in query.steps[index:] if each is not None)
-        target = place.boxes[goal][0, :2]
-        notes.append(f"At the {at}, the {goal} is {_turned(here, ahead, target)}.")
-        ahead = target
+    notes += [
+        f"At the {here}, the {goal} is {turned(turn)}." for _, here, goal, turn in route_turns(query, place)
+    ]
     return " ".join(notes)
 
 
