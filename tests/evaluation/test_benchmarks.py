@@ -12,13 +12,15 @@ import pytest
 
 from rft3d.answers import LabelledBox, render_detections, render_frame_box
 from rft3d.answers.types import FrameBox
+from rft3d.cli import main
+from rft3d.datasets.vsi import VsiSettings, vsi_jobs
 from rft3d.evaluation import BENCHMARKS, BenchmarkConfig, Prediction, score_benchmark, write_predictions
 from rft3d.evaluation.benchmarks.scannet_detection import CATE31_UPSTREAM
 from rft3d.evaluation.benchmarks.scanrefer import refine
 from rft3d.scenes.labels import CATE8, CATE20, CATE31
 from rft3d.scenes.readers.proposals import read_proposals
-from rft3d.scenes.readers.vsi_bench import COUNTS
-from rft3d.tasks.samples import write_samples
+from rft3d.scenes.readers.vsi_bench import COUNTS, vsi_bench
+from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.types import Sample
 
 from .fakes import caption_sample, detection_sample, gold_answers, grounding_sample
@@ -279,3 +281,83 @@ def test_expressions_count_as_wrong_boxes_and_are_listed(tmp_path: Path) -> None
     assert metric(result, "vg-llm", "f1@0.25/class:chair") == pytest.approx(2 / 3)
     reasons = result["variants"]["vg-llm"]["unreadable"]["reasons"]
     assert any("not run" in reason and count == 1 for reason, count in reasons.items())
+
+
+def prepared(tmp_path: Path, rows: list[dict[str, Any]], name: str = "q") -> list[Sample]:
+    """Samples without frames of questions in a published layout."""
+    (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    out = tmp_path / f"{name}.jsonl"
+    command = ["data", "prepare", "vsi", "--questions", str(tmp_path / f"{name}.json"), "--no-frames"]
+    assert main([*command, "--out", str(out)]) == 0
+    return list(read_samples(out))
+
+
+def revsi_row(number: int, kind: str, answer: str, frames: object = "32") -> dict[str, Any]:
+    choice = kind.startswith(("object_rel", "route"))
+    return {
+        "id": number, "dataset": "ScanNet", "scene_id": f"scene000{number}_00", "num_frames": frames,
+        "question_type": kind, "question": "Where?", "options": ["A. left", "B. right"] if choice else None,
+        "ground_truth": answer, "queried_object_ids": [1],
+    }  # fmt: skip
+
+
+def test_revsi_has_seven_categories_and_a_key_for_each_number_of_frames(tmp_path: Path) -> None:
+    kinds = [
+        ("object_counting_single", "2"), ("object_counting_multiple", "4"), ("object_abs_distance", "1.5"),
+        ("room_size_estimation_single", "20"), ("object_rel_direction_forward_easy", "A"),
+        ("object_rel_direction_backward_hard", "B"), ("object_rel_distance_farthest", "A"), ("route_planning", "B"),
+    ]  # fmt: skip
+    samples = prepared(tmp_path, [revsi_row(i, kind, key) for i, (kind, key) in enumerate(kinds)])
+    assert {sample.meta["frame_budget"] for sample in samples} == {"32"}
+    assert samples[0].prompt.endswith("Where?\nAnswer the question using a single integer or decimal number.")
+    assert samples[4].prompt.endswith("Answer with the option's letter from the given choices directly.")
+    texts = ["2", "three", "1.5 meters", "I guess 20.", "A. left", "<answer>B</answer>", "B", " B."]
+    predictions = [Prediction(sample.id, text) for sample, text in zip(samples, texts, strict=True)]
+    config = replace(CONFIG, compat="lmms-eval")
+    result = score(tmp_path, "revsi", samples, predictions, config)
+    # by categories: counting (1 + 0.5) / 2, distance 1, room 1, direction 1, relative distance 0, route 1;
+    # |3 - 4| / 4 passes the thresholds 0.5 to 0.75
+    assert metric(result, "ours", "accuracy/object_counting") == pytest.approx((1 + 0.6) / 2)
+    assert metric(result, "ours", "overall") == pytest.approx((0.8 + 1 + 1 + 1 + 0 + 1) / 6)
+    assert (
+        metric(result, "ours", "overall/tasks") == 6
+        and metric(result, "ours", "accuracy/route_planning") == 1
+    )
+    assert metric(result, "ours", "micro") == pytest.approx((1 + 0.6 + 1 + 1 + 1 + 1 + 0 + 1) / 8)
+    # as published: the text up to the first space, tags or not
+    assert metric(result, "lmms-eval", "overall") == pytest.approx((0.5 + 1 + 0 + 0.5 + 0 + 1) / 6)
+    others = prepared(tmp_path, [revsi_row(9, "route_planning", "A", 64)], "other")
+    with pytest.raises(ValueError, match="32 and 64 frames in one file"):
+        score(tmp_path, "revsi", [*samples, *others], [*predictions, Prediction(others[0].id, "A")], config)
+    with pytest.raises(ValueError, match="no sample belongs to revsi"):
+        score(tmp_path, "revsi", [question(0, "object_counting", 2)], [Prediction("q0", "2")], config)
+    with pytest.raises(ValueError, match="question_type must be one of"):
+        list(vsi_bench(write_rows(tmp_path, [revsi_row(0, "obj_appearance_order", "A")])))
+    (record,) = vsi_bench(write_rows(tmp_path, [revsi_row(0, "object_counting_single", "2", "all")]))
+    assert record.video == "all_frame/scene0000_00.mp4" and record.extra["frame_budget"] == "all"
+    (job,) = vsi_jobs([record], None, tmp_path, VsiSettings(frames=8))
+    assert job.payload.settings.frames == 8  # all frames: as many as are asked for
+    (record,) = vsi_bench(write_rows(tmp_path, [revsi_row(0, "object_counting_single", "2", 16)]))
+    (job,) = vsi_jobs([record], None, tmp_path, VsiSettings(frames=8))
+    assert job.payload.settings.frames == 16
+
+
+def write_rows(tmp_path: Path, rows: list[dict[str, Any]]) -> Path:
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    return tmp_path / "rows.json"
+
+
+def test_debiased_scores_its_questions_of_the_whole_benchmark(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": n, "dataset": "scannet", "scene_name": f"scene{n}", "question_type": "object_counting",
+         "question": "How many chair(s) are in this room?", "options": None, "ground_truth": "2", "pruned": n > 0}
+        for n in range(3)
+    ]  # fmt: skip
+    samples = prepared(tmp_path, rows)
+    predictions = [Prediction(sample.id, text) for sample, text in zip(samples, "299", strict=True)]
+    assert metric(score(tmp_path, "vsi-bench", samples, predictions), "ours", "micro") == pytest.approx(1 / 3)
+    result = score(tmp_path, "vsi-bench-debiased", samples, predictions)
+    assert metric(result, "ours", "micro") == 1 and result["samples"] == 1
+    assert result["official"] == {
+        "expected": {"samples": 2362}, "found": {"samples": 1, "scenes": 1}, "frames": [0], "complete": False,
+    }  # fmt: skip

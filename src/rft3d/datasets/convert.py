@@ -21,6 +21,9 @@ from rft3d.tasks.types import Sample
 
 Answers = Literal["direct", "think", "think-prompt"]
 Question = ChatRecord | QuestionRecord
+REVSI_AFTER_NUMBER = "Answer the question using a single integer or decimal number."
+KEPT = ("revsi_type", "frame_budget", "pruned")
+"""Of a question's ``extra`` in a sample's ``meta``: what benchmarks choose by."""
 _WORLD = {"box_world": "gt_bbox", "T_world_camera": "T_world_camera"}
 _OPTION = re.compile(r"^\(?([A-Z])[.):]\s*(.+)$")
 _TAG = re.compile(r"<(?:image|video)>\n?")
@@ -126,7 +129,8 @@ def question_sample(
         truth["thought"] = "" if answers == "think-prompt" else _thought(kind, record, truth, place)
         after = THINK.format(what="the option's letter" if options else "the number")
     else:
-        after = AFTER_OPTIONS if options else AFTER_NUMBER
+        number = REVSI_AFTER_NUMBER if "frame_budget" in record.extra else AFTER_NUMBER
+        after = AFTER_OPTIONS if options else number
     lines = [BEFORE, record.question.strip(), *(["Options:", *options] if options else []), after]
     return Sample(
         id=f"{record.dataset}:{kind}:{record.id}",
@@ -135,7 +139,11 @@ def question_sample(
         frames=tuple(frames),
         prompt=IMAGE * len(frames) + "\n".join(lines),
         truth=truth,
-        meta={"question_type": kind, "dataset": record.dataset},
+        meta={
+            "question_type": kind,
+            "dataset": record.dataset,
+            **{k: v for k, v in record.extra.items() if k in KEPT},
+        },
     )
 
 

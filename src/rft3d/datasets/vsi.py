@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -99,7 +99,9 @@ def vsi_jobs(
         groups.setdefault(f"{record.dataset}/{record.scene or record.video}", []).append(record)
     for key, mine in groups.items():
         place = (places or {}).get(scene_key(mine[0].scene or ""))
-        yield Job(key, VsiJob(key, tuple(mine), media, root, settings, place))
+        budget = str(mine[0].extra.get("frame_budget"))  # ReVSI's key is true of that many frames
+        shown = replace(settings, frames=int(budget)) if budget.isdigit() else settings
+        yield Job(key, VsiJob(key, tuple(mine), media, root, shown, place))
 
 
 def make_vsi(job: VsiJob) -> Made:

@@ -89,7 +89,7 @@ def compare_prediction_files(
         known = find_benchmark(benchmark)
         (run_a, all_a), (run_b, all_b) = (benchmark_runs(known, samples, read, config) for read in loaded)
         for variant_a, variant_b in zip(all_a, all_b, strict=True):
-            found = compare_benchmark(variant_a, variant_b, samples, config)
+            found = compare_benchmark(variant_a, variant_b, run_a.samples, config)
             tables[variant_a.name] = as_rows(found)
     else:
         assert task is not None

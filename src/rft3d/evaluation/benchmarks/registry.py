@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rft3d.evaluation.benchmarks.revsi import REVSI
 from rft3d.evaluation.benchmarks.scan2cap import SCAN2CAP
 from rft3d.evaluation.benchmarks.scannet_detection import FOUR_FRAMES, SIX_FRAMES
 from rft3d.evaluation.benchmarks.scanrefer import SCANREFER
@@ -15,6 +16,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "scan2cap": SCAN2CAP,
     "vsi-bench": VSI_BENCH,
     "vsi-bench-debiased": VSI_BENCH_DEBIASED,
+    "revsi": REVSI,
 }
 
 

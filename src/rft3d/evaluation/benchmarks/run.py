@@ -83,7 +83,7 @@ def score_benchmark(
             "floor": dict(benchmark.floor),
             "protocol": asdict(benchmark.protocol),
         },
-        "official": official_share(benchmark, samples),
+        "official": official_share(benchmark, run.samples),
         "variants": variants,
         "predictions_format": asdict(loaded.origin),
         **provenance(Path(samples_path), Path(predictions_path), loaded.predictions),
@@ -96,7 +96,19 @@ def benchmark_runs(
     predictions: Sequence[Prediction],
     config: BenchmarkConfig,
 ) -> tuple[ScoredRun, list[Variant]]:
-    """The task's own scores of ``predictions``, and every variant of the benchmark's."""
+    """The task's own scores of ``predictions``, and every variant of the benchmark's.
+
+    Raises:
+        ValueError: no sample belongs to the benchmark; otherwise as :func:`score_predictions`.
+    """
+    if benchmark.keeps is not None:
+        gone = {sample.id for sample in samples if not benchmark.keeps(sample)}
+        samples = [sample for sample in samples if sample.id not in gone]
+        predictions = [each for each in predictions if each.id not in gone]
+        if not samples:
+            raise ValueError(
+                f"no sample belongs to {benchmark.name}; was the samples file made from its questions?"
+            )
     task = make_task(benchmark.task, config.mode, benchmark.task_options)
     run = score_predictions(task, samples, predictions, config.allow_missing)
     by_id = {prediction.id: prediction for prediction in predictions}

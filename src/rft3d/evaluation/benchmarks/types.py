@@ -87,6 +87,7 @@ class Benchmark:
         frames: pictures a question shows; None: not fixed.
         floor: metric -> what it is worth without looking, where that is known; printed beside it.
         compats: code bases whose reading it knows.
+        keeps: which samples belong to it; predictions for others play no part.
     """
 
     name: str
@@ -99,3 +100,4 @@ class Benchmark:
     frames: int | None = None
     floor: Mapping[str, float] = field(default_factory=dict)
     compats: tuple[Compat, ...] = ("vg-llm",)
+    keeps: Callable[[Sample], bool] | None = None

@@ -27,6 +27,7 @@ their version (:mod:`rft3d.answers.harness`).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rft3d.answers.harness import (
@@ -64,22 +65,39 @@ PROTOCOL = Protocol(
 
 def variants(inputs: Inputs) -> list[Variant]:
     """The lenient and the strict reading, and upstream's when asked for."""
+    return read_variants(inputs, lambda sample: sample.truth["question_type"], metrics, HEADLINE)
+
+
+def read_variants(
+    inputs: Inputs, kind_of: Callable[[Sample], str], finish: Finish, headline: tuple[str, ...]
+) -> list[Variant]:
+    """A variant for each reading: sums by ``kind_of`` a sample, made into metrics by ``finish``."""
+    kinds = [kind_of(sample) for sample in inputs.samples]
+
+    def variant(
+        name: str, note: str, values: Sequence[object], reasons: Counter[str], **more: str
+    ) -> Variant:
+        pools = [pool_readings(kind, {"accuracy": value}) for kind, value in zip(kinds, values, strict=True)]  # type: ignore[dict-item]
+        return Variant(name, note, pools, finish, headline, reasons, **more)
+
     found = []
     for name, key, note in (
         ("ours", "lenient", "lenient: first letter, number or number word, inside <answer>"),
         ("strict", "strict", "strict: the text up to the first space, inside <answer>"),
     ):
-        pools = []
-        unread = 0
-        for sample, score in zip(inputs.samples, inputs.scores, strict=True):
-            value = score.details[key]
-            assert value is None or isinstance(value, float)
-            unread += value is None and not score.truncated
-            pools.append(pool_readings(sample.truth["question_type"], {"accuracy": value}))
-        unreadable = Counter({f"nothing to read by the {key} rule": unread} if unread else {})
-        found.append(Variant(name, note, pools, metrics, HEADLINE, unreadable))
-    if inputs.compat is not None:
-        found.append(_upstream(inputs, inputs.compat))
+        values = [score.details[key] for score in inputs.scores]
+        unread = sum(v is None and not s.truncated for v, s in zip(values, inputs.scores, strict=True))
+        reasons = Counter({f"nothing to read by the {key} rule": unread} if unread else {})
+        found.append(variant(name, note, values, reasons))
+    if (compat := inputs.compat) is not None:
+        values = [
+            upstream_value(prediction.text, sample, compat)
+            for prediction, sample in zip(inputs.predictions, inputs.samples, strict=True)
+        ]
+        name, note, reason = READ_AS[compat]
+        unread = values.count(None)
+        reasons = Counter({reason: unread} if unread else {})
+        found.append(variant(name, note, values, reasons, truncated="scored like any other"))
     return found
 
 
@@ -110,7 +128,7 @@ def upstream_value(text: str, sample: Sample, compat: Compat = "vg-llm") -> floa
 
 
 _NUMBERS = {"vg-llm": vgllm_number, "lmms-eval": lmms_eval_number, "vlmevalkit": vlmevalkit_number}
-_READ_AS: dict[Compat, tuple[str, str, str]] = {
+READ_AS: dict[Compat, tuple[str, str, str]] = {
     "vg-llm": (
         "vg-llm",
         "strict reading of the whole text, tags or not",
@@ -127,21 +145,6 @@ _READ_AS: dict[Compat, tuple[str, str, str]] = {
         "no letter or number by its rules",
     ),
 }
-
-
-def _upstream(inputs: Inputs, compat: Compat) -> Variant:
-    values = [
-        upstream_value(prediction.text, sample, compat)
-        for prediction, sample in zip(inputs.predictions, inputs.samples, strict=True)
-    ]
-    pools = [
-        pool_readings(sample.truth["question_type"], {"accuracy": value})
-        for sample, value in zip(inputs.samples, values, strict=True)
-    ]
-    unread = sum(value is None for value in values)
-    name, note, reason = _READ_AS[compat]
-    reasons = {reason: unread} if unread else {}
-    return Variant(name, note, pools, metrics, HEADLINE, reasons, truncated="scored like any other")
 
 
 BLIND_FLOOR = {
@@ -173,6 +176,12 @@ VSI_BENCH = Benchmark(
 )
 
 VSI_BENCH_DEBIASED = replace(
-    VSI_BENCH, name="vsi-bench-debiased", title="VSI-Bench-Debiased", official={}, floor={}
+    VSI_BENCH,
+    name="vsi-bench-debiased",
+    title="VSI-Bench-Debiased",
+    official={"samples": 2362},
+    floor={},
+    keeps=lambda sample: not sample.meta.get("pruned"),
 )
-"""The subset ``debiased`` of the same data set: the same columns and rules, fewer questions that words answer."""
+"""Version 1 of the subset ``debiased`` (arXiv 2511.04655, which reports micro averages): the same rules, the 2,362
+questions that words answer less well. Of samples of the whole benchmark those count that ``pruned`` leaves."""

@@ -1,11 +1,17 @@
-"""VSI-Bench: questions as parquet (or JSON lines), videos beside them.
+"""VSI-Bench and ReVSI: questions as parquet (or JSON lines), videos beside them.
 
     columns  id, dataset, scene_name, question_type, question, options (list or null), ground_truth [, pruned]
     videos   <root>/<dataset>/<scene_name>.mp4
 
 Source: huggingface.co/datasets/nyu-visionx/VSI-Bench (split ``test``, 5,130 rows in 288 scenes) as
-github.com/vision-x-nyu/thinking-in-space reads it (``lmms_eval/tasks/vsibench/utils.py``). Parquet needs
-pyarrow (``pip install '.[data]'``).
+github.com/vision-x-nyu/thinking-in-space reads it (``lmms_eval/tasks/vsibench/utils.py``); ``pruned``: not in the
+subset VSI-Bench-Debiased. ReVSI (huggingface.co/datasets/3dlg-hcvc/ReVSI, arXiv 2604.24300, as lmms-eval's
+``tasks/revsi`` reads it) asks again with better boxes; each file has a key for one number of frames:
+
+    columns  id, dataset, scene_id, num_frames (16, 32, 64 or "all"), question_type, question, options, ground_truth
+    videos   <root>/<num_frames>_frame/<scene_id>.mp4
+
+Parquet needs pyarrow (``pip install '.[data]'``).
 """
 
 from __future__ import annotations
@@ -30,10 +36,28 @@ COUNTS = {
     "obj_appearance_order": 618,
 }
 """Rows of each question type in the released test split; they add up to 5,130."""
+REVSI = {
+    "object_counting_single": "object_counting",
+    "object_counting_multiple": "object_counting",
+    "object_abs_distance": "object_abs_distance",
+    "object_size_estimation": "object_size_estimation",
+    "room_size_estimation_single": "room_size_estimation",
+    "room_size_estimation_multiple": "room_size_estimation",
+    "object_rel_direction_forward_easy": "object_rel_direction_medium",
+    "object_rel_direction_backward_easy": "object_rel_direction_medium",
+    "object_rel_direction_forward_hard": "object_rel_direction_hard",
+    "object_rel_direction_backward_hard": "object_rel_direction_hard",
+    "object_rel_distance_closest": "object_rel_distance",
+    "object_rel_distance_farthest": "object_rel_distance",
+    "route_planning": "route_planning",
+}
+"""ReVSI's question type -> the one of VSI-Bench that is answered alike (its easy directions have three options)."""
 
 
 def vsi_bench(path: Path | str) -> Iterator[QuestionRecord]:
-    """The questions of a VSI-Bench file (``.parquet``, otherwise JSON), in file order.
+    """The questions of a VSI-Bench or ReVSI file (``.parquet``, otherwise JSON), in file order.
+
+    ``extra``: of ReVSI ``revsi_type`` and ``frame_budget``; of VSI-Bench ``pruned`` where the file says it.
 
     Raises:
         ValueError: naming file, record, field, value and fix.
@@ -42,19 +66,24 @@ def vsi_bench(path: Path | str) -> Iterator[QuestionRecord]:
     path = Path(path)
     rows = _parquet(path) if path.suffix == ".parquet" else iter_objects(path)
     for row in rows:
-        kind = row.text("question_type")
-        if kind not in COUNTS:
-            raise row.error("question_type", kind, f"one of {sorted(COUNTS)}")
-        dataset, scene = row.text("dataset"), row.text("scene_name")
+        kind, revsi = row.text("question_type"), row.has("num_frames")
+        if kind not in (known := REVSI if revsi else COUNTS):
+            raise row.error("question_type", kind, f"one of {sorted(known)}")
+        dataset, scene = row.text("dataset"), row.text("scene_id" if revsi else "scene_name")
+        budget = str(row.data.get("num_frames"))
+        extra = {"revsi_type": kind, "frame_budget": budget} if revsi else {}
+        if row.has("pruned"):
+            extra["pruned"] = bool(row.data["pruned"])
         yield QuestionRecord(
             id=str(row.get("id", "a number or text")),
             scene=scene,
             dataset=dataset,
-            question_type=kind,
+            question_type=REVSI[kind] if revsi else kind,
             question=row.text("question"),
             options=_options(row),
             answer=str(row.get("ground_truth", "a letter or a number")).strip(),
-            video=f"{dataset}/{scene}.mp4",
+            video=f"{budget}_frame/{scene}.mp4" if revsi else f"{dataset}/{scene}.mp4",
+            extra=extra,
         )
 
 

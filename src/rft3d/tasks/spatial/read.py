@@ -21,7 +21,7 @@ class Query:
             object first for a relative distance), lower case.
         options: texts of the options without letters, as shown; empty for numbers.
         steps: routes: labels to walk to, and None for each turn to fill in.
-        away: routes: the second label is behind, not ahead ("with your back to the fridge").
+        away: directions and routes: the second label is behind, not ahead ("with your back to the fridge").
     """
 
     type: str
@@ -40,7 +40,8 @@ _PATTERNS = {
     "room_size_estimation": r"what is the size of this room",
     "object_rel_distance": r"which of these objects \((?P<options>.+?)\) is the closest to the (?P<a>.+?)\?",
     "object_rel_direction": (
-        r"standing by the (?P<a>.+?) and facing the (?P<b>.+?), is the (?P<c>.+?) to (?:my|the) "
+        r"standing by the (?P<a>.+?) and facing (?P<away>in the opposite direction of )?the (?P<b>.+?), "
+        r"is the (?P<c>.+?) to (?:my|the) "
     ),
     "route_planning": (
         r"beginning (?:at|by) the (?P<a>.+?),?(?: and)? (?:facing|(?P<away>with your back (?:to|toward|towards)))"

@@ -190,7 +190,7 @@ def _direction(query: Query, place: Place, level: str) -> Solved | Unsolved:
         return lacking
     a, b, c = (place.boxes[label][0] for label in query.labels)
     meaning, _, _ = DIRECTIONS[level]
-    return _option(query, meaning(turn_rad(a, b, c)))
+    return _option(query, meaning(turn_rad(a, 2 * a - b if query.away else b, c)))
 
 
 def _route(query: Query, place: Place) -> Solved | Unsolved:
