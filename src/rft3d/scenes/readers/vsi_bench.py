@@ -71,7 +71,7 @@ def vsi_bench(path: Path | str) -> Iterator[QuestionRecord]:
             raise row.error("question_type", kind, f"one of {sorted(known)}")
         dataset, scene = row.text("dataset"), row.text("scene_id" if revsi else "scene_name")
         budget = str(row.data.get("num_frames"))
-        extra = {"revsi_type": kind, "frame_budget": budget} if revsi else {}
+        extra: dict[str, object] = {"revsi_type": kind, "frame_budget": budget} if revsi else {}
         if row.has("pruned"):
             extra["pruned"] = bool(row.data["pruned"])
         yield QuestionRecord(
