@@ -1,9 +1,9 @@
 """RFT against more SFT from the finished, shipped SFT policy, in the dense world: equal rooms and equal minutes.
 
-*Paper* is GRPO as published with the paper's rewards; *ours* pays matched boxes by their IoU, every box for what it adds, on its
-own tokens. Dense rooms (20-40 things of 20 classes) were chosen by ``rft3d headroom`` before any arm ran:
-consensus of 8 gains 6.9 points of F1 over greedy answers there, 1.2 in the shipped model's own world. Judged on
-fresh rooms of the dense world, of the shipped one and of the easy one.
+*Paper* is GRPO as published with the paper's rewards; *ours* pays matched boxes by their IoU, every box for what it
+adds, on its own tokens. Dense rooms (20-40 things of 20 classes) were chosen by ``rft3d headroom`` before any arm
+ran: consensus of 8 gains 6.9 points of F1 over greedy answers there, 1.2 in the shipped model's own world. Judged
+on fresh rooms of the dense world, of the shipped one and of the easy one.
 
 Command::
 
