@@ -45,9 +45,7 @@ def main() -> None:
             strip = []
             for frame in SHOWN:
                 known = transform_boxes(invert_pose(clip.T_world_camera[frame]), true)
-                picture = draw_boxes(
-                    clip.frames[frame], known, clip.K[frame], "#18a558", scale=2, line_width=1
-                )
+                picture = draw_boxes(clip.frames[frame], known, clip.K[frame], "#18a558", scale=2)
                 labels, boxes = boxes_in_frame(found, clip, frame)
                 K = clip.K[frame] * np.array([[2.0], [2.0], [1.0]])
                 strip.append(draw_boxes(picture, boxes[:count], K, "#ff7f0e", labels[:count]))

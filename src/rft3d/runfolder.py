@@ -7,7 +7,7 @@
         stages.json                                facts of every finished stage, in the order they ended
         stages/<stage>/stage.json  done.json       how many steps there will be; facts once it is finished
         stages/<stage>/metrics.jsonl               one object a step
-        stages/<stage>/rollouts.jsonl              one object a sampled group
+        stages/<stage>/rollouts.jsonl              one :class:`LoggedGroup` a line
         stages/<stage>/alarms.jsonl                one :class:`Alarm` a line
         models/<model>/                            policies
         eval/<task>.samples.jsonl                  questions
@@ -20,13 +20,16 @@ readers take whole lines and say how many they skipped.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from rft3d import files
 
+Record = TypeVar("Record")
 METRICS, ROLLOUTS, ALARMS = "metrics.jsonl", "rollouts.jsonl", "alarms.jsonl"
 
 SIGNALS: Mapping[str, tuple[str, float | None]] = {
@@ -56,6 +59,45 @@ class Alarm:
     saw: str = ""
     advice: str = ""
     keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoggedPart:
+    """One part of a completion's reward."""
+
+    name: str = "?"
+    value: float | None = None
+    weight: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class LoggedCompletion:
+    """One sampled answer; ``advantage``: the mean over its tokens."""
+
+    text: str = ""
+    tokens: int | None = None
+    truncated: bool = False
+    parts: tuple[LoggedPart, ...] = ()
+    total: float | None = None
+    advantage: float | None = None
+    parse_failure: str | None = None
+
+
+@dataclass(frozen=True)
+class LoggedGroup:
+    """One line of ``rollouts.jsonl``: a sample (fields of :class:`rft3d.tasks.Sample`) and its completions."""
+
+    step: float | None = None
+    task: str = "?"
+    sample_id: str = "?"
+    scene_id: str = "?"
+    frames: tuple[str, ...] = ()
+    prompt: str = ""
+    truth: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
+    seed: float | None = None
+    completions: tuple[LoggedCompletion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,16 +182,37 @@ def read_alarms(path: Path) -> tuple[list[Alarm], int]:
     """The lines of an ``alarms.jsonl``, and how many could not be read."""
     records, skipped = read_records(path)
     wanted = {"step": int, "alarm": str, "task": str, "on": bool, "since": int}
-    found = []
-    for record in records:
-        if not all(isinstance(record.get(name), kind) for name, kind in wanted.items()):
-            skipped += 1
-            continue
-        keys = record.get("keys")
-        values: dict[str, Any] = {name: record[name] for name in wanted}
-        values |= {name: str(record.get(name, "")) for name in ("title", "saw", "advice")}
-        found.append(Alarm(**values, keys=tuple(map(str, keys)) if isinstance(keys, list) else ()))
-    return found, skipped
+    known = [r for r in records if all(isinstance(r.get(name), kind) for name, kind in wanted.items())]
+    return [as_record(Alarm, each) for each in known], skipped + len(records) - len(known)
+
+
+def as_rollouts(lines: Sequence[bytes]) -> tuple[list[LoggedGroup], int]:
+    """The groups that lines of a ``rollouts.jsonl`` hold, and how many lines hold none."""
+    records, skipped = parse_records(lines)
+    known = [record for record in records if isinstance(record.get("completions"), list)]
+    return [as_record(LoggedGroup, record) for record in known], skipped + len(records) - len(known)
+
+
+def as_record(cls: type[Record], found: Mapping[str, Any]) -> Record:
+    """The dataclass ``cls`` from JSON that nobody has checked: what is of another type has its default."""
+    hints = get_type_hints(cls)
+    values = {name: _read(hint, found.get(name)) for name, hint in hints.items()}
+    return cls(**{name: value for name, value in values.items() if value is not None})
+
+
+def _read(hint: Any, value: Any) -> Any:
+    """``value`` as ``hint`` (a number, text, object, tuple or dataclass, maybe ``| None``), or None."""
+    kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not NoneType]
+    if get_origin(hint) is tuple:
+        read = [_read(kinds[0], each) for each in value] if isinstance(value, list) else []
+        return tuple(each for each in read if each is not None)
+    kind = get_origin(kinds[0]) or kinds[0] if get_origin(hint) is not dict else dict
+    if is_dataclass(kind):
+        return as_record(cast(type[Any], kind), value) if isinstance(value, dict) else None
+    if kind in (int, float):
+        fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return kind(value) if fine else None
+    return value if isinstance(value, kind) else None
 
 
 def append_alarms(path: Path, alarms: Sequence[Alarm]) -> None:

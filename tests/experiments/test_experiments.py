@@ -53,8 +53,8 @@ def small(start: str = "nobody") -> Experiment:
             Arm("more", "more SFT", sft, judge=asked),
             Arm("rft", "RFT", rft, "more", judge=asked),
         ),
-        claims=(Claim("RFT helps", "rft", "more", (("detection", "boxes"),)),),
-        columns=(("detection", "f1@0.25", "F1"), ("detection", "boxes", "boxes")),
+        claims=(Claim("RFT helps", "rft", "more", (("detection", "f1@0.25"),)),),
+        columns=(("detection", "f1@0.25", "F1"), ("detection", "recall@0.25", "R")),
         seeds=(0,),
         baseline="more",
     )
@@ -119,21 +119,19 @@ def test_published_grpo_has_no_credit_and_ours_has() -> None:
 
 
 def test_verdicts_follow_the_rule() -> None:
-    claim = Claim("it helps", "a", "b", ())
-
     def found(low: float, high: float, seeds: int = 3) -> Found:
         return Found((low + high) / 2, low, high, (low, *[high] * (seeds - 1)), 300, 300)
 
-    assert verdict(None, claim) == "not yet run"
-    assert verdict(found(1, 2, seeds=2), claim) == "undecided (2 of 3 seeds)"
+    assert verdict(None) == "not yet run"
+    assert verdict(found(1, 2, seeds=2)) == "undecided (2 of 3 seeds)"
     for low, high, said in (
         (0.1, 3.0, "**holds**"),
         (0.1, 0.5, "**holds**"),
         (-0.5, 0.9, "**does not hold**"),
         (-0.5, 1.5, "undecided"),
     ):
-        assert verdict(found(low, high), claim) == said
-    assert verdict(Found(1.0, 0.5, 1.5, (-0.2, 0.4, 2.8), 300, 300), claim) == "**holds** (in 2 of 3 seeds)"
+        assert verdict(found(low, high)) == said
+    assert verdict(Found(1.0, 0.5, 1.5, (-0.2, 0.4, 2.8), 300, 300)) == "**holds** (in 2 of 3 seeds)"
 
 
 def judged(folder: Path, arm: str, samples: list[Sample], right: bool) -> None:
@@ -226,7 +224,7 @@ def test_arms_from_end_to_end(start: str, tmp_path: Path) -> None:
     roots = {0: root}
     assert [row[0] for row in arms_grid(two, roots).rows] == ["the start", "more SFT", "RFT"]
     [row] = claims_grid(two, roots).rows
-    assert row[1] == "detection boxes: RFT minus more SFT" and row[4] == "undecided (1 of 3 seeds)"
+    assert row[1] == "detection f1@0.25: RFT minus more SFT" and row[4] == "undecided (1 of 3 seeds)"
     shown = io.StringIO()
     print_demo(two, roots, Console(file=shown, width=100))
     assert "RFT minus more SFT" in shown.getvalue() and "3 fresh rooms" in shown.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from pathlib import Path
@@ -17,7 +19,6 @@ from tests.evaluation.fakes import (
 
 from rft3d.evaluation import Prediction, ScoreConfig, score_files, write_predictions
 from rft3d.files import write_json
-from rft3d.report.embed import unpack_json
 from rft3d.runfolder import Titles, write_titles
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
@@ -27,6 +28,11 @@ MODELS = ("sft", "sft_sft", "rft_matched", "my own")
 TITLES = Titles(
     {"sft": "SFT", "sft_sft": "SFT → SFT", "rft_matched": "SFT → RFT (matched reward)"}, baseline="sft_sft"
 )
+
+
+def unpack_json(text: str) -> Any:
+    """The inverse of :func:`rft3d.report.embed.pack_json`."""
+    return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
 class Page:

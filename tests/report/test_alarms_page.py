@@ -1,15 +1,15 @@
-"""The alarms' fragment: spans from events, right places in the drawing, nothing that could act."""
+"""Alarms: spans from events, what the page says of them, nothing that could act."""
 
 from __future__ import annotations
 
-import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from tests.report.runs import make_run, write_lines
+from tests.report.runs_on_disk import Page
 
-from rft3d.report.alarms import alarms_fragment, read_alarms, spans_of
+from rft3d.report import write_report
+from rft3d.report.alarms import read_alarms, spans_of
 from rft3d.runfolder import Alarm
 
 
@@ -40,49 +40,38 @@ def test_the_watched_stage_is_read_and_the_damage_is_said(run: Path) -> None:
     assert "1 unreadable lines" in stage.problems[0]
 
 
-class Elements(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.opened: list[tuple[str, dict[str, str | None]]] = []
-        self.depth = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.opened.append((tag, dict(attrs)))
-        self.depth += tag not in ("rect", "line", "polyline")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.opened.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        self.depth -= 1
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    return write_report(run, gallery=0, resamples=5).read_text(encoding="utf-8")
 
 
-def test_the_fragment_shows_alarms_and_cannot_act(run: Path) -> None:
-    text = alarms_fragment(run)
-    page = Elements()
-    page.feed(text)
-    tags = {tag for tag, _ in page.opened}
-    assert page.depth == 0 and tags <= {
-        "div", "p", "b", "i", "span", "svg", "rect", "line", "polyline", "figure", "figcaption"
-    }  # fmt: skip
-    assert not any(name.startswith("on") or name in ("src", "href") for _, a in page.opened for name in a)
-    assert "&lt;script&gt;" in text and "\x00" not in text and "\u202e" not in text
-    assert "since step 10, over at step 17" in text and "since step 20, still on" in text
-    assert "Match one to one." in text and "2 raised, 1 still on at step 30" in text
+def test_the_page_says_what_was_seen_and_since_when(page: str) -> None:
+    assert "2 raised, 1 still on at step 30" in page and "Match one to one." in page
+    assert "since step 10, over at step 17" in page and "since step 20, still on" in page
+    assert page.count('class="span active"') == 1 and page.count('class="span"') == 1
+    card = page.split("Alarms: what may be reward hacking")[1].split('id="curves"')[0]
+    assert "&lt;script&gt;" in card and "<script" not in card and "<img" not in card
+    assert not set("\x00\u202e") & set(card) and "1 unreadable lines" in card
 
 
-def test_the_red_span_and_the_line_are_where_the_steps_are(run: Path) -> None:
-    chart = next(c for c in alarms_fragment(run).split("<figure")[1:] if "boxes per true one" in c)
-    x, width = (float(v) for v in re.search(r'rect x="([\d.]+)" width="([\d.]+)"', chart).groups())  # type: ignore[union-attr]
-    assert x == pytest.approx(250 * 9 / 29, abs=0.1) and width == pytest.approx(250 * 7 / 29, abs=0.1)
-    points = re.findall(r"([\d.]+),([\d.]+)", chart.split("polyline")[1])
-    assert len(points) == 30 and float(points[0][0]) == 0 and float(points[-1][0]) == 250
-    heights = [float(y) for _, y in points]
-    assert heights == sorted(heights, reverse=True), "the signal rises, so y falls"
+def test_watched_signals_have_a_heading_and_the_place_of_an_honest_policy(run: Path) -> None:
+    made = write_report(run, gallery=0, resamples=5)
+    (rft,) = [stage for stage in Page(made).index["curves"] if stage["stage"] == "rft"]
+    panels = {panel["title"]: panel for panel in rft["panels"]}
+    boxes = panels["watch/boxes_per_truth"]
+    assert (boxes["heading"], boxes["level"]) == ("boxes per true one", 1.0)
+    assert panels["watch/same_answer"]["level"] is None and "heading" not in panels["watch/same_truth"]
+    assert "heading" not in panels["reward"]
+    spans = Page(made).index["alarms"]
+    assert [(span["stage"], span["since"], span["until"]) for span in spans] == [
+        ("rft", 10, 17),
+        ("rft", 20, None),
+    ]
+    assert spans[0]["keys"] == ["watch/boxes_per_truth/detection"]
 
 
 def test_nothing_watched_is_nothing_said(tmp_path: Path) -> None:
     write_lines(tmp_path / "stages" / "sft" / "metrics.jsonl", [{"step": 1, "loss": 2.0}])
-    assert alarms_fragment(tmp_path) == ""
+    assert read_alarms(tmp_path) == []
     write_lines(tmp_path / "stages" / "rft" / "metrics.jsonl", [{"step": 1, "watch/recall/detection": 0.5}])
-    assert "No alarm in 1 steps" in alarms_fragment(tmp_path)
+    assert "No alarm in 1 steps" in write_report(tmp_path).read_text(encoding="utf-8")

@@ -14,7 +14,8 @@ from PIL import Image
 
 from rft3d.evaluation.infer import detection_question, grounding_question, infer, inference_record
 from rft3d.evaluation.records import Generation
-from rft3d.report.clip_page import contact_sheet, top_view, write_clip_report
+from rft3d.report.clip_page import top_view, write_clip_report
+from rft3d.report.draw import tile
 from rft3d.scenes.clips import Clip, ClipSampling, read_clip, with_fov
 
 BOX = '{"label": "chair", "bbox_3d": [0, 0, 2, 1, 1, 1, 0, 0, 0]}'
@@ -106,7 +107,7 @@ def test_unreadable_answers_still_make_a_page(clip: Clip, tmp_path: Path) -> Non
 @pytest.mark.parametrize("count", [1, 2, 7, 32])
 def test_the_contact_sheet_holds_every_frame(count: int) -> None:
     pictures = [np.full((30, 40, 3), 100 + i, np.uint8) for i in range(count)]
-    sheet = contact_sheet(pictures, [f"{i} s" for i in range(count)])
+    sheet = tile(pictures, [f"{i} s" for i in range(count)], min(count, 6), 1600)
     middles = {
         int(sheet[y + 25, x + 30, 0])
         for y in range(0, sheet.shape[0], 30)
@@ -118,4 +119,4 @@ def test_the_contact_sheet_holds_every_frame(count: int) -> None:
 def test_the_view_from_above_stands_far_boxes_and_wild_ones(clip: Clip) -> None:
     text = '{"frame": 1, "bbox_3d": [1e300, 0, -1e300, 1, 1, 1, 0, 0, 0]}'
     found = infer(Says(text), clip, grounding_question(clip, "the \u202e chair"))
-    assert top_view(found, clip, {found.boxes[0].label: "#ff0000"}).shape[2] == 3
+    assert top_view(found, clip).shape[2] == 3

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tests.report.runs_on_disk import Page, make_run
 
-from rft3d.evaluation import write_dataset
-from rft3d.experiments.rooms import add_depth, room_painter
+from rft3d.evaluation import Prediction, write_dataset, write_predictions
+from rft3d.experiments.rooms import room_painter
 from rft3d.files import write_json
 from rft3d.report import write_report
+from rft3d.report.scene_facts import drawn_again, point_cloud
 from rft3d.scenes import RoomConfig, iter_rooms
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_depth
 from rft3d.scenes.sources import frame_refs
-from rft3d.tasks import TASKS
+from rft3d.tasks import TASKS, read_samples
 from rft3d.training.data import Item
 
 ROOMS = RoomConfig(frames=2, min_objects=3, max_objects=3)
@@ -35,27 +35,22 @@ def test_one_run_shows_what_differs_from_its_defaults(tmp_path: Path) -> None:
     assert "All settings are the defaults." in write_report(run, resamples=5).read_text()
 
 
-def test_the_gallery_gets_depth_when_somebody_can_make_it(tmp_path: Path) -> None:
+def test_rooms_of_the_gallery_are_drawn_again_for_their_depth(tmp_path: Path) -> None:
     tasks = {"grounding": TASKS["grounding"]()}
     write_dataset(iter_rooms(range(8), ROOMS), tmp_path, tasks=tasks, with_depth=False)
-    assert Page(write_report(tmp_path, resamples=5)).index["clouds"] == {}
-    asked: list[Path] = []
-
-    def make(folders: list[Path]) -> None:
-        asked.extend(folders)
-        add_depth(folders[:1], ROOMS)
-
-    (tmp_path / "stages").mkdir()
-    for folder in sorted((tmp_path / "scenes").iterdir())[:1]:
-        before = (folder / "rgb" / "000.png").read_bytes()
-        add_depth([folder], ROOMS)
-        room = next(iter_rooms([int(folder.name.removeprefix("rooms-"))], ROOMS))
-        kept = read_scene(folder)
-        assert (folder / "rgb" / "000.png").read_bytes() == before and kept.frames[0].instances is None
-        for mine, theirs in zip(kept.frames, room.frames, strict=True):
-            assert np.abs(load_depth(mine) - load_depth(theirs)).max() < 0.0006
-    page = Page(write_report(tmp_path, resamples=5, add_depth=partial(make)))  # type: ignore[arg-type]
-    assert len(page.index["clouds"]) >= 1
+    assert Page(write_report(tmp_path, resamples=5)).index["clouds"] == {}, "other rooms without a config"
+    write_json(tmp_path / "config.json", {"rooms": ROOMS})
+    answers = tmp_path / "mine" / "grounding.predictions.jsonl"
+    samples = list(read_samples(tmp_path / "samples.grounding.jsonl"))
+    write_predictions(answers, [Prediction(s.id, "[]") for s in samples])
+    page = Page(write_report(tmp_path, resamples=5, gallery=6))
+    assert 1 <= len(page.index["clouds"]) <= 6
+    folder = sorted((tmp_path / "scenes").iterdir())[0]
+    room, kept = next(iter_rooms([int(folder.name.removeprefix("rooms-"))], ROOMS)), read_scene(folder)
+    again = drawn_again(kept, ROOMS)
+    assert again is not None and point_cloud(kept) is None
+    assert np.array_equal(load_depth(again.frames[0]), load_depth(room.frames[0]))
+    assert drawn_again(kept, RoomConfig()) is None
 
 
 def test_answers_are_painted_over_redrawn_rooms() -> None:

@@ -13,16 +13,15 @@ from tests.report.runs import HOSTILE, make_run
 from rft3d.evaluation import load_frames
 from rft3d.geometry import box_corners, invert_pose, matrix_from_euler_zxy, project, transform_points
 from rft3d.report.card import write_card
+from rft3d.report.draw import label_colour
 from rft3d.report.exhibit import Exhibit, exhibits
 from rft3d.report.overlay import (
     OverlayStyle,
     draw_frame,
     export_overlays,
     file_stem,
-    label_colour,
     look,
     paint_answer,
-    write_overlays,
 )
 from rft3d.report.rerun_export import box_arrays, write_rerun
 from rft3d.report.run_folder import read_run_folder
@@ -100,10 +99,11 @@ def test_colours_are_the_same_everywhere(shown: list[Exhibit]) -> None:
 
 
 def test_sheet_and_frames_are_written(shown: list[Exhibit], tmp_path: Path) -> None:
-    files = write_overlays(shown[1], tmp_path, OverlayStyle(width_px=200))
-    assert files[0] == tmp_path / "s1.png" and len(files) == 1 + 2 * 2
-    with Image.open(files[0]) as sheet, Image.open(files[1]) as frame:
-        assert sheet.width > 2 * 200 and sheet.height > 2 * 133
+    assert export_overlays([shown[1]], tmp_path, OverlayStyle(width_px=200)) == 1 + 2 * 2
+    files = sorted((tmp_path / "s1").iterdir())
+    assert len(files) == 2 * 2
+    with Image.open(tmp_path / "s1.png") as sheet, Image.open(files[1]) as frame:
+        assert sheet.size == (2 * 200, 2 * 133)
         assert frame.size == (200, 133)
     assert not list(tmp_path.rglob(".*"))
 

@@ -1,20 +1,69 @@
-"""What several verbs share: names to choose from (spelled out: ``--help`` imports nothing), and ``--force``."""
+"""What several verbs share: names to choose from, the options of scoring, ``--out`` and ``--force``, printing."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rft3d.cli._words import did_you_mean
+from rft3d.evaluation import BENCHMARKS
+from rft3d.evaluation.benchmarks.types import Compat
+from rft3d.evaluation.outside_formats import PredictionFormat
+from rft3d.scenes import SOURCES, WORLDS
+from rft3d.tasks import TASKS
 
-TaskName = Literal["detection", "grounding", "spatial", "captioning"]
-BenchmarkName = Literal[
-    "scannet-detection-4f", "scannet-detection-6f", "scanrefer", "scan2cap", "vsi-bench", "vsi-bench-debiased"
-]
-FileFormat = Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"]
+if TYPE_CHECKING:  # a type checker knows no names that are only there at run time
+    TaskName = BenchmarkName = SourceName = WorldName = str
+else:
+    TaskName = Literal[tuple(TASKS)]
+    BenchmarkName = Literal[tuple(BENCHMARKS)]
+    SourceName = Literal[("auto", *SOURCES)]
+    WorldName = Literal[tuple(WORLDS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOut:
+    """Options of verbs that print a table and can write it as JSON."""
+
+    out: Path | None = None
+    """JSON file to write"""
+    force: bool = False
+    """replace what is at --out"""
+
+    def write(self, value: Any) -> None:
+        """Write ``value`` where ``--out`` asks for it."""
+        from rft3d.files import write_json
+
+        if self.out is not None:
+            write_json(self.out, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring(JsonOut):
+    """Options of verbs that score predictions files."""
+
+    samples: Path
+    """samples file that the predictions answer"""
+    task: TaskName | None = None
+    """score by this task's metric"""
+    benchmark: BenchmarkName | None = None
+    """score by every protocol of this benchmark instead"""
+    compat: Compat | None = None
+    """with --benchmark: also as this code base reads answers and lists classes"""
+    proposals: Path | None = None
+    """scanrefer: scannet_val_pred_box.json, for the proposal-refined protocol"""
+    format: PredictionFormat = "auto"
+    """of the predictions file"""
+    allow_missing: bool = False
+    """score samples without prediction as empty answers (and say so) instead of refusing"""
+    resamples: int = 1000
+    """bootstrap resamples of the scenes; 0 for no intervals"""
+    seed: int = 0
+    """seed of the resampling"""
 
 
 def recipe_at(path: Path) -> Path:
@@ -48,3 +97,12 @@ def free(out: Path | None, force: bool, ours: Sequence[str] = ()) -> None:
     if strange:
         raise FileExistsError(f"--out {out}: holds {strange[0]}, which --force does not remove; move it away")
     shutil.rmtree(out)
+
+
+def say(*things: Any) -> None:
+    """Print tables and lines of text."""
+    from rich.console import Console
+
+    console = Console()
+    for thing in things:
+        console.print(thing, highlight=False)

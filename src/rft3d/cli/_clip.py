@@ -70,54 +70,14 @@ def run(
     elif args.fov is not None:
         clip = with_fov(clip, args.fov)
     sample = question(clip)  # a bad clip or question is reported before torch is loaded
-    record = _answer(args, verb, clip, sample, max_new_tokens)
-    show(record, args.json)
-    return record
+    from rft3d.report.clip_page import answer_clip
 
-
-def _answer(args: ModelOptions, verb: str, clip: Clip, sample: Sample, max_new_tokens: int) -> dict[str, Any]:
-    """The model's answer, written as a page; with the true boxes where the scene has some."""
-    from rft3d.evaluation import model_fingerprint
-    from rft3d.evaluation.infer import infer, inference_record, known_boxes
-    from rft3d.evaluation.world import room_config_of
-    from rft3d.files import model_folder
-    from rft3d.report.clip_page import write_clip_report
-    from rft3d.scenes import CATE20
-    from rft3d.tasks import make_task
-
-    local = model_folder(args.model).is_dir()
-    fingerprint = model_fingerprint(args.model) if local else args.model
-    import torch
-
-    from rft3d.models import load_policy
-
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no GPU here; use --device cpu")
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
-    policy = load_policy(args.model, device)
-    found = infer(
-        policy,
-        clip,
-        sample,
-        max_new_tokens=max_new_tokens,
-        temperature=args.temperature,
-        seed=args.seed,
-    )
     out = args.out or Path("runs") / verb / clip.name
-    world, options = room_config_of(args.model), policy.task_options.get("detection", {})
-    classes = options.get("classes", ()) if world is None else world.labels or CATE20
-    only_rooms = policy.backbone == "tiny"
-    record = inference_record(found, clip, fingerprint, only_rooms, classes, out / "answer.json")
-    true: list[list[float]] = []
-    if sample.task == "detection":
-        task = make_task("detection", options=options)
-        if (asked := known_boxes(clip, task)) is not None:
-            true = [row["bbox_3d"] for row in asked.truth["boxes"]]
-            read = task.score(found.text, asked).details
-            record["notes"].insert(
-                0, f"found {read['n_hits']} of {read['n_true']} objects (the same label, IoU above 0.25)"
-            )
-    record["files"] = write_clip_report(found, clip, record, out, true)
+    record = answer_clip(
+        args.model, args.device, clip, sample, out,
+        max_new_tokens=max_new_tokens, temperature=args.temperature, seed=args.seed,
+    )  # fmt: skip
+    show(record, args.json)
     return record
 
 

@@ -4,108 +4,117 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-if TYPE_CHECKING:
-    from rft3d.datasets import Prepared
+from rft3d.datasets import (
+    CaptionSettings,
+    DetectionSettings,
+    GroundingSettings,
+    Prepared,
+    VsiSettings,
+    prepare_detection,
+    prepare_referring,
+    prepare_vgllm,
+    prepare_vsi,
+)
 
-Like = Literal["rft3d", "vg-llm"]
-Split = Literal["train", "val"]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Run:
     out: Path
     """samples file to write (JSON lines, or .parquet); OUT.meta.json says what it was made from"""
+    media: Path | None = None
+    """folder that the annotations' picture paths start in; their own folder when left out"""
     workers: int = 1
     """processes"""
     force: bool = False
     """replace a file that was made with other settings"""
-    like: Like = "rft3d"
-    """vg-llm: upstream's conventions with their quirks (docs/data.md lists them)"""
     no_frames: bool = False
     """questions and truths only: enough to score answers, and no picture or video is looked for"""
 
+    def how(self) -> dict[str, Any]:
+        return {"workers": self.workers, "overwrite": self.force, "no_frames": self.no_frames}
+
 
 @dataclass(frozen=True, kw_only=True)
-class ScannetDetection(_Run):
+class _FromInfos(_Run):
+    infos: Path
+    """embodiedscan_infos_{train,val}.pkl of the split"""
+    image_size: tuple[int, int] | None = None
+    """width and height of the pictures, when they are not on disk yet"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScannetDetection(_FromInfos):
     """ScanNetDetection from EmbodiedScan's infos: windows of frames a second apart, and their objects."""
 
-    infos: Path
-    """embodiedscan_infos_{train,val}.pkl"""
-    media: Path | None = None
-    """folder that the infos' picture paths start in; the infos' own when left out"""
-    split: Split = "val"
-    """val draws --windows of a scan, train keeps all"""
-    frames: int = 4
-    """of a window (official: 4 and 6)"""
-    windows: int = 10
-    """of a scan in val"""
-    seed: int = 42
-    """of the draw"""
-    image_size: tuple[int, int] | None = None
-    """width and height of the pictures, when they are not on disk yet"""
+    settings: tyro.conf.OmitArgPrefixes[DetectionSettings]
+
+    def prepare(self) -> Prepared:
+        return prepare_detection(
+            self.infos, self.out, self.media, self.settings, image_size=self.image_size, **self.how()
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Referring(_Run):
+class _Referring(_FromInfos):
     descriptions: Path
     """ScanRefer_filtered_{train,val}.json"""
-    infos: Path
-    """embodiedscan_infos_{train,val}.pkl of the same split"""
     scans: Path
     """ScanNet's scans folder: <scan>/<scan>.txt, .aggregation.json, segs.json and _vh_clean_2.ply"""
-    media: Path | None = None
-    """folder that the infos' picture paths start in; the infos' own when left out"""
     labels: Path | None = None
     """scannetv2-labels.combined.tsv: tells unique from multiple"""
-    split: Split = "val"
-    """train draws frames until one shows the object; val never looks"""
-    frames: int = 32
-    """of a sample (official: 32)"""
-    seed: int = 0
-    """of the frames"""
-    image_size: tuple[int, int] | None = None
-    """width and height of the pictures, when they are not on disk yet"""
+
+    def referring(
+        self, benchmark: str, settings: GroundingSettings, proposals: Path | None = None
+    ) -> Prepared:
+        return prepare_referring(
+            benchmark, self.descriptions, self.infos, self.scans, self.out, self.media, settings,
+            labels=self.labels, proposals=proposals, image_size=self.image_size, **self.how(),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scanrefer(_Referring):
     """ScanRefer: which frame shows the described object best, and its box there."""
 
-    draws: int = 2
-    """samples a description in train"""
+    settings: tyro.conf.OmitArgPrefixes[GroundingSettings]
+
+    def prepare(self) -> Prepared:
+        return self.referring("scanrefer", self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scan2cap(_Referring):
     """Scan2Cap: describe the object at a place."""
 
+    settings: tyro.conf.OmitArgPrefixes[CaptionSettings]
     proposals: Path | None = None
     """scannet_val_pred_box.json; without it val asks about true boxes, unlike the published protocol"""
+
+    def prepare(self) -> Prepared:
+        return self.referring("scan2cap", self.settings, self.proposals)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vsi(_Run):
-    """VSI-Bench (test), or training questions in its style without benchmarks' rooms (train)."""
+    """VSI-Bench (test), or training questions in its style without benchmarks' rooms (train).
+
+    --media is a folder of <dataset>/<scene>.mp4 (test), VG-LLM's media folder or one with the videos (train).
+    """
 
     questions: tuple[Path, ...]
     """test: the parquet file; train: VLM-3R and SpaceR files"""
-    media: Path | None = None
-    """test: folder of <dataset>/<scene>.mp4; train: VG-LLM's media folder, or one with the videos"""
-    split: Literal["test", "train"] = "test"
-    """train leaves out rooms of benchmarks"""
-    frames: int = 32
-    """of a question"""
-    answers: Literal["direct", "think", "think-prompt"] = "direct"
-    """think-prompt asks for a thought and gives none (RFT, evaluation); think gives one worked out from
-    --metadata (SFT)"""
+    settings: tyro.conf.OmitArgPrefixes[VsiSettings]
     metadata: tuple[Path, ...] = ()
     """scene metadata, {dataset}_meta_info_*.json: boxes that thoughts are worked out from"""
-    seed: int = 0
-    """of the frames that vg-llm draws"""
+
+    def prepare(self) -> Prepared:
+        return prepare_vsi(
+            self.questions, self.media, self.out, self.settings, metadata=self.metadata, **self.how()
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +123,11 @@ class Vgllm(_Run):
 
     file: Path
     """scannet_det_val_4frames.json, scanrefer_val_32frames.json ..."""
-    media: Path | None = None
-    """folder that its picture paths start in"""
     angles: Literal["detect", "intrinsic", "extrinsic"] = "detect"
     """of its boxes: extrinsic in files from before 2025-11-27; detect decides it from the boxes"""
+
+    def prepare(self) -> Prepared:
+        return prepare_vgllm(self.file, self.media, self.out, self.angles, **self.how())
 
 
 Benchmark = (
@@ -177,10 +187,14 @@ class Args:
 
 def main(args: Args) -> int:
     if isinstance(args.do, Check):
+        if args.do.samples is not None:
+            from rft3d.evaluation.conventions import convention_words, conventions_of_file
+
+            found = conventions_of_file(args.do.folder, args.do.samples)
+            print("\n".join(convention_words(found)))
+            return 0 if found[0]["convention"] == "house" else 1
         from rft3d.datasets.check import check_folder
 
-        if args.do.samples is not None:
-            return _check_predictions(args.do.folder, args.do.samples)
         report = check_folder(args.do.folder, args.do.media, fast=args.do.fast)
         print(report.text())
         return report.exit_code
@@ -191,63 +205,5 @@ def main(args: Args) -> int:
             f"{args.do.out}: {extract_recordings(args.do.scans, args.do.out, args.do.every, args.do.workers)}"
         )
         return 0
-    print(_prepare(args.do.benchmark).words())
+    print(args.do.benchmark.prepare().words())
     return 0
-
-
-def _check_predictions(predictions: Path, samples: Path) -> int:
-    from rft3d.evaluation import load_predictions
-    from rft3d.evaluation.conventions import convention_words, fitting_conventions
-    from rft3d.tasks import read_samples
-
-    asked = list(read_samples(samples))
-    if other := next((sample for sample in asked if sample.task != "detection"), None):
-        raise ValueError(
-            f"{samples}: sample {other.id!r} is of task {other.task!r}; only detection has boxes to fit"
-        )
-    found = fitting_conventions(asked, load_predictions(predictions, asked).predictions)
-    print("\n".join(convention_words(found)))
-    return 0 if found[0]["convention"] == "house" else 1
-
-
-def _prepare(args: ScannetDetection | Scanrefer | Scan2cap | Vsi | Vgllm) -> Prepared:
-    from rft3d.datasets import (
-        CaptionSettings,
-        DetectionSettings,
-        GroundingSettings,
-        VsiSettings,
-        prepare_detection,
-        prepare_referring,
-        prepare_vgllm,
-        prepare_vsi,
-    )
-
-    run: dict[str, Any] = {"workers": args.workers, "overwrite": args.force, "no_frames": args.no_frames}
-    if isinstance(args, ScannetDetection):
-        settings = DetectionSettings(
-            args.split, args.frames, windows=args.windows, seed=args.seed, like=args.like
-        )
-        return prepare_detection(
-            args.infos, args.out, args.media, settings, image_size=args.image_size, **run
-        )
-    if isinstance(args, Vsi):
-        chosen = VsiSettings(args.split, args.frames, args.answers, args.seed, args.like)
-        return prepare_vsi(args.questions, args.media, args.out, chosen, metadata=args.metadata, **run)
-    if isinstance(args, Vgllm):
-        return prepare_vgllm(args.file, args.media, args.out, args.angles, **run)
-    shared: dict[str, Any] = {
-        "split": args.split,
-        "frames": args.frames,
-        "seed": args.seed,
-        "like": args.like,
-    }
-    files = (args.descriptions, args.infos, args.scans, args.out, args.media)
-    if isinstance(args, Scanrefer):
-        return prepare_referring(
-            "scanrefer", *files, GroundingSettings(**shared, draws=args.draws),
-            labels=args.labels, image_size=args.image_size, **run,
-        )  # fmt: skip
-    return prepare_referring(
-        "scan2cap", *files, CaptionSettings(**shared),
-        labels=args.labels, proposals=args.proposals, image_size=args.image_size, **run,
-    )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -136,18 +136,9 @@ class Verl:
 
     def run(self) -> None:
         free(self.out, self.force)
-        import json
+        from rft3d.evaluation.export_verl import export_verl, read_options
 
-        from rft3d.evaluation.export_verl import export_verl
-
-        try:
-            options: dict[str, dict[str, Any]] = json.loads(self.options)
-        except ValueError as error:
-            raise ValueError(f"--options is not JSON: {error}") from None
-        read: Any = options  # whatever somebody typed
-        if not (isinstance(read, dict) and all(isinstance(v, dict) for v in cast(Any, read).values())):
-            raise ValueError(f"--options must be an object of objects, one a task, got {self.options}")
-        count = export_verl(self.samples, self.out, options, self.embed)
+        count = export_verl(self.samples, self.out, read_options(self.options), self.embed)
         print(f"{self.out}: {count} samples in train.parquet; reward.py holds compute_score")
 
 

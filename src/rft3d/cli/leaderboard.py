@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from rft3d.cli._choices import BenchmarkName
+from rft3d.cli._choices import BenchmarkName, say
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,12 @@ class Args:
 
 
 def main(args: Args) -> None:
-    from rich.console import Console
+    from rich.markup import escape
 
     from rft3d.evaluation.leaderboard import BENCHMARKS, our_entries
     from rft3d.evaluation.tables import leaderboard_tables
 
     ours = [entry for path in args.scores for entry in our_entries(path)]
-    console = Console()
     for name in BENCHMARKS if args.benchmark is None else (args.benchmark,):
         tables, notes = leaderboard_tables(name, ours, args.full)
-        for table in tables:
-            console.print(table)
-        for number, note in enumerate(notes, start=1):
-            console.print(f"[{number}] {note}", highlight=False, markup=False)
-        console.print()
+        say(*tables, *(escape(f"[{number}] {note}") for number, note in enumerate(notes, start=1)), "")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from rft3d.cli._choices import free
+from rft3d.cli._choices import SourceName, free
 from rft3d.tasks.spatial.questions import QUESTION_TYPES
 
 
@@ -27,9 +27,7 @@ class Args:
     """samples file to write (JSON lines); pictures stay where they are"""
     force: bool = False
     """replace what is at --out"""
-    source: Literal["auto", "embodiedscan", "scannet_export", "scannet_sens", "arkitscenes", "vsi_meta"] = (
-        "auto"
-    )
+    source: SourceName = "auto"
     """a data set's own format (docs/data.md); auto: one of the four above"""
     types: tuple[str, ...] = QUESTION_TYPES
     """question types"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -38,20 +38,13 @@ def main(args: Args) -> None:
     from rft3d.report import write_report
     from rft3d.report.overview import runs_below, write_overview
 
+    settings: dict[str, Any] = {"gallery": args.gallery, "resamples": args.resamples, "max_mb": args.max_mb}
     inner = runs_below(args.runs[0]) if len(args.runs) == 1 else []
     if inner:
+        # many arms take a while
         page = write_overview(
-            args.runs[0],
-            inner,
-            args.out,
-            gallery=args.gallery,
-            resamples=args.resamples,
-            max_mb=args.max_mb,
-            told=lambda one: print(one, file=sys.stderr),  # many arms take a while
+            args.runs[0], inner, args.out, told=lambda one: print(one, file=sys.stderr), **settings
         )
         print(page)
-        return
-    page = write_report(
-        args.runs, args.out, gallery=args.gallery, resamples=args.resamples, max_mb=args.max_mb
-    )
-    print(page)
+    else:
+        print(write_report(args.runs, args.out, **settings))

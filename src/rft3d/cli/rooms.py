@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from rft3d.cli._choices import free
+from rft3d.cli._choices import WorldName, free
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Args:
     like: str | None = None
     """make rooms of the kind that this model was trained on, and ask as it was asked: rooms, rooms-sft or a
     model folder with a world.json"""
-    world: Literal["rooms", "easy", "dense"] | None = None
+    world: WorldName | None = None
     """which rooms: 6-15 things, few large ones, or 20-40; asked as --like says"""
 
 

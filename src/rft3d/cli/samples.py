@@ -9,9 +9,10 @@ from typing import Annotated
 import tyro
 
 from rft3d.cli._choices import free
+from rft3d.evaluation import ClipConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Args:
     """Ask every task about a real clip, or about scene folders that you wrote.
 
@@ -26,12 +27,7 @@ class Args:
     """folder to write"""
     force: bool = False
     """replace what is at --out"""
-    frames: int = 4
-    """frames of every question (official: detection 4; grounding and spatial 32)"""
-    stride: int = 1
-    """clip frames from one frame of a detection window to the next"""
-    windows: int = 10
-    """at most so many detection windows of a scene, evenly spaced, each showing an object"""
+    cuts: tyro.conf.OmitArgPrefixes[ClipConfig]
     decimals: int = 2
     """of the gold answers that are checked; the samples themselves keep full precision"""
     seed: int = 0
@@ -42,13 +38,13 @@ def main(args: Args) -> None:
     free(args.out, args.force, ours=("scenes", "samples.*"))
     import shlex
 
-    from rft3d.evaluation import ClipConfig, check_gold, clip_questions, write_dataset
+    from rft3d.evaluation import check_gold, clip_questions, write_dataset
     from rft3d.scenes import open_scenes
     from rft3d.tasks import make_task, read_samples
 
     if not 0 <= args.decimals <= 9:
         raise ValueError(f"--decimals must be in 0..9, got {args.decimals}")
-    questions = clip_questions(ClipConfig(args.frames, args.stride, args.windows))
+    questions = clip_questions(args.cuts)
     scenes = open_scenes(args.source)
     counts = write_dataset(scenes, args.out, tasks=questions, seed=args.seed)
     print(f"{args.out}: " + ", ".join(f"{n} {task} samples" for task, n in counts.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 
 from rft3d.answers import LabelledBox
 from rft3d.answers.foreign import CONVENTIONS, foreign_boxes, yaw_only
+from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.records import Prediction
 from rft3d.geometry import box_iou
 from rft3d.rewards import label_ious
 from rft3d.tasks._shared import labelled
+from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
 
 SUN_HARNESS = "lmms-eval 0.7.2, task sunrgbd"
@@ -44,6 +47,16 @@ def fitting_conventions(samples: Sequence[Sample], predictions: Sequence[Predict
         hits = float(np.mean(np.array(best) > 0.25)) if best else 0.0
         found.append({"convention": convention, "boxes": len(best), "mean_iou": mean, "hits": hits})
     return sorted(found, key=lambda each: -each["mean_iou"])
+
+
+def conventions_of_file(predictions: Path, samples: Path) -> list[dict[str, Any]]:
+    """:func:`fitting_conventions` of two files. ValueError: samples of a task without boxes to fit."""
+    asked = list(read_samples(samples))
+    if other := next((sample for sample in asked if sample.task != "detection"), None):
+        raise ValueError(
+            f"{samples}: sample {other.id!r} is of task {other.task!r}; only detection has boxes to fit"
+        )
+    return fitting_conventions(asked, load_predictions(predictions, asked).predictions)
 
 
 def convention_words(found: Sequence[dict[str, Any]]) -> list[str]:

@@ -92,6 +92,17 @@ def compute_score(
 
 
 @lru_cache(maxsize=64)
+def read_options(text: str) -> dict[str, dict[str, Any]]:
+    """Options of tasks that somebody typed as JSON. ValueError where they are nothing of the kind."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--options is not JSON: {error}") from None
+    if not (isinstance(found, dict) and all(isinstance(own, dict) for own in found.values())):
+        raise ValueError(f"--options must be an object of objects, one a task, got {text}")
+    return found
+
+
 def _task(name: str, options: str) -> Task:
     return make_task(name, options=json.loads(options))
 

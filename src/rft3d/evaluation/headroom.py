@@ -37,13 +37,13 @@ class HeadroomConfig:
     """How headroom is measured.
 
     Attributes:
-        k: samples of a question.
+        k: samples of every question.
         temperatures: of the samples; each is measured by itself.
         batch_size: questions answered at once (k rows each).
         max_new_tokens: longest answer; longer ones are cut and count as wrong.
         seed: of sampling and of the bootstrap.
         resamples: bootstrap resamples of the scenes.
-        floor: of a detected box's agreement (:data:`rft3d.evaluation.consensus.FLOOR`); lower keeps more boxes.
+        floor: a box of the consensus must overlap the other samples' boxes by this on the average.
     """
 
     k: int = 8
@@ -127,6 +127,20 @@ def headroom_of_files(
         found.append({**measured, **asked})
         tell(measured)
     return {"model": model, "commit": source_commit(), "tasks": found}
+
+
+def read_questions(paths: Sequence[Path], limit: int = 0) -> dict[Path, list[Sample]]:
+    """:func:`spread_questions` of each file; a folder stands for its ``samples.<task>.jsonl``."""
+    found: dict[Path, list[Sample]] = {}
+    for path in paths:
+        files = [path / f"samples.{task}.jsonl" for task in SHOWN] if path.is_dir() else [path]
+        there = [file for file in files if file.is_file() or not path.is_dir()]
+        if not there:
+            raise ValueError(
+                f"--samples {path}: the folder holds no samples.<task>.jsonl ({', '.join(SHOWN)})"
+            )
+        found |= {file: spread_questions(file, limit) for file in there}
+    return found
 
 
 def spread_questions(file: Path, limit: int = 0) -> list[Sample]:

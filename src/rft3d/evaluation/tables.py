@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rft3d.evaluation.leaderboard import Entry
+    from rft3d.evaluation.solving import KeyCheck
 
 
 def percent(value: float | None) -> str:
@@ -272,3 +273,62 @@ def _entry_cell(entry: Entry, name: str) -> str:
         return "?" if not entry.ours else "-"
     found = entry.intervals.get(name)
     return f"{value:.1f}" + (f" [{found[0]:.1f}, {found[1]:.1f}]" if found else "")
+
+
+def solving_table(rows: Mapping[str, Mapping[str, Any]], beside: bool) -> tuple[Table, list[str]]:
+    """Rows of :func:`rft3d.evaluation.solving.solve_questions`, and lines that explain the columns.
+
+    ``beside``: a model's own answers were given. No frame, so that it fits into 80 columns.
+    """
+    from rich.table import Table
+
+    from rft3d.evaluation.solving import VERDICTS
+
+    blind = all("blind" in row for row in rows.values())
+    words: Mapping[str, str] = {**VERDICTS}
+    titles = dict(zip(words, ("both", "other", "reason", "label", "off", "none"), strict=True))
+    shown = [] if blind else [each for each in titles if beside or each == "undecided"]
+    shares = {"blind": "blind"} if blind else {"boxes": "from_boxes"}
+    if beside:
+        shares["own"] = "own" if blind else "accuracy"
+    what = "spatial questions " + ("without looking" if blind else "from boxes")
+    title = what + (" beside the model's own answers" if beside else "")
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0))
+    table.add_column("question type", no_wrap=True)
+    followed = ("r", "95 %", "compared") if blind and beside else ()
+    for name in ("asked", *shares, *followed, *(titles[each] for each in shown)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for kind, row in rows.items():
+        cells = [percent(row[key]) for key in shares.values()]
+        cells += _followed(row.get("follows")) if followed else [str(row[each]) for each in shown]
+        table.add_row(kind, str(row["questions"]), *cells)
+    if followed:
+        return table, [
+            "r: do own numbers follow the rooms? Correlation with the truth (of the logs)",
+            "   among questions about the same things; 0 can be had without looking.",
+            "   same: one answer wherever the same things are asked about.",
+        ]
+    return table, [f"{titles[each]}: {words[each]}" for each in shown]
+
+
+def _followed(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:  # a choice
+        return ["", "", ""]
+    compared = str(found["compared"])
+    if found["r"] is None:
+        return ["same" if found["compared"] else "-", "", compared]
+    spread = "" if found["low"] is None else f"{found['low']:+.2f} {found['high']:+.2f}"
+    return [f"{found['r']:+.2f}", spread, compared]
+
+
+def key_checks(checks: Sequence[KeyCheck]) -> list[str]:
+    """What :func:`rft3d.evaluation.solving.check_official` found, a line a question type, examples below."""
+    lines = []
+    for check in checks:
+        lines.append(
+            f"{'ok ' if check.passed else 'NO '} {check.type:28} {check.reproduced} of {check.answerable} "
+            f"({100 * check.share:.2f} %, needed {100 * check.bar:.0f} %; {check.unsolved} more have no answer)"
+        )
+        examples = check.without_answer[:5] + (() if check.passed else check.examples)
+        lines += [f"      {line}" for line in examples]
+    return lines

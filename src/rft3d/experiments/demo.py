@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from rich.console import Console
 
 from rft3d.experiments.lab import settings_of
 from rft3d.experiments.page import print_demo
-from rft3d.experiments.rooms import add_depth
 from rft3d.experiments.run import Place, work, write_titles
 from rft3d.experiments.settings import (
     COLUMNS,
@@ -33,6 +31,7 @@ from rft3d.files import write_json
 from rft3d.models.tiny import TinyConfig
 from rft3d.pretraining.encoders import EncoderConfig
 from rft3d.report import write_report
+from rft3d.report.draw import save
 from rft3d.report.exhibit import exhibits
 from rft3d.report.overlay import OverlayStyle, draw_sheet
 from rft3d.scenes import CATE8, RoomConfig
@@ -61,18 +60,11 @@ def run_demo(
     full = scratch_experiment() if from_scratch else demo_experiment()
     write_json(out / "defaults.json", settings_of(full.world, 0))  # for the report: what was changed
     work([place], console, at_once=2, trackers=trackers)
-    page = write_report(
-        out,
-        gallery=3 if quick else 12,
-        resamples=experiment.world.resamples // 3,
-        add_depth=partial(add_depth, config=experiment.world.rooms),
-    )
+    page = write_report(out, gallery=3 if quick else 12, resamples=experiment.world.resamples // 3)
     print_demo(experiment, {seed: out}, console)
     first = next(exhibits(out, tasks=("detection",), limit=1))
-    draw_sheet(first, list(first.predicted), OverlayStyle()).save(out / "picture.png")
-    console.print(
-        f"picture: {out / 'picture.png'} (green true, orange found, dashed not there)", soft_wrap=True
-    )
+    picture = save(out / "picture.png", draw_sheet(first, OverlayStyle()))
+    console.print(f"picture: {picture} (green true, orange found, dashed not there)", soft_wrap=True)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     return page
 

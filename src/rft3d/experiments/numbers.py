@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +28,11 @@ MIN_SEEDS = 3
 """With fewer seeds nothing is decided."""
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "**holds**", "**does not hold**", "undecided", "not yet run"
 """How a verdict begins (:func:`verdict`)."""
-COUNTED = frozenset(("boxes",))
-"""Metrics that are counts; the others are shares and shown in percent."""
+MARGIN = 1.0
+"""Points; a gain that is surely smaller is no gain."""
 RULE = f"""A claim is written into its recipe before its arms run; the rule is the same for all. *holds*: the whole
-95 % interval of the difference is above 0. *does not hold*: the whole interval is below the margin (1 point unless
-the row says otherwise), so that there is no gain worth having. *undecided*: anything else, or fewer than
+95 % interval of the difference is above 0. *does not hold*: the whole interval is below {MARGIN:g} point, so that
+there is no gain worth having. *undecided*: anything else, or fewer than
 {MIN_SEEDS} seeds. The intervals are about the rooms that were asked, not about the seeds: a claim that holds, but
 not in every seed taken alone, says in how many it does."""
 
@@ -73,7 +72,7 @@ def difference_of(roots: Mapping[int, Path], claim: Claim, view: str, metric: st
     return _found(gaps, both, metric) if both else None
 
 
-def verdict(found: Found | None, claim: Claim) -> str:
+def verdict(found: Found | None) -> str:
     """By :data:`RULE`."""
     if found is None:
         return NOT_RUN
@@ -85,7 +84,7 @@ def verdict(found: Found | None, claim: Claim) -> str:
     if found.low > 0:
         alone = sum(value > 0 for value in found.by_seed)
         return HOLDS if alone == seeds else f"{HOLDS} (in {alone} of {seeds} seeds)"
-    return FAILS if found.high < claim.margin else UNDECIDED
+    return FAILS if found.high < MARGIN else UNDECIDED
 
 
 def cost_of(roots: Mapping[int, Path], arm: str) -> dict[str, float] | None:
@@ -113,16 +112,8 @@ def _resampled(folder: Path, arm: str, view: str) -> Resampled:
     predictions = read_predictions(folder / arm / f"{view}.predictions.jsonl")
     run = score_predictions(task, _samples(folder / f"{view}.samples.jsonl"), predictions)
     pools, finish = pools_of(run)
-
-    def finished(totals: Mapping[str, float]) -> Mapping[str, float | None]:
-        numbers: dict[str, Any] = dict(finish(totals))
-        asked, named = numbers.get("count/samples"), numbers.get("count/predictions")
-        if asked and named is not None:
-            numbers["boxes"] = named / asked
-        return numbers
-
     scenes = [sample.scene for sample in run.samples]
-    return resample_pools(pools, scenes, finished, resamples=RESAMPLES, seed=0)
+    return resample_pools(pools, scenes, finish, resamples=RESAMPLES, seed=0)
 
 
 @lru_cache(maxsize=32)
@@ -132,12 +123,11 @@ def _samples(file: Path) -> list[Sample]:
 
 
 def _column(run: Resampled, metric: str) -> tuple[float, NDArray[np.float64]]:
-    """The metric's value and its resamples; percent unless it is a count. KeyError for an unknown one."""
-    factor = 1.0 if metric in COUNTED else 100.0
+    """The metric's value and its resamples, in percent. KeyError for an unknown one."""
     point = run.point[metric]
     if point is None:
         return math.nan, np.full(len(run.values), np.nan)
-    return factor * point, factor * run.values[:, run.names.index(metric)]
+    return 100 * point, 100 * run.values[:, run.names.index(metric)]
 
 
 def _found(

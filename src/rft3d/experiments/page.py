@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -15,7 +14,6 @@ from rich.table import Table
 from rft3d import files
 from rft3d.experiments.figure import draw_dynamics
 from rft3d.experiments.numbers import (
-    COUNTED,
     NOT_RUN,
     RESAMPLES,
     RULE,
@@ -27,6 +25,7 @@ from rft3d.experiments.numbers import (
 )
 from rft3d.experiments.run import places
 from rft3d.experiments.types import STANDARD, Arm, Experiment, folder_of, task_of
+from rft3d.report.overview import Grid, Section, write_tables
 
 DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
 HEAD = """# Results
@@ -46,25 +45,6 @@ those that passed forward and backward; minutes count sampling too.
 """
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A table's cells, as text."""
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """What the page says of one experiment. ``pictures``: ``(file name, what it shows)``."""
-
-    name: str
-    question: str
-    claims: Grid
-    arms: Grid
-    pictures: tuple[tuple[str, str], ...]
-
-
 def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> Path:
     """Write ``page`` from what is in ``out``, with the figures as SVG files in ``images`` beside it.
 
@@ -81,7 +61,7 @@ def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> P
     if out.is_dir():
         for name in (name for section in sections for name, _ in section.pictures):
             files.write_text(out / "images" / name, (images / name).read_text(encoding="utf-8"))
-        files.write_json(out / "tables.json", {"state": state, "sections": [asdict(s) for s in sections]})
+        write_tables(out, state, sections)
     return page
 
 
@@ -128,10 +108,9 @@ def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> Grid:
             place = "" if claim.where == STANDARD else f", {claim.where}"
             what = f"{experiment.arm(claim.arm).title} minus {experiment.arm(claim.against).title}"
             what += f" ({claim.against_view})" if claim.against_view else ""
-            margin = "" if claim.margin == 1.0 else f" (margin {claim.margin:g})"
             rows.append(
-                (f"{claim.text}{margin}", f"{view} {metric}{place}: {what}", _signed(found), _count(found),
-                 verdict(found, claim))
+                (claim.text, f"{view} {metric}{place}: {what}", _signed(found), _count(found),
+                 verdict(found))
             )  # fmt: skip
     return Grid(("claim", "measure", "difference", "n", "verdict"), tuple(rows))
 
@@ -183,9 +162,7 @@ def _cell(experiment: Experiment, roots: Mapping[int, Path], arm: Arm, view: str
     found = value_of(roots, arm.name, views[0], metric, where or STANDARD)
     if found is None or math.isnan(found.mean):
         return NOT_RUN if found is None else "no value"
-    digits = 2 if metric in COUNTED else 1
-    half = (found.high - found.low) / 2
-    return f"{found.mean:.{digits}f} ± {half:.{digits}f}"
+    return f"{found.mean:.1f} ± {(found.high - found.low) / 2:.1f}"
 
 
 def _signed(found: Found | None) -> str:

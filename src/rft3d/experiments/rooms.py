@@ -5,8 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,6 @@ from rft3d.experiments.types import Options, task_of
 from rft3d.pretraining.dense import DenseClip, dense_clip
 from rft3d.report.overlay import paint_answer
 from rft3d.scenes import CATE20, RoomConfig, make_room
-from rft3d.scenes.folder import read_scene, write_scene
 from rft3d.scenes.images import load_rgb
 from rft3d.scenes.sources import frame_refs
 from rft3d.tasks import Sample, Task, make_task
@@ -78,19 +76,6 @@ def room_painter(tasks: Mapping[str, Task], config: RoomConfig) -> Painter:
         return paint_answer(with_cameras(sample, room, refs), tasks[sample.task], pictures, text)
 
     return paint
-
-
-def add_depth(folders: Sequence[Path], config: RoomConfig) -> None:
-    """Write the depth pictures of these scene folders of rooms; those that have depth are left alone."""
-    for folder in folders:
-        kept = read_scene(folder)
-        if all(frame.depth is not None for frame in kept.frames):
-            continue
-        room = make_room(_seed(kept.id), config)
-        frames = tuple(
-            replace(frame, depth=drawn.depth) for frame, drawn in zip(kept.frames, room.frames, strict=True)
-        )
-        write_scene(replace(kept, frames=frames), folder)
 
 
 def _seed(scene: str) -> int:

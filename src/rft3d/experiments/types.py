@@ -113,7 +113,6 @@ class Claim:
         text: the claim in words.
         arm, against: names of arms.
         metrics: ``(view, metric)`` pairs; each gets a row and a verdict of its own.
-        margin: in points; a gain that is surely smaller is no gain.
         where: held-out set.
         against_view: the view of ``against`` where it is not the same: another way of asking the same.
     """
@@ -122,7 +121,6 @@ class Claim:
     arm: str
     against: str
     metrics: tuple[tuple[str, str], ...]
-    margin: float = 1.0
     where: str = STANDARD
     against_view: str = ""
 

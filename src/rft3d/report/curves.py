@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rft3d.runfolder import read_records
+from rft3d.runfolder import SIGNALS, read_records
 
 _NOT_CURVES = {"step", "time", "epoch", "seconds"}
 # the order in which a reader asks; other panels follow alphabetically
@@ -79,6 +79,7 @@ def curves_view(stages: Sequence[tuple[int, StageMetrics]]) -> list[dict[str, An
         shown = [
             {
                 "title": title,
+                **_watched(title),
                 "lines": [
                     {"name": line.rpartition("/")[2], "run": run, **_line(series[line])}
                     for line in members
@@ -91,6 +92,12 @@ def curves_view(stages: Sequence[tuple[int, StageMetrics]]) -> list[dict[str, An
         if shown:
             blocks.append({"stage": name, "panels": shown})
     return blocks
+
+
+def _watched(panel: str) -> dict[str, Any]:
+    """The heading of a watched signal's panel, and where an honest policy stands, if anywhere."""
+    heading, level = SIGNALS.get(panel.removeprefix("watch/"), ("", None))
+    return {"heading": heading, "level": level} if heading and panel.startswith("watch/") else {}
 
 
 def _line(points: Sequence[tuple[float, float]]) -> dict[str, list[float]]:

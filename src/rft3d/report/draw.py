@@ -1,42 +1,64 @@
-"""Draw 9-DoF boxes into a picture as projected wireframes.
+"""Draw 9-DoF boxes into a picture, and put pictures together: for pages, exports, trackers and notebooks.
 
-Boxes are in the picture's own camera frame (OpenCV: x right, y down, z forward; metres). Every
-edge is clipped against the near plane *before* projection: an end point behind the camera would
-project to the mirrored side of the picture.
+Boxes are in the picture's own camera frame (OpenCV: x right, y down, z forward; metres). Edges are cut to the
+camera's field of view *before* projection: an end point behind the camera would project to the mirrored side.
+Drawn at twice the size and scaled down, so that lines are smooth.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.geometry import box_corners, boxes_valid
-from rft3d.geometry.boxes import BOX_EDGES
+from rft3d.files import replacing
+from rft3d.geometry import BOX_EDGES, BOX_FACES, box_corners, boxes_valid
+from rft3d.scenes.labels import CATE31
 
 NEAR_M = 0.05
 TRUE_COLOUR = "#18a558"
 PREDICTED_COLOUR = "#ff7f0e"
+RIM = "#0b1220"
+"""Dark rim around lines: they stay readable on any background."""
+SMOOTH = 2
+"""Drawn at this many times the size, then scaled down."""
+PALETTE = (
+    "#2563eb", "#ea580c", "#22d3ee", "#9333ea", "#0891b2", "#be123c", "#a16207",
+    "#db2777", "#facc15", "#7c3aed", "#f472b6", "#b45309", "#1d4ed8", "#dc2626",
+    "#78350f", "#c026d3", "#0369a1", "#9f1239", "#fb923c", "#6d28d9",
+)  # fmt: skip
+"""Of classes; no green, which is for true boxes."""
 
 
-def box_edges(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(N, 9)`` boxes -> ``(N, 12, 2, 3)`` end points of their edges, in the boxes' frame, metres."""
-    return box_corners(np.asarray(boxes, dtype=np.float64).reshape(-1, 9))[:, BOX_EDGES]
+def label_colour(label: str) -> str:
+    """One colour a class: the known ones by their place in the list, others by a digest of their name."""
+    place = CATE31.index(label) if label in CATE31 else zlib.crc32(label.encode("utf-8", "replace"))
+    return PALETTE[place % len(PALETTE)]
 
 
-def clip_near(segments: NDArray[np.float64], near_m: float = NEAR_M) -> NDArray[np.float64]:
-    """The parts of ``(S, 2, 3)`` camera-frame segments with z >= ``near_m``; segments wholly behind go."""
-    segments = np.asarray(segments, dtype=np.float64).reshape(-1, 2, 3)
-    depth = segments[:, :, 2]
-    segments = segments[(depth >= near_m).any(axis=1)].copy()
-    for end in (0, 1):
-        here, other = segments[:, end], segments[:, 1 - end]
-        behind = here[:, 2] < near_m
-        share = (near_m - other[behind, 2]) / (here[behind, 2] - other[behind, 2])
-        segments[behind, end] = other[behind] + share[:, None] * (here[behind] - other[behind])
-    return segments
+def seen(segments: NDArray[np.float64], K: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+    """The parts of ``(S, 2, 3)`` camera-frame segments in a picture of ``size`` (width, height), projected.
+
+    Returns:
+        ``(T, 2, 2)`` pixels, T <= S. Segments outside go; others are cut at the near plane and the borders.
+    """
+    segments = np.array(segments, dtype=np.float64).reshape(-1, 2, 3)
+    u, v, w = np.asarray(K, dtype=np.float64)
+    for normal, least in ((w, NEAR_M), (u, 0.0), (size[0] * w - u, 0.0), (v, 0.0), (size[1] * w - v, 0.0)):
+        inside = segments @ normal - least
+        some = (inside >= 0).any(axis=1)
+        segments, inside = segments[some], inside[some]
+        for end in (0, 1):
+            out = inside[:, end] < 0
+            share = inside[out, 1 - end] / (inside[out, 1 - end] - inside[out, end])
+            other = segments[out, 1 - end]
+            segments[out, end] = other + share[:, None] * (segments[out, end] - other)
+    return project_segments(segments, K)
 
 
 def project_segments(segments: NDArray[np.float64], K: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -45,41 +67,17 @@ def project_segments(segments: NDArray[np.float64], K: NDArray[np.float64]) -> N
     return uvw[..., :2] / uvw[..., 2:]
 
 
-def clip_to_picture(lines: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
-    """The parts of ``(S, 2, 2)`` pixel lines inside ``[0, width] x [0, height]``.
-
-    Liang and Barsky, "A new concept and method for line clipping" (1984). Keeps the painter away
-    from the huge coordinates that points close to the near plane have.
-    """
-    kept = []
-    for start, end in np.asarray(lines, dtype=np.float64).reshape(-1, 2, 2):
-        step = end - start
-        low, high = 0.0, 1.0
-        for axis, limit in ((0, float(width)), (1, float(height))):
-            for towards, room in ((-step[axis], start[axis]), (step[axis], limit - start[axis])):
-                if towards == 0.0:
-                    if room < 0.0:
-                        low, high = 1.0, 0.0
-                elif towards < 0.0:
-                    low = max(low, room / towards)
-                else:
-                    high = min(high, room / towards)
-        if low <= high:
-            kept.append((start + low * step, start + high * step))
-    return np.array(kept, dtype=np.float64).reshape(-1, 2, 2)
-
-
 def draw_boxes(
     image: NDArray[np.uint8],
     boxes_camera: NDArray[np.float64],
     K: NDArray[np.float64],
-    colours: Sequence[str] | str = TRUE_COLOUR,
+    colours: str | Sequence[str] = TRUE_COLOUR,
     labels: Sequence[str] | None = None,
     *,
-    scale: int = 1,
-    line_width: int = 2,
+    dashed: Sequence[bool] = (),
+    scale: float = 1,
 ) -> NDArray[np.uint8]:
-    """A copy of ``image`` with boxes drawn in.
+    """A copy of ``image`` with boxes drawn in; faces towards the camera are tinted, edges behind them thin.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
@@ -87,65 +85,145 @@ def draw_boxes(
         K: ``(3, 3)`` pinhole intrinsics in pixels of ``image``, pixel centres at +0.5.
         colours: one colour a box, or one for all (anything that Pillow reads).
         labels: one short text a box, or None.
-        scale: whole factor to enlarge the picture by first, so that thin lines stay readable.
-        line_width: pixels of the enlarged picture.
+        dashed: whose lines are dashed, one a box; empty: none.
+        scale: factor to enlarge the picture by first, so that lines stay readable.
 
     Returns:
         ``(scale * H, scale * W, 3)`` uint8. Boxes with non-finite numbers or non-positive sizes
         are not drawn.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     boxes = np.asarray(boxes_camera, dtype=np.float64).reshape(-1, 9)
     colours = [colours] * len(boxes) if isinstance(colours, str) else list(colours)
     names = [""] * len(boxes) if labels is None else list(labels)
-    if not len(colours) == len(names) == len(boxes):
+    dashes = list(dashed) or [False] * len(boxes)
+    if not len(colours) == len(names) == len(dashes) == len(boxes):
         raise ValueError(
-            f"{len(boxes)} boxes, {len(colours)} colours, {len(names)} labels: one a box is needed"
+            f"{len(boxes)} boxes, {len(colours)} colours, {len(names)} labels, {len(dashes)} dashed: "
+            "one a box is needed"
         )
-    canvas = Image.fromarray(np.ascontiguousarray(image[..., :3]))
-    width, height = canvas.width * scale, canvas.height * scale
-    if scale != 1:
-        canvas = canvas.resize((width, height), Image.Resampling.BICUBIC)
-    painter = ImageDraw.Draw(canvas)
-    K_scaled = np.diag([scale, scale, 1.0]) @ np.asarray(K, dtype=np.float64)
+    final = (round(scale * image.shape[1]), round(scale * image.shape[0]))
+    smooth = SMOOTH if len(boxes) else 1
+    size = (smooth * final[0], smooth * final[1])
+    zoom = np.array([size[0] / image.shape[1], size[1] / image.shape[0], 1.0])
+    canvas = Image.fromarray(np.ascontiguousarray(image[..., :3])).resize(size, Image.Resampling.LANCZOS)
+    painter = ImageDraw.Draw(canvas, "RGBA")
     tags: list[tuple[float, float, str, str]] = []
-    for box, colour, name, valid in zip(boxes, colours, names, boxes_valid(boxes), strict=True):
-        if not valid:
-            continue
-        lines = project_segments(clip_near(box_edges(box)[0]), K_scaled)
-        lines = clip_to_picture(lines, width, height) - 0.5  # Pillow's integers are pixel centres
-        _draw_lines(painter, lines, colour, line_width)
-        if len(lines) and name:
-            top = lines.reshape(-1, 2)[lines.reshape(-1, 2)[:, 1].argmin()]
-            tags.append((float(top[0]), float(top[1]), name, colour))
-    font = ImageFont.load_default(size=max(9, min(13, height // 26)))
-    _draw_tags(painter, tags, font, width, height)
-    return np.asarray(canvas, dtype=np.uint8)
+    for box, colour, name, dash, valid in zip(boxes, colours, names, dashes, boxes_valid(boxes), strict=True):
+        with np.errstate(all="ignore"):  # numbers beyond all measure: what is not finite is not drawn
+            top = (
+                _draw_box(painter, box, zoom[:, None] * np.asarray(K), size, colour, dash) if valid else None
+            )
+        if top is not None and name:
+            tags.append((*top, name, colour))
+    _draw_tags(painter, tags, size)
+    return np.asarray(canvas.resize(final, Image.Resampling.LANCZOS), dtype=np.uint8)
 
 
-def _draw_lines(painter: Any, lines: NDArray[np.float64], colour: str, width: int) -> None:
-    # a dark rim first keeps lines readable on any background
-    for fill, thickness in (("#101418", width + 2), (colour, width)):
-        for start, end in lines:
-            painter.line((*start.tolist(), *end.tolist()), fill=fill, width=thickness)
+def _draw_box(
+    painter: Any,
+    box: NDArray[np.float64],
+    K: NDArray[np.float64],
+    size: tuple[int, int],
+    colour: str,
+    dashed: bool,
+) -> tuple[float, float] | None:
+    """Draw one box; where its label goes, None when nothing of it is in the picture."""
+    corners = box_corners(box[None])[0]
+    unit = max(1.0, size[0] / 640)
+    faces = corners[BOX_FACES]
+    normals = np.cross(faces[:, 1] - faces[:, 0], faces[:, 3] - faces[:, 0])
+    front = BOX_FACES[np.einsum("ij,ij->i", normals, faces.mean(axis=1)) < 0]  # the camera sees their outside
+    if (corners[:, 2] > NEAR_M).all():
+        pixels = project_segments(corners[None], K)[0]
+        for face in front if np.isfinite(pixels).all() else ():
+            outline = np.clip(pixels[face], -4 * size[0], 5 * size[0])
+            painter.polygon(list(map(tuple, outline.tolist())), fill=(*rgb(colour), 26))
+    near = {frozenset(pair) for face in front.tolist() for pair in pairwise([*face, face[0]])}
+    strokes: list[tuple[NDArray[np.float64], float]] = []
+    for edge in BOX_EDGES:
+        width = 2.4 if not near or frozenset(edge.tolist()) in near else 1.0  # none: from inside
+        strokes += [(line, width * unit) for line in seen(corners[edge], K, size) if np.isfinite(line).all()]
+    for rim in (1.4 * unit, 0):
+        for line, width in strokes:
+            _stroke(painter, line, RIM if rim else colour, max(1, round(width + rim)), 9 * unit * dashed)
+    ends = np.concatenate([line for line, _ in strokes]) if strokes else None
+    return None if ends is None else tuple(ends[ends[:, 1].argmin()].tolist())
 
 
-def _draw_tags(
-    painter: Any, tags: Sequence[tuple[float, float, str, str]], font: Any, width: int, height: int
-) -> None:
+def _stroke(painter: Any, line: NDArray[np.float64], fill: str, width: int, dash: float) -> None:
+    start, end = line
+    count = max(1, round(float(np.linalg.norm(end - start)) / (2 * dash))) if dash else 1
+    for at in range(count):
+        ends = start + (end - start) * np.array([[at / count], [(at + (0.55 if dash else 1)) / count]])
+        painter.line(ends.reshape(-1).tolist(), fill=fill, width=width)
+
+
+def _draw_tags(painter: Any, tags: Sequence[tuple[float, float, str, str]], size: tuple[int, int]) -> None:
+    """Labels above their boxes, moved apart where they would overlap; lowest first, so that they stack up."""
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(size=max(15, size[0] // 46))
     taken: list[tuple[float, float, float, float]] = []
-    for u, v, name, colour in tags:
-        text = "".join(char if char.isprintable() and ord(char) < 0x250 else "?" for char in name)[:24]
+    for u, v, name, colour in sorted(tags, key=lambda tag: -tag[1]):
+        text = plain(name, 28)
         left, top, right, bottom = painter.textbbox((0, 0), text, font=font)
-        w, h = right - left + 6, bottom - top + 4
-        x = min(max(u - w / 2, 0.0), max(width - w, 0.0))
-        y = min(max(v - h, 0.0), max(height - h, 0.0))
-        for _ in range(len(taken)):  # step below tags already there
-            hit = next((t for t in taken if x < t[2] and t[0] < x + w and y < t[3] and t[1] < y + h), None)
-            if hit is None or hit[3] + h > height:
-                break
-            y = hit[3]
+        w, h = right - left + 12, bottom - top + 8
+        x = min(max(u - w / 2, 2.0), max(size[0] - w - 2, 2.0))
+        want = min(max(v - h - 2, 2.0), size[1] - h - 2)
+        beside = [t for t in taken if x < t[2] and t[0] < x + w]
+        heights = [want, *(t[1] - h - 1 for t in beside), *(t[3] + 1 for t in beside)]
+        free = (
+            y for y in heights if 0 <= y <= size[1] - h and all(y >= t[3] or y + h <= t[1] for t in beside)
+        )
+        y = min(free, key=lambda y: abs(y - want), default=want)
         taken.append((x, y, x + w, y + h))
-        painter.rectangle((x, y, x + w, y + h), fill=colour)
-        painter.text((x + 3 - left, y + 2 - top), text, fill="#ffffff", font=font)
+        painter.rounded_rectangle((x, y, x + w, y + h), radius=h / 4, fill=colour, outline=RIM)
+        painter.text((x + 6 - left, y + 4 - top), text, fill="#ffffff", font=font)
+
+
+def tile(
+    pictures: Sequence[NDArray[np.uint8]], names: Sequence[str], columns: int, widest: int | None = None
+) -> NDArray[np.uint8]:
+    """Pictures of one size in rows of ``columns``, each with its name; made smaller to be at most ``widest``."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = pictures[0].shape[:2]
+    cell = width if widest is None else min(width, widest // columns)
+    cells = (cell, max(1, round(height * cell / width)))
+    sheet = Image.new("RGB", (columns * cells[0], -(-len(pictures) // columns) * cells[1]), "#0f172a")
+    painter = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=14)
+    for place, (picture, name) in enumerate(zip(pictures, names, strict=True)):
+        x, y = place % columns * cells[0], place // columns * cells[1]
+        sheet.paste(Image.fromarray(picture).resize(cells, Image.Resampling.BICUBIC), (x, y))
+        left, top, right, bottom = painter.textbbox((x + 4, y + 3), plain(name, 60), font=font)
+        painter.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill="#0f172a")
+        painter.text((x + 4, y + 3), plain(name, 60), fill="#ffffff", font=font)
+    return np.asarray(sheet, dtype=np.uint8)
+
+
+def save(path: Path, picture: NDArray[np.uint8]) -> Path:
+    """Write ``(H, W, 3)`` pixels as the PNG or JPEG file that ``path`` names, whole or not at all."""
+    from PIL import Image
+
+    options: dict[str, Any] = (
+        {"format": "PNG"} if path.suffix == ".png" else {"format": "JPEG", "quality": 85}
+    )
+    with replacing(path) as unfinished:
+        Image.fromarray(picture).save(unfinished, **options)
+    return path
+
+
+def plain(text: str, limit: int) -> str:
+    """Untrusted text that the font can draw: other characters become ``?``, long texts are cut."""
+    known = text.expandtabs(4).replace("→", "->")
+    drawn = (c if c == "\n" or (c.isprintable() and ord(c) < 0x250) else "?" for c in known)
+    return "".join(drawn)[:limit]
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    from PIL import ImageColor
+
+    return ImageColor.getrgb(colour)[:3]

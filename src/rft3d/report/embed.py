@@ -54,11 +54,6 @@ def pack_json(value: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode("ascii"), 9, mtime=0)).decode("ascii")
 
 
-def unpack_json(text: str) -> Any:
-    """The inverse of :func:`pack_json`."""
-    return json.loads(gzip.decompress(base64.b64decode(text)))
-
-
 def shown(value: Any, limit: int = 8000) -> Any:
     """JSON values with every text made visible and cut (:func:`~rft3d.report.page.clean`), numbers finite."""
     if isinstance(value, str):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,14 @@ from rft3d.evaluation.predict import load_frames
 from rft3d.evaluation.records import Prediction
 from rft3d.geometry import backproject, transform_boxes, transform_points
 from rft3d.report.run_folder import NothingToReport, RunFolder, TaskRuns, read_run_folder
-from rft3d.report.samples import Cameras, answer_view, first_camera_boxes, read_cameras, true_boxes
+from rft3d.report.samples import (
+    Cameras,
+    NamedBoxes,
+    answer_view,
+    first_camera_boxes,
+    read_cameras,
+    true_boxes,
+)
 from rft3d.scenes.images import load_depth, load_rgb
 from rft3d.scenes.sources import open_scenes, scene_folders
 from rft3d.scenes.types import Scene
@@ -155,34 +163,19 @@ def of_sample(task: TaskRuns, index: int, cameras: Cameras, models: Sequence[str
     """Question ``index`` of ``task`` with the answers of ``models`` (all when empty)."""
     sample = task.samples[index]
     true = true_boxes(task.runs[0].scored.task, sample, cameras)[1] if task.runs else None
-    T_world_first = cameras.T_world_camera[0]
-    predicted: dict[str, list[ShownBox]] = {}
+    predicted: dict[str, Sequence[ShownBox]] = {}
     texts: dict[str, str] = {}
     for run in task.runs:
         if models and run.name not in models:
             continue
         answer = run.predictions.get(sample.id, Prediction(sample.id, ""))
         parsed = run.scored.task.parse(answer.text, sample)
-        boxes = first_camera_boxes(parsed, cameras)[0] or []
         facts = answer_view(parsed, sample, true, cameras)["boxes"]
-        rows = _in_world(T_world_first, [box for _, box in boxes])
-        predicted[run.title] = [
-            ShownBox(label, row, fact["iou"], fact["match"] is not None)
-            for (label, _), row, fact in zip(boxes, rows, facts, strict=True)
-        ]
+        predicted[run.title] = _shown(first_camera_boxes(parsed, cameras)[0], cameras, facts)
         texts[run.title] = answer.text
-    rows = _in_world(T_world_first, [box for _, box in true or []])
-    return Exhibit(
-        id=sample.id,
-        task=sample.task,
-        pictures=load_frames(sample, task.folder),
-        K=cameras.K,
-        T_world_camera=cameras.T_world_camera,
-        true=None if true is None else [ShownBox(n, r) for (n, _), r in zip(true, rows, strict=True)],
-        predicted=predicted,
-        texts=texts,
-        prompt=sample.prompt,
-    )
+    shown = None if true is None else _shown(true, cameras)
+    pictures = load_frames(sample, task.folder)
+    return _exhibit(sample, pictures, cameras, shown, predicted, texts)
 
 
 def answered(
@@ -192,25 +185,33 @@ def answered(
     cameras, _ = read_cameras(sample)
     if cameras is None:
         return None
-    T = cameras.T_world_camera[0]
-    shown = [
-        [
-            ShownBox(label, row)
-            for (label, _), row in zip(boxes, _in_world(T, [b for _, b in boxes]), strict=True)
-        ]
-        for boxes in (
-            first_camera_boxes(gold, cameras)[0] or [],
-            first_camera_boxes(parsed, cameras)[0] or [],
-        )
-    ]
+    true, said = (_shown(first_camera_boxes(each, cameras)[0], cameras) for each in (gold, parsed))
+    return _exhibit(sample, pictures, cameras, true, {"answer": said})
+
+
+def _exhibit(
+    sample: Sample,
+    pictures: Sequence[NDArray[np.uint8]],
+    cameras: Cameras,
+    true: Sequence[ShownBox] | None,
+    predicted: Mapping[str, Sequence[ShownBox]],
+    texts: Mapping[str, str] | None = None,
+) -> Exhibit:
     return Exhibit(
-        sample.id, sample.task, pictures, cameras.K, cameras.T_world_camera, shown[0], {"answer": shown[1]}
-    )
+        sample.id, sample.task, pictures, cameras.K, cameras.T_world_camera, true, predicted, texts or {},
+        sample.prompt,
+    )  # fmt: skip
 
 
-def _in_world(T_world_first: NDArray[np.float64], boxes: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    array = np.asarray(boxes, dtype=np.float64).reshape(-1, 9)
-    return transform_boxes(T_world_first, array) if len(array) else array
+def _shown(
+    named: NamedBoxes | None, cameras: Cameras, facts: Sequence[Mapping[str, Any]] | None = None
+) -> list[ShownBox]:
+    """Boxes of the first camera in the world; ``facts`` hold ``iou`` and ``match`` of predicted ones."""
+    if not named:
+        return []
+    rows = transform_boxes(cameras.T_world_camera[0], np.array([box for _, box in named], dtype=np.float64))
+    known = [(fact["iou"], fact["match"] is not None) for fact in facts or ()] or [(None, None)] * len(named)
+    return [ShownBox(n, row, *each) for (n, _), row, each in zip(named, rows, known, strict=True)]
 
 
 def _check(run: RunFolder, tasks: Sequence[str], models: Sequence[str], ids: Sequence[str]) -> None:

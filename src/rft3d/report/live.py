@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from rft3d.files import read_json
 from rft3d.report.alarms import AlarmSpan, StageAlarms, read_alarms
 from rft3d.report.curves import StageMetrics, read_metrics
-from rft3d.report.page import duration, number
-from rft3d.report.strokes import one_line
-from rft3d.runfolder import METRICS, ROLLOUTS, read_records
+from rft3d.report.page import duration, number, one_line
+from rft3d.runfolder import METRICS, ROLLOUTS, as_rollouts, read_lines, read_records
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -223,31 +222,18 @@ def _samples(path: Path) -> list[RenderableType]:
     from rich.rule import Rule
     from rich.text import Text
 
-    groups: dict[str, dict[str, Any]] = {}
-    for row in read_records(path, _TAIL_BYTES)[0]:
-        if (
-            isinstance(row.get("task"), str)
-            and isinstance(row.get("completions"), list)
-            and row["completions"]
-        ):
-            groups[row["task"]] = row
-    if not groups:
-        return []
-    lines: list[RenderableType] = [Rule("[bold]last samples")]
-    for task, row in groups.items():
-        made = [
-            c for c in row["completions"] if isinstance(c, dict) and isinstance(c.get("total"), int | float)
-        ]
-        made.sort(key=lambda c: -c["total"])
-        lines.append(Text(one_line(f"{task}, step {row.get('step')}: {row.get('sample_id')}"), style="bold"))
-        for name, completion in zip(
-            ("best ", "worst"), (made[:1] + made[-1:]) if len(made) > 1 else made, strict=False
-        ):
-            text = Text(
-                f"  {name} {completion['total']:.2f} ", style="green" if name == "best " else "yellow"
-            )
-            text.append(one_line(str(completion.get("text", "")))[:300], style="dim")
-            lines.append(text)
+    latest = {
+        group.task: group for group in as_rollouts(read_lines(path, _TAIL_BYTES))[0] if group.completions
+    }
+    lines: list[RenderableType] = [Rule("[bold]last samples")] if latest else []
+    for task, group in latest.items():
+        made = sorted(
+            ((c.total, c.text) for c in group.completions if c.total is not None), key=lambda c: -c[0]
+        )
+        lines.append(Text(one_line(f"{task}, step {group.step or 0:g}: {group.sample_id}"), style="bold"))
+        for name, (total, said) in zip(("best ", "worst"), made[:1] + made[1:][-1:], strict=False):
+            text = Text(f"  {name} {total:.2f} ", style="green" if name == "best " else "yellow")
+            lines.append(text.append(one_line(said)[:300], style="dim"))
     return lines
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rft3d import __version__
-from rft3d.files import read_json, write_text
+from rft3d.files import read_json, write_json, write_text
 from rft3d.report.page import render_overview
 from rft3d.report.run_folder import NothingToReport
 from rft3d.report.run_report import write_report
@@ -22,6 +24,25 @@ DEEPEST = 3
 """So many folders below the given one a run may lie (``OUT/<world>/seed0`` is two below)."""
 LARGEST_PICTURE = 2_000_000
 """Bytes of a figure; ours have some ten thousand."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table's cells, as text."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What there is to say of one experiment. ``pictures``: ``(file name, what it shows)``."""
+
+    name: str
+    question: str
+    claims: Grid
+    arms: Grid
+    pictures: tuple[tuple[str, str], ...]
 
 
 def is_run(folder: Path) -> bool:
@@ -67,7 +88,7 @@ def write_overview(
         ValueError: none of ``runs`` has anything to report on, ``tables.json`` can't be read, a bad number.
     """
     root = Path(root)
-    tables = _tables(root / "tables.json")
+    tables = read_tables(root / "tables.json")
     folder = Path(out) if out is not None else root / "report"
     rows: list[dict[str, Any]] = []
     for run in runs:
@@ -83,7 +104,12 @@ def write_overview(
     if all(row["link"] is None for row in rows):
         raise ValueError(f"{root}: none of its {len(rows)} run folders has anything to report on yet")
     path = folder / "index.html"
-    write_text(path, render_overview(title=root.name, version=__version__, runs=rows, tables=tables))
+    state, sections = tables or ("", [])
+    page = render_overview(
+        title=root.name, version=__version__, runs=rows, state=state, sections=sections,
+        picture=partial(_picture, root / "images"),
+    )  # fmt: skip
+    write_text(path, page)
     return path
 
 
@@ -98,33 +124,30 @@ def _facts(run: Path) -> dict[str, Any]:
     return {"models": len(trained), "scored": len(evaluated), "commit": str(commit or "")[:12]}
 
 
-def _tables(file: Path) -> dict[str, Any] | None:
-    """What ``rft3d experiment table`` wrote, checked in shape: it is shown as text only."""
+def write_tables(root: Path, state: str, sections: Sequence[Section]) -> None:
+    """Write ``root/tables.json``, for the page above ``root``'s runs."""
+    write_json(root / "tables.json", {"state": state, "sections": list(sections)})
+
+
+def read_tables(file: Path) -> tuple[str, list[Section]] | None:
+    """What :func:`write_tables` wrote, checked in shape: it is shown as text only. None without a file."""
     if not file.is_file():
         return None
     try:
         found = read_json(file)
         sections = [
-            {
-                "name": str(section["name"]),
-                "question": str(section["question"]),
-                "grids": [
-                    {
-                        "head": [str(cell) for cell in section[name]["head"]],
-                        "rows": [[str(cell) for cell in row] for row in section[name]["rows"]],
-                    }
-                    for name in ("claims", "arms")
-                ],
-                "reading": str(section.get("reading", "")),
-                "pictures": [
-                    {"data": picture, "what": str(what)}
-                    for name, what in section.get("pictures", ())
-                    if (picture := _picture(file.parent / "images", str(name))) is not None
-                ],
-            }
+            Section(
+                str(section["name"]),
+                str(section["question"]),
+                *(
+                    Grid(tuple(map(str, grid["head"])), tuple(tuple(map(str, row)) for row in grid["rows"]))
+                    for grid in (section["claims"], section["arms"])
+                ),
+                tuple((str(name), str(what)) for name, what in section["pictures"]),
+            )
             for section in found["sections"]
         ]
-        return {"state": str(found["state"]), "sections": sections}
+        return str(found["state"]), sections
     except (ValueError, KeyError, TypeError) as problem:
         raise ValueError(
             f"{file}: not the tables of experiments ({type(problem).__name__}: {problem}); "

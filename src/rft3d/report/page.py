@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,6 @@ LONGEST_TEXT = 20_000
 
 # right-to-left overrides could show a text in another order than it has
 _BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
-_MARKS = (
-    (re.compile(r"\*\*([^*]+)\*\*"), "b"),
-    (re.compile(r"(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])"), "i"),
-    (re.compile(r"`([^`]+)`"), "code"),
-)
-"""The marks of Markdown that our own texts have, and their elements."""
-
 
 STYLE = "style.css"
 LIBRARY = "three.min.js"
@@ -41,7 +32,7 @@ def render_page(**context: Any) -> str:
     parts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in CODE]
     code = '(() => {\n"use strict";\n' + "\n".join(parts) + "\n})();\n"
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             style=(folder / STYLE).read_text(encoding="utf-8"),
@@ -56,7 +47,7 @@ def render_page(**context: Any) -> str:
 def render_overview(**context: Any) -> str:
     """The HTML of a page above several runs' pages: tables and links, no script."""
     style = (Path(__file__).parent / "static" / STYLE).read_text(encoding="utf-8")
-    return _environment().get_template("overview.html.j2").render(style=style, **context)
+    return environment().get_template("overview.html.j2").render(style=style, **context)
 
 
 def script_hash(text: str) -> str:
@@ -65,19 +56,19 @@ def script_hash(text: str) -> str:
     return f"'sha256-{digest}'"
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Any:
+def environment(autoescape: bool = True) -> Any:
+    """jinja2 with our templates and filters; pages of HTML are escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
+        autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clean=clean, marked=marked, percent=percent, number=number, duration=duration)
-    return environment
+    made.filters.update(clean=clean, percent=percent, number=number, duration=duration)
+    return made
 
 
 def clean(text: object, limit: int = LONGEST_TEXT) -> str:
@@ -88,14 +79,9 @@ def clean(text: object, limit: int = LONGEST_TEXT) -> str:
     return f"{shown} … ({dropped:,} more characters)" if dropped > 0 else shown
 
 
-def marked(text: object) -> Any:
-    """``text`` as HTML, escaped, where ``**bold**``, ``*italic*`` and code in backquotes are what they say."""
-    from markupsafe import Markup, escape
-
-    shown = str(escape(clean(text)))
-    for mark, element in _MARKS:
-        shown = mark.sub(rf"<{element}>\1</{element}>", shown)
-    return Markup(shown)
+def one_line(text: object, limit: int = 2000) -> str:
+    """:func:`clean` text on one line."""
+    return " ".join(clean(text, limit).split())
 
 
 def _visible(char: str) -> str:

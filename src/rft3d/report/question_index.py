@@ -189,8 +189,8 @@ def box_count_curves(answers: Sequence[tuple[Sequence[bool], int]]) -> dict[str,
             have hit alone.
 
     Returns:
-        ``first``: for k = 1, 2, ..., answers cut to their first k boxes. ``written``: answers with exactly n
-        boxes; ``true``: scenes with exactly n objects. Each ``{"n", "precision", "recall", "answers"}``.
+        ``first``: for k = 1, 2, ..., answers cut to their first k boxes. ``true``: scenes with exactly n objects.
+        Each ``{"n", "precision", "recall", "answers"}``.
     """
 
     def point(n: int, rows: Sequence[tuple[Sequence[bool], int]]) -> dict[str, float]:
@@ -204,12 +204,10 @@ def box_count_curves(answers: Sequence[tuple[Sequence[bool], int]]) -> dict[str,
         }
 
     longest = max((len(row) for row, _ in answers), default=0)
-    written = sorted({len(row) for row, _ in answers})
     true = sorted({count for _, count in answers})
     cuts = range(1, min(longest, MOST_BOXES) + 1)
     return {
         "first": [point(k, [(row[:k], count) for row, count in answers]) for k in cuts],
-        "written": [point(n, [row for row in answers if len(row[0]) == n]) for n in written],
         "true": [point(n, [row for row in answers if row[1] == n]) for n in true],
     }
 

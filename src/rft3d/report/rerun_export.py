@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 
 from rft3d.files import replacing
 from rft3d.geometry import boxes_valid, matrix_from_euler_zxy, quaternion_from_matrix
-from rft3d.report.draw import TRUE_COLOUR
+from rft3d.report.draw import PALETTE, PREDICTED_COLOUR, TRUE_COLOUR, rgb
 from rft3d.report.exhibit import Exhibit, ShownBox
 from rft3d.report.overlay import file_stem
 from rft3d.report.page import clean
-from rft3d.report.strokes import rgb
 
-MODEL_COLOURS = ("#ff7f0e", "#2563eb", "#9333ea", "#be123c", "#0891b2", "#a16207")
+MODEL_COLOURS = (PREDICTED_COLOUR, PALETTE[0], *PALETTE[3:7])
 
 
 def write_rerun(exhibits: Iterable[Exhibit], path: str | Path, application: str = "rft3d") -> int:

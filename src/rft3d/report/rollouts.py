@@ -7,11 +7,9 @@ with the line, or else from a samples file that knows the sample; procedural roo
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,8 @@ from rft3d.answers import parse_detections, parse_frame_box
 from rft3d.answers.types import ParseFailure
 from rft3d.evaluation.records import with_cameras
 from rft3d.report.samples import Cameras, NamedBoxes, answer_view, question_view, read_cameras, true_boxes
-from rft3d.runfolder import ROLLOUTS, parse_records, read_lines
-from rft3d.scenes import RoomConfig, make_room
+from rft3d.report.scene_facts import drawn_room, room_config
+from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, as_rollouts, read_lines
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import read_samples, sample_from_record
@@ -32,7 +30,6 @@ from rft3d.tasks.types import Sample, Task
 MOST_GROUPS = 2000
 """At most so many groups of a run are read, evenly spread over it; the page keeps as many as fit."""
 
-Group = dict[str, Any]
 _ROOM_REF = re.compile(r"rooms:(\d+)/(\d+)")
 
 
@@ -46,32 +43,29 @@ class KnownSamples:
     """samples that the report reads anyway, by id, with the folder that their frames are relative to"""
     _recipe: dict[str, tuple[Sample, Path]] | None = None
 
-    def find(self, group: Group) -> tuple[Sample, Path] | None:
+    def find(self, group: LoggedGroup) -> tuple[Sample, Path] | None:
         """The sample that ``group`` answered, and the folder that its frames are relative to."""
-        name = group["sample_id"]
+        name = group.sample_id
         known = self.shown.get(name) or self._from_recipe().get(name)
-        if known is not None and group["prompt"] in ("", known[0].prompt):
+        if known is not None and group.prompt in ("", known[0].prompt):
             return known
-        if not group["truth"]:
+        if not group.truth:
             return None
-        record = {"id": name, "task": group["task"], "scene": group["scene_id"]}
-        record |= {key: group[key] for key in ("frames", "prompt", "truth", "meta")}
+        record: dict[str, Any] = {"id": name, "task": group.task, "scene": group.scene_id}
+        record |= {
+            "frames": list(group.frames),
+            "prompt": group.prompt,
+            "truth": group.truth,
+            "meta": group.meta,
+        }
         try:
-            return self._posed(sample_from_record(record)), self._frames_folder(group["frames"])
+            return self._posed(sample_from_record(record)), self._frames_folder(group.frames)
         except ValueError:
             return None  # cut down to fit its line: the group is shown without truth
 
-    def room_config(self) -> RoomConfig:
-        """How this run's rooms were made, as far as its config says."""
-        found = self.config.get("rooms") if isinstance(self.config, dict) else None
-        names = {f.name for f in dataclasses.fields(RoomConfig)}
-        values = found.items() if isinstance(found, dict) else ()
-        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values if k in names}
-        return RoomConfig(**known)
-
     def picture(self, ref: str, folder: Path) -> Callable[[], NDArray[np.uint8]]:
         """Reads (or draws) the picture that ``ref`` names when it is called."""
-        return lambda: load_frame_ref(ref, folder, self.room_config())
+        return lambda: load_frame_ref(ref, folder, room_config(self.config))
 
     def _posed(self, sample: Sample) -> Sample:
         """``sample`` with the cameras of the procedural room that its frames name, if it has none."""
@@ -79,7 +73,7 @@ class KnownSamples:
         if "T_world_camera" in sample.meta or len(seeds) != 1:
             return sample
         seed = seeds.pop()
-        room = _room(int(seed), self.room_config())
+        room = drawn_room(int(seed), room_config(self.config))
         refs = [f"rooms:{seed}/{k}" for k in range(len(room.frames))]
         return with_cameras(sample, room, refs) if set(sample.frames) <= set(refs) else sample
 
@@ -102,9 +96,9 @@ class KnownSamples:
         return self._recipe
 
 
-def read_groups(root: Path, notes: list[str], most: int = MOST_GROUPS) -> list[Group]:
-    """The groups of all stages of run ``root``, in the order of their stages and steps."""
-    groups: list[Group] = []
+def read_groups(root: Path, notes: list[str], most: int = MOST_GROUPS) -> list[tuple[str, LoggedGroup]]:
+    """The groups of all stages of run ``root`` with their stage's name, in the order of stages and steps."""
+    groups: list[tuple[str, LoggedGroup]] = []
     for folder in sorted((root / "stages").glob("*/")):
         path = folder / ROLLOUTS
         lines = read_lines(path)
@@ -113,58 +107,16 @@ def read_groups(root: Path, notes: list[str], most: int = MOST_GROUPS) -> list[G
                 f"stages/{folder.name}/{path.name}: {most} of {len(lines)} groups, evenly spread, are read"
             )
             lines = [lines[i] for i in np.linspace(0, len(lines) - 1, most).round().astype(int)]
-        records, skipped = parse_records(lines)
-        read = [
-            _group(record, folder.name) for record in records if isinstance(record.get("completions"), list)
-        ]
-        skipped += len(records) - len(read)
+        read, skipped = as_rollouts(lines)
         if skipped:
             notes.append(f"stages/{folder.name}/{path.name}: {skipped} unreadable lines were skipped")
-        groups += read
+        groups += [(folder.name, group) for group in read]
     return groups
 
 
-def _group(record: Mapping[str, Any], stage: str) -> Group:
-    truth, meta = record.get("truth"), record.get("meta")
-    return {
-        "stage": stage,
-        "task": str(record.get("task", "?")),
-        "sample_id": str(record.get("sample_id", "?")),
-        "scene_id": str(record.get("scene_id", "?")),
-        "seed": _number(record.get("seed")),
-        "truth": truth if isinstance(truth, dict) else {},
-        "meta": meta if isinstance(meta, dict) else {},
-        "step": _number(record.get("step")),
-        "prompt": record["prompt"] if isinstance(record.get("prompt"), str) else "",
-        "frames": [str(frame) for frame in _list(record.get("frames"))],
-        "completions": [_completion(made) for made in record["completions"] if isinstance(made, dict)],
-    }
-
-
-def _completion(made: dict[str, Any]) -> dict[str, Any]:
-    failure = made.get("parse_failure")
-    tokens = _number(made.get("tokens"))
-    return {
-        "text": str(made.get("text", "")),
-        "tokens": None if tokens is None else int(tokens),
-        "truncated": made.get("truncated") is True,
-        "parts": [
-            {
-                "name": str(part.get("name", "?")),
-                "value": _number(part.get("value")),
-                "weight": _number(part.get("weight")),
-                "reason": str(part.get("reason") or ""),
-            }
-            for part in _list(made.get("parts"))
-            if isinstance(part, dict)
-        ],
-        "total": _number(made.get("total")),
-        "advantage": _number(made.get("advantage")),
-        "failure": None if failure in (None, False, "") else str(failure),
-    }
-
-
-def group_view(group: Group, known: KnownSamples) -> tuple[dict[str, Any], tuple[Sample, Path] | None]:
+def group_view(
+    stage: str, group: LoggedGroup, known: KnownSamples
+) -> tuple[dict[str, Any], tuple[Sample, Path] | None]:
     """One group for the page, and its sample when it could be found."""
     found = known.find(group)
     sample = found[0] if found else None
@@ -174,11 +126,11 @@ def group_view(group: Group, known: KnownSamples) -> tuple[dict[str, Any], tuple
     if sample is not None:
         view = question_view(sample, gold, true)
     else:
-        view = {"id": group["sample_id"], "scene": str(group.get("scene_id", "")), "prompt": group["prompt"],
+        view = {"id": group.sample_id, "scene": group.scene_id, "prompt": group.prompt,
                 "gold": "", "labels": [], "truth": [], "cameras": None,
                 "note": "Its sample was not found, so no truth and no cameras are known."}  # fmt: skip
-    view["answers"] = [_answer(made, group["task"], sample, true) for made in group["completions"]]
-    view |= {key: group[key] for key in ("step", "stage", "task", "seed")}
+    view["answers"] = [_answer(made, group.task, sample, true) for made in group.completions]
+    view |= {"step": group.step, "stage": stage, "task": group.task, "seed": group.seed}
     return view, found
 
 
@@ -190,23 +142,23 @@ def _true_boxes(task: Task, sample: Sample, cameras: Cameras | None) -> tuple[st
 
 
 def _answer(
-    made: dict[str, Any], task: str, sample: Sample | None, true: NamedBoxes | None
+    made: LoggedCompletion, task: str, sample: Sample | None, true: NamedBoxes | None
 ) -> dict[str, Any]:
     if sample is not None and sample.task in TASKS:
-        parsed: object = TASKS[sample.task]().parse(made["text"], sample)
+        parsed: object = TASKS[sample.task]().parse(made.text, sample)
     elif task == "grounding":
-        parsed = parse_frame_box(made["text"])
+        parsed = parse_frame_box(made.text)
     elif task == "detection":
-        parsed = parse_detections(made["text"])
+        parsed = parse_detections(made.text)
     else:
-        parsed = made["text"].strip()
-    failure = made["failure"]
+        parsed = made.text.strip()
+    failure = made.parse_failure or None
     if isinstance(parsed, ParseFailure) and failure is None:
         failure = f"{parsed.reason} {parsed.excerpt}".strip()
     view = {"parsed": str(parsed), "boxes": [], "note": ""}
     if sample is not None:
         view = answer_view(parsed, sample, true)
-    return {**made, "failure": failure, **view}
+    return {**asdict(made), "failure": failure, **view}
 
 
 def group_facts(view: dict[str, Any]) -> dict[str, Any]:
@@ -238,17 +190,3 @@ def spread(count: int) -> list[int]:
         order |= {round(k * (count - 1) / pieces): None for k in range(1, pieces)}
         pieces *= 2
     return list(order)[:count]
-
-
-@lru_cache(maxsize=8)
-def _room(seed: int, config: RoomConfig) -> Any:
-    return make_room(seed, config)
-
-
-def _list(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else ()
-
-
-def _number(value: Any) -> float | None:
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
-    return float(value) if fine else None

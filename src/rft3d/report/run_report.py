@@ -7,13 +7,13 @@ page when they are looked at (``static/*.js``), from data packed by :mod:`rft3d.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rft3d import __version__
 from rft3d.files import write_text
-from rft3d.report.alarms import alarms_fragment, read_alarms
+from rft3d.report.alarms import read_alarms
 from rft3d.report.curves import curves_view
 from rft3d.report.embed import Blob, Budget, Pictures, chunks, pack_cloud, pack_json, shown
 from rft3d.report.first_view import alarms_of_reading, headroom_view, verdict
@@ -22,7 +22,7 @@ from rft3d.report.question_index import Chosen, Scenes, TaskIndex, by_rank
 from rft3d.report.rollouts import KnownSamples, group_facts, group_view, read_groups, spread
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import Joined, Pairs, join_runs
-from rft3d.report.scene_facts import point_cloud, scene_facts
+from rft3d.report.scene_facts import Cloud, SceneFacts, drawn_again, point_cloud, room_config
 from rft3d.report.tables import (
     class_tables,
     comparison_table,
@@ -33,7 +33,6 @@ from rft3d.report.tables import (
     results_table,
 )
 from rft3d.report.variants import variant_tables
-from rft3d.scenes.folder import read_scene
 
 SAMPLE_CHUNK = 40
 GROUP_CHUNK = 8
@@ -53,7 +52,6 @@ def write_report(
     gallery: int = 16,
     resamples: int = 1000,
     max_mb: float = 15.0,
-    add_depth: Callable[[Sequence[Path]], None] | None = None,
 ) -> Path:
     """Write the report of one run folder, or of several side by side, and return the page's path.
 
@@ -66,8 +64,6 @@ def write_report(
         resamples: of the paired comparisons, and of intervals where a scores file is missing.
         max_mb: the file's size in MB (10^6 bytes). Pictures, then rollouts and samples, are left out to keep
             it, and the page says so.
-        add_depth: called once with the scene folders of the gallery's samples, before their depth is read
-            for point clouds: who can still make depth (the demo draws its rooms again) writes it there.
 
     Raises:
         FileNotFoundError, ValueError: no run folder, or nothing in it to report on; a bad number.
@@ -82,7 +78,7 @@ def write_report(
     if not 2 <= max_mb <= 1000:
         raise ValueError(f"max_mb must lie between 2 and 1000, got {max_mb}")
     joined = join_runs([read_run_folder(root, resamples) for root in roots])
-    page = _Page(joined, gallery, resamples, int(max_mb * 1e6), add_depth).render()
+    page = _Page(joined, gallery, resamples, int(max_mb * 1e6)).render()
     folder = Path(out) if out is not None else roots[0] / "report"
     path = folder / ("index.html" if out is not None or len(roots) == 1 else "compare.html")
     write_text(path, page)
@@ -98,10 +94,11 @@ class _Page:
         gallery: int,
         resamples: int,
         size: int,
-        add_depth: Callable[[Sequence[Path]], None] | None = None,
     ) -> None:
-        self.joined, self.gallery, self.add_depth = joined, gallery, add_depth
+        self.joined, self.gallery = joined, gallery
         self.pairs = {task.name: Pairs(task, resamples) for task in joined.tasks}
+        read = [(title, read_alarms(run.root)) for title, run in zip(joined.titles, joined.runs, strict=True)]
+        self.alarms = [(title, stages) for title, stages in read if stages]
         self.notes = list(joined.notes)
         self.pictures = Pictures()
         self.scenes = Scenes()
@@ -123,9 +120,14 @@ class _Page:
             "tasks": [view for view in views.values() if view],
             "curves": curves_view([(i, s) for i, run in enumerate(self.joined.runs) for s in run.metrics]),
             "alarms": [
-                {"stage": stage.stage, "since": span.alarm.since, "keys": list(span.alarm.keys)}
-                for run in self.joined.runs
-                for stage in read_alarms(run.root)
+                {
+                    "stage": stage.stage,
+                    "since": span.alarm.since,
+                    "until": span.until,
+                    "keys": span.alarm.keys,
+                }
+                for _, stages in self.alarms
+                for stage in stages
                 for span in stage.spans
             ],
             "groups": {"rows": group_rows, "chunk": GROUP_CHUNK},
@@ -156,11 +158,7 @@ class _Page:
             "unreadable": alarms_of_reading(self.joined),
             "verdict": verdict(self.joined, self.pairs),
             "headroom": headroom_view(self.joined),
-            "alarms": [
-                {"run": title, "html": html}
-                for title, run in zip(self.joined.titles, self.joined.runs, strict=True)
-                if (html := alarms_fragment(run.root))
-            ],
+            "alarms": self.alarms,
             "results": results_table(self.joined),
             "variants": variant_tables(self.joined),
             "comparisons": comparison_table(self.joined, self.pairs),
@@ -195,7 +193,7 @@ class _Page:
                 known = KnownSamples(folder.root, folder.config, samples)
                 groups = read_groups(folder.root, self.notes)
                 for place in spread(len(groups)):
-                    view, found = group_view(groups[place], known)
+                    view, found = group_view(*groups[place], known)
                     refs = found[0].frames if found else ()
                     base = found[1] if found else folder.root
                     view["frames"] = [
@@ -216,15 +214,12 @@ class _Page:
         """Point clouds as blobs ``c-<k>``, the most wanted scenes first: ``{number of the scene: k}``."""
         keep = int(self.budget.left * (1 - CLOUD_SHARE))
         wanted = [key for index in tasks for key in index.scenes_of(order[index.task.name].first)]
-        if self.add_depth is not None:
-            self.add_depth([self.scenes.facts[number].folder for number in dict.fromkeys(wanted)])
-            scene_facts.cache_clear()  # those in memory know of no depth
+        drawn = set(wanted)  # only these rooms are drawn again where their depth was not kept
         wanted += [key for index in tasks for key in index.scenes_of(order[index.task.name].rest)]
         made: dict[str, int] = {}
         for number in dict.fromkeys(wanted):
             try:
-                facts = self.scenes.facts[number]  # the folder may have depth by now
-                cloud = point_cloud(facts.scene if self.add_depth is None else read_scene(facts.folder))
+                cloud = self._cloud(self.scenes.facts[number], number in drawn)
             except (OSError, ValueError) as error:
                 self.notes.append(f"no point cloud: {error}")
                 continue
@@ -236,6 +231,15 @@ class _Page:
             self.blobs.append(Blob(f"c-{len(made)}", text))
             made[str(number)] = len(made)
         return made
+
+    def _cloud(self, facts: SceneFacts, redraw: bool) -> Cloud | None:
+        cloud = point_cloud(facts.scene)
+        if cloud is None and redraw:
+            for run in self.joined.runs:
+                if run.root.resolve() in facts.folder.parents:
+                    room = drawn_again(facts.scene, room_config(run.config))
+                    return None if room is None else point_cloud(room)
+        return cloud
 
     def _pairs(self) -> dict[str, dict[str, Any]]:
         """``{task: {"a-b": {metric: difference}}}`` of every pair of columns, by their numbers."""

@@ -6,6 +6,8 @@ samples file with bare pictures has none, and then a report shows less.
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.geometry import backproject, transform_points
+from rft3d.scenes import RoomConfig, make_room
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_depth, load_rgb
 from rft3d.scenes.types import Scene
 
 CLOUD_POINTS = 9000
 CLOUD_FRAMES = 12
+Cloud = tuple[NDArray[np.float64], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,32 @@ def scene_view(facts: SceneFacts) -> dict[str, Any]:
     }
 
 
-def point_cloud(scene: Scene) -> tuple[NDArray[np.float64], NDArray[np.uint8]] | None:
+def room_config(config: Any) -> RoomConfig:
+    """How a run's rooms were made, as far as its ``config.json`` says."""
+    found = config.get("rooms") if isinstance(config, dict) else None
+    names = {f.name for f in dataclasses.fields(RoomConfig)}
+    values = found.items() if isinstance(found, dict) else ()
+    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values if k in names}
+    return RoomConfig(**known)
+
+
+@lru_cache(maxsize=8)
+def drawn_room(seed: int, config: RoomConfig) -> Scene:
+    return make_room(seed, config)
+
+
+def drawn_again(scene: Scene, config: RoomConfig) -> Scene | None:
+    """The procedural room that ``scene`` was, with its depth; None for other scenes and other rooms."""
+    seed = re.fullmatch(r"rooms-(\d+)", scene.id)
+    if seed is None:
+        return None
+    room = drawn_room(int(seed[1]), config)
+    poses = [np.array([frame.T_world_camera for frame in each.frames]) for each in (scene, room)]
+    same = poses[0].shape == poses[1].shape and np.allclose(*poses, atol=1e-4)
+    return room if same else None
+
+
+def point_cloud(scene: Scene) -> Cloud | None:
     """World points (metres) and their colours from the frames' depth; None where no frame has any.
 
     At most :data:`CLOUD_FRAMES` frames, spread over the clip, and :data:`CLOUD_POINTS` points.

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from rft3d.evaluation.stats import Difference
-from rft3d.report.run_folder import ModelRun
 from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
 
+NOTHING: dict[str, Any] = {"value": None, "low": None, "high": None}
 _COUNTS = {"macro8/tasks"}  # how many, not how good
 _STAGE_COLUMNS = ("stage", "seconds", "peak_memory_mb", "tokens", "tokens_per_s")
 
@@ -19,17 +19,18 @@ def results_table(joined: Joined) -> dict[str, Any] | None:
     tasks = [task for task in joined.tasks if task.answers]
     if not tasks:
         return None
-    groups, columns = [], []
-    for task in tasks:
-        names = list(dict.fromkeys(name for made in task.answers for name in made.summary["headline"]))
-        groups.append({"task": task.name, "names": names, "samples": _counts(task)})
-        columns += [(task, name) for name in names]
+    names = {
+        task.name: list(dict.fromkeys(name for made in task.answers for name in made.summary["headline"]))
+        for task in tasks
+    }
     rows = [
-        {"title": column.title, "cells": [_cell(task, name, index) for task, name in columns]}
+        {
+            "title": column.title,
+            "cells": [_cell(task, name, index) for task in tasks for name in names[task.name]],
+        }
         for index, column in enumerate(joined.columns)
     ]
-    for place in range(len(columns)):
-        cells = [row["cells"][place] for row in rows]
+    for cells in zip(*(row["cells"] for row in rows), strict=True):
         shown = [round(cell["value"], 3) for cell in cells if cell["value"] is not None]
         best = max(shown, default=0.0)
         for cell in cells:  # of what reads alike none stands out
@@ -37,10 +38,10 @@ def results_table(joined: Joined) -> dict[str, Any] | None:
             cell["best"] = alone and cell["value"] is not None and round(cell["value"], 3) == best
     one = next(iter(tasks[0].answers[0].summary["headline"].values()), {})
     return {
-        "groups": groups,
+        "groups": [{"task": t.name, "names": names[t.name], "samples": _counts(t)} for t in tasks],
         "rows": rows,
         "reading": [
-            _reading_row(joined.columns[column].title, task, made)
+            (joined.columns[column].title, task.name, made.summary)
             for task in tasks
             for column, made in zip(task.columns, task.answers, strict=True)
         ],
@@ -59,28 +60,8 @@ def _counts(task: JoinedTask) -> str:
 
 
 def _cell(task: JoinedTask, name: str, column: int) -> dict[str, Any]:
-    made = _answers_of(task, column)
-    found = {} if made is None else made.summary["headline"].get(name, {})
-    return {"value": found.get("value"), "low": found.get("low"), "high": found.get("high"), "best": False}
-
-
-def _answers_of(task: JoinedTask, column: int) -> ModelRun | None:
-    return next((made for c, made in zip(task.columns, task.answers, strict=True) if c == column), None)
-
-
-def _reading_row(title: str, task: JoinedTask, made: ModelRun) -> dict[str, Any]:
-    summary = made.summary
-    return {
-        "title": title,
-        "task": task.name,
-        "samples": summary["samples"],
-        "missing": summary["missing"]["count"],
-        "unreadable": summary["parse_failures"]["rate"],
-        "truncated": summary["truncated"]["rate"],
-        "tokens": summary.get("mean_tokens"),
-        "reward": summary["reward"]["total"],
-        "mode": summary["protocol"].get("mode", "by default"),
-    }
+    made = next((made for c, made in zip(task.columns, task.answers, strict=True) if c == column), None)
+    return {**NOTHING, **({} if made is None else made.summary["headline"].get(name, {}))}
 
 
 def comparison_table(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] | None:
@@ -157,36 +138,26 @@ def _class_cell(metrics: dict[str, float | None], columns: list[str], group: str
 
 
 def cost_tables(joined: Joined) -> list[dict[str, Any]]:
-    """Wall time, peak memory and throughput of each stage of each run, from ``stages.json``."""
+    """Stages of each run, from ``stages.json``: rows of the file, with everything else in one line of facts."""
     tables = []
     for title, run in zip(joined.titles, joined.runs, strict=True):
         if not run.stages:
             continue
-        rows = [
-            {
-                "stage": row.get("stage", "?"),
-                "seconds": row.get("seconds"),
-                "memory": row.get("peak_memory_mb"),
-                "tokens": row.get("tokens"),
-                "tokens_per_s": row.get("tokens_per_s"),
-                "facts": _short_facts({k: v for k, v in row.items() if k not in _STAGE_COLUMNS}),
-            }
-            for row in run.stages
-        ]
-        tables.append(
-            {
-                "run": title,
-                "rows": rows,
-                "seconds": sum(row["seconds"] or 0.0 for row in rows),
-                "memory": max((row["memory"] for row in rows if row["memory"] is not None), default=None),
-            }
+        nothing = dict.fromkeys(_STAGE_COLUMNS)
+        rows = [{**nothing, **row, "facts": _short_facts(row)} for row in run.stages]
+        memory = max(
+            (row["peak_memory_mb"] for row in rows if row["peak_memory_mb"] is not None), default=None
         )
+        seconds = sum(row["seconds"] or 0.0 for row in rows)
+        tables.append({"run": title, "rows": rows, "seconds": seconds, "memory": memory})
     return tables
 
 
-def _short_facts(facts: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-                     for key, value in flatten(facts).items())  # fmt: skip
+def _short_facts(row: dict[str, Any]) -> str:
+    facts = flatten({key: value for key, value in row.items() if key not in _STAGE_COLUMNS})
+    return ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
+    )
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

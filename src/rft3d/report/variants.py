@@ -9,8 +9,7 @@ from typing import Any
 
 from rft3d.evaluation.tables import footnotes
 from rft3d.report.runs import Joined
-
-NOTHING = {"value": None, "low": None, "high": None}
+from rft3d.report.tables import NOTHING
 
 
 def variant_tables(joined: Joined) -> list[dict[str, Any]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from rft3d.evaluation.solving.blind import answer_blindly
+from rft3d.evaluation.solving.file import solve_questions
 from rft3d.evaluation.solving.follow import Followed, follow, followed_from, sums_of
 from rft3d.evaluation.solving.official import BARS, KeyCheck, check_official
 from rft3d.evaluation.solving.places import (
     Places,
     fuse,
+    places_from,
     places_from_detections,
     places_from_file,
     places_from_scenes,
@@ -33,9 +35,11 @@ __all__ = [
     "follow",
     "followed_from",
     "fuse",
+    "places_from",
     "places_from_detections",
     "places_from_file",
     "places_from_scenes",
+    "solve_questions",
     "solve_samples",
     "split_failures",
     "sums_of",

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.answers import LabelledBox, ParseFailure, parse_detections
-from rft3d.evaluation.records import Prediction
+from rft3d.evaluation.records import Prediction, read_predictions
 from rft3d.geometry import box_iou, boxes_valid, transform_boxes
+from rft3d.scenes.sources import SOURCES, open_scenes
 from rft3d.scenes.types import Scene
-from rft3d.tasks.samples import read_jsonl
+from rft3d.tasks.samples import read_jsonl, read_samples
 from rft3d.tasks.spatial.solve import Place, place_of, seen_by_projection, world_of
 from rft3d.tasks.types import Sample
 
@@ -33,6 +34,38 @@ SAME_IOU = 0.2
 def scene_key(scene: str) -> str:
     """``"scannet/scene0011_00"`` -> ``"scene0011_00"``: by what scenes are found again."""
     return scene.split("/")[-1]
+
+
+def places_from(
+    *,
+    scenes: str | None = None,
+    source: str = "auto",
+    metadata: Sequence[Path] = (),
+    boxes: Path | None = None,
+    detections: Path | None = None,
+    detection_samples: Path | None = None,
+) -> Places:
+    """The boxes that exactly one of ``scenes``, ``metadata``, ``boxes`` and ``detections`` names.
+
+    Args:
+        scenes: what :func:`rft3d.scenes.open_scenes` opens, or what the reader ``source`` of ``SOURCES`` reads.
+        metadata: VSI-Bench's (or VLM-3R's) scene metadata; boxes: a file for :func:`places_from_file`.
+        detections: predictions to the questions in ``detection_samples``.
+
+    Raises:
+        ValueError: none is given, more than one, or detections without their samples.
+    """
+    if sum(map(bool, (scenes, metadata, boxes, detections))) != 1:
+        raise ValueError("give exactly one of --scenes, --metadata, --boxes and --detections, or --blind")
+    if scenes is not None:
+        return places_from_scenes(open_scenes(scenes) if source == "auto" else SOURCES[source](scenes))
+    if boxes is not None:
+        return places_from_file(boxes)
+    if detections is not None:
+        if detection_samples is None:
+            raise ValueError("--detections needs --detection-samples: the windows' cameras")
+        return places_from_detections(list(read_samples(detection_samples)), read_predictions(detections))
+    return places_from_scenes(scene for path in metadata for scene in SOURCES["vsi_meta"](path))
 
 
 def places_from_scenes(scenes: Iterable[Scene]) -> Places:

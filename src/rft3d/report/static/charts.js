@@ -20,10 +20,10 @@ const short = (value) => {
  * A chart of lines [{name, colour, x, y, mean?, dashed?, points?}]; `mean` is drawn strong over a thin `y`.
  * Pointing at it shows the values at the nearest x.
  */
-function plot(title, lines, { xName = "step", marks = [], height = 150, width = 330, yFrom = null, key = lines } = {}) {
+function plot(title, lines, { xName = "step", spans = [], level = null, height = 150, width = 330, yFrom = null, key = lines } = {}) {
   const box = el("div", { class: "plot" }, el("h4", {}, title));
   const W = width, H = height, L = 42, R = 8, T = 6, B = 20;
-  const xs = lines.flatMap((line) => line.x), ys = lines.flatMap((line) => line.y);
+  const xs = lines.flatMap((line) => line.x), ys = [...lines.flatMap((line) => line.y), ...(level === null ? [] : [level])];
   if (!xs.length) {
     box.append(el("p", { class: "soft" }, "Nothing to draw: no readable answer has a value here."));
     return box;
@@ -36,7 +36,11 @@ function plot(title, lines, { xName = "step", marks = [], height = 150, width = 
   const svg = el("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${title}: ${lines.map((l) => `${l.name} ends at ${short(l.y.at(-1))}`).join(", ")}` });
   for (const t of ticks(y0, y1)) svg.append(el("line", { class: "axis", x1: L, x2: W - R, y1: py(t), y2: py(t) }), el("text", { x: L - 5, y: py(t) + 3, "text-anchor": "end" }, short(t)));
   for (const t of ticks(x0, x1, 5)) svg.append(el("text", { x: px(t), y: H - 6, "text-anchor": "middle" }, short(t)));
-  for (const mark of marks) svg.append(el("line", { x1: px(mark.x), x2: px(mark.x), y1: T, y2: H - B, "stroke-dasharray": "3 3", style: { stroke: mark.colour } }));
+  for (const span of spans) {
+    const from = clamp(span.since, x0, x1), until = clamp(span.until ?? x1, from, x1);
+    svg.append(el("rect", { x: px(from), y: T, width: Math.max(2, px(until) - px(from)), height: H - B - T, opacity: 0.16, style: { fill: "var(--bad)" } }));
+  }
+  if (level !== null) svg.append(el("line", { x1: L, x2: W - R, y1: py(level), y2: py(level), stroke: "var(--grey)", "stroke-dasharray": "3 3" }));
   for (const line of lines) {
     const path = (values) => line.x.map((x, i) => `${px(x).toFixed(1)},${py(values[i]).toFixed(1)}`).join(" ");
     const stroke = { stroke: line.colour, "stroke-dasharray": line.dashed ? "4 3" : null, fill: "none" };
@@ -70,14 +74,15 @@ function panelLines(panel) {
     colour: colourOf(several && names.length === 1 ? line.run : names.indexOf(line.name)), dashed: several && names.length > 1 && line.run > 0 }));
 }
 
-const marksOf = (stage, panel) => data.alarms.filter((alarm) => alarm.stage === stage.stage && alarm.keys.some((key) => key === panel.title || key.startsWith(`${panel.title}/`)))
-  .map((alarm) => ({ x: alarm.since, colour: "var(--bad)" }));
+/** How a panel is drawn: the spans of its alarms, and where an honest policy stands. */
+const optionsOf = (stage, panel) => ({ level: panel.level ?? null,
+  spans: data.alarms.filter((alarm) => alarm.stage === stage.stage && alarm.keys.some((key) => key === panel.title || key.startsWith(`${panel.title}/`))) });
 
 /** On the first view, in the order of training: each stage's reward, or its loss where it has none. */
 function drawStory() {
   const shown = data.curves.map((stage) => [stage, ["reward", "loss"].map((title) => stage.panels.find((panel) => panel.title === title)).find(Boolean)]).filter(([, panel]) => panel).slice(0, 6);
   byId("story").hidden = !shown.length;
-  fill(byId("story-plots"), shown.map(([stage, panel]) => plot(`${stage.stage}: ${panel.title}`, panelLines(panel), { marks: marksOf(stage, panel), width: 215, height: 112 })));
+  fill(byId("story-plots"), shown.map(([stage, panel]) => plot(`${stage.stage}: ${panel.title}`, panelLines(panel), { ...optionsOf(stage, panel), width: 215, height: 112 })));
 }
 
 function drawCurves() {
@@ -86,11 +91,11 @@ function drawCurves() {
     const plots = el("div", { class: "plots" });
     for (const panel of stage.panels) {
       const place = el("div", { class: "plot", style: { minHeight: "170px" } });
-      whenSeen(place, () => place.replaceWith(plot(panel.title, panelLines(panel), { marks: marksOf(stage, panel) })));
+      whenSeen(place, () => place.replaceWith(plot(panel.heading ? `${panel.heading} (${panel.title})` : panel.title, panelLines(panel), optionsOf(stage, panel))));
       plots.append(place);
     }
     return el("div", { class: "card" }, el("h2", {}, stage.stage), plots);
-  }), el("p", { class: "note" }, "Thin: as logged. Strong: moving average over a fifteenth of the stage. Dashed red: an alarm's first step."));
+  }), el("p", { class: "note" }, "Thin: as logged. Strong: moving average over a fifteenth of the stage. Red: an alarm was on. Dashed: where an honest policy stands."));
 }
 
 /** Precision and recall against the number of boxes: cut after k boxes, and by how many objects there are. */
