@@ -40,7 +40,9 @@ def programs() -> list[bytes]:
     assert spec is not None and spec.loader is not None
     cases = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(cases)
-    whole = [pickle.dumps({name: value}, protocol) for protocol in (2, 4, 5) for name, value in cases.DATA.items()]
+    whole = [
+        pickle.dumps({name: value}, protocol) for protocol in (2, 4, 5) for name, value in cases.DATA.items()
+    ]
     attacks = [b"\x80\x04" + program + b"." for program, *_ in cases.ATTACKS.values()]
     return whole + [attack for attack in attacks if len(attack) < 4096]
 

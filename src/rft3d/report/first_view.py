@@ -110,8 +110,8 @@ def _closed(run: RunFolder, task: Mapping[str, Any], gap: Mapping[str, Any]) -> 
         asked = any(file.is_file() and file_digest(file) == task["samples_sha256"] for file in files)
         for made in runs.runs if runs.name == task["task"] and asked else ():
             kept = [n for n, sample in enumerate(made.scored.samples) if sample.id in task["ids"]]
-            parts = [[each[n] for n in kept] for each in (made.scored.samples, made.scored.scores)]
-            value = made.scored.task.metric(*parts).get(metric)
+            samples, scores = made.scored.samples, made.scored.scores
+            value = made.scored.task.metric([samples[n] for n in kept], [scores[n] for n in kept]).get(metric)
             if value is not None and value != gap["a"]:
                 share = 100 * (value - gap["a"]) / difference
                 closed.append(

@@ -139,10 +139,8 @@ def read_tables(file: Path) -> tuple[str, list[Section]] | None:
             Section(
                 str(section["name"]),
                 str(section["question"]),
-                *(
-                    Grid(tuple(map(str, grid["head"])), tuple(tuple(map(str, row)) for row in grid["rows"]))
-                    for grid in (section["claims"], section["arms"])
-                ),
+                _grid(section["claims"]),
+                _grid(section["arms"]),
                 tuple((str(name), str(what)) for name, what in section["pictures"]),
             )
             for section in found["sections"]
@@ -153,6 +151,10 @@ def read_tables(file: Path) -> tuple[str, list[Section]] | None:
             f"{file}: not the tables of experiments ({type(problem).__name__}: {problem}); "
             "write it again with rft3d experiment table"
         ) from None
+
+
+def _grid(found: Any) -> Grid:
+    return Grid(tuple(map(str, found["head"])), tuple(tuple(map(str, row)) for row in found["rows"]))
 
 
 def _picture(folder: Path, name: str) -> str | None:
