@@ -41,7 +41,7 @@ def test_both_readings_of_a_benchmark_are_shown(tmp_path: Path) -> None:
     rows = re.findall(r"<tr><td><b>mine</b></td><td>([^<]+)<sup>(\d)</sup>(.*?)</tr>", card, re.DOTALL)
     assert [name for name, _, _ in rows] == ["ours", "vg-llm"]
     for (_, _, cells), each in zip(rows, (ours, theirs), strict=True):
-        shown = re.findall(r"<td>([^<]+)<small>", cells)
+        shown = re.findall(r"<td>([\d.]+)<", cells)
         assert shown == [percent(found["value"]) for found in each["headline"].values()]
     notes = re.findall(r"<li>(.*?)</li>", card, re.DOTALL)
     for name, mark, _ in rows:
