@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.scenes.clips import write_clip
 from tests.scenes.published import (
     TRAIN,
     VAL,
@@ -27,7 +28,7 @@ from rft3d.datasets import DetectionSettings, leaking, prepare_detection
 from rft3d.datasets.check import BoxSet, Report, angle_verdict, check_folder
 from rft3d.datasets.leaks import benchmark_scenes
 from rft3d.geometry import euler_zxy_from_matrix, invert_pose, matrix_from_euler_zxy, transform_boxes
-from rft3d.scenes import Scene
+from rft3d.scenes import RoomConfig, Scene, load_rgb, make_room, read_posed_clip, write_scene
 
 
 @pytest.fixture
@@ -202,3 +203,37 @@ def test_benchmark_lists() -> None:
     assert {name: len(ids) for name, ids in lists.items()} == {"vsi_bench": 288, "scannet_val": 312}
     assert leaking([TRAIN, "scene0191_00"]) == {}
     assert leaking(["scene0011_01"])["scannet_val"] == ["scene0011_01"], "another scan of the same room"
+
+
+def test_posed_clips_and_linked_folders_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clip(tmp_path / "elsewhere" / "walk")
+    write_scene(make_room(1, RoomConfig(frames=2, width=56, height=42)), tmp_path / "elsewhere" / "room")
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "clips").symlink_to(tmp_path / "elsewhere")
+    (root / "again").symlink_to(root)  # a link back
+    assert main(["data", "check", str(root)]) == 0
+    printed = capsys.readouterr().out
+    assert "clips: 1 scene folders and 1 posed clips with" in printed and printed.count("posed clips") == 1
+    picture = next((tmp_path / "elsewhere" / "walk" / "rgb").iterdir())
+    picture.write_bytes(picture.read_bytes()[:-20])
+    assert main(["data", "check", str(root)]) == 1
+    assert f"walk/{picture.name}" in capsys.readouterr().out
+    (tmp_path / "elsewhere" / "walk" / "scene.json").write_text("{}")
+    assert main(["data", "check", str(root), "--fast"]) == 1
+    assert "1 scenes cannot be read: walk (" in capsys.readouterr().out
+
+
+def test_linked_pictures_are_read_within_a_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = write_clip(tmp_path / "data" / "walk")
+    (clip / "rgb").rename(tmp_path / "data" / "pictures")
+    (clip / "rgb").symlink_to(tmp_path / "data" / "pictures")
+    with pytest.raises(ValueError, match="below the folder that RFT3D_DATA_ROOT names"):
+        read_posed_clip(clip)
+    monkeypatch.setenv("RFT3D_DATA_ROOT", str(tmp_path / "data"))
+    assert load_rgb(read_posed_clip(clip).frames[0]).ndim == 3
+    (clip / "rgb").unlink()
+    (tmp_path / "data" / "pictures").rename(tmp_path / "outside")
+    (clip / "rgb").symlink_to(tmp_path / "outside")
+    with pytest.raises(ValueError, match="RFT3D_DATA_ROOT"):
+        read_posed_clip(clip)

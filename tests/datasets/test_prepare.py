@@ -378,6 +378,32 @@ def test_extracted_pictures_feed_the_infos(
         extract_scan(sens, tmp_path / "two")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_one_recording_that_is_no_jpeg_does_not_stop_the_others(
+    workers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    png = bytearray(write_sens(tmp_path / "scans" / "scene0001_00" / "scene0001_00.sens").read_bytes())
+    png[12 + 7 + 4 * 64] = 1  # the kind of its colour pictures
+    (tmp_path / "scans" / "scene0001_00" / "scene0001_00.sens").write_bytes(png)
+    write_sens(tmp_path / "scans" / VAL / f"{VAL}.sens")
+    command = [
+        "data",
+        "extract",
+        str(tmp_path / "scans"),
+        "--out",
+        str(tmp_path / "images"),
+        "--workers",
+        workers,
+    ]
+    assert main(command) == 1
+    printed = capsys.readouterr().out
+    assert "2 pictures of 1 recordings" in printed and "left out: " in printed
+    assert "scene0001_00.sens: its pictures are png, only JPEG is copied" in printed
+    assert (tmp_path / "images" / VAL / "00000.jpg").is_file()
+    (tmp_path / "scans" / VAL / f"{VAL}.sens").unlink()
+    assert main(command) == 2  # nothing at all could be extracted
+
+
 def test_the_command(disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "six.jsonl"
     arguments = [

@@ -228,3 +228,11 @@ def write_meta(path: Path, scenes: Iterable[Scene] = ()) -> Path:
         data[scene.id] = {"room_size": area, "object_counts": counts, "object_bbox": boxes}
     path.write_text(json.dumps(data))
     return path
+
+
+def write_mmdet3d(path: Path) -> Path:
+    """mmdetection3d's infos of ScanNet (version 1.1): boxes, no pictures."""
+    item = {"bbox_3d": [0.0, 0.0, 0.5, 1.0, 1.0, 1.0], "bbox_label_3d": 0}
+    record = {"lidar_points": {"lidar_path": f"{VAL}.bin"}, "instances": [item]}
+    path.write_bytes(pickle.dumps({"metainfo": {"categories": {"chair": 0}}, "data_list": [record]}))
+    return path

@@ -92,7 +92,8 @@ SHARED = b"\x80\x04]\x94" + b"".join(b"]\x94(h%ch%ce" % (k, k) for k in range(60
 ATTACKS = {
     "objects from bytes": (_array(b"K\x01\x85", b"O8", b"\x41" * 8), UnsafePickleError, "type 'O8'"),
     "a struct": (_array(b"K\x01\x85", b"V8", b"\x41" * 8), UnsafePickleError, "type 'V8'"),
-    "text of any code": (_array(b"K\x01\x85", b"U2", b"\xff" * 8), UnsafePickleError, "type 'U2'"),
+    "text of any code": (_array(b"K\x01\x85", b"U2", b"\xff" * 8), ValueError, "no character has"),
+    "half of a pair": (_array(b"K\x01\x85", b"U1", b"\x00\xd8\0\0"), ValueError, "no character has"),
     "more items than bytes": (_array(b"K\x09\x85", b"f8", b"\x41" * 8), ValueError, r"8 bytes .*\(9,\)"),
     "fewer items than bytes": (_array(b"K\x01\x85", b"f8", b"\x41" * 16), ValueError, "16 bytes"),
     "a negative size": (

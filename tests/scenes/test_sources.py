@@ -27,9 +27,18 @@ from rft3d.scenes import (
 )
 
 from .clips import write_clip
-from .published import VAL, write_arkit, write_infos, write_media, write_meta, write_scans, write_sens
+from .published import (
+    VAL,
+    write_arkit,
+    write_infos,
+    write_media,
+    write_meta,
+    write_mmdet3d,
+    write_scans,
+    write_sens,
+)
 
-BOXES_ONLY = ("vsi_meta",)
+BOXES_ONLY = ("vsi_meta", "mmdet3d")
 SMALL = RoomConfig(frames=2, width=56, height=42)
 
 
@@ -54,6 +63,7 @@ def scenes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Scene]:
         ),
         "scannet_sens": lambda: list(SOURCES["scannet_sens"](write_sens(tmp_path / VAL / f"{VAL}.sens"))),
         "arkitscenes": lambda: list(SOURCES["arkitscenes"](write_arkit(tmp_path))),
+        "mmdet3d": lambda: list(SOURCES["mmdet3d"](write_mmdet3d(tmp_path / "infos.pkl"))),
         "vsi_meta": lambda: list(SOURCES["vsi_meta"](write_meta(tmp_path / "scannet_meta_info_val.json"))),
     }
     return make[request.param]()

@@ -201,9 +201,8 @@ def main(args: Args) -> int:
     if isinstance(args.do, Extract):
         from rft3d.datasets import extract_recordings
 
-        print(
-            f"{args.do.out}: {extract_recordings(args.do.scans, args.do.out, args.do.every, args.do.workers)}"
-        )
-        return 0
+        words, whole = extract_recordings(args.do.scans, args.do.out, args.do.every, args.do.workers)
+        print(f"{args.do.out}: {words}")
+        return 0 if whole else 1
     print(args.do.benchmark.prepare().words())
     return 0

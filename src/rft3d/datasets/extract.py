@@ -10,6 +10,7 @@ import multiprocessing
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -51,33 +52,47 @@ def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
 
 def extract_scans(
     sens: Sequence[Path], out: Path, every: int = 10, workers: int = 1, progress: TextIO | None = None
-) -> int:
-    """:func:`extract_scan` of many, in parallel processes; returns the number of pictures."""
-    work = partial(extract_scan, out=out, every=every)
-    stream = progress or sys.stderr
-    total = 0
-    if workers <= 1:
-        for index, path in enumerate(sens):
-            total += work(path)
-            print(f"{index + 1}/{len(sens)} recordings, {total} pictures", file=stream, flush=True)
-        return total
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for index, count in enumerate(pool.map(work, sens)):
-            total += count
-            print(f"{index + 1}/{len(sens)} recordings, {total} pictures", file=stream, flush=True)
-    return total
-
-
-def extract_recordings(scans: Path, out: Path, every: int = 10, workers: int = 1) -> str:
-    """:func:`extract_scans` of the recording ``scans`` or of those below it; what was done, in words.
+) -> tuple[int, list[str]]:
+    """:func:`extract_scan` of many, in parallel processes: the number of pictures, and what was left out and why.
 
     Raises:
-        ValueError: no recordings there, or a damaged one.
+        ValueError: none could be extracted.
+    """
+    work = partial(_extract, out=out, every=every)
+    stream = progress or sys.stderr
+    total, left_out = 0, []
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else nullcontext() as pool:
+        for index, found in enumerate(pool.map(work, sens) if pool else map(work, sens)):
+            if isinstance(found, str):
+                left_out.append(found)
+            else:
+                total += found
+            print(f"{index + 1}/{len(sens)} recordings, {total} pictures", file=stream, flush=True)
+    if len(left_out) == len(sens):
+        raise ValueError(left_out[0])
+    return total, left_out
+
+
+def _extract(sens: Path, out: Path, every: int) -> int | str:
+    try:
+        return extract_scan(sens, out, every)
+    except ValueError as problem:  # one recording must not stop the others
+        return str(problem)
+
+
+def extract_recordings(scans: Path, out: Path, every: int = 10, workers: int = 1) -> tuple[str, bool]:
+    """:func:`extract_scans` of the recording ``scans`` or of those below it: what was done, and whether all was.
+
+    Raises:
+        ValueError: no recordings there, or none that can be extracted.
     """
     files = [scans] if scans.is_file() else sorted(scans.glob("*.sens")) + sorted(scans.glob("*/*.sens"))
     if not files:
         raise ValueError(f"{scans}: no .sens file here or one level below")
-    return f"{extract_scans(files, out, every, workers)} pictures of {len(files)} recordings"
+    total, left_out = extract_scans(files, out, every, workers)
+    words = [f"{total} pictures of {len(files) - len(left_out)} recordings"]
+    return "\n".join([*words, *(f"  left out: {reason}" for reason in left_out)]), not left_out
 
 
 def _matrix(matrix: np.ndarray) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.files import excerpt, read_json
+
+DATA_ROOT = "RFT3D_DATA_ROOT"
+"""Environment variable: the folder within which links are followed out of a scene's own."""
 
 
 class Fields:
@@ -89,12 +93,16 @@ class Fields:
         return value
 
     def path(self, field: str) -> Path:
-        """An existing file, written relative to the folder of this file and inside it."""
+        """An existing file, written relative to the folder of this file: inside it, or below :data:`DATA_ROOT`."""
         name = self.text(field)
-        root = self.file.parent.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root):
-            raise self.error(field, name, "a path inside the scene's folder")
+        roots = [self.file.parent.resolve()]
+        if given := os.environ.get(DATA_ROOT):
+            roots.append(Path(given).resolve())
+        path = (roots[0] / name).resolve()
+        if not any(path.is_relative_to(root) for root in roots):
+            raise self.error(
+                field, name, f"a path inside the scene's folder, or below the folder that {DATA_ROOT} names"
+            )
         if not path.is_file():
             raise self.error(field, name, "an existing file relative to the scene's folder")
         return path

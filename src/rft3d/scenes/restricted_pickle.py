@@ -24,7 +24,7 @@ _MAX_DEPTH, _MAX_AXES = 64, 16
 _KEYS = (type(None), bool, int, float, str, bytes, np.generic)
 _DATA = (*_KEYS, list, tuple, dict, bytearray, np.ndarray)
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_DTYPE = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|S[1-9][0-9]{0,4}")
+_DTYPE = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|[SU][1-9][0-9]{0,4}")
 _NUMPY = re.compile(r"^numpy\._?core\.(multiarray|numeric)\.")
 
 
@@ -158,6 +158,10 @@ def _array(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> Any:
     data = _bytes(raw)
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError(f"{len(data)} bytes for an array of shape {excerpt(shape)} and type {dtype}")
+    if dtype.kind == "U":
+        codes = np.frombuffer(data, dtype.byteorder.replace("=", "<") + "u4")
+        if ((codes > 0x10FFFF) | (codes >> 11 == 0x1B)).any():  # beyond Unicode, or half of a pair
+            raise ValueError("text with a code that no character has")
     array = np.frombuffer(data, np.uint8) != 0 if dtype.kind == "b" else np.frombuffer(data, dtype)
     return array.reshape(shape, order="F" if order in ("F", True) else "C").copy(order="K")
 

@@ -21,6 +21,7 @@ from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_rgb, read_image
 from rft3d.scenes.readers.arkitscenes import arkitscenes
 from rft3d.scenes.readers.embodiedscan import embodiedscan
+from rft3d.scenes.readers.mmdet3d import mmdet3d
 from rft3d.scenes.readers.posed_clip import read_posed_clip
 from rft3d.scenes.readers.scannet_export import scannet_export
 from rft3d.scenes.readers.scannet_sens import scannet_sens
@@ -114,6 +115,7 @@ SOURCES: dict[str, Callable[..., Iterator[Scene]]] = {
     "scannet_sens": scannet_sens,
     "arkitscenes": arkitscenes,
     "vsi_meta": vsi_meta,  # boxes only
+    "mmdet3d": mmdet3d,  # ScanNet: boxes only
 }
 
 RECORDS: dict[str, Callable[..., Iterator[Any]]] = {

@@ -10,9 +10,16 @@ from pathlib import Path
 from rft3d.datasets.check.angles import BoxSet, Verdict, angle_verdict
 from rft3d.datasets.check.annotations import check_annotations
 from rft3d.datasets.check.findings import Finding, Report, problem
-from rft3d.datasets.check.kinds import broken_json, json_files, kind_of
+from rft3d.datasets.check.kinds import broken_json, files_below, json_files, kind_of
 from rft3d.datasets.check.samples import check_samples
-from rft3d.datasets.check.scans import check_infos, check_pictures, check_scans, pointers, scan_folders
+from rft3d.datasets.check.scans import (
+    check_infos,
+    check_pictures,
+    check_scans,
+    check_scenes,
+    pointers,
+    scan_folders,
+)
 
 __all__ = ["BoxSet", "Finding", "Report", "Verdict", "angle_verdict", "check_folder"]
 
@@ -36,11 +43,13 @@ def check_folder(root: Path | str, media: Path | str | None = None, *, fast: boo
 
 def _findings(root: Path, media: Path, fast: bool) -> Iterator[Finding]:
     files = json_files(root)
-    infos = sorted(root.rglob("embodiedscan_infos*.pkl"))
+    every = files_below(root)
+    infos = [path for path in every if path.match("embodiedscan_infos*.pkl")]
     yield from pointers([*files, *infos], root)
-    if folders := scan_folders(root):
+    if folders := scan_folders(every):
         yield from check_scans(folders, root)
-    yield from check_pictures(root, fast)
+    yield from check_pictures(every, root, fast)
+    yield from check_scenes([path.parent for path in every if path.name == "scene.json"], root, fast)
     for path in infos:
         yield from check_infos(path, root, media)
     for path in files:

@@ -74,7 +74,7 @@ class Report:
         count = len(self.problems)
         if self.exit_code == 3:
             lines.append(
-                f"{self.root}: no known data here (looked for ScanNet scans, posed pictures, infos, "
+                f"{self.root}: no known data here (looked for ScanNet scans, posed pictures and clips, infos, "
                 "ScanRefer, VG-LLM, VLM-3R, SpaceR, SPAR and VSI-Bench files, and samples files)"
             )
         lines.append(f"{self.root}: " + (f"{count} problem{'s' * (count != 1)}" if count else "no problems"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -65,15 +66,30 @@ def kind_of(path: Path) -> str | None:
     return None
 
 
+def files_below(root: Path) -> list[Path]:
+    """Every file below ``root``, sorted; links to folders are followed, each folder once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            inner.clear()  # a link back, or a second way to the same folder
+            continue
+        seen.add(real)
+        found += [Path(folder, name) for name in names]
+    return sorted(found)
+
+
 def json_files(root: Path) -> list[Path]:
     """Annotation candidates below ``root``; ScanNet's own per-scan files, meta files and folders of parts
     are left out.
     """
     out = []
-    for path in sorted(root.rglob("*")):
+    for path in files_below(root):
         if path.suffix not in (".json", ".jsonl", ".parquet") or any(p.startswith(".") for p in path.parts):
             continue
-        if path.name.endswith((".aggregation.json", ".segs.json", ".meta.json", "_3dod_annotation.json")):
+        if path.name == "scene.json" or path.name.endswith(
+            (".aggregation.json", ".segs.json", ".meta.json", "_3dod_annotation.json")
+        ):
             continue
         out.append(path)
     return out

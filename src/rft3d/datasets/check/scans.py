@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from rft3d.datasets.check.findings import Finding, found, problem
+from rft3d.datasets.check.kinds import without_path
 from rft3d.datasets.check.pictures import cut_off, duplicates, is_pointer
 from rft3d.scenes.readers._files import read_matrix
 from rft3d.scenes.readers.embodiedscan import image_paths, info_records, unaligned
 from rft3d.scenes.readers.scannet_export import export_files, is_export
 from rft3d.scenes.readers.scannet_labels import axis_alignment
 from rft3d.scenes.readers.scannet_sens import read_sens
+from rft3d.scenes.sources import folder as read_scenes
 
 PICTURE_BYTES = 160_000
 """A ScanNet JPEG of 1296 x 968, for estimates where none is on disk."""
 ANNOTATIONS = (".aggregation.json", "_vh_clean_2.0.010000.segs.json", "_vh_clean_2.ply", ".txt")
 
 
-def scan_folders(root: Path) -> list[Path]:
-    """Folders that look like raw ScanNet scans: a file that begins with the folder's own name."""
-    folders = {
-        path.parent for pattern in ("**/*.sens", "**/*.aggregation.json") for path in root.glob(pattern)
-    }
-    return sorted(folders)
+def scan_folders(files: Iterable[Path]) -> list[Path]:
+    """Folders that look like raw ScanNet scans: they have a recording or an aggregation."""
+    return sorted({path.parent for path in files if path.name.endswith((".sens", ".aggregation.json"))})
 
 
 def check_scans(folders: Iterable[Path], root: Path) -> Iterator[Finding]:
@@ -109,15 +109,46 @@ def check_scans(folders: Iterable[Path], root: Path) -> Iterator[Finding]:
         yield from disk(root, where, needed, "extracting every 10th picture")
 
 
-def check_pictures(root: Path, fast: bool) -> Iterator[Finding]:
+def check_pictures(files: Iterable[Path], root: Path, fast: bool) -> Iterator[Finding]:
     """Posed pictures: poses, whole files, repeated frames."""
-    parents: dict[Path, list[Path]] = {}
-    for pattern in ("**/intrinsic.txt", "**/intrinsic/intrinsic_color.txt"):
-        for path in root.glob(pattern):
+    parents: dict[Path, set[Path]] = {}
+    for path in files:
+        if path.name == "intrinsic.txt" or path.match("intrinsic/intrinsic_color.txt"):
             folder = path.parent if path.name == "intrinsic.txt" else path.parent.parent
-            parents.setdefault(folder.parent, []).append(folder)
+            parents.setdefault(folder.parent, set()).add(folder)
     for parent, folders in sorted(parents.items()):
-        yield from _pictures(sorted(set(folders)), _relative(parent, root), fast)
+        yield from _pictures(sorted(folders), _relative(parent, root), fast)
+
+
+def check_scenes(folders: Iterable[Path], root: Path, fast: bool) -> Iterator[Finding]:
+    """Posed clips and scene folders: readable, and their pictures whole."""
+    parents: dict[Path, list[Path]] = {}
+    for each in folders:
+        parents.setdefault(each.parent, []).append(each)
+    for parent, mine in sorted(parents.items()):
+        kinds: Counter[str] = Counter()
+        damaged, broken, frames = [], [], 0
+        for each in mine:
+            try:
+                (scene,) = read_scenes(each)
+            except ValueError as error:
+                damaged.append(f"{each.name} ({without_path(str(error), each / 'scene.json')})")
+                continue
+            kinds["posed clips" if scene.source == "posed_clip" else "scene folders"] += 1
+            frames += len(scene.frames)
+            if not fast:
+                pictures = [frame.rgb for frame in scene.frames if isinstance(frame.rgb, Path)]
+                broken += [f"{each.name}/{path.name}" for path in cut_off(pictures)]
+        where = _relative(parent, root)
+        if kinds:
+            words = " and ".join(f"{count} {kind}" for kind, count in kinds.items())
+            yield found(where, f"{words} with {frames} posed pictures", [each.name for each in mine])
+        if damaged:
+            yield problem(
+                "damaged", where, f"{len(damaged)} scenes cannot be read", "get them again", damaged
+            )
+        if broken:
+            yield problem("truncated", where, f"{len(broken)} pictures are cut off", "get them again", broken)
 
 
 def _pictures(folders: list[Path], where: str, fast: bool) -> Iterator[Finding]:
