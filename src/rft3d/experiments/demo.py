@@ -80,7 +80,7 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
         resamples=1000,
         headroom=48,
     )
-    prompts = {"detection": 12, "grounding": 24, "spatial": 96}  # a short answer teaches as much for less
+    prompts = {"detection": 12, "grounding": 24, "spatial": 64}  # a short answer teaches as much for less
     ours = our_arm(stage=rft(prompts, steps=20, **CREDIT))
     arms = (start_arm(), more_sft(stage=sft(steps=20, seed=1000)), ours)
     if quick:
