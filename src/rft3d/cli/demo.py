@@ -11,7 +11,8 @@ class Args:
     """Train the shipped SFT policy further, by more SFT and by RFT side by side, and report both.
 
     New procedural rooms; what RL can be expected to gain (OUT/headroom.json) is asked first; scores with
-    intervals on other fresh rooms; ends with a table, OUT/picture.png and OUT/report/index.html. Two CPU cores, at most 15 minutes. Started again, it goes on.
+    intervals on other fresh rooms; ends with a table, OUT/picture.png and OUT/report/index.html. Two CPU cores,
+    at most 15 minutes. Started again, it goes on.
     """
 
     quick: bool = False
