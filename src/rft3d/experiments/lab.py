@@ -38,7 +38,7 @@ from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, room_paint
 from rft3d.experiments.scratch import from_scratch
 from rft3d.experiments.types import STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
 from rft3d.experiments.views import corrupted, derived_options
-from rft3d.files import write_json
+from rft3d.files import read_json, write_json
 from rft3d.models import Policy, load_policy
 from rft3d.models.features import FeatureCache
 from rft3d.models.fusion import FrozenFeatures
@@ -145,7 +145,7 @@ class Lab:
 
     def _corpus(self, name: str, given: Options) -> Corpus:
         folder = self.run.root / name
-        facts = json.loads((folder / "rooms.json").read_text(encoding="utf-8"))
+        facts = read_json(folder / "rooms.json")
         samples: dict[str, list[list[Sample]]] = {}
         for view in given:
             samples[view] = [[] for _ in range(facts["rooms"])]
@@ -195,7 +195,7 @@ class Lab:
         wanted = json.loads(json.dumps(settings, default=files.plain))
         if not file.is_file():
             write_json(file, wanted)
-        elif (found := json.loads(file.read_text(encoding="utf-8"))) != wanted:
+        elif (found := read_json(file)) != wanted:
             raise ValueError(
                 f"{file}: arm {arm.name!r} was started with other settings (differs in "
                 f"{', '.join(differing(found, wanted))}); rename the arm, or delete its stage and model"

@@ -7,7 +7,6 @@ result depends on the rooms that were asked about; that seeds differ shows in th
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from rft3d.evaluation import read_predictions, score_predictions
 from rft3d.evaluation.score import pools_of
 from rft3d.evaluation.stats import Resampled, resample_pools
 from rft3d.experiments.types import STANDARD, Claim, held_out_folder, task_of
+from rft3d.files import read_json
 from rft3d.tasks import Sample, make_task, read_samples
 
 RESAMPLES = 1000
@@ -90,7 +90,7 @@ def verdict(found: Found | None) -> str:
 def cost_of(roots: Mapping[int, Path], arm: str) -> dict[str, float] | None:
     """Mean ``steps``, ``tokens`` and ``training_seconds`` of an arm's finished seeds, and how many those are."""
     files = [root / "stages" / arm / "done.json" for root in roots.values()]
-    rows = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    rows = [read_json(file) for file in files if file.is_file()]
     keys = ("steps", "tokens", "training_seconds")
     means = {key: float(np.mean([row.get(key, 0) for row in rows])) for key in keys} if rows else {}
     return {**means, "seeds": len(rows)} if rows else None
@@ -107,7 +107,7 @@ def _runs(roots: Mapping[int, Path], arm: str, view: str, where: str) -> dict[in
 
 @lru_cache(maxsize=1024)
 def _resampled(folder: Path, arm: str, view: str) -> Resampled:
-    scores = json.loads((folder / arm / f"{view}.scores.json").read_text(encoding="utf-8"))
+    scores = read_json(folder / arm / f"{view}.scores.json")
     task = make_task(task_of(view), None, scores.get("options"))
     predictions = read_predictions(folder / arm / f"{view}.predictions.jsonl")
     run = score_predictions(task, _samples(folder / f"{view}.samples.jsonl"), predictions)

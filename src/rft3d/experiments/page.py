@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from rft3d.experiments.numbers import (
 )
 from rft3d.experiments.run import places
 from rft3d.experiments.types import STANDARD, Arm, Experiment, folder_of, task_of
+from rft3d.files import read_json
 from rft3d.report.overview import Grid, Section, write_tables
 
 DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
@@ -71,9 +71,7 @@ def _roots(experiment: Experiment, out: Path) -> dict[int, Path]:
 
 def _commits(experiments: Sequence[Experiment], out: Path) -> str:
     found = [root / "env.json" for each in experiments for root in _roots(each, out).values()]
-    commits = {
-        str(json.loads(f.read_text(encoding="utf-8")).get("commit"))[:12] for f in found if f.is_file()
-    }
+    commits = {str(read_json(f).get("commit"))[:12] for f in found if f.is_file()}
     return f", commit {', '.join(sorted(commits))}" if commits else ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rft3d.evaluation.headroom import SHOWN
 from rft3d.evaluation.records import file_digest
 from rft3d.evaluation.tables import percent
+from rft3d.files import read_json
 from rft3d.report.run_folder import RunFolder
 from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
 
@@ -89,7 +89,7 @@ def headroom_view(joined: Joined) -> list[dict[str, Any]]:
         path = Path(run.root) / "headroom.json"
         if not path.is_file():
             continue
-        for task in json.loads(path.read_text(encoding="utf-8"))["tasks"]:
+        for task in read_json(path)["tasks"]:
             best = max(
                 task["temperatures"],
                 key=lambda row: row["minus greedy"]["consensus"][task["metrics"][0]]["difference"] or 0,
