@@ -63,10 +63,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "cache": ("rft3d cache features", "rft3d cache features --keep-gb 20"),
     "report": ("rft3d report runs/mine", "rft3d report runs/a runs/b --out runs/a-and-b"),
     "watch": ("rft3d watch runs/mine", "rft3d watch runs/mine --once"),
-    "export": (
-        "rft3d export overlay runs/mine --out figures",
-        "rft3d export verl samples.jsonl --out verl",
-    ),
+    "export": ("rft3d export overlay runs/mine --out figures", "rft3d export verl samples.jsonl --out verl"),
 }
 
 

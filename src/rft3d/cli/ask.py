@@ -28,10 +28,4 @@ def main(args: Args) -> None:
     from rft3d.evaluation.infer import spatial_question
 
     limit = args.max_new_tokens or (1024 if args.think else 64)
-    run(
-        args,
-        "ask",
-        32,
-        limit,
-        lambda clip: spatial_question(clip, args.question, args.options, args.think),
-    )
+    run(args, "ask", 32, limit, lambda clip: spatial_question(clip, args.question, args.options, args.think))

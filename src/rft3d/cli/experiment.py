@@ -67,12 +67,7 @@ def main(args: Args) -> int:
         return 0
     if isinstance(action, Run):
         done = run_experiments(
-            experiments,
-            action.out,
-            action.seeds or None,
-            action.only,
-            action.hours,
-            at_once=action.at_once,
+            experiments, action.out, action.seeds or None, action.only, action.hours, at_once=action.at_once
         )
         return 0 if done else 3  # the time was up: whoever calls it in a loop sees that it has to go on
     print(listing(experiments, action.out))

@@ -27,10 +27,4 @@ class Args(ClipOptions):
 def main(args: Args) -> None:
     from rft3d.evaluation.infer import grounding_question
 
-    run(
-        args,
-        "ground",
-        32,
-        args.max_new_tokens,
-        lambda clip: grounding_question(clip, args.text),
-    )
+    run(args, "ground", 32, args.max_new_tokens, lambda clip: grounding_question(clip, args.text))

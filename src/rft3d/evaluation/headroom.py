@@ -18,6 +18,7 @@ from rft3d.evaluation.predict import agreed, load_frames, progress_bar
 from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy, file_digest
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
 from rft3d.evaluation.stats import Resampled, differences, intervals
+from rft3d.evaluation.tables import percent
 from rft3d.files import source_commit
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
@@ -238,11 +239,11 @@ def sentence(found: Mapping[str, Any]) -> str:
     gap, luck = (best["minus greedy"][name][metric] for name in ("consensus", "best of k"))
     one = best["one sample"][metric]["value"] or 0.0
     start = (
-        f"{found['task']}: {metric} is {_percent(gap['a'])} greedy and {_percent(gap['b'])} by consensus of {k} "
+        f"{found['task']}: {metric} is {percent(gap['a'])} greedy and {percent(gap['b'])} by consensus of {k} "
         f"at temperature {best['temperature']:g} ({_signed(gap)})"
     )
     rest = (
-        f"one sample there has {_percent(one)}; {_percent(best['flat'])} % of the questions pay all samples "
+        f"one sample there has {percent(one)}; {percent(best['flat'])} % of the questions pay all samples "
         f"alike and teach nothing; the best of {k} ({_signed(luck)}) counts luck too."
     )
     if gap["low"] is not None and gap["low"] > 0:
@@ -251,10 +252,6 @@ def sentence(found: Mapping[str, Any]) -> str:
         f"{start}: no clear gap, so expect RL to gain little here before SFT is better or the questions are "
         f"harder; {rest}"
     )
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _signed(gap: Mapping[str, Any]) -> str:

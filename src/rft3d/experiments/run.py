@@ -52,10 +52,7 @@ class Place:
 
 
 def places(
-    experiments: Sequence[Experiment],
-    out: Path,
-    seeds: Sequence[int] | None = None,
-    only: Sequence[str] = (),
+    experiments: Sequence[Experiment], out: Path, seeds: Sequence[int] | None = None, only: Sequence[str] = ()
 ) -> list[Place]:
     """Every run folder with its arms, bases first; folders that more experiments share come once.
 

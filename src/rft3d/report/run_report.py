@@ -88,13 +88,7 @@ def write_report(
 class _Page:
     """The page of some runs: what goes in, in which order, until it is full."""
 
-    def __init__(
-        self,
-        joined: Joined,
-        gallery: int,
-        resamples: int,
-        size: int,
-    ) -> None:
+    def __init__(self, joined: Joined, gallery: int, resamples: int, size: int) -> None:
         self.joined, self.gallery = joined, gallery
         self.pairs = {task.name: Pairs(task, resamples) for task in joined.tasks}
         read = [(title, read_alarms(run.root)) for title, run in zip(joined.titles, joined.runs, strict=True)]
