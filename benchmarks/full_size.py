@@ -40,7 +40,7 @@ from rft3d.cost import estimate
 from rft3d.cost.passes import Pass, Question
 from rft3d.cost.sizes import sizes_of
 from rft3d.models import Policy, load_policy
-from rft3d.models.generate import Sampling
+from rft3d.models.generate import Asked, Sampling
 from rft3d.models.kv_cache import PrefixCache
 from rft3d.models.prefix import Row, pack
 from rft3d.prompts import Prompt
@@ -248,7 +248,7 @@ class Run:
         (item,) = corpus.items("paid")[:]
         sampling = Sampling(GREEDY, 0.0)
         found, row = self.meter.measure(
-            lambda: policy.sample([item.prompt], list(corpus.features), ["0"], 1, sampling)
+            lambda: policy.sample([Asked(item.prompt, corpus.features[0], "0")], 1, sampling)
         )
         assert len(found[0][0].tokens) == GREEDY
         return row

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import signal
 import sys
 import threading
@@ -20,6 +21,11 @@ from types import FrameType
 
 # Parameter numbers of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+def is_main_process() -> bool:
+    """True on the one process that writes logs, models and progress."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def check_launch(environment: Mapping[str, str]) -> None:

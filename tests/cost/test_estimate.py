@@ -28,7 +28,7 @@ from rft3d.models import Policy
 from rft3d.models.prefix import Row, pack
 from rft3d.prompts import Prompt
 from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, RFTConfig, SFTConfig
-from rft3d.training.engine import build_optimizers
+from rft3d.training.optim import build_optimizers
 from rft3d.training.plan import Plan
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"

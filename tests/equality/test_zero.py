@@ -28,6 +28,8 @@ from rft3d.training import zero
 from rft3d.training.config import MemoryConfig, OptimConfig
 from rft3d.training.engine import Engine
 from rft3d.training.finite import NonFiniteError
+from rft3d.training.optim import build_optimizers
+from rft3d.training.zero import SplitState
 
 TOLERANCE = 1e-4
 
@@ -73,12 +75,13 @@ class StandIn:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    def split(_: object, model: Any, optimizers: Any, limit: float) -> tuple[Any, Any]:
-        return StandIn(model, optimizers[0], limit), optimizers
+    def place(self: SplitState) -> tuple[Any, Any]:
+        optimizers = build_optimizers(self.model, self.config)
+        return StandIn(self.model, optimizers[0], self.config.max_grad_norm), optimizers
 
     monkeypatch.setattr(engine_module, "wants_zero", lambda: True)
-    monkeypatch.setattr(engine_module, "split_state", split)
-    monkeypatch.setattr(engine_module, "without_zero", lambda network, model: None)
+    monkeypatch.setattr(SplitState, "place", place)
+    monkeypatch.setattr(SplitState, "plain", lambda self: self.model)
 
 
 @pytest.mark.parametrize("name", zero_ranks.NAMES)
@@ -117,12 +120,12 @@ def test_what_zero_cannot_do_is_said(stand_in: None, monkeypatch: pytest.MonkeyP
     policy, _ = two_ranks.setting()
     with pytest.raises(ValueError, match="two_phase runs beside DeepSpeed"):
         Engine(policy, OptimConfig(), 1, memory=MemoryConfig(two_phase=1))
-    made = engine_module.build_optimizers(policy.model, OptimConfig(name="muon"))
     with pytest.raises(ValueError, match=r"optim\.name='muon'.*use adamw"):
-        zero.split_state(SimpleNamespace(), policy.model, made, 1.0)  # type: ignore[arg-type]
+        Engine(policy, OptimConfig(name="muon"), 1)
+    monkeypatch.undo()
     accelerator: Any = SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=3))
     with pytest.raises(ValueError, match=r"zero_stage=3: only ZeRO-2"):
-        zero.split_state(accelerator, policy.model, made[:1], 1.0)
+        SplitState(accelerator, policy.model, OptimConfig())
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="not installed"):

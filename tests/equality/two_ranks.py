@@ -29,12 +29,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # started as a script by the
 from tests.tiny import Digits, make_policy, weights_of
 
 from rft3d.models import Policy
-from rft3d.process import Stopped
+from rft3d.models.policy import FROZEN
+from rft3d.process import Stopped, is_main_process
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample, Task
 from rft3d.training.config import OptimConfig, RFTConfig, SelectConfig, SFTConfig
 from rft3d.training.data import Corpus, tokenize
-from rft3d.training.distributed import FROZEN, is_main_process, wants_sharding
+from rft3d.training.fsdp2 import wants_fsdp2
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import Watch
 from rft3d.training.selection import HeldOut
@@ -113,7 +114,7 @@ def train(name: str, folder: Path, stop: int | None = None, terminate: bool = Fa
     """
 
     def on_step(step: int) -> None:
-        if name == "best" and wants_sharding():
+        if name == "best" and wants_fsdp2():
             check_placement(policy)
         if step == stop:
             raise Stop

@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from tests.equality import two_ranks
 
 from rft3d.models import Policy
+from rft3d.process import is_main_process
 from rft3d.training.data import Corpus
-from rft3d.training.distributed import is_main_process
 from rft3d.training.finite import NonFiniteError
 from rft3d.training.loop import Watch
 from rft3d.training.sft import train_sft

@@ -20,7 +20,7 @@ from tests.tiny import same_weights, weights_of
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from rft3d.models import BACKBONES, PUBLIC_WEIGHTS, Policy, load_policy
-from rft3d.models.generate import Sampling
+from rft3d.models.generate import Asked, Sampling
 from rft3d.models.prefix import Row, pack
 from rft3d.prompts import Prompt
 
@@ -247,7 +247,7 @@ def test_bf16_weights_stay_bf16_and_run(policy: Policy, tmp_path: Path) -> None:
     error = (features.geometry.float() - exact.geometry).norm() / exact.geometry.norm()
     assert error < 0.03
     rows = [low.row(PROMPT, features.grid)]
-    assert len(low.sample(rows, [features], ["a"], 2, Sampling(4, 1.0, 0))[0]) == 2
+    assert len(low.sample([Asked(rows[0], features, "a")], 2, Sampling(4, 1.0, 0))[0]) == 2
 
 
 def test_a_backbone_by_its_name(policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from rft3d.models.generate import Completion, Sampling, generate, prefill_parts
+from rft3d.models.generate import Asked, Completion, Sampling, generate, prefill_parts
 from rft3d.models.kv_cache import PrefixCache, StaticCache
 from rft3d.models.policy import Policy
 from rft3d.prompts import Prompt
@@ -25,21 +25,17 @@ class Batch:
         self.policy = policy
         self.features = [long, short, long, short, short]
         prompts = [LONG, SHORT, LONG, SHORT, SHORT]
-        self.rows = [policy.row(p, f.grid) for p, f in zip(prompts, self.features, strict=True)]
-        self.keys = [str(i) for i in range(5)]
+        pairs = enumerate(zip(prompts, self.features, strict=True))
+        self.asked = [Asked(policy.row(p, f.grid), f, str(i)) for i, (p, f) in pairs]
         self.stops = frozenset(range(0, len(policy.tokenizer), 6))
 
     def sample(self, sampling: Sampling, chosen: tuple[int, ...] = (0, 1, 2, 3, 4)) -> list[list[Completion]]:
-        return generate(
-            self.policy.model,
-            [self.rows[i] for i in chosen],
-            [self.features[i] for i in chosen],
-            [self.keys[i] for i in chosen],
-            4,
-            sampling,
-            self.stops,
-            self.policy.pad_id,
-        )
+        asked = [self.asked[i] for i in chosen]
+        return generate(self.policy.model, asked, 4, sampling, self.stops, self.policy.pad_id)
+
+    def limited(self, limits: tuple[int, ...], sampling: Sampling) -> list[list[Completion]]:
+        asked = [each._replace(limit=limit) for each, limit in zip(self.asked, limits, strict=True)]
+        return generate(self.policy.model, asked, 4, sampling, self.stops, self.policy.pad_id)
 
 
 @pytest.fixture
@@ -83,15 +79,13 @@ def test_every_prompt_has_its_own_limit(batch: Batch) -> None:
     sampling = Sampling(24, 1.0, 7)
     free = batch.sample(sampling)
     limits = (3, 24, 1, 24, 5)
-    cut = batch.sample(dataclasses.replace(sampling, max_new_tokens=1, limits=limits))
+    cut = batch.limited(limits, dataclasses.replace(sampling, max_new_tokens=1))
     for limit, whole, short in zip(limits, free, cut, strict=True):
         for a, b in zip(whole, short, strict=True):
             assert b.tokens == a.tokens[:limit]
             assert b.truncated == (a.truncated or len(a.tokens) > limit)
-    with pytest.raises(ValueError, match="5 prefixes need as many limits"):
-        batch.sample(dataclasses.replace(sampling, limits=(3, 3)))
     with pytest.raises(ValueError, match="at least 1"):
-        batch.sample(dataclasses.replace(sampling, limits=(3, 3, 0, 3, 3)))
+        batch.limited((3, 3, 0, 3, 3), sampling)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -162,7 +156,7 @@ def test_parts_are_of_like_length() -> None:
 
 
 def test_two_draws_of_a_prompt_need_two_keys(batch: Batch) -> None:
-    batch.keys = ["a", "b", "a", "b", "b#1"]
+    batch.asked = [a._replace(key=k) for a, k in zip(batch.asked, ("a", "b", "a", "b", "b#1"), strict=True)]
     sampled = tokens(batch.sample(Sampling(16, 1.0, 0)))
     assert sampled[0] == sampled[2] and sampled[1] == sampled[3], "equal keys, equal completions"
     assert sampled[3] != sampled[4]

@@ -9,7 +9,7 @@ from tests.models import reference
 from tests.models.real import GEOMETRY, make_clips, make_real
 
 from rft3d.models import Policy, vggt
-from rft3d.models.generate import Sampling
+from rft3d.models.generate import Asked, Sampling
 from rft3d.models.geometry import cells_of
 from rft3d.models.prefix import Row, pack
 from rft3d.prompts import Prompt
@@ -226,7 +226,7 @@ def test_sampling_equals_scoring_on_every_backbone(policy: Policy) -> None:
     prompts = [Prompt("<image>" * len(c) + "Tell.", len(c)) for c in clips]
     features = policy.encode(clips)
     rows = [policy.row(p, f.grid) for p, f in zip(prompts, features, strict=True)]
-    sampled = policy.sample(rows, features, ["a", "b"], 3, Sampling(6, 1.0, 0))
+    sampled = policy.sample([*map(Asked, rows, features, "ab")], 3, Sampling(6, 1.0, 0))
     packed = pack(
         [
             Row(r.prefix, r.positions, [c.tokens for c in cs], [len(c.tokens) for c in cs])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rft3d.models.generate import Completion, Sampling
+from rft3d.models.generate import Asked, Completion, Sampling
 from rft3d.models.policy import Policy
 from rft3d.models.prefix import Row, pack
 from rft3d.prompts import Prompt
@@ -40,7 +40,7 @@ def naive_logps(policy: Policy, row: Row, features, completion: Completion, shif
 @pytest.fixture
 def setting(policy: Policy, clips):
     rows, features = rows_of(policy, clips)
-    sampled = policy.sample(rows, features, ["a", "b"], 5, Sampling(12, 1.0, 3))
+    sampled = policy.sample([*map(Asked, rows, features, "ab")], 5, Sampling(12, 1.0, 3))
     return policy, rows, features, sampled
 
 
@@ -58,7 +58,7 @@ def test_packed_equals_separate_rows_and_sampling(setting) -> None:
 def test_gradients_equal_separate_rows_in_float64(policy: Policy, clips) -> None:
     policy.model.double()
     rows, features = rows_of(policy, clips)
-    sampled = policy.sample(rows, features, ["a", "b"], 3, Sampling(7, 1.0, 1))
+    sampled = policy.sample([*map(Asked, rows, features, "ab")], 3, Sampling(7, 1.0, 1))
     parameters = [p for p in policy.model.parameters() if p.requires_grad]
     packed = policy.model(pack(with_completions(rows, sampled), policy.pad_id), features).logps
     weights = torch.linspace(-1, 1, len(packed), dtype=packed.dtype)
@@ -93,12 +93,12 @@ def test_negative_controls_fail(setting) -> None:
 
 def test_samples_do_not_depend_on_the_batch(setting) -> None:
     policy, rows, features, sampled = setting
-    alone = policy.sample(rows[1:], features[1:], ["b"], 5, Sampling(12, 1.0, 3))
+    alone = policy.sample([*map(Asked, rows, features, "ab")][1:], 5, Sampling(12, 1.0, 3))
     assert [c.tokens for c in alone[0]] == [c.tokens for c in sampled[1]]
     assert len({c.tokens for c in sampled[0]}) > 1, "rows of a group must differ"
-    again = policy.sample(rows, features, ["a", "b"], 5, Sampling(12, 1.0, 3))
+    again = policy.sample([*map(Asked, rows, features, "ab")], 5, Sampling(12, 1.0, 3))
     assert again == sampled
-    other = policy.sample(rows, features, ["a", "b"], 5, Sampling(12, 1.0, 4))
+    other = policy.sample([*map(Asked, rows, features, "ab")], 5, Sampling(12, 1.0, 4))
     assert other != sampled
 
 
@@ -114,7 +114,7 @@ def test_rows_that_ended_leave_the_batch_without_a_trace(policy: Policy, clips) 
 
     def run(chosen: list[int]) -> list[list[Completion]]:
         return generate(
-            policy.model, [rows[i] for i in chosen], [features[i] for i in chosen], [keys[i] for i in chosen],
+            policy.model, [Asked(rows[i], features[i], keys[i]) for i in chosen],
             2, Sampling(24, 1.0, 5), stops, policy.pad_id,
         )  # fmt: skip
 
@@ -158,7 +158,7 @@ def test_visual_tokens_are_never_sampled_and_have_probability_zero(policy: Polic
     raised = torch.zeros(policy.model.lm_head.weight.shape[0])
     raised[image] = 50.0
     policy.model.lm_head.forward = lambda x: plain(x) + raised  # type: ignore[method-assign]
-    sampled = policy.sample(rows, features, ["a", "b"], 4, Sampling(8, 1.0, 0))
+    sampled = policy.sample([*map(Asked, rows, features, "ab")], 4, Sampling(8, 1.0, 0))
     assert all(image not in c.tokens for cs in sampled for c in cs)
     scored = policy.model(pack(with_completions(rows, sampled), policy.pad_id), features)
     drawn = torch.tensor([x for cs in sampled for c in cs for x in c.logps])

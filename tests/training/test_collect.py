@@ -15,8 +15,7 @@ from rich.console import Console
 from tests.tiny import Digits, same_weights, sampled_groups, weights_of
 
 from rft3d.models import Policy
-from rft3d.models.generate import Completion, Sampling
-from rft3d.models.prefix import Row
+from rft3d.models.generate import Asked, Completion, Sampling
 from rft3d.rewards import Part, Score
 from rft3d.tasks import Task
 from rft3d.training.advantages import assign_advantages, task_scaled
@@ -114,9 +113,7 @@ def test_groups_that_do_not_beat_the_greedy_answer_are_left_out(
     found = Rollouts(policy, TASKS, digits, config).collect(0)
     assert 0 < len(found.trained) < len(found.drawn) == 12
     for group in found.drawn:
-        (greedy,) = policy.sample(
-            [group.item.prompt], [digits.features[group.item.scene]], ["any"], 1, Sampling(3, temperature=0.0)
-        )
+        (greedy,) = policy.sample([digits.asked(group.item, 3)], 1, Sampling(temperature=0.0))
         answer = policy.text_of(greedy[0])
         wrong = TASKS["digits"].score(answer.text, group.item.sample, answer.truncated).value("right") < 1
         some = any(score.value("right") == 1 for score in group.scores)
@@ -175,9 +172,9 @@ def test_a_second_sampler_is_one_line(
         def __init__(self, policy: Policy) -> None:
             self.policy = policy
 
-        def sample(self, rows: Sequence[Row], *rest: Any) -> list[list[Completion]]:
-            asked.append(len(rows))
-            return self.policy.sample(rows, *rest)
+        def sample(self, prompts: Sequence[Asked], *rest: Any) -> list[list[Completion]]:
+            asked.append(len(prompts))
+            return self.policy.sample(prompts, *rest)
 
     monkeypatch.setitem(SAMPLERS, "other", Other)
     ends = []

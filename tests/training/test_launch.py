@@ -22,9 +22,8 @@ from tests.tiny import farthest, weights_of
 
 from rft3d.evaluation.dataset import write_dataset
 from rft3d.models import Policy, load_policy
-from rft3d.process import check_launch
+from rft3d.process import check_launch, is_main_process
 from rft3d.scenes import RoomConfig, iter_rooms
-from rft3d.training.distributed import is_main_process
 from rft3d.training.recipes import run_recipe
 from rft3d.training.selection import Best, SelectConfig
 

@@ -16,10 +16,11 @@ from rft3d.models import Policy, load_policy
 from rft3d.tasks import Task
 from rft3d.training.config import LoRAConfig, OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
-from rft3d.training.engine import Engine, build_optimizers, trainable_parameters
+from rft3d.training.engine import Engine
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import Watch
 from rft3d.training.lora import adapters_off, add_lora, load_adapters, merge_lora
+from rft3d.training.optim import build_optimizers, trainable_parameters
 from rft3d.training.sft import train_sft
 from rft3d.training.update import forward_logps
 
@@ -152,7 +153,7 @@ def test_adapters_under_fsdp2_are_refused_before_anything_is_changed(
     new_policy: Callable[[], Policy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not supported: the gathered model at a stage's end has no place for them. DDP serves."""
-    monkeypatch.setattr("rft3d.training.engine.wants_sharding", lambda: True)
+    monkeypatch.setattr("rft3d.training.engine.wants_fsdp2", lambda: True)
     policy = new_policy()
     names = set(policy.model.state_dict())
     with pytest.raises(ValueError, match=r"lora.rank > 0 is not supported with FSDP2; use DDP"):

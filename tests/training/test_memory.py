@@ -38,7 +38,7 @@ BASE = RFTConfig(
 def gradients(policy: Policy, corpus: Corpus, config: RFTConfig) -> dict[str, torch.Tensor]:
     """Of the first update of a step, in float64."""
     engine = Engine(policy, config.optim, 10, memory=config.memory)
-    for optimizer in engine.optimizers:
+    for optimizer in engine.placement.optimizers:
         optimizer.step = lambda: None  # type: ignore[method-assign]
         optimizer.zero_grad = lambda set_to_none=True: None  # type: ignore[method-assign]
     groups = sampled_groups(policy, TASKS, corpus, config)

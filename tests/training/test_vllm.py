@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.tiny import make_policy
 
-from rft3d.models.generate import Completion, Sampling
+from rft3d.models.generate import Asked, Completion, Sampling
 from rft3d.models.policy import Policy
 from rft3d.models.prefix import Row, pack
 from rft3d.prompts import Prompt
@@ -75,14 +75,14 @@ def test_it_samples_from_the_policy_of_the_moment(monkeypatch: pytest.MonkeyPatc
             for parameter in policy.model.parameters():
                 if parameter.requires_grad and change:
                     parameter.add_(torch.randn_like(parameter) * change * parameter.std())
-        asked = (rows, features, ["a", "b"])
-        greedy = [g[0] for g in sampler.sample(*asked, 1, Sampling(20, 0.0))]
-        ours = [g[0] for g in policy.sample(*asked, 1, Sampling(20, 0.0))]
+        asked = [Asked(*each) for each in zip(rows, features, ("a", "b"), strict=True)]
+        greedy = [g[0] for g in sampler.sample(asked, 1, Sampling(20, 0.0))]
+        ours = [g[0] for g in policy.sample(asked, 1, Sampling(20, 0.0))]
         for theirs, own in zip(greedy, ours, strict=True):
             assert theirs.tokens == own.tokens and theirs.truncated == own.truncated
             np.testing.assert_allclose(theirs.logps, own.logps, atol=1e-4)
-        sampled = sampler.sample(*asked, 8, Sampling(20, 0.6, 3))
-        assert sampled == sampler.sample(*asked, 8, Sampling(20, 0.6, 3)), "the same seed, the same answers"
+        sampled = sampler.sample(asked, 8, Sampling(20, 0.6, 3))
+        assert sampled == sampler.sample(asked, 8, Sampling(20, 0.6, 3)), "the same seed, the same answers"
         suppressed = set(policy.model.suppressed.tolist())
         for group, row, own in zip(sampled, rows, features, strict=True):
             assert len({c.tokens for c in group}) > 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,23 @@ class Completion:
     truncated: bool
 
 
+class Asked(NamedTuple):
+    """A prompt to continue.
+
+    Attributes:
+        row: its tokens; suffixes are ignored.
+        features: frozen features of its frames.
+        key: a stable name (the sample id); with the seed it fixes the random numbers. Two equal keys give two
+            equal groups.
+        limit: longest continuation; None: ``Sampling.max_new_tokens``.
+    """
+
+    row: Row
+    features: FrozenFeatures
+    key: str
+    limit: int | None = None
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How to sample. ``temperature=0`` is greedy. The log-probabilities are at the same temperature.
@@ -46,8 +63,7 @@ class Sampling:
     ``top_p``/``top_k`` are deliberately absent: they make rollouts off-policy.
 
     Attributes:
-        max_new_tokens: limit of every completion.
-        limits: a limit for each prompt instead; ``max_new_tokens`` is then not used.
+        max_new_tokens: limit of the completions of prompts without one.
         prefill: prompts that are run at once (0: all); bounds memory.
         decode: ``static`` gives the cache fixed shapes, ``graphs`` also replays each step as a CUDA graph;
             ``auto`` is ``graphs`` on a GPU and ``eager`` elsewhere.
@@ -56,7 +72,6 @@ class Sampling:
     max_new_tokens: int = 128
     temperature: float = 1.0
     seed: int = 0
-    limits: tuple[int, ...] | None = None
     prefill: int = 0
     decode: Literal["auto", "eager", "static", "graphs"] = "auto"
 
@@ -81,43 +96,34 @@ def decode_mode(sampling: Sampling, device: torch.device) -> Literal["eager", "s
 @torch.no_grad()
 def generate(
     model: SpatialModel,
-    prefixes: Sequence[Row],
-    features: Sequence[FrozenFeatures],
-    keys: Sequence[str],
-    rows_per_prefix: int,
+    asked: Sequence[Asked],
+    per: int,
     sampling: Sampling,
     stop_ids: frozenset[int],
     pad_id: int,
 ) -> list[list[Completion]]:
-    """Sample ``rows_per_prefix`` continuations of every prefix.
+    """Sample ``per`` continuations of every prompt in ``asked``; a list of them for each.
 
-    Args:
-        prefixes: rows to continue; their suffixes are ignored.
-        features: frozen features of each prefix's frames.
-        keys: a stable name per prefix (the sample id); with the seed it fixes the random numbers. Two equal
-            keys give two equal groups.
-        stop_ids: tokens that end a row; the stop token is part of the completion.
-
-    Returns:
-        ``len(prefixes)`` lists of ``rows_per_prefix`` completions.
+    ``stop_ids`` end a row; the stop token is part of the completion.
 
     Raises:
-        ValueError: no limit is at least 1, or there is not one for each prefix.
+        ValueError: no prompt, or a limit below 1.
     """
-    limits = sampling.limits or (sampling.max_new_tokens,) * len(prefixes)
-    if len(limits) != len(prefixes) or min(limits, default=0) < 1:
-        raise ValueError(f"{len(prefixes)} prefixes need as many limits of at least 1, got {limits}")
+    limits = [sampling.max_new_tokens if each.limit is None else each.limit for each in asked]
+    if min(limits, default=0) < 1:
+        raise ValueError(f"sampling needs prompts with limits of at least 1, got {limits}")
     was_training = model.training
     model.eval()
     device = model.lm_head.weight.device
     mode = decode_mode(sampling, device)
-    packed = pack([Row(row.prefix, row.positions, [], []) for row in prefixes], pad_id).to(device)
+    packed = pack([Row(each.row.prefix, each.row.positions, [], []) for each in asked], pad_id).to(device)
     kind = PrefixCache if mode == "eager" else StaticCache
     layers = len(model.model.language_model.layers)
     cache = kind(layers, packed.layout.prefix_valid, max(limits))
-    logits = _prefill(model, packed, features, cache, sampling.prefill or len(prefixes))
-    logits = logits.repeat_interleave(rows_per_prefix, 0)
-    decoder = _Decoder(packed, keys, rows_per_prefix, sampling, limits, stop_ids, pad_id, device)
+    features = [each.features for each in asked]
+    logits = _prefill(model, packed, features, cache, sampling.prefill or len(asked))
+    logits = logits.repeat_interleave(per, 0)
+    decoder = _Decoder(packed, [each.key for each in asked], per, sampling, limits, stop_ids, pad_id, device)
     share = STAY_STATIC if mode == "graphs" else STAY
     step = GraphStep(model, cache) if mode == "graphs" else None
     while True:

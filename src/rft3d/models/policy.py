@@ -23,7 +23,7 @@ from transformers.utils import logging as hf_logging
 from rft3d.files import replacing
 from rft3d.models.convention import house_text, weights_text
 from rft3d.models.features import FeatureCache, content_key, encoder_key
-from rft3d.models.generate import Completion, Sampling, generate
+from rft3d.models.generate import Asked, Completion, Sampling, generate
 from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.images import GEOMETRY_PATCH, FrameSize, plan, prepare_frames
 from rft3d.models.prefix import Row
@@ -204,15 +204,9 @@ class Policy:
         text = str(self.tokenizer.decode(list(completion.tokens), skip_special_tokens=True))
         return Generation(house_text(text, self.box_convention), completion.truncated, len(completion.tokens))
 
-    def sample(
-        self,
-        rows: Sequence[Row],
-        features: Sequence[FrozenFeatures],
-        keys: Sequence[str],
-        per: int,
-        sampling: Sampling,
-    ) -> list[list[Completion]]:
-        return generate(self.model, rows, features, keys, per, sampling, self.stop_ids, self.pad_id)
+    def sample(self, asked: Sequence[Asked], per: int, sampling: Sampling) -> list[list[Completion]]:
+        """``per`` completions of every prompt, see :func:`rft3d.models.generate.generate`."""
+        return generate(self.model, asked, per, sampling, self.stop_ids, self.pad_id)
 
     def generate_texts(
         self,
@@ -241,9 +235,9 @@ class Policy:
     ) -> list[list[Generation]]:
         """``per`` texts of each prompt, which is run once."""
         features = self.encode(frames)
-        rows = [self.row(p, f.grid) for p, f in zip(prompts, features, strict=True)]
-        keys = [str(i) for i in range(len(prompts))]
-        sampled = self.sample(rows, features, keys, per, Sampling(max_new_tokens, temperature, seed))
+        pairs = enumerate(zip(prompts, features, strict=True))
+        asked = [Asked(self.row(prompt, own.grid), own, str(i)) for i, (prompt, own) in pairs]
+        sampled = self.sample(asked, per, Sampling(max_new_tokens, temperature, seed))
         return [[self.text_of(each) for each in completions] for completions in sampled]
 
     def save(self, path: Path) -> None:

@@ -27,8 +27,8 @@ from rft3d.pretraining.alignment import match_scales, name_classes
 from rft3d.pretraining.dense import DenseClip, stacked
 from rft3d.training.config import OptimConfig
 from rft3d.training.data import draw
-from rft3d.training.engine import lr_scale, optimizers_of, step_all
 from rft3d.training.finite import require_finite
+from rft3d.training.optim import lr_scale, optimizers_of, step_all
 from rft3d.training.runs import MetricsLog, progress
 
 

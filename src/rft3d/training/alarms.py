@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rft3d.process import is_main_process
 from rft3d.runfolder import ALARMS, METRICS, SIGNALS, Alarm, append_alarms, drop_after, read_records
 from rft3d.training.alarm_rules import RULES, Rule, Trend
-from rft3d.training.distributed import is_main_process
 
 PATIENCE = 3
 """Steps in a row for which a rule must hold before its alarm is raised, or not hold to drop it."""

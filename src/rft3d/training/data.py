@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from rft3d.answers.types import ParseFailure
-from rft3d.models.fusion import FrozenFeatures
+from rft3d.models.generate import Asked
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.policy import Policy
 from rft3d.models.prefix import Row
 from rft3d.prompts import IMAGE
@@ -55,6 +56,10 @@ class Corpus:
 
     features: Sequence[FrozenFeatures]
     by_scene: Mapping[str, Sequence[Sequence[Item]]]
+
+    def asked(self, item: Item, limit: int) -> Asked:
+        """``item``'s prompt with its features, for an answer of at most ``limit`` tokens."""
+        return Asked(item.prompt, self.features[item.scene], item.key, limit)
 
     def items(self, task: str) -> Sequence[Item]:
         """All items of a task, scene after scene."""

@@ -26,16 +26,16 @@ import torch
 
 from rft3d.models.policy import Policy
 from rft3d.models.spatial import SpatialModel
+from rft3d.process import is_main_process
 from rft3d.tasks.types import Task
 from rft3d.training.advantages import assign_advantages
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
-from rft3d.training.distributed import is_main_process, shard
-from rft3d.training.engine import Engine, tracking_in
+from rft3d.training.engine import Engine
 from rft3d.training.loop import Loop, Watch
 from rft3d.training.rollout import Rollouts, rollout_metrics
 from rft3d.training.rollout_log import StageWatch
-from rft3d.training.trackers import track_pictures
+from rft3d.training.trackers import Tracking, track_pictures
 from rft3d.training.update import AdaptersOff, Reference, update_policy
 
 
@@ -109,10 +109,8 @@ def _engine(
     policy: Policy, config: RFTConfig, folder: Path, watch: Watch, reference: Reference | None
 ) -> Engine:
     updates = config.steps * config.updates_per_rollout
-    tracking = tracking_in(folder, watch.trackers, watch.title)
+    tracking = Tracking(watch.trackers, folder, watch.title)
     engine = Engine(policy, config.optim, updates, tracking, config.lora, config.memory, config.seed)
-    if config.memory.two_phase and engine.ranks.world > 1:
-        raise ValueError("memory.two_phase works in one process only; use memory.gradient_checkpointing")
-    if isinstance(reference, torch.nn.Module) and engine.sharded:
-        shard(reference, engine.accelerator.device, engine.accelerator.mixed_precision)
+    if isinstance(reference, torch.nn.Module):
+        engine.placement.place_frozen(reference)
     return engine

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from rft3d.process import Stopped, check_launch, on_sigterm
+from rft3d.process import Stopped, check_launch, is_main_process, on_sigterm
 from rft3d.training.config import LoRAConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Item
-from rft3d.training.distributed import is_main_process
-from rft3d.training.engine import Engine, trained_weights
+from rft3d.training.engine import Engine
 from rft3d.training.finite import NonFiniteError
 from rft3d.training.lora import merge_lora, save_adapters
 from rft3d.training.runs import MetricsLog, progress
@@ -39,7 +38,7 @@ class Watch:
         title: of the stage, in progress, errors and trackers.
         on_step: called after every step; may raise to end the run.
         held_out: samples that are measured now and then; needed to select the best weights.
-        trackers: names of trackers that get the metrics (:class:`rft3d.training.engine.Tracking`).
+        trackers: names of trackers that get the metrics (:class:`rft3d.training.trackers.Tracking`).
         paint: draws an answer for them.
     """
 
@@ -118,10 +117,10 @@ class Loop:
         """
         done = step + 1
         self.log.write(done, dict(metrics))
-        self.engine.track(dict(metrics), done)
+        self.engine.accelerator.log(dict(metrics), step=done)
         self._update(done, note)
         if self.best is not None and any(name.startswith("held_out/") for name in metrics):
-            self.best.offer(done, metrics, trained_weights(self.engine))
+            self.best.offer(done, metrics, self.engine.placement.weights())
         asked = self._asked()
         if asked or done % self.save_every == 0 or done == self.steps:
             self._save(done)

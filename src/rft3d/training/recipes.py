@@ -24,12 +24,12 @@ from typing import Any, Literal
 
 from rft3d.models import Policy
 from rft3d.models.features import FeatureCache, Format
+from rft3d.process import is_main_process
 from rft3d.runfolder import logged_seconds
 from rft3d.tasks import TASKS, Task, make_task
 from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
 from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, LazyRows, tokenize
-from rft3d.training.distributed import is_main_process
 from rft3d.training.features import ClipFeatures
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import Watch

@@ -15,29 +15,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rft3d.models.generate import Completion, Sampling
-from rft3d.models.geometry import FrozenFeatures
+from rft3d.models.generate import Asked, Completion, Sampling
 from rft3d.models.policy import Policy
 from rft3d.models.prefix import Row
 from rft3d.rewards import Score
 from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus, Item, draw, permutation
-from rft3d.training.distributed import ALONE, Ranks, unsharded
+from rft3d.training.distributed import ALONE, Ranks
+from rft3d.training.fsdp2 import unsharded
 from rft3d.training.vllm_rollout import VllmSampler
 
 
 class Sampler(Protocol):
     """Who writes the completions; :class:`~rft3d.models.policy.Policy` is one itself."""
 
-    def sample(
-        self,
-        rows: Sequence[Row],
-        features: Sequence[FrozenFeatures],
-        keys: Sequence[str],
-        per: int,
-        sampling: Sampling,
-    ) -> list[list[Completion]]:
+    def sample(self, asked: Sequence[Asked], per: int, sampling: Sampling) -> list[list[Completion]]:
         """``per`` completions of every prompt, with their log-probabilities.
 
         Those must be the policy's at ``sampling.temperature`` over the whole vocabulary, with the policy's weights
@@ -184,13 +177,11 @@ class Rollouts:
         if self.ranks.world == 1:
             return own
         nobody = replace(own[0].item, prompt=Row((), torch.zeros(3, 0), [], [])) if own else None
-        plain = {t: [replace(g, item=nobody) for g in own if g.task == t] for t in prompts}
-        everyone = self.ranks.gather_by_task(prompts, plain)  # without the prompts: every rank knows them
-        return [
-            replace(group, item=item)
-            for task, items in prompts.items()
-            for item, group in zip(items, everyone[task], strict=True)
-        ]
+        out: list[Group] = []
+        for task, items in prompts.items():  # without the prompts: every rank knows them
+            everyone = self.ranks.gather([replace(g, item=nobody) for g in own if g.task == task])
+            out += [replace(group, item=item) for item, group in zip(items, everyone, strict=True)]
+        return out
 
     def rollout(self, prompts: Mapping[str, Sequence[Item]], step: int) -> list[Group]:
         """``group_size`` completions of every prompt, all sampled together by this process, and their scores."""
@@ -214,19 +205,12 @@ class Rollouts:
     def _answers(
         self, asked: Sequence[tuple[str, Item]], step: int, per: int, temperature: float
     ) -> list[list[Completion]]:
-        limits = tuple(self.config.max_new_tokens[name] for name, _ in asked)
-        return self.sampler.sample(
-            [item.prompt for _, item in asked],
-            [self.corpus.features[item.scene] for _, item in asked],
-            [item.key for _, item in asked],
-            per,
-            Sampling(
-                temperature=temperature,
-                seed=sampling_seed(self.config, step),
-                limits=limits,
-                prefill=self.config.memory.prefill,
-            ),
+        config = self.config
+        sampling = Sampling(
+            temperature=temperature, seed=sampling_seed(config, step), prefill=config.memory.prefill
         )
+        prompts = [self.corpus.asked(item, config.max_new_tokens[name]) for name, item in asked]
+        return self.sampler.sample(prompts, per, sampling)
 
     def _scored(self, name: str, item: Item, completions: Sequence[Completion]) -> list[tuple[str, Score]]:
         answers = [self.policy.text_of(completion) for completion in completions]

@@ -28,11 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from rft3d.process import is_main_process
 from rft3d.runfolder import ROLLOUTS, Alarm, drop_after
 from rft3d.tasks.types import Sample, Task
 from rft3d.training.alarms import AlarmLog
 from rft3d.training.config import RFTConfig
-from rft3d.training.distributed import is_main_process
 from rft3d.training.loop import Painter
 from rft3d.training.rollout import Group, sampling_seed
 from rft3d.training.signals import Answered, signals

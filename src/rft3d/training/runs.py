@@ -25,8 +25,8 @@ from rich.progress import (
 
 from rft3d import files
 from rft3d.files import read_json
+from rft3d.process import is_main_process
 from rft3d.runfolder import append_records, drop_after
-from rft3d.training.distributed import is_main_process
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -7,7 +7,7 @@ need not: the task object scores for both.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from torch import Tensor
 
 from rft3d.files import read_json, replacing, write_json
 from rft3d.models.generate import Sampling
-from rft3d.models.policy import Policy
+from rft3d.models.policy import Generation, Policy
+from rft3d.process import is_main_process
 from rft3d.tasks.types import Task
 from rft3d.training.config import SelectConfig
-from rft3d.training.data import Corpus, Item
-from rft3d.training.distributed import is_main_process, unsharded
+from rft3d.training.data import Corpus
+from rft3d.training.fsdp2 import unsharded
 
 WEIGHTS = "weights.safetensors"
 
@@ -59,32 +60,19 @@ def held_out_metrics(policy: Policy, held_out: HeldOut, batch: int = 64) -> dict
     metrics: dict[str, float] = {}
     for name, task in held_out.tasks.items():
         items = held_out.corpus.items(name)
-        texts: list[tuple[str, bool]] = []
+        limit, greedy = held_out.max_new_tokens[name], Sampling(temperature=0.0)
+        answers: list[Generation] = []
         for at in range(0, len(items), batch):
-            texts += _greedy(policy, held_out, items[at : at + batch], held_out.max_new_tokens[name])
+            asked = [held_out.corpus.asked(item, limit) for item in items[at : at + batch]]
+            answers += [policy.text_of(one) for (one,) in policy.sample(asked, 1, greedy)]
         samples = [item.sample for item in items]
-        scores = [task.score(t, s, cut) for (t, cut), s in zip(texts, samples, strict=True)]
+        scores = [task.score(a.text, s, a.truncated) for a, s in zip(answers, samples, strict=True)]
         for metric, value in task.metric(samples, scores).items():
             if value is not None:
                 metrics[f"held_out/{name}/{metric}"] = float(value)
         if scores:
             metrics[f"held_out/{name}/reward"] = sum(s.total for s in scores) / len(scores)
     return metrics
-
-
-def _greedy(
-    policy: Policy, held_out: HeldOut, items: Sequence[Item], max_new_tokens: int
-) -> list[tuple[str, bool]]:
-    """Text and whether it was cut, for each item."""
-    sampled = policy.sample(
-        [item.prompt for item in items],
-        [held_out.corpus.features[item.scene] for item in items],
-        [item.sample.id for item in items],
-        1,
-        Sampling(max_new_tokens, temperature=0.0),
-    )
-    answers = [policy.text_of(completions[0]) for completions in sampled]
-    return [(answer.text, answer.truncated) for answer in answers]
 
 
 class Best:

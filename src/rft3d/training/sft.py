@@ -12,9 +12,10 @@ from rft3d.models.policy import Policy
 from rft3d.models.prefix import pack
 from rft3d.training.config import SFTConfig
 from rft3d.training.data import Corpus, Item, choose, draw, shared_rows
-from rft3d.training.engine import Engine, tracking_in
+from rft3d.training.engine import Engine
 from rft3d.training.finite import require_finite
 from rft3d.training.loop import Loop, Watch
+from rft3d.training.trackers import Tracking
 
 
 def task_loss(
@@ -80,7 +81,7 @@ def train_sft(
     """
     _require_thoughts(corpus, config)
     watch = watch or Watch()
-    tracking = tracking_in(folder, watch.trackers, watch.title)
+    tracking = Tracking(watch.trackers, folder, watch.title)
     engine = Engine(policy, config.optim, config.steps, tracking, config.lora, config.memory, config.seed)
     loop = Loop(engine, folder, watch, config)
     tokens = 0

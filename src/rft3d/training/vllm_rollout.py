@@ -20,10 +20,8 @@ import torch
 from torch import Tensor
 
 from rft3d.models.fusion import SpatialQwen
-from rft3d.models.generate import Completion, Sampling
-from rft3d.models.geometry import FrozenFeatures
+from rft3d.models.generate import Asked, Completion, Sampling
 from rft3d.models.policy import Policy, without_bars
-from rft3d.models.prefix import Row
 from rft3d.models.spatial import SpatialModel
 from rft3d.models.tokens import token_id
 
@@ -101,27 +99,19 @@ class VllmSampler:
         self.seen: tuple[int, ...] = ()
         self.pushes = 0
 
-    def sample(
-        self,
-        rows: Sequence[Row],
-        features: Sequence[FrozenFeatures],
-        keys: Sequence[str],
-        per: int,
-        sampling: Sampling,
-    ) -> list[list[Completion]]:
+    def sample(self, asked: Sequence[Asked], per: int, sampling: Sampling) -> list[list[Completion]]:
         from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
 
         engine = self._ready()
         policy = self.policy
-        limits = sampling.limits or (sampling.max_new_tokens,) * len(rows)
-        asked, settings = [], []
-        for row, own, key, limit in zip(rows, features, keys, limits, strict=True):
+        prompts, settings = [], []
+        for row, own, key, limit in asked:
             with torch.no_grad():
                 fused = policy.model.fuse([own]).detach().cpu()
             # the merger may have changed what a clip's features are: never those of older weights
             names = [f"{key}/{self.pushes}/{i}" for i in range(len(own.grid))]
             picture = {"image_embeds": fused, "image_grid_thw": own.grid.cpu()}
-            asked.append(
+            prompts.append(
                 {
                     "prompt_token_ids": self.one_per_frame(row.prefix),
                     "multi_modal_data": {"image": picture},
@@ -134,14 +124,14 @@ class VllmSampler:
                     n=per,
                     temperature=sampling.temperature,
                     seed=int.from_bytes(digest, "little") >> 1,
-                    max_tokens=limit,
+                    max_tokens=sampling.max_new_tokens if limit is None else limit,
                     logprobs=0,
                     stop_token_ids=sorted(policy.stop_ids),
                     logit_bias=dict.fromkeys(policy.model.suppressed.tolist(), NEVER),
                     detokenize=False,
                 )
             )
-        answers = engine.generate(asked, settings, use_tqdm=False)
+        answers = engine.generate(prompts, settings, use_tqdm=False)
         if policy.device.type == "cuda":
             engine.sleep(level=1)
         return [[_completion(output) for output in answer.outputs] for answer in answers]

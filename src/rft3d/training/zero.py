@@ -15,16 +15,17 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
-    from accelerate import Accelerator
-    from torch import nn
+import torch
+from torch import Tensor, nn
 
-STATE = "pytorch_model"
-"""The folder that accelerate gives DeepSpeed inside a checkpoint."""
+from rft3d.models.spatial import SpatialModel
+from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig
+from rft3d.training.optim import set_rates, trainable_parameters
+from rft3d.training.placement import Placement
 
 
 def wants_zero() -> bool:
@@ -36,68 +37,69 @@ def wants_zero() -> bool:
     return True
 
 
-def split_state(
-    accelerator: Accelerator,
-    model: nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
-    max_grad_norm: float,
-) -> tuple[Any, list[torch.optim.Optimizer]]:
-    """DeepSpeed's engine around ``model`` (call that one), and the optimizer whose learning rates it uses.
+class SplitState(Placement):
+    """Each rank holds all weights, a share of the gradients and of the optimizer state."""
 
-    Raises:
-        ValueError: another ZeRO stage than 2, or more than one optimizer (DeepSpeed lays all weights of an
-            optimizer end to end, where Muon finds no matrices).
-    """
-    if len(optimizers) != 1:
-        raise ValueError(
-            "optim.name='muon' needs whole matrices, which ZeRO cuts; use adamw, or FSDP2 or DDP"
+    launch = "DeepSpeed"
+    mark = "pytorch_model"  # accelerate's name
+
+    @staticmethod
+    def refuse(optim: OptimConfig, lora: LoRAConfig, memory: MemoryConfig) -> None:
+        if memory.two_phase:
+            raise ValueError("memory.two_phase runs beside DeepSpeed's backward; use gradient_checkpointing")
+        if optim.name == "muon":
+            raise ValueError(
+                "optim.name='muon' needs whole matrices, which ZeRO cuts; use adamw, or FSDP2 or DDP"
+            )
+
+    def place(self) -> tuple[Any, list[torch.optim.Optimizer]]:
+        plugin: Any = self.accelerator.deepspeed_plugin
+        if plugin.zero_stage != 2:
+            raise ValueError(
+                f"zero_stage={plugin.zero_stage}: only ZeRO-2 is supported; to split the weights too, launch "
+                "with recipes/accelerate/fsdp2_8gpu.yaml"
+            )
+        plugin.deepspeed_config.update(
+            {
+                "train_micro_batch_size_per_gpu": 1,  # DeepSpeed only multiplies it; batches are the recipe's
+                "gradient_accumulation_steps": 1,  # losses carry their weights already
+                "gradient_clipping": self.config.max_grad_norm,
+                "data_types": {"grad_accum_dtype": "fp32"},
+            }
         )
-    plugin: Any = accelerator.deepspeed_plugin
-    if plugin.zero_stage != 2:
-        raise ValueError(
-            f"zero_stage={plugin.zero_stage}: only ZeRO-2 is supported; to split the weights too, launch with "
-            "recipes/accelerate/fsdp2_8gpu.yaml"
-        )
-    plugin.deepspeed_config.update(
-        {
-            "train_micro_batch_size_per_gpu": 1,  # DeepSpeed only multiplies it; batches are the recipe's
-            "gradient_accumulation_steps": 1,  # losses carry their weights already
-            "gradient_clipping": max_grad_norm,
-            "data_types": {"grad_accum_dtype": "fp32"},
-        }
-    )
-    prepared = accelerator.prepare(model, *optimizers)
-    return prepared[0], list(prepared[1:])
+        return super().place()
 
+    @contextmanager
+    def accumulating(self, last: bool) -> Iterator[None]:
+        self.network.set_gradient_accumulation_boundary(last)
+        yield
 
-def take_step(network: Any) -> float:
-    """Clip, update, reset; the gradient norm before clipping, infinite when nothing was updated."""
-    network.step()
-    if network.optimizer.overflow:
-        return math.inf
-    return float(network.get_global_grad_norm())
+    def backward(self, loss: Tensor) -> None:
+        self.network.backward(loss)  # accelerate's would take the step as well
 
+    def step(self, scale: float) -> float:
+        set_rates(self.optimizers, scale)
+        self.network.step()
+        return math.inf if self.network.optimizer.overflow else float(self.network.get_global_grad_norm())
 
-def masters(params: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor]:
-    """The fp32 weights that DeepSpeed keeps of ``params``, whole on every rank (all ranks must call it)."""
-    from deepspeed.utils import safe_get_full_fp32_param  # pyright: ignore[reportMissingImports]
+    def weights(self) -> dict[str, Tensor]:
+        """The fp32 masters."""
+        from deepspeed.utils import safe_get_full_fp32_param  # pyright: ignore[reportMissingImports]
 
-    found: dict[str, torch.Tensor] = {}
-    for name, parameter in params.items():
-        value = safe_get_full_fp32_param(parameter)
-        assert value is not None, f"DeepSpeed keeps no master of {name}"
-        found[name] = value.detach().clone().view(parameter.shape)
-    return found
+        found: dict[str, Tensor] = {}
+        for name, parameter in trainable_parameters(self.model).items():
+            value = safe_get_full_fp32_param(parameter)
+            assert value is not None, f"DeepSpeed keeps no master of {name}"
+            found[name] = value.detach().clone().view(parameter.shape)
+        return found
 
-
-def without_zero(network: Any, model: nn.Module) -> None:
-    """Make ``model`` a plain one again, in place: trained weights become their fp32 masters, hooks go."""
-    from torch import nn
-
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    plain = {trained[name]: nn.Parameter(value) for name, value in masters(trained).items()}
-    network.destroy()
-    for module in model.modules():  # new parameters, since DeepSpeed's carry hooks; tied ones stay tied
-        for name, parameter in module._parameters.items():
-            if parameter is not None and parameter in plain:
-                module._parameters[name] = plain[parameter]
+    def plain(self) -> SpatialModel:
+        """The model in place: trained weights become their fp32 masters, DeepSpeed's hooks go."""
+        trained = trainable_parameters(self.model)
+        fresh = {trained[name]: nn.Parameter(value) for name, value in self.weights().items()}
+        self.network.destroy()
+        for module in self.model.modules():  # new parameters, since those carry hooks; tied ones stay tied
+            for name, parameter in module._parameters.items():
+                if parameter is not None and parameter in fresh:
+                    module._parameters[name] = fresh[parameter]
+        return self.model

@@ -1,0 +1,87 @@
+"""Optimizers and learning rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import nn
+
+from rft3d.training.config import OptimConfig
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def build_optimizers(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
+    """AdamW, or Muon on the layers' 2-D matrices beside AdamW on everything else (adapters too).
+
+    Weight decay leaves vectors (norms, biases) alone. Base learning rates are the peaks; the schedule
+    scales them.
+    """
+    return optimizers_of(trainable_parameters(model), config, _is_inner_matrix)
+
+
+def _is_inner_matrix(name: str) -> bool:
+    inner = ".layers." in name or name.startswith("geometry_merger.")
+    return inner and ".lora_" not in name
+
+
+def optimizers_of(
+    params: Mapping[str, nn.Parameter], config: OptimConfig, for_muon: Callable[[str], bool]
+) -> list[torch.optim.Optimizer]:
+    """Optimizers of ``params``; with Muon, it takes the matrices whose names ``for_muon`` accepts."""
+    matrices = {n: p for n, p in params.items() if p.ndim == 2 and for_muon(n)}
+    chosen = matrices if config.name == "muon" else {}
+    rest = {n: p for n, p in params.items() if n not in chosen}
+    groups = [
+        {"params": [p for p in rest.values() if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in rest.values() if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [g for g in groups if g["params"]]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=1e-8)
+    ]
+    if chosen:
+        optimizers.append(
+            torch.optim.Muon(
+                list(chosen.values()),
+                lr=config.muon_lr,
+                momentum=config.momentum,
+                weight_decay=config.weight_decay,
+                adjust_lr_fn="original",
+            )
+        )
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]  # what step_all scales
+    return optimizers
+
+
+def set_rates(optimizers: Sequence[torch.optim.Optimizer], scale: float) -> None:
+    """Learning rates at ``scale`` times their peaks."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * scale
+
+
+def step_all(optimizers: Sequence[torch.optim.Optimizer], scale: float) -> None:
+    """Update at ``scale`` times the peak learning rates and drop the gradients."""
+    set_rates(optimizers, scale)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def lr_scale(config: OptimConfig, step: int, steps: int) -> float:
+    """Share of the peak learning rate at 0-based ``step`` of ``steps``."""
+    warmup = max(1, round(config.warmup * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    if config.schedule == "constant":
+        return 1.0
+    along = (step - warmup) / max(1, steps - warmup)
+    shape = 0.5 * (1 + math.cos(math.pi * along)) if config.schedule == "cosine" else 1 - along
+    return config.final + (1 - config.final) * shape

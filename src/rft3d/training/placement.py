@@ -1,0 +1,95 @@
+"""How a model and its optimizers lie among the ranks: one class for each kind of launch.
+
+``accelerate launch`` decides: ``--multi_gpu`` is DDP (on CPUs too, with ``ACCELERATE_USE_CPU=true``),
+``--use_fsdp --fsdp_version 2`` is FSDP2 (:mod:`rft3d.training.fsdp2`), a config with DeepSpeed is ZeRO-2
+(:mod:`rft3d.training.zero`). The last two override what differs from :class:`Placement`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from rft3d.models.spatial import SpatialModel
+from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig
+from rft3d.training.optim import build_optimizers, step_all, trainable_parameters
+
+
+class Placement:
+    """One process, or DDP: every rank holds everything.
+
+    Attributes:
+        network: the wrapped model (call this one); ``model`` is the bare one inside.
+    """
+
+    launch: ClassVar[str] = ""
+    """What the launch is called in messages."""
+    mark: ClassVar[str] = ""
+    """The folder inside a checkpoint that only this kind of launch writes."""
+
+    def __init__(self, accelerator: Accelerator, model: SpatialModel, config: OptimConfig) -> None:
+        self.accelerator, self.model, self.config = accelerator, model, config
+        self.network: Any
+        self.optimizers: list[torch.optim.Optimizer]
+        self.network, self.optimizers = self.place()
+        self.parameters = list(trainable_parameters(model).values())
+
+    @staticmethod
+    def refuse(optim: OptimConfig, lora: LoRAConfig, memory: MemoryConfig) -> None:
+        """ValueError for settings that this launch cannot serve, before anything is changed."""
+
+    def place(self) -> tuple[Any, list[torch.optim.Optimizer]]:
+        """The network to call and its optimizers."""
+        network, *optimizers = self.accelerator.prepare(
+            self.model, *build_optimizers(self.model, self.config)
+        )
+        return network, optimizers
+
+    def place_frozen(self, model: SpatialModel) -> None:
+        """The same in place for a model that does not train."""
+
+    @contextmanager
+    def accumulating(self, last: bool) -> Iterator[None]:
+        """Around one forward and backward of a step: only the last one exchanges gradients."""
+        if last or self.accelerator.num_processes == 1:
+            yield
+        else:
+            with self.accelerator.no_sync(self.network):
+                yield
+
+    def backward(self, loss: Tensor) -> None:
+        self.accelerator.backward(loss)
+
+    def step(self, scale: float) -> float:
+        """Clip, update at ``scale`` times the peak learning rates, reset; the gradient norm before clipping.
+
+        Nothing is updated where that is no finite number (on all ranks alike).
+        """
+        clipped = self.accelerator.clip_grad_norm_(self.parameters, self.config.max_grad_norm or math.inf)
+        norm = float(getattr(clipped, "full_tensor", lambda: clipped)()) if clipped is not None else 0.0
+        if math.isfinite(norm):
+            step_all(self.optimizers, scale)
+        return norm
+
+    def save(self, folder: Path) -> None:
+        """Every rank writes its part of weights, optimizer and random state."""
+        self.accelerator.save_state(str(folder))
+
+    def load(self, folder: Path) -> None:
+        """What :meth:`save` wrote, in place."""
+        self.accelerator.load_state(str(folder))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The trained parameters by name, whole on every rank (all ranks must call it)."""
+        return {name: p.detach() for name, p in trainable_parameters(self.model).items()}
+
+    def plain(self) -> SpatialModel:
+        """The model as one process would have it, after training; on every rank."""
+        return self.model
