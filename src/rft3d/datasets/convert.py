@@ -16,7 +16,7 @@ from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES
 from rft3d.tasks.spatial.read import read_question
 from rft3d.tasks.spatial.solve import Place, Unsolved
 from rft3d.tasks.spatial.task import AFTER_NUMBER, AFTER_OPTIONS, BEFORE, THINK
-from rft3d.tasks.spatial.worked import work_out
+from rft3d.tasks.spatial.thoughts import work_out
 from rft3d.tasks.types import Sample
 
 Answers = Literal["direct", "think", "think-prompt"]

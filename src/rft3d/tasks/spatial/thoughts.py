@@ -1,26 +1,37 @@
-"""Thoughts for thought-augmented answers, worked out from the scene's geometry instead of by a larger model.
+"""Thoughts for thought-augmented answers, worked out from boxes instead of by a larger model.
 
-``think(question, view)`` writes what a person with a tape measure would note: where the named objects are
-(floor frame of the first camera: x right, y ahead, z up, metres), the computation, the conclusion.
-3D-RFT's own thoughts (CoT-10K) came from a language model and are not public;
-the wording here is ours. Positions are printed to centimetres (or as coarsely as a small model can learn), while
-angles and distances come from the exact boxes and the result is printed as in the answer: a thought never
-contradicts its answer.
+A thought notes what a person with a tape measure would: where the named objects are, the computation, the
+conclusion. 3D-RFT's own thoughts (CoT-10K) came from a language model and are not public; the wording here is ours.
+
+* :func:`think`: for our own questions. Positions are in the floor frame of the first camera (x right, y ahead,
+  z up, metres).
+* :func:`work_out`: for other people's questions (VLM-3R's, SpaceR's), of which there are only the words, the key,
+  and the place's boxes. Positions are in the data set's own world: its metadata have no cameras. Refused where
+  the boxes do not lead to the key, or cannot show the working.
+
+Positions are printed to centimetres (or as coarsely as a small model can learn), while angles and distances come
+from the exact boxes and the result is printed as in the answer: a thought never contradicts its answer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from rft3d.geometry import transform_points
-from rft3d.scenes.types import SceneObject
-from rft3d.tasks.spatial.semantics import closest_distance_m, longest_edge_cm, polygon_area_m2, turn_rad, walk
+from rft3d.geometry import box_distance, transform_points
+from rft3d.tasks.spatial.read import Query
+from rft3d.tasks.spatial.semantics import Array, longest_edge_cm, polygon_area_m2, turn_rad
+from rft3d.tasks.spatial.solve import LETTERS, Place, Solved, Unsolved, route_turns, solve
 from rft3d.tasks.spatial.view import Question, View
-from rft3d.tasks.spatial.worked import turned
 
 FRAME_NOTE = "From the first camera (x right, y ahead, z up, in metres):"
+WORLD_NOTE = "From above (metres):"
+NEAR_M = 0.05
+"""Absolute distances: half of a key's last decimal. Keys that were measured between sampled points and differ
+by more get no thought."""
 
 
 def think(question: Question, view: View, decimals: int = 2) -> str:
@@ -28,116 +39,184 @@ def think(question: Question, view: View, decimals: int = 2) -> str:
 
     ``decimals``: of the metres in it.
     """
-    thought = _WRITERS[question.type](question, view, decimals)
+    boxes = {label: np.stack([thing.box for thing in things]) for label, things in view.by_label.items()}
+    names = question.names
+    first = {name: index for name in names if (index := view.appearance(name)) is not None}
+    query = Query(question.type, names, question.options, question.steps)
+    corners = view.scene.floor_polygon
+    if corners is not None:
+        corners = transform_points(view.T_floor_world, np.c_[corners, np.zeros(len(corners))])[:, :2]
+    writer = _Writer(
+        query, Place(boxes, first_seen=first), f"{question.answer:g}" if not question.options else "",
+        FRAME_NOTE, view.T_floor_world, decimals, corners,
+    )  # fmt: skip
+    thought = _WRITERS[question.type](writer)
+    assert isinstance(thought, str), f"{question.type}: {thought}"
     if question.options:
         letter = "ABCD"[question.options.index(str(question.answer))]
         return f"{thought} So it is {question.answer}, option {letter}."
-    return f"{thought} So it is {_number(question)}."
+    return f"{thought} So it is {question.answer:g}."
 
 
-def _number(question: Question) -> str:
-    return f"{question.answer:g}"
+def work_out(query: Query, place: Place, key: str | float) -> str | Unsolved:
+    """The thought that leads from the boxes of ``place`` to ``key`` (a letter or a number), or why there is
+    none.
+    """
+    if query.type == "obj_appearance_order":
+        return Unsolved("an order of appearance needs cameras, and boxes alone have none")
+    found = solve(query, place)
+    if isinstance(found, Unsolved):
+        return found
+    if not _agree(query.type, found, key):
+        return Unsolved("the boxes lead to another answer than the key")
+    number = "" if isinstance(key, str) else f"{key:g}"
+    thought = _WRITERS[query.type](_Writer(query, place, number, WORLD_NOTE, np.eye(4), 2))
+    if isinstance(thought, Unsolved):
+        return thought
+    if query.options:
+        return f"{thought} So it is {query.options[LETTERS.index(str(key))]}, option {key}."
+    return f"{thought} So it is {float(key):g}."
 
 
-def _at(view: View, thing: SceneObject, decimals: int) -> str:
-    return _metres(view.position(thing)[:2], decimals)
+def _agree(kind: str, found: Solved, key: str | float) -> bool:
+    if isinstance(found.answer, str) or isinstance(key, str):
+        return str(found.answer) == str(key)
+    return abs(found.answer - key) <= (NEAR_M if kind == "object_abs_distance" else 1e-9) + 1e-9
 
 
-def _metres(position: Iterable[float], decimals: int) -> str:
-    """``(1.61, -0.14)``; never a negative nought."""
-    return f"({', '.join(f'{round(float(value), decimals) + 0.0:.{decimals}f}' for value in position)})"
+@dataclass(frozen=True)
+class _Writer:
+    """What a thought is written from.
+
+    Attributes:
+        number: the answer, where it is one.
+        note: says in which frame positions are; ``T`` ``(4, 4)`` takes them there.
+        decimals: of the metres.
+        corners: ``(V, 2)`` of the floor in that frame, where known.
+    """
+
+    query: Query
+    place: Place
+    number: str
+    note: str
+    T: Array
+    decimals: int
+    corners: Array | None = None
+
+    def metres(self, values: Iterable[float]) -> str:
+        """``1.61, -0.14``; never a negative nought."""
+        rounded = (round(round(float(value), 2), self.decimals) + 0.0 for value in values)
+        return ", ".join(f"{value:.{self.decimals}f}" for value in rounded)
+
+    def at(self, box: Array, axes: int = 2) -> str:
+        return f"({self.metres(transform_points(self.T, box[None, :3])[0][:axes])})"
+
+    def size(self, box: Array) -> str:
+        return " x ".join(f"{edge:.{self.decimals}f}" for edge in box[3:6])
+
+    def named(self, labels: Iterable[str]) -> str:
+        return ", ".join(f"{label} {self.at(self.place.boxes[label][0])}" for label in labels)
 
 
-def _size(thing: SceneObject, decimals: int) -> str:
-    return " x ".join(f"{edge:.{decimals}f}" for edge in thing.box[3:6])
+def _counting(w: _Writer) -> str | Unsolved:
+    (label,) = w.query.labels
+    rows = w.place.boxes.get(label, np.zeros((0, 9)))
+    if len(rows) != w.place.counts.get(label, len(rows)):
+        return Unsolved("the file counts more instances than it has boxes")
+    return f"{w.note} {label} at {'; '.join(map(w.at, rows))}."
 
 
-def _counting(question: Question, view: View, decimals: int) -> str:
-    (label,) = question.names
-    places = "; ".join(_at(view, thing, decimals) for thing in view.by_label[label])
-    return f"{FRAME_NOTE} {label} at {places}."
-
-
-def _abs_distance(question: Question, view: View, decimals: int) -> str:
-    notes = []
-    for label in question.names:
-        thing = view.one(label)
-        notes.append(
-            f"{label} centre {_metres(view.position(thing), decimals)}, size {_size(thing, decimals)}"
-        )
-    first, second = (view.one(label) for label in question.names)
-    centres = f"{np.linalg.norm(first.box[:3] - second.box[:3]):.{decimals}f}"
+def _abs_distance(w: _Writer) -> str:
+    ones, others = (w.place.boxes[label] for label in w.query.labels)
+    pair = min(((a, b) for a in ones for b in others), key=lambda each: box_distance(*each))
+    notes = (
+        f"{label} centre {w.at(box, 3)}, size {w.size(box)}"
+        for label, box in zip(w.query.labels, pair, strict=True)
+    )
+    centres = float(np.linalg.norm(pair[0][:3] - pair[1][:3]))
     return (
-        f"{FRAME_NOTE} {'; '.join(notes)}. The centres are {centres} apart; between the closest points "
-        f"of the two boxes {_number(question)} remain."
+        f"{w.note} {'; '.join(notes)}. The centres are {centres:.{w.decimals}f} apart; between the closest points "
+        f"of the two boxes {w.number} remain."
     )
 
 
-def _object_size(question: Question, view: View, decimals: int) -> str:
-    (label,) = question.names
-    thing = view.one(label)
-    longest = longest_edge_cm(thing.box)
+def _object_size(w: _Writer) -> str:
+    (label,) = w.query.labels
+    box = w.place.boxes[label][0]
+    longest = longest_edge_cm(box)
     return (
-        f"The {label} measures {_size(thing, decimals)} metres. "
-        f"Its longest edge is {longest / 100:.{decimals}f} metres, {longest} centimeters."
+        f"The {label} measures {w.size(box)} metres. "
+        f"Its longest edge is {longest / 100:.{w.decimals}f} metres, {longest} centimeters."
     )
 
 
-def _room_size(question: Question, view: View, decimals: int) -> str:
-    polygon = view.scene.floor_polygon
-    assert polygon is not None, "a room size question needs a floor polygon"
-    corners = transform_points(view.T_floor_world, np.c_[polygon, np.zeros(len(polygon))])[:, :2]
-    places = "; ".join(_metres(corner, decimals) for corner in corners)
-    note = f"{FRAME_NOTE} the floor's corners are {places}."
-    edges = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
-    area = polygon_area_m2(polygon)
-    if len(corners) == 4 and abs(edges[0] * edges[1] - area) < 1e-6:
-        return (
-            f"{note} Its sides are {edges[0]:.{decimals}f} and {edges[1]:.{decimals}f}, their product is "
-            f"{_number(question)}."
-        )
-    return f"{note} The polygon's area is {_number(question)}."
+def _room_size(w: _Writer) -> str | Unsolved:
+    if w.corners is None:
+        return _floor_box(w.place)
+    note = f"{w.note} the floor's corners are {'; '.join(f'({w.metres(corner)})' for corner in w.corners)}."
+    edges = np.linalg.norm(np.roll(w.corners, -1, axis=0) - w.corners, axis=1)
+    if len(w.corners) == 4 and abs(edges[0] * edges[1] - polygon_area_m2(w.corners)) < 1e-6:
+        sides = f"{edges[0]:.{w.decimals}f} and {edges[1]:.{w.decimals}f}"
+        return f"{note} Its sides are {sides}, their product is {w.number}."
+    return f"{note} The polygon's area is {w.number}."
 
 
-def _rel_distance(question: Question, view: View, decimals: int) -> str:
-    primary, *options = question.names
-    note = "; ".join(
-        f"{label} {closest_distance_m(view.by_label[label], view.by_label[primary]):.{decimals}f}"
-        for label in options
-    )
-    return f"Metres from the {primary}, closest points: {note}. The {question.answer} has the smallest."
+def _floor_box(place: Place) -> str | Unsolved:
+    floors = place.boxes.get("floor")
+    if floors is None:
+        return Unsolved("a floor area without the floor's outline has no working")
+    sides = [sorted(box[3:6].tolist())[1:] for box in floors]
+    if place.floor_area_m2 is not None and abs(sum(a * b for a, b in sides) - place.floor_area_m2) > 0.05:
+        return Unsolved("the floor's box does not have the floor's area")
+    return "The floor's sides are " + "; ".join(f"{a:.2f} and {b:.2f} metres" for a, b in sides) + "."
 
 
-def _rel_direction(question: Question, view: View, decimals: int) -> str:
-    a, b, c = (view.one(label) for label in question.names)
-    places = ", ".join(f"{thing.label} {_at(view, thing, decimals)}" for thing in (a, b, c))
+def _rel_distance(w: _Writer) -> str | Unsolved:
+    primary, *named = w.query.labels
+    boxes = w.place.boxes
+    candidates = named or [option.lower() for option in w.query.options]
+    missing = [label for label in candidates if label not in boxes]
+    if missing:
+        return Unsolved(f"no {' and no '.join(missing)}", tuple(missing))
+    apart = {
+        label: min(box_distance(a, b) for a in boxes[label] for b in boxes[primary]) for label in candidates
+    }
+    note = "; ".join(f"{label} {metres:.{w.decimals}f}" for label, metres in apart.items())
+    nearest = min(apart, key=lambda label: apart[label])
+    return f"Metres from the {primary}, closest points: {note}. The {nearest} has the smallest."
+
+
+def _turned(turn: float) -> str:
+    """``42 degrees to the left``."""
+    degrees = math.degrees(turn)
+    return f"{abs(degrees):.0f} degrees to the {'left' if degrees > 0 else 'right'}"
+
+
+def _rel_direction(w: _Writer) -> str:
+    one, two, three = w.query.labels
+    a, b, c = (w.place.boxes[label][0] for label in w.query.labels)
+    facing = f"facing {'away from ' if w.query.away else ''}the {two}"
+    turn = turn_rad(a, 2 * a - b if w.query.away else b, c)
     return (
-        f"{FRAME_NOTE} {places}. Standing by the {a.label} and facing the {b.label}, "
-        f"I turn {turned(turn_rad(a.box, b.box, c.box))} to face the {c.label}."
+        f"{w.note} {w.named(w.query.labels)}. Standing by the {one} and {facing}, "
+        f"I turn {_turned(turn)} to face the {three}."
     )
 
 
-def _route(question: Question, view: View, decimals: int) -> str:
-    start, facing = (view.one(label) for label in question.names[:2])
-    places = ", ".join(f"{name} {_at(view, view.one(name), decimals)}" for name in question.names)
-    turns = walk(start.label, facing.box, question.steps, lambda label: view.one(label).box)
-    notes = [
-        f"{f'Arriving at the {here} from' if before else 'At'} the {before or here}, the {goal} is {turned(turn)}."
-        for before, here, goal, turn in turns
-    ]
-    return f"{FRAME_NOTE} {places}. {' '.join(notes)}"
+def _route(w: _Writer) -> str:
+    """The same walk as :func:`.solve.solve` takes, said aloud."""
+    names = dict.fromkeys((*w.query.labels[:2], *(step for step in w.query.steps if step is not None)))
+    turns = route_turns(w.query, w.place)
+    notes = [f"At the {here}, the {goal} is {_turned(turn)}." for _, here, goal, turn in turns]
+    return " ".join([f"{w.note} {w.named(names)}.", *notes])
 
 
-def _appearance_order(question: Question, view: View, decimals: int) -> str:
-    seen = []
-    for label in question.names:
-        frame = view.appearance(label)
-        assert frame is not None, f"{label} was chosen because it appears"
-        seen.append(f"{label} in frame {frame + 1}")
-    return f"First seen: {', '.join(seen)}."
+def _appearance_order(w: _Writer) -> str:
+    seen = w.place.first_seen or {}
+    return f"First seen: {', '.join(f'{label} in frame {seen[label] + 1}' for label in w.query.labels)}."
 
 
-_WRITERS: dict[str, Callable[[Question, View, int], str]] = {
+_WRITERS: dict[str, Callable[[_Writer], str | Unsolved]] = {
     "object_counting": _counting,
     "object_abs_distance": _abs_distance,
     "object_size_estimation": _object_size,
