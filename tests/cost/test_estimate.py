@@ -23,16 +23,17 @@ from rft3d.cost.estimate import (
     trained_parameters,
 )
 from rft3d.cost.price import estimate_recipe
-from rft3d.cost.sizes import ARCHITECTURES, Sizes, sizes_of
+from rft3d.cost.sizes import Sizes, released, sizes_of
 from rft3d.models import Policy
 from rft3d.models.prefix import Row, pack
+from rft3d.models.sizes import full_config
 from rft3d.prompts import Prompt
 from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.optim import build_optimizers
 from rft3d.training.plan import Plan
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-THREE_B = ARCHITECTURES["qwen2.5-vl-3b-vggt"]
+THREE_B = released("qwen2.5-vl-3b-vggt")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_parameters_of_the_tiny_policy_to_the_last(policy: Policy, sizes: Sizes)
     assert sizes.geometry is not None
     assert sizes.text.parameters == counted(policy, "model.language_model.", "lm_head.")
     assert sizes.vision.parameters == counted(policy, "model.visual.")
-    assert sizes.geometry.parameters() == counted(policy, "geometry_encoder.")
+    assert sizes.geometry.parameters == counted(policy, "geometry_encoder.")
     assert sizes.geometry.merger_parameters == counted(policy, "geometry_merger.")
     assert sizes.trained + sizes.frozen == sum(p.numel() for p in policy.model.parameters())
     off = sizes_of(make_policy(use_geometry=False).model.config.to_dict())
@@ -72,10 +73,13 @@ def test_parameters_of_the_tiny_policy_to_the_last(policy: Policy, sizes: Sizes)
 def test_parameters_of_the_released_models() -> None:
     """Published totals: VGGT-1B's aggregator, VG-LLM's merger, Qwen2.5-VL-3B and -7B."""
     assert THREE_B.geometry is not None
-    assert THREE_B.geometry.parameters(rounds=24) == 909_112_320
+    config = full_config("qwen2.5-vl-3b-vggt").to_dict()
+    config["geometry_encoder"] |= {"output_round": 23}  # all that the checkpoint holds
+    whole = sizes_of(config).geometry
+    assert whole is not None and whole.parameters == 909_112_320
     assert THREE_B.geometry.merger_parameters == 41_951_232
     assert THREE_B.text.parameters + THREE_B.vision.parameters == 3_754_622_976
-    seven = ARCHITECTURES["qwen2.5-vl-7b-vggt"]
+    seven = released("qwen2.5-vl-7b-vggt")
     assert seven.text.parameters + seven.vision.parameters == 8_292_166_656
 
 

@@ -81,24 +81,15 @@ def trained_parameters(stage: SFTConfig | RFTConfig, sizes: Sizes) -> int:
     lora, text = stage.lora, sizes.text
     if not lora.rank:
         return sizes.trained
-    d, wide = text.hidden, text.intermediate
-    ends = {
-        "q_proj": d + d,
-        "k_proj": d + text.kv,
-        "v_proj": d + text.kv,
-        "o_proj": d + d,
-        "gate_proj": d + wide,
-        "up_proj": d + wide,
-        "down_proj": wide + d,
-    }
-    adapters = text.layers * lora.rank * sum(ends.get(target, 0) for target in lora.targets)
+    ends = sum(ends for name, (ends, _) in text.layer_matrices.items() if name in lora.targets)
+    adapters = text.layers * lora.rank * ends
     merger = sizes.geometry.merger_parameters if lora.merger and sizes.geometry else 0
     return adapters + merger
 
 
 def forward_flops(sizes: Sizes, rows: Pass) -> float:
     """One forward of packed rows: merger, layers, head on the scored tokens."""
-    merger = 2.0 * sizes.geometry.merger_matrices * rows.rows * rows.prefix if sizes.geometry else 0.0
+    merger = 2.0 * sizes.geometry.merger_weights * rows.rows * rows.prefix if sizes.geometry else 0.0
     return merger + sizes.text.forward_flops(rows.tokens, rows.pairs) + sizes.text.head_flops(rows.targets)
 
 
@@ -251,8 +242,8 @@ def encode_memory(sizes: Sizes, questions: Mapping[str, Question], clips: int = 
 
 def _optimizer_bytes(stage: SFTConfig | RFTConfig, sizes: Sizes, trained: int) -> float:
     """AdamW keeps two moments in fp32; Muon one momentum for the matrices of layers and merger."""
-    inner = sizes.text.layers * sizes.text.layer_matrices
-    inner += sizes.geometry.merger_matrices if sizes.geometry else 0
+    inner = sizes.text.layers * sizes.text.layer_weights
+    inner += sizes.geometry.merger_weights if sizes.geometry else 0
     if stage.optim.name == "muon" and not stage.lora.rank:
         return 4.0 * inner + 8.0 * (trained - inner)
     return 8.0 * trained

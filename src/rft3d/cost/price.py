@@ -14,7 +14,7 @@ from typing import Any
 
 from rft3d.cost.estimate import StageCost, feature_bytes, stage_cost
 from rft3d.cost.passes import Question
-from rft3d.cost.sizes import ARCHITECTURES, Sizes, sizes_of
+from rft3d.cost.sizes import ARCHITECTURES, Sizes, released, sizes_of
 from rft3d.files import read_json
 from rft3d.models.loading import OFF
 from rft3d.models.policy import META
@@ -95,7 +95,7 @@ def estimate(recipe: Recipe, path: Path) -> Estimate:
         "language model": sizes.text.parameters,
         "geometry merger": sizes.geometry.merger_parameters if sizes.geometry else 0,
         "vision tower": sizes.vision.parameters,
-        "geometry encoder": sizes.geometry.parameters() if sizes.geometry else 0,
+        "geometry encoder": sizes.geometry.parameters if sizes.geometry else 0,
     }
     return Estimate(backbone, plan, parameters, features, tuple(costs), tuple(dict.fromkeys(assumed)))
 
@@ -148,7 +148,7 @@ def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
                 f"{path}: plan.backbone {plan.backbone!r} is none of {', '.join(ARCHITECTURES)}; "
                 "costs of others are not known"
             )
-        sizes = ARCHITECTURES[plan.backbone]
+        sizes = released(plan.backbone)
         return plan.backbone, replace(sizes, geometry=None) if recipe.load.geometry == OFF else sizes
     raise ValueError(
         f"{path}: no config.json in model {recipe.model} and no plan.backbone; give --model FOLDER or "

@@ -1,65 +1,58 @@
 """How large a model is and what its parts compute, from its config alone: no weights, no GPU.
 
-Parameter counts are exact (tested against networks built from the same configs). FLOPs count two for each
-multiply-add of matrix products and attention and leave out norms, softmax and the like (a few percent).
-Formulas: a matrix of ``a x b`` costs ``2ab`` a token; attention costs ``4 d`` for every pair of a query and a
-key that it may see (``QK^T`` and ``AV``), ``d`` the width of all heads. Architecture: Qwen2.5-VL (arXiv
-2502.13923), VGGT (2503.11651); numbers of the released models are those of their config files.
+Parameters are counted on the network itself, built on torch's ``meta`` device, which holds no numbers. FLOPs count
+two for each multiply-add of matrix products and attention and leave out norms, softmax and the like (a few
+percent). Formulas: a matrix of ``a x b`` costs ``2ab`` a token; attention costs ``4 d`` for every pair of a query
+and a key that it may see (``QK^T`` and ``AV``), ``d`` the width of all heads. Architecture: Qwen2.5-VL (arXiv
+2502.13923), VGGT (2503.11651).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import torch
+from torch import nn
+
+from rft3d.models.fusion import SpatialConfig, SpatialQwen
 from rft3d.models.sizes import full_config
 from rft3d.models.vggt import VGGTConfig
 
 WINDOW_PATCHES = 64
 """Qwen's windowed attention: 112 pixels, 8 x 8 patches of 14."""
+ARCHITECTURES = ("qwen2.5-vl-3b-vggt", "qwen2.5-vl-7b-vggt")
+"""Released models whose price is known, by the names of ``rft3d.models.BACKBONES``."""
 
 
 @dataclass(frozen=True)
 class TextSizes:
-    """The language model."""
+    """The language model, its head included.
+
+    Attributes:
+        kv: width of keys, and of values.
+        layer_matrices: ``in + out`` and ``in * out`` of each matrix of a layer, by name (``q_proj`` ...).
+    """
 
     hidden: int
     layers: int
     heads: int
-    kv_heads: int
+    kv: int
     intermediate: int
     vocab: int
-    tied: bool
+    parameters: int
+    layer_parameters: int
+    layer_matrices: Mapping[str, tuple[int, int]]
 
     @property
-    def kv(self) -> int:
-        """Width of keys, and of values."""
-        return self.kv_heads * (self.hidden // self.heads)
-
-    @property
-    def layer_matrices(self) -> int:
-        """Weights of one layer's matrices, ``(out, in)`` of q, k, v, o and the three of the MLP."""
-        d = self.hidden
-        return 2 * d * d + 2 * d * self.kv + 3 * d * self.intermediate
-
-    @property
-    def layer_parameters(self) -> int:
-        """One layer: matrices, biases of q, k, v, two norms."""
-        return self.layer_matrices + self.hidden + 2 * self.kv + 2 * self.hidden
-
-    @property
-    def embedding_parameters(self) -> int:
-        """Input embeddings, and the head where it is not the same matrix."""
-        return self.vocab * self.hidden * (1 if self.tied else 2)
-
-    @property
-    def parameters(self) -> int:
-        return self.layers * self.layer_parameters + self.hidden + self.embedding_parameters
+    def layer_weights(self) -> int:
+        return sum(count for _, count in self.layer_matrices.values())
 
     def forward_flops(self, tokens: float, pairs: float) -> float:
         """All layers over ``tokens`` whose queries see ``pairs`` keys in sum; without the head."""
-        return self.layers * (2.0 * self.layer_matrices * tokens + 4.0 * self.hidden * pairs)
+        return self.layers * (2.0 * self.layer_weights * tokens + 4.0 * self.hidden * pairs)
 
     def head_flops(self, tokens: float) -> float:
         return 2.0 * self.hidden * self.vocab * tokens
@@ -71,40 +64,22 @@ class VisionSizes:
 
     hidden: int
     depth: int
-    intermediate: int
-    out_hidden: int
     full_blocks: int
-    patch: int = 14
-    merge: int = 2
-    temporal: int = 2
-
-    @property
-    def block_matrices(self) -> int:
-        return 4 * self.hidden**2 + 3 * self.hidden * self.intermediate
-
-    @property
-    def merger_matrices(self) -> int:
-        wide = self.hidden * self.merge**2
-        return wide * wide + wide * self.out_hidden
-
-    @property
-    def parameters(self) -> int:
-        h, wide = self.hidden, self.hidden * self.merge**2
-        block = (
-            self.block_matrices + 4 * h + 2 * self.intermediate + h + 2 * h
-        )  # qkv, proj, MLP biases, norms
-        embed = 3 * self.temporal * self.patch**2 * h
-        return self.depth * block + embed + self.merger_matrices + h + wide + self.out_hidden
+    patch: int
+    merge: int
+    parameters: int
+    embed_weights: int
+    block_weights: int
+    merger_weights: int
 
     def flops(self, frames: int, patches: int) -> float:
         """``frames`` images of ``patches`` patches each; windows see 64 patches, full blocks the image."""
         rows = frames * patches
-        embed = 2.0 * 3 * self.temporal * self.patch**2 * self.hidden * rows
-        blocks = 2.0 * self.block_matrices * rows * self.depth
+        blocks = 2.0 * self.block_weights * rows * self.depth
         windowed = min(WINDOW_PATCHES, patches)
         seen = self.full_blocks * patches + (self.depth - self.full_blocks) * windowed
-        merger = 2.0 * self.merger_matrices * rows / self.merge**2
-        return embed + blocks + 4.0 * self.hidden * rows * seen + merger
+        merger = 2.0 * self.merger_weights * rows / self.merge**2
+        return 2.0 * self.embed_weights * rows + blocks + 4.0 * self.hidden * rows * seen + merger
 
 
 @dataclass(frozen=True)
@@ -113,47 +88,20 @@ class GeometrySizes:
 
     config: VGGTConfig
     merger_hidden: int
-    out_hidden: int
-
-    @property
-    def rounds(self) -> int:
-        return self.config.output_round + 1
-
-    @property
-    def block_matrices(self) -> int:
-        d = self.config.embed_dim
-        return 4 * d * d + 2 * d * int(d * self.config.mlp_ratio)
-
-    def parameters(self, rounds: int | None = None) -> int:
-        """The aggregator with ``rounds`` rounds; those that are built by default (the checkpoint holds 24)."""
-        c = self.config
-        d, hidden = c.embed_dim, int(c.embed_dim * c.mlp_ratio)
-        block = self.block_matrices + 3 * d + d + hidden + d + 4 * d + 2 * d  # biases, two norms, LayerScale
-        qk_norm = 4 * (d // c.heads)
-        positions = ((c.img_size // c.patch_size) ** 2 + 1) * d
-        patch = 3 * c.patch_size**2 * d + d
-        encoder = patch + d + c.registers * d + d + positions + c.patch_depth * block + 2 * d
-        specials = 2 * d + 2 * c.registers * d
-        return encoder + specials + 2 * (self.rounds if rounds is None else rounds) * (block + qk_norm)
-
-    @property
-    def merger_matrices(self) -> int:
-        return 8 * self.config.embed_dim * self.merger_hidden + self.merger_hidden * self.out_hidden
-
-    @property
-    def merger_parameters(self) -> int:
-        return 2 * self.config.embed_dim + self.merger_matrices + self.merger_hidden + self.out_hidden
+    parameters: int
+    block_weights: int
+    merger_parameters: int
+    merger_weights: int
 
     def flops(self, frames: int, patches: int) -> float:
         """``frames`` of ``patches`` patches each; global attention sees all tokens of all frames."""
-        c = self.config
+        c, rounds = self.config, self.config.output_round + 1
         each = patches + 1 + c.registers
         tokens = frames * each
-        blocks = c.patch_depth + 2 * self.rounds
-        inside = (c.patch_depth + self.rounds) * 4.0 * c.embed_dim * frames * each**2
-        across = self.rounds * 4.0 * c.embed_dim * float(tokens) ** 2
+        inside = (c.patch_depth + rounds) * 4.0 * c.embed_dim * frames * each**2
+        across = rounds * 4.0 * c.embed_dim * float(tokens) ** 2
         embed = 2.0 * 3 * c.patch_size**2 * c.embed_dim * frames * patches
-        return embed + 2.0 * self.block_matrices * tokens * blocks + inside + across
+        return embed + 2.0 * self.block_weights * tokens * (c.patch_depth + 2 * rounds) + inside + across
 
 
 @dataclass(frozen=True)
@@ -172,53 +120,80 @@ class Sizes:
     @property
     def frozen(self) -> int:
         """Vision tower, its merger, and the geometry encoder as it is built."""
-        return self.vision.parameters + (self.geometry.parameters() if self.geometry else 0)
+        return self.vision.parameters + (self.geometry.parameters if self.geometry else 0)
 
 
 def sizes_of(config: Mapping[str, Any], where: str = "config") -> Sizes:
     """Sizes from the ``config.json`` of a saved policy or of Qwen2.5-VL.
 
     Raises:
-        ValueError: another architecture, or a missing field.
+        ValueError: another architecture, or no sizes in it.
     """
     kind = str(config.get("model_type", ""))
     if "qwen2_5_vl" not in kind:
         raise ValueError(f"{where}: model_type {kind!r}; costs are known for Qwen2.5-VL (qwen2_5_vl) only")
-    text: Mapping[str, Any] = config.get("text_config") or config  # released configs are flat
-    vision: Mapping[str, Any] = config.get("vision_config") or {}
-    try:
-        language = TextSizes(
-            hidden=text["hidden_size"],
-            layers=text["num_hidden_layers"],
-            heads=text["num_attention_heads"],
-            kv_heads=text["num_key_value_heads"],
-            intermediate=text["intermediate_size"],
-            vocab=text["vocab_size"],
-            tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
-        )
-        tower = VisionSizes(
-            hidden=vision["hidden_size"],
-            depth=vision["depth"],
-            intermediate=vision["intermediate_size"],
-            out_hidden=vision["out_hidden_size"],
-            full_blocks=len(vision["fullatt_block_indexes"]),
-            patch=vision["patch_size"],
-            merge=vision["spatial_merge_size"],
-            temporal=vision["temporal_patch_size"],
-        )
-    except KeyError as missing:
-        raise ValueError(f"{where} has no {missing.args[0]!r}; give the config.json of the model") from None
-    geometry = None
-    if config.get("use_geometry_encoder", True):
-        geometry = GeometrySizes(
-            VGGTConfig(**(config.get("geometry_encoder") or {})),
-            config.get("geometry_merger_hidden_dim", 4096),
-            language.hidden,
-        )
-    return Sizes(language, tower, geometry)
+    parts = (config.get("text_config") or config, config.get("vision_config") or {})  # released ones are flat
+    if not all("hidden_size" in part for part in parts):
+        raise ValueError(f"{where} has no 'hidden_size'; give the config.json of the model")
+    given = {name: value for name, value in config.items() if name != "model_type"}
+    return _counted(SpatialConfig(**{"use_geometry_encoder": True, **given}))
 
 
-ARCHITECTURES: Mapping[str, Sizes] = {
-    name: sizes_of(full_config(name).to_dict()) for name in ("qwen2.5-vl-3b-vggt", "qwen2.5-vl-7b-vggt")
-}
-"""Sizes of released models by the names of ``rft3d.models.BACKBONES``."""
+@cache
+def released(name: str) -> Sizes:
+    """Sizes of one of :data:`ARCHITECTURES`."""
+    return _counted(full_config(name))
+
+
+def _counted(config: Any) -> Sizes:
+    with torch.device("meta"):
+        model = SpatialQwen(config)
+    text, vision = config.text_config, config.vision_config
+    layer, tower = model.model.language_model.layers[0], model.model.visual
+    matrices = {
+        name.rsplit(".", 1)[-1]: (m.in_features + m.out_features, m.in_features * m.out_features)
+        for name, m in layer.named_modules()
+        if isinstance(m, nn.Linear)
+    }
+    language = TextSizes(
+        text.hidden_size,
+        text.num_hidden_layers,
+        text.num_attention_heads,
+        layer.self_attn.k_proj.out_features,
+        text.intermediate_size,
+        text.vocab_size,
+        _parameters(nn.ModuleList([model.model.language_model, model.lm_head])),
+        _parameters(layer),
+        matrices,
+    )
+    frozen = VisionSizes(
+        vision.hidden_size,
+        vision.depth,
+        len(vision.fullatt_block_indexes),
+        vision.patch_size,
+        vision.spatial_merge_size,
+        _parameters(tower),
+        _parameters(tower.patch_embed),
+        _weights(tower.blocks[0]),
+        _weights(tower.merger),
+    )
+    if not config.use_geometry_encoder:
+        return Sizes(language, frozen, None)
+    merger: Any = model.geometry_merger
+    geometry = GeometrySizes(
+        VGGTConfig(**(config.geometry_encoder or {})),
+        config.geometry_merger_hidden_dim,
+        _parameters(model.geometry_encoder),
+        _weights(model.vggt.aggregator.frame_blocks[0]),
+        _parameters(merger),
+        _weights(merger),
+    )
+    return Sizes(language, frozen, geometry)
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _weights(module: nn.Module) -> int:
+    return sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Linear))
