@@ -1,8 +1,7 @@
-"""The feature store: what is written is read back, and a crash leaves nothing that looks complete."""
+"""The feature store: what is written is read back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,9 @@ def fake(index: int, geometry: bool = True) -> FrozenFeatures:
 @pytest.mark.parametrize("geometry", [True, False])
 def test_round_trip(tmp_path: Path, geometry: bool) -> None:
     clips = [fake(i, geometry) for i in range(5)]
-    seen: list[int] = []
-    store = write_features(tmp_path, 5, iter([clips[:3], clips[3:]]), seen.append)
-    assert seen == [3, 5]
-    for again in (store, FeatureStore(tmp_path)):
+    write_features(tmp_path, [fake(9), *clips])  # an older store in the same folder
+    store = write_features(tmp_path, clips)
+    for again in (store, FeatureStore(tmp_path, 5)):
         assert len(again) == 5
         for clip, read in zip(clips, again, strict=True):
             assert torch.equal(read.vision, clip.vision.half())
@@ -39,41 +37,16 @@ def test_round_trip(tmp_path: Path, geometry: bool) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("leftover", [False, True])
-def test_a_crash_leaves_nothing_under_a_final_name(tmp_path: Path, leftover: bool) -> None:
-    if leftover:  # an older store in the same folder must not survive in parts
-        write_features(tmp_path, 1, iter([[fake(9)]]), lambda done: None)
-
-    def batches() -> Iterator[list[FrozenFeatures]]:
-        yield [fake(0), fake(1)]
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_features(tmp_path, 4, batches(), lambda done: None)
-    with pytest.raises(FileNotFoundError):
-        FeatureStore(tmp_path)
-    store = write_features(tmp_path, 4, iter([[fake(i) for i in range(4)]]), lambda done: None)
-    assert torch.equal(store[3].vision, fake(3).vision.half())
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_the_promised_number_is_checked(tmp_path: Path, count: int) -> None:
-    with pytest.raises(ValueError, match=f"promised {count} clips but got"):
-        write_features(tmp_path, count, iter([[fake(0), fake(1)]]), lambda done: None)
-    with pytest.raises(FileNotFoundError):
-        FeatureStore(tmp_path)
-
-
 def test_a_damaged_clip_of_a_store_is_an_error(tmp_path: Path) -> None:
-    write_features(tmp_path, 2, iter([[fake(0), fake(1)]]), lambda done: None)
+    store = write_features(tmp_path, [fake(0), fake(1)])
     for path in tmp_path.rglob("*.safetensors"):
         path.write_bytes(b"half")
     with pytest.raises(ValueError, match="features of clip 1 are gone or damaged"):
-        FeatureStore(tmp_path)[1]
+        store[1]
 
 
 def test_features_of_a_real_encoder_survive_half_precision(tmp_path: Path, corpus: Corpus) -> None:
-    store = write_features(tmp_path, len(corpus.features), iter([list(corpus.features)]), lambda done: None)
+    store = write_features(tmp_path, corpus.features)
     for kept, read in zip(corpus.features, store, strict=True):
         assert read.tokens_per_frame() == kept.tokens_per_frame()
         torch.testing.assert_close(read.vision.float(), kept.vision, atol=1e-3, rtol=1e-3)
@@ -82,7 +55,7 @@ def test_features_of_a_real_encoder_survive_half_precision(tmp_path: Path, corpu
 def test_features_beyond_half_precision_are_refused(tmp_path: Path) -> None:
     large = FrozenFeatures(1e6 * fake(0).vision, None, fake(0).grid)
     with pytest.raises(ValueError, match=r"vision features reach .* beyond float16"):
-        write_features(tmp_path, 1, iter([[large]]), lambda done: None)
+        write_features(tmp_path, [large])
 
 
 def test_clips_come_from_memory_cache_or_encoders(tmp_path: Path, new_policy: Any, clips: Any) -> None:

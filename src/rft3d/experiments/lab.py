@@ -109,7 +109,7 @@ class Lab:
         samples: dict[str, list[Sample]] = {}
         scenes: dict[str, int] = {}
 
-        def batches() -> Iterator[list[FrozenFeatures]]:
+        def features() -> Iterator[FrozenFeatures]:
             waiting: list[TrainingRoom] = []
             for number, room in enumerate(rooms):
                 for view, own in room.samples.items():
@@ -118,10 +118,10 @@ class Lab:
                 waiting.append(room)
                 if len(waiting) == CHUNK or number + 1 == count:
                     pictures = torch.stack([policy.prepare(list(each.clip.rgb)) for each in waiting])
-                    yield policy.model.encode(pictures.to(policy.device))
+                    yield from policy.model.encode(pictures.to(policy.device))
                     waiting = []
 
-        write_features(folder / "features", count, batches(), lambda _: None)
+        write_features(folder / "features", features())
         for view, own in samples.items():
             write_samples(folder / f"{view}.samples.jsonl", own)
         write_json(folder / "rooms.json", {"scenes": scenes, "rooms": count, "views": list(samples)})
@@ -154,7 +154,9 @@ class Lab:
         options = derived_options(given)
         for view, source in ((v, v.replace("-corrupt", "-think")) for v in options if v not in samples):
             samples[view] = corrupted(samples[source], self.seed)
-        return tokenize(self.start, build_tasks(options), samples, FeatureStore(folder / "features"))
+        return tokenize(
+            self.start, build_tasks(options), samples, FeatureStore(folder / "features", facts["rooms"])
+        )
 
     def train(self, arm: Arm) -> None:
         """Train ``arm`` from its base; a finished one must have had the same settings."""

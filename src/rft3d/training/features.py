@@ -8,28 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.files import CacheFolder, write_text
+from rft3d.files import CacheFolder
 from rft3d.models.features import FeatureCache
 from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.policy import Policy
 
-_COUNT = "count"
-
 
 class FeatureStore(Sequence[FrozenFeatures]):
-    """``store[i]`` are clip ``i``'s features, in half precision in a folder, made by :func:`write_features`.
+    """``store[i]`` are the features of clip ``i`` of ``count``, in half precision in a folder."""
 
-    Raises:
-        FileNotFoundError: nothing was written to ``folder``, or not all of it.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._count = int((folder / _COUNT).read_text())
+    def __init__(self, folder: Path, count: int) -> None:
+        self.folder, self._count = folder, count
         self._cache = FeatureCache(folder, "float16")
-
-    def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
-        return FeatureStore, (self.folder,)  # another process reads the same files
 
     def __len__(self) -> int:
         return self._count
@@ -44,26 +34,14 @@ class FeatureStore(Sequence[FrozenFeatures]):
         return found
 
 
-def write_features(
-    folder: Path, count: int, batches: Iterable[list[FrozenFeatures]], on_done: Callable[[int], None]
-) -> FeatureStore:
-    """Store ``count`` clips' features; the store can be opened only when all are written.
-
-    Raises:
-        ValueError: more or fewer clips than promised, or values that float16 cannot hold.
-    """
-    (folder / _COUNT).unlink(missing_ok=True)
-    CacheFolder(folder).clear()  # of an earlier store
-    cache, done = FeatureCache(folder, "float16", keep=0), 0
-    for batch in batches:
-        for features in batch:
-            cache.put(str(done), features)
-            done += 1
-        on_done(done)
-    if done != count or not count:
-        raise ValueError(f"write_features was promised {count} clips but got {done}; one at least is needed")
-    write_text(folder / _COUNT, str(count))
-    return FeatureStore(folder)
+def write_features(folder: Path, clips: Iterable[FrozenFeatures]) -> FeatureStore:
+    """Store the features of ``clips``, in order, in the place of what is in ``folder``."""
+    CacheFolder(folder).clear()
+    cache, count = FeatureCache(folder, "float16", keep=0), 0
+    for features in clips:
+        cache.put(str(count), features)
+        count += 1
+    return FeatureStore(folder, count)
 
 
 class ClipFeatures(Sequence[FrozenFeatures]):
