@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any
+from typing import Any, cast
 
 MAX_TEXT_CHARS = 1_000_000
 """Longer texts are not even searched for tags."""
@@ -94,32 +94,34 @@ def nine_numbers(value: object) -> tuple[float, ...]:
     """``value`` as a 9-DoF box; Unreadable says what is wrong with it."""
     if not isinstance(value, list):
         raise Unreadable(f'"bbox_3d" must be a list of nine numbers, got {_json_type(value)}')
-    if len(value) != 9:
-        raise Unreadable(f'"bbox_3d" must be nine numbers, got {len(value)}')
-    for index, number in enumerate(value):
+    numbers = cast("list[Any]", value)
+    if len(numbers) != 9:
+        raise Unreadable(f'"bbox_3d" must be nine numbers, got {len(numbers)}')
+    for index, number in enumerate(numbers):
         # bool is a subclass of int in Python, but true is not a coordinate.
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise Unreadable(f'"bbox_3d"[{index}] must be a number, got {_json_type(number)}')
         if not math.isfinite(number):
             raise Unreadable(f'"bbox_3d"[{index}] is not finite')
-    return tuple(float(number) for number in value)
+    return tuple(float(number) for number in numbers)
 
 
 def _json_type(value: object) -> str:
     if value is None:
         return "null"
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list"}
-    return names.get(type(value), "an object")
+    names = {"bool": "a boolean", "int": "a number", "float": "a number", "str": "a string", "list": "a list"}
+    return names.get(type(value).__name__, "an object")
 
 
 def require_keys(entry: object, keys: tuple[str, str], exact: bool) -> dict[str, Any]:
     """``entry`` as an object that has ``keys`` (and with ``exact`` no others)."""
     if not isinstance(entry, dict):
         raise Unreadable(f"must be a JSON object, got {_json_type(entry)}")
+    found = cast("dict[str, Any]", entry)
     for key in keys:
-        if key not in entry:
+        if key not in found:
             raise Unreadable(f'has no "{key}"')
-    if exact and len(entry) != len(keys):
-        extra = next(key for key in entry if key not in keys)
+    if exact and len(found) != len(keys):
+        extra = next(key for key in found if key not in keys)
         raise Unreadable(f"has a key that was not asked for: {excerpt(extra[:40])!r}")
-    return entry
+    return found

@@ -200,7 +200,7 @@ def render_detections(
     Numbers are Python's ``round(x, decimals)``; ``rounding`` says what is mended after that. ValueError when
     a label or box could not be read back.
     """
-    lines = []
+    lines: list[str] = []
     for index, detection in enumerate(detections):
         fault = _label_fault(detection.label)
         if fault is not None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def foreign_boxes(text: str, convention: Convention) -> tuple[LabelledBox, ...]:
 
     Reads the JSON value behind a fence or at the first bracket, else every whole ``{...}``, as lmms-eval does.
     """
-    found = []
+    found: list[LabelledBox] = []
     for fields in _objects(text):
         box = next((fields[name] for name in BOX_NAMES if name in fields), None)
         label = next((fields[name] for name in LABEL_NAMES if name in fields), None)
@@ -94,11 +94,12 @@ def in_house_layout(text: str, convention: Convention) -> str:
 
 
 def _numbers(box: object) -> Array | None:
-    if not isinstance(box, list) or len(box) < 7 or len(box) == 8:
+    values = cast("list[Any]", box) if isinstance(box, list) else []
+    if len(values) < 7 or len(values) == 8:
         return None
-    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in box):
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in values):
         return None
-    nine = [*box[:6], 0.0, 0.0, box[6]] if len(box) == 7 else box[:9]
+    nine = [*values[:6], 0.0, 0.0, values[6]] if len(values) == 7 else values[:9]
     return np.array(nine, dtype=np.float64)
 
 
@@ -128,9 +129,10 @@ def _objects(text: str) -> list[dict[str, Any]]:
 
 def _holding(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, list):
-        return [found for each in value for found in _holding(each)]
+        return [found for each in cast("list[Any]", value) for found in _holding(each)]
     if not isinstance(value, dict):
         return []
-    if any(isinstance(value.get(name), list) for name in BOX_NAMES):
-        return [value]
-    return [found for each in value.values() for found in _holding(each)]
+    fields = cast("dict[str, Any]", value)
+    if any(isinstance(fields.get(name), list) for name in BOX_NAMES):
+        return [fields]
+    return [found for each in fields.values() for found in _holding(each)]

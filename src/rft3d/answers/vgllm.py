@@ -21,7 +21,8 @@ import math
 import operator
 import re
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 
@@ -37,7 +38,12 @@ _OPEN, _CLOSE = "([{", ")]}"
 _LONG_RUN = re.compile(r"(?:[-+~(]\s*|not\s+|lambda\s*:?\s*){12}")
 """Operators in a row nest as deep as brackets."""
 _LABEL = re.compile(r"""["']label["']\s*:\s*(?:"([^"]{1,100})"|'([^']{1,100})')""")
-_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 _MODULE_NAMES = frozenset({"np", "torch", "re", "os", "pd", "yaml", "R", "Path"}) | frozenset(dir(builtins))
 """Names that an expression can use there."""
 
@@ -52,7 +58,8 @@ def vgllm_detections(text: str) -> tuple[tuple[LabelledBox, ...], int]:
     Lines with ``bbox_3d`` or ``label`` in them are read one by one; one that is no dict with a label and
     numbers is dropped (so is a whole list on one line), the others stay. Never raises on text.
     """
-    boxes, not_run = [], 0
+    boxes: list[LabelledBox] = []
+    not_run = 0
     for line in _lines(text):
         line = line.strip().strip(",")
         if "bbox_3d" not in line and "label" not in line:
@@ -64,15 +71,12 @@ def vgllm_detections(text: str) -> tuple[tuple[LabelledBox, ...], int]:
             boxes.append(LabelledBox((label[1] or label[2]) if label else "?", NOWHERE))
             not_run += 1
             continue
-        if (
-            not isinstance(value, dict)
-            or "label" not in value
-            or isinstance(value["label"], dict | list | set)
-        ):
+        fields = cast("dict[Any, Any]", value) if isinstance(value, dict) else {}
+        if "label" not in fields or isinstance(fields["label"], dict | list | set):
             continue
-        box = _upstream_box(value["bbox_3d"]) if "bbox_3d" in value else None
+        box = _upstream_box(fields["bbox_3d"]) if "bbox_3d" in fields else None
         if box is not None:
-            boxes.append(LabelledBox(str(value["label"]), box))
+            boxes.append(LabelledBox(str(fields["label"]), box))
     return tuple(boxes), not_run
 
 
@@ -87,14 +91,15 @@ def vgllm_frame_box(text: str, frames: int) -> FrameBox | ParseFailure:
         return ParseFailure("an expression that is not run", excerpt(line))
     if not isinstance(value, dict):
         return ParseFailure('the first line with "bbox_3d" is no dict', excerpt(line))
-    frame, box = value.get("frame"), value.get("bbox_3d")
+    frame, box = (cast("dict[Any, Any]", value).get(name) for name in ("frame", "bbox_3d"))
     if not isinstance(frame, int) or not 0 <= frame < frames:  # True is a frame upstream, number 1
         return ParseFailure("no frame of this video", excerpt(line))
-    if not isinstance(box, list) or len(box) != 9:
+    values = cast("list[Any]", box) if isinstance(box, list) else []
+    if len(values) != 9:
         return ParseFailure('"bbox_3d" is not a list of nine', excerpt(line))
-    if not all(isinstance(number, int | float) for number in box):
+    if not all(isinstance(number, int | float) for number in values):
         return ParseFailure('"bbox_3d" holds what is no number', excerpt(line))
-    numbers = _upstream_box(box)
+    numbers = _upstream_box(values)
     return FrameBox(int(frame), NOWHERE if numbers is None else numbers)
 
 
@@ -154,6 +159,8 @@ def _worked_out(node: ast.expr) -> Any:
             return -number if isinstance(op, ast.USub) else number
         case ast.BinOp(op=op, left=left, right=right) if type(op) in _OPERATORS:
             return _OPERATORS[type(op)](_number(_worked_out(left)), _number(_worked_out(right)))
+        case _:
+            pass
     names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
     if isinstance(node, ast.Name) or not names <= _MODULE_NAMES:
         raise ValueError("a bare name is no number, and an unknown one an error")

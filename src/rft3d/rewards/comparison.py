@@ -72,7 +72,7 @@ class Comparison:
     predicted: tuple[LabelledBox, ...]
     truth: tuple[LabelledBox, ...]
     iou: NDArray[np.float64]
-    class_weights: Mapping[str, float] = field(default_factory=dict)
+    class_weights: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @classmethod
     def of(

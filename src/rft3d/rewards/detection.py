@@ -166,7 +166,7 @@ def inverse_frequency(labels: Iterable[str]) -> dict[str, float]:
     return {label: counts.total() / (len(counts) * count) for label, count in sorted(counts.items())}
 
 
-def check_class_weights(weights: Mapping[str, float]) -> None:
+def check_class_weights(weights: Mapping[str, object]) -> None:
     """ValueError unless every weight is a positive number."""
     for label, weight in weights.items():
         if not (isinstance(weight, int | float) and math.isfinite(weight) and weight > 0):

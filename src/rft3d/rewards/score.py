@@ -22,7 +22,7 @@ class Score:
     parts: tuple[Part, ...]
     failure: ParseFailure | None = None
     truncated: bool = False
-    details: dict[str, object] = field(default_factory=dict)
+    details: dict[str, object] = field(default_factory=dict[str, object])
     comparison: Comparison | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Captioning(Task):
         words: dict[int, list[str]] = {}
         for expression in scene.expressions:
             words.setdefault(expression.target, []).append(expression.text.capitalize())
-        made = []
+        made: list[Sample] = []
         for thing in first_seen(scene, self.min_visible):
             if thing.id not in words:
                 continue
@@ -159,7 +159,7 @@ def pool_captions(
     """
     references = [reference_words(sample) for sample in samples]
     cider = Cider({sample.id: refs for sample, refs in zip(samples, references, strict=True)}.values())
-    pooled = []
+    pooled: list[dict[str, float]] = []
     for place, (sample, caption, refs) in enumerate(zip(samples, words, references, strict=True)):
         boxed = float(sample.truth["iou"]) >= least_iou
         counted = caption if boxed else otherwise
@@ -182,11 +182,12 @@ def pool_captions(
 def reference_words(sample: Sample) -> list[Words]:
     """The words of every description. ValueError names a sample without any."""
     references: Any = sample.truth.get("references")
-    if not isinstance(references, list) or not references or not all(isinstance(r, str) for r in references):
+    texts = cast("list[Any]", references) if isinstance(references, list) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
         raise ValueError(
             f"sample {sample.id!r}: truth.references must be a list of descriptions, got {references!r}"
         )
-    return [caption_words(text) for text in references]
+    return [caption_words(text) for text in texts]
 
 
 def caption_prompt(centre_world: Any, T_world_camera: Any, frames: int) -> str:

@@ -145,7 +145,7 @@ class Detection(Task):
     mode: ParseMode = "lenient"
     classes: tuple[str, ...] = CATE20
     answers: Literal["direct", "think"] = "direct"
-    class_weights: Mapping[str, float] = field(default_factory=dict, hash=False)
+    class_weights: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
 
     name: ClassVar[str] = "detection"
     rewards: ClassVar[tuple[str, ...]] = ("format", *SET_REWARDS)
@@ -267,7 +267,7 @@ class Detection(Task):
 
 def _thought(rows: Sequence[Mapping[str, Any]]) -> str:
     """What is where, seen from the first camera: distance over the floor and direction, nearest first."""
-    notes = []
+    notes: list[tuple[float, str]] = []
     for row in rows:
         x, _, z = row["bbox_3d"][:3]
         side = "right" if x > 0 else "left"

@@ -91,7 +91,7 @@ class Grounding(Task):
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample for each description whose object some frame shows."""
         refs = checked_refs(scene, frame_refs)
-        made = []
+        made: list[Sample] = []
         for index, expression in enumerate(scene.expressions):
             choose = _first_clear_frame if self.target_frame == "first_clear" else _best_frame
             frame = choose(scene, expression)
@@ -171,7 +171,11 @@ class Grounding(Task):
         poses = np.array(truth["T_world_camera"])
         both = Placement(answer, truth["frame"], truth["box_world"], poses, self.tau)
         parts = tuple(form if name == form.name else FRAME_REWARDS[name](both) for name in names)
-        details = {"iou": both.iou.value, "frame": answer.frame, "true_frame": truth["frame"]}
+        details: dict[str, object] = {
+            "iou": both.iou.value,
+            "frame": answer.frame,
+            "true_frame": truth["frame"],
+        }
         return Score(parts, details=details)
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from rft3d.answers.types import ParseMode
 from rft3d.tasks.captioning import Captioning
@@ -32,8 +32,9 @@ def make_task(name: str, mode: ParseMode | None = None, options: Mapping[str, An
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
     known = inspect.signature(TASKS[name]).parameters
-    fields = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()
+    fields: dict[str, Any] = {
+        key: tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+        for key, value in (options or {}).items()
     }
     unknown = sorted(set(fields) - set(known))
     if unknown:

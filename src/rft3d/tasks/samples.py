@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from rft3d.files import excerpt, replacing
 from rft3d.prompts import IMAGE
@@ -86,8 +86,8 @@ def sample_from_record(record: Mapping[str, Any], where: str = "sample") -> Samp
         value = record[name]
         if not isinstance(value, str) or not value:
             fail(name, value, "it must be a non-empty string")
-    frames = record["frames"]
-    if not isinstance(frames, list) or not all(isinstance(frame, str) and frame for frame in frames):
+    frames = cast("list[Any]", record["frames"])
+    if not isinstance(frames, list) or not all(isinstance(frame, str) and frame for frame in frames):  # pyright: ignore[reportUnnecessaryIsInstance]
         fail("frames", frames, "it must be a list of paths or frame references (strings)")
     for name in ("truth", "meta"):
         if not isinstance(record.get(name, {}), dict):
@@ -99,7 +99,8 @@ def sample_from_record(record: Mapping[str, Any], where: str = "sample") -> Samp
             record["prompt"],
             f"it has {found} {IMAGE} but there are {len(frames)} frames; one per frame is needed",
         )
-    return Sample(**{**record, "frames": tuple(frames)})
+    given: dict[str, Any] = {**record, "frames": tuple(frames)}
+    return Sample(**given)
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -6,6 +6,9 @@
 ``version``; another version is refused. Needs pyarrow (``pip install '.[data]'``).
 """
 
+# pyright: basic
+# (pyarrow has no types)
+
 from __future__ import annotations
 
 import json

@@ -37,7 +37,7 @@ class Sample:
     frames: tuple[str, ...]
     prompt: str
     truth: dict[str, Any]
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def turns(self) -> Prompt:
         return Prompt(self.prompt, len(self.frames))

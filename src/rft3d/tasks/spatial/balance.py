@@ -41,9 +41,9 @@ class Balance:
         words: (question type, answer) -> times it was right, for answers of :data:`CLOSED` (of a route: each turn).
     """
 
-    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    letters: Counter[tuple[str, int, str]] = field(default_factory=Counter)
-    words: Counter[tuple[str, str]] = field(default_factory=Counter)
+    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    letters: Counter[tuple[str, int, str]] = field(default_factory=Counter[tuple[str, int, str]])
+    words: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
 
     def choose(self, offered: Iterable[Question], most: int, pool: int = 64) -> list[Question]:
         """At most ``most`` of the first ``pool`` offered, rarest answers first, options arranged."""

@@ -127,7 +127,7 @@ def _free(view: View, start: str, end: str) -> bool:
 
 def _turns(view: View, start: tuple[str, ...], steps: tuple[str | None, ...]) -> list[str] | None:
     """The words of a route's turns; None where one is unclear."""
-    words = []
+    words: list[str] = []
     for *_, turn in walk(start[0], view.one(start[1]).box, steps, lambda label: view.one(label).box):
         word = turn_word(turn)
         if word is None or margin_deg(turn, (45.0, 135.0)) < view.limits.angle_margin_deg:

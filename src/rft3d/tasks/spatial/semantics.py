@@ -100,7 +100,8 @@ def walk(
     Raises:
         ValueError: a turn with no label after it.
     """
-    before, here, ahead, turns = "", start, np.asarray(facing), []
+    turns: list[tuple[str, str, str, float]] = []
+    before, here, ahead = "", start, np.asarray(facing)
     for index, step in enumerate(steps):
         if step is not None:  # it arrives looking the way it came
             before, here, ahead = here, step, 2 * at(step) - at(here)

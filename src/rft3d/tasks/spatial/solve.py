@@ -57,7 +57,7 @@ class Place:
     boxes: Mapping[str, Array]
     floor_area_m2: float | None = None
     first_seen: Mapping[str, int] | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True)

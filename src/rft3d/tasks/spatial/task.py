@@ -117,7 +117,7 @@ class Spatial(Task):
         """Up to ``max_per_type`` unambiguous questions of each type, drawn by ``seed``."""
         refs = checked_refs(scene, frame_refs)
         view = View(scene, self.limits)
-        made = []
+        made: list[Sample] = []
         for kind in self.types:
             # a generator of its own per type: leaving a type out doesn't change the others' questions
             rng = Random(f"{seed}:{scene.id}:{kind}")
@@ -198,7 +198,7 @@ class Spatial(Task):
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """Per answer: :func:`pool_readings`."""
-        out = []
+        out: list[dict[str, float]] = []
         for sample, details in zip(samples, (dict[str, Any](score.details) for score in scores), strict=True):
             readings = {key: details[key] for key in ("accuracy", "strict", "lenient")}
             out.append(pool_readings(sample.truth["question_type"], readings))
