@@ -43,18 +43,17 @@ from rft3d.models import Policy, load_policy
 from rft3d.models.generate import Asked, Sampling
 from rft3d.models.kv_cache import PrefixCache
 from rft3d.models.prefix import Row, pack
+from rft3d.models.start import set_formats
 from rft3d.prompts import Prompt
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample
 from rft3d.training.advantages import assign_advantages
-from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, RFTConfig, SFTConfig
+from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, Plan, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, Item
 from rft3d.training.engine import Engine
 from rft3d.training.lora import merge_lora
-from rft3d.training.plan import Plan
 from rft3d.training.rollout import Rollouts
 from rft3d.training.sft import update_on
-from rft3d.training.start import set_formats
 from rft3d.training.update import forward_logps, update_policy
 
 QUESTION = "Detect the 3D bounding boxes in the camera coordinate system of the first frame. " * 2

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rft3d.training.config import MemoryConfig, OptimConfig, RFTConfig
-from rft3d.training.plan import Plan
+from rft3d.training.config import MemoryConfig, OptimConfig, Plan, RFTConfig
 from rft3d.training.recipes import CacheConfig, Recipe
 
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rft3d.models.start import LoadConfig
 from rft3d.training.config import OptimConfig, SFTConfig
 from rft3d.training.recipes import Recipe
-from rft3d.training.start import LoadConfig
 
 DATA = Path("data/rooms")
 

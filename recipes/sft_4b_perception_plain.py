@@ -20,8 +20,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from rft3d.models.start import LoadConfig
 from rft3d.training.recipes import Recipe, load_recipe
-from rft3d.training.start import LoadConfig
 
 
 def config() -> Recipe:

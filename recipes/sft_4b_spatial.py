@@ -23,8 +23,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rft3d.training.config import MemoryConfig, OptimConfig, SFTConfig
-from rft3d.training.plan import Plan
+from rft3d.training.config import MemoryConfig, OptimConfig, Plan, SFTConfig
 from rft3d.training.recipes import CacheConfig, Recipe
 
 

@@ -1,4 +1,4 @@
-"""The process that a run lives in: how it is launched, how it is asked to stop, and the memory it keeps.
+"""The process that a run lives in: how it is launched, how it is asked to stop, how far it is, the memory it keeps.
 
 A scheduler's SIGTERM lets the running step finish and be saved; then the process ends with code 0 and one
 line that says how to go on.
@@ -15,9 +15,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+T = TypeVar("T")
 
 # Parameter numbers of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -108,3 +115,37 @@ def give_back_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     except (OSError, AttributeError):
         return  # another C library keeps nothing on our request either
+
+
+@contextmanager
+def progress(console: Console, title: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """A progress bar with the time left, ``done`` of ``total`` being there already; plain lines every tenth when
+    the output is not a terminal. Yields ``advance(count, note)`` for ``count`` more.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
+            task = bar.add_task(title, total=total, completed=done, note="")
+            yield lambda count, note: bar.update(task, advance=count, note=note)
+        return
+    began, first = time.perf_counter(), done
+
+    def plain(count: int, note: str) -> None:
+        nonlocal done
+        before, done = done, done + count
+        if done * 10 // total > before * 10 // total:
+            spent = time.perf_counter() - began
+            left = spent / (done - first) * (total - done)
+            console.print(f"{title} {done}/{total}  {spent:.0f}s, {left:.0f}s left  {note}", highlight=False)
+
+    yield plain
+
+
+def track(console: Console, title: str, items: Iterable[T], total: int) -> Iterator[T]:
+    """Iterate with a progress bar."""
+    with progress(console, title, total) as advance:
+        for item in items:
+            yield item
+            advance(1, "")

@@ -28,9 +28,8 @@ from rft3d.models import Policy
 from rft3d.models.prefix import Row, pack
 from rft3d.models.sizes import full_config
 from rft3d.prompts import Prompt
-from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, RFTConfig, SFTConfig
+from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, Plan, RFTConfig, SFTConfig
 from rft3d.training.optim import build_optimizers
-from rft3d.training.plan import Plan
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 THREE_B = released("qwen2.5-vl-3b-vggt")

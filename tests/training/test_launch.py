@@ -32,7 +32,7 @@ RECIPE = """
 from pathlib import Path
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.recipes import Recipe
-from rft3d.training.start import LoadConfig
+from rft3d.models.start import LoadConfig
 
 HERE = Path({here!r})
 

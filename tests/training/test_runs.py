@@ -95,9 +95,9 @@ def test_stages_that_run_side_by_side_do_not_lose_each_others_facts(tmp_path: Pa
 
 def test_progress_prints_plain_lines_into_files() -> None:
     out = io.StringIO()
-    with progress(Console(file=out), "SFT", 20, start=10) as update:
-        for step in range(11, 21):
-            update(step, "loss 1")
+    with progress(Console(file=out), "SFT", 20, 10) as advance:
+        for _ in range(10):
+            advance(1, "loss 1")
     assert [line.split()[1] for line in out.getvalue().splitlines()] == [
         "12/20",
         "14/20",

@@ -16,6 +16,7 @@ from tests.tiny import Digits, farthest, make_policy, weights_of
 from rft3d.cli import main
 from rft3d.models import Policy, load_policy
 from rft3d.models.geometry import FrozenFeatures
+from rft3d.models.start import LoadConfig, load_start, local_device
 from rft3d.training import start
 from rft3d.training.clips import Clips, encode_clips
 from rft3d.training.config import LoRAConfig, OptimConfig
@@ -23,7 +24,6 @@ from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
 from rft3d.training.lora import add_lora, merge_lora
 from rft3d.training.recipes import Recipe, apply_overrides, load_recipe
-from rft3d.training.start import LoadConfig, load_start, local_device
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 FROZEN = ("model.visual.", "geometry_encoder.")

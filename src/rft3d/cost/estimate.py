@@ -22,8 +22,7 @@ from rft3d.cost.passes import Pass, Question
 from rft3d.cost.sizes import Sizes
 from rft3d.models.logprobs import chunk_size
 from rft3d.models.policy import PATCHES_AT_ONCE
-from rft3d.training.config import RFTConfig, SFTConfig
-from rft3d.training.plan import Plan
+from rft3d.training.config import Plan, RFTConfig, SFTConfig
 
 LOGIT_COPIES = 4
 """Tables of a chunk of logits that exist together: logits, at the temperature, log-softmax, its gradient."""

@@ -19,8 +19,7 @@ from rft3d.files import read_json
 from rft3d.models.loading import OFF
 from rft3d.models.policy import META
 from rft3d.tasks import TASKS, read_samples
-from rft3d.training.config import RFTConfig, SFTConfig
-from rft3d.training.plan import Plan
+from rft3d.training.config import Plan, RFTConfig, SFTConfig
 from rft3d.training.recipes import Recipe, apply_overrides, check_recipe, load_recipe
 
 FRAME_SIZE = (504, 392)

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.consensus import FLOOR
-from rft3d.evaluation.predict import agreed, load_frames, progress_bar
+from rft3d.evaluation.predict import agreed, load_frames
 from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy, file_digest
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
 from rft3d.evaluation.stats import Resampled, differences, intervals
 from rft3d.evaluation.tables import percent
 from rft3d.files import source_commit
+from rft3d.process import progress
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
@@ -115,11 +116,14 @@ def headroom_of_files(
     ``model``: its fingerprint. ``tell`` gets what was measured of a file as soon as it is known; ``show``: a
     progress bar on standard error.
     """
+    from rich.console import Console
+
     found: list[dict[str, Any]] = []
     for file, samples in questions.items():
         task = make_task(samples[0].task, options=policy.task_options.get(samples[0].task))
-        with progress_bar(task.name, len(samples) * (1 + len(config.temperatures)), show=show) as advance:
-            measured = headroom(policy, task, samples, file.parent, config, advance)
+        count = len(samples) * (1 + len(config.temperatures))
+        with progress(Console(stderr=True, quiet=not show), task.name, count) as advance:
+            measured = headroom(policy, task, samples, file.parent, config, lambda n: advance(n, ""))
         asked = {
             "samples_file": str(file),
             "samples_sha256": file_digest(file),

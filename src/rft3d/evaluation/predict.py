@@ -11,9 +11,8 @@ Torch is needed only by the policy itself, which the caller loads.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d import process
 from rft3d.evaluation.consensus import FLOOR, consensus
 from rft3d.evaluation.records import (
     GeneratedText,
@@ -38,8 +38,6 @@ from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +103,16 @@ def predict(
         return out
     partial = out.with_name(out.name + ".partial")
     done = _resume(partial, meta, samples, config.batch_size)
-    with progress_bar("predict", len(samples), len(done), progress) as advance, partial.open("ab") as stream:
+    from rich.console import Console
+
+    shown = process.progress(Console(stderr=True, quiet=not progress), "predict", len(samples), len(done))
+    with shown as advance, partial.open("ab") as stream:
         for start in range(len(done), len(samples), config.batch_size):
             batch = samples[start : start + config.batch_size]
             for prediction in _answer(policy, batch, samples_path.parent, config, start):
                 stream.write(json_line(prediction_record(prediction)).encode("ascii"))
             stream.flush()
-            advance(len(batch))
+            advance(len(batch), "")
         os.fsync(stream.fileno())
     write_json(_meta_path(out), meta)
     os.replace(partial, out)
@@ -242,23 +243,3 @@ def _resume(
         raise ValueError(f"{partial} has {len(done)} predictions for {len(samples)} samples; remove it")
     write_predictions(partial, done)
     return done
-
-
-@contextlib.contextmanager
-def progress_bar(title: str, total: int, done: int = 0, show: bool = True) -> Iterator[Advance]:
-    """A progress bar on standard error; call what it yields with the number of newly finished items."""
-    if not show:
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total, completed=done)
-        yield lambda count: bar.advance(task, count)

@@ -42,13 +42,14 @@ from rft3d.files import read_json, write_json
 from rft3d.models import Policy, load_policy
 from rft3d.models.features import FeatureCache
 from rft3d.models.fusion import FrozenFeatures
+from rft3d.process import track
 from rft3d.scenes import iter_rooms
 from rft3d.tasks import Sample, read_samples, write_samples
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.features import FeatureStore, write_features
 from rft3d.training.loop import OnStep, Watch
 from rft3d.training.recipes import train_stage
-from rft3d.training.runs import Run, differing, track
+from rft3d.training.runs import Run, differing
 from rft3d.training.selection import HeldOut
 
 HELD_OUT, ELSEWHERE, WATCHED, TRAIN = 900_000, 920_000, 940_000, 100_000_000

@@ -25,11 +25,12 @@ from rft3d.models.spatial import SpatialModel
 from rft3d.models.tower import see
 from rft3d.pretraining.alignment import match_scales, name_classes
 from rft3d.pretraining.dense import DenseClip, stacked
+from rft3d.process import progress
 from rft3d.training.config import OptimConfig
 from rft3d.training.data import draw
 from rft3d.training.finite import require_finite
 from rft3d.training.optim import lr_scale, optimizers_of, step_all
-from rft3d.training.runs import MetricsLog, progress
+from rft3d.training.runs import MetricsLog
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def pretrain_encoders(
     state = _State(folder / "state.pt", trained, optimizers)
     log = MetricsLog(folder / "metrics.jsonl", state.step, config.steps)
     recent: list[dict[str, float]] = []
-    with progress(console, "encoders", config.steps, state.step) as update:
+    with progress(console, "encoders", config.steps, state.step) as advance:
         for step in range(state.step, config.steps):
             began = time.perf_counter()
             batch = clips(step)
@@ -154,7 +155,7 @@ def pretrain_encoders(
             if config.save_every and (step + 1) % config.save_every == 0:
                 state.save(step + 1)
             note = "point {point_m:.2f} m, box centre {centre_m:.2f} m, class {class:.2f}"
-            update(step + 1, note.format(**values))
+            advance(1, note.format(**values))
     model.freeze_encoders()
     batch = clips(0)
     with torch.no_grad():

@@ -10,11 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rft3d.models.start import LoadConfig
     from rft3d.training.advantages import assign_advantages
     from rft3d.training.config import (
         LoRAConfig,
         MemoryConfig,
         OptimConfig,
+        Plan,
         RFTConfig,
         SelectConfig,
         SFTConfig,
@@ -22,11 +24,9 @@ if TYPE_CHECKING:
     from rft3d.training.data import Corpus, tokenize
     from rft3d.training.grpo import train_rft
     from rft3d.training.loop import Watch
-    from rft3d.training.plan import Plan
     from rft3d.training.recipes import CacheConfig, Recipe, run_recipe
     from rft3d.training.rollout import Rollouts
     from rft3d.training.sft import train_sft
-    from rft3d.training.start import LoadConfig
 
 __all__ = [
     "CacheConfig",
@@ -50,21 +50,28 @@ __all__ = [
 ]
 
 _HOMES = {
-    "advantages": ("assign_advantages",),
-    "config": ("LoRAConfig", "MemoryConfig", "OptimConfig", "RFTConfig", "SFTConfig", "SelectConfig"),
-    "data": ("Corpus", "tokenize"),
-    "grpo": ("train_rft",),
-    "loop": ("Watch",),
-    "plan": ("Plan",),
-    "recipes": ("CacheConfig", "Recipe", "run_recipe"),
-    "rollout": ("Rollouts",),
-    "sft": ("train_sft",),
-    "start": ("LoadConfig",),
+    "models.start": ("LoadConfig",),
+    "training.advantages": ("assign_advantages",),
+    "training.config": (
+        "LoRAConfig",
+        "MemoryConfig",
+        "OptimConfig",
+        "Plan",
+        "RFTConfig",
+        "SFTConfig",
+        "SelectConfig",
+    ),
+    "training.data": ("Corpus", "tokenize"),
+    "training.grpo": ("train_rft",),
+    "training.loop": ("Watch",),
+    "training.recipes": ("CacheConfig", "Recipe", "run_recipe"),
+    "training.rollout": ("Rollouts",),
+    "training.sft": ("train_sft",),
 }
 
 
 def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names:
-            return getattr(importlib.import_module(f"rft3d.training.{home}"), name)
+            return getattr(importlib.import_module(f"rft3d.{home}"), name)
     raise AttributeError(f"module 'rft3d.training' has no attribute {name!r}")

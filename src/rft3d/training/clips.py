@@ -14,12 +14,12 @@ from torch import Tensor
 
 from rft3d.models import Policy
 from rft3d.models.geometry import FrozenFeatures
+from rft3d.process import progress, track
 from rft3d.scenes.images import opened_picture
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import Sample, Task, read_samples
 from rft3d.training.data import Corpus, LazyRows, checked_gold
 from rft3d.training.features import ClipFeatures
-from rft3d.training.runs import progress, track
 
 CLIPS_AT_ONCE = 16
 
@@ -106,8 +106,8 @@ def encode_clips(policy: Policy, clips: Clips, console: Console) -> Sequence[Fro
     count = len(clips.frames)
     if policy.features.folder is not None:
         features = ClipFeatures(policy, count, clips.load)
-        with progress(console, "features", count) as update:
-            features.prepare(CLIPS_AT_ONCE, lambda done: update(done, ""))
+        with progress(console, "features", count) as advance:
+            features.prepare(CLIPS_AT_ONCE, lambda count: advance(count, ""))
         return features
     found: list[FrozenFeatures] = []
     chunks = [range(count)[at : at + CLIPS_AT_ONCE] for at in range(0, count, CLIPS_AT_ONCE)]

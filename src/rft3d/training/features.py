@@ -68,7 +68,7 @@ class ClipFeatures(Sequence[FrozenFeatures]):
         for first in range(0, len(self), at_once):
             chosen = range(first, min(first + at_once, len(self)))
             self._encode(chosen)
-            on_done(chosen.stop)
+            on_done(len(chosen))
 
     def _encode(self, chosen: Sequence[int]) -> list[FrozenFeatures]:
         clips = [self._load(i) for i in chosen]

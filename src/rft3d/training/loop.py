@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from rft3d.process import Stopped, check_launch, is_main_process, on_sigterm
+from rft3d.process import Stopped, check_launch, is_main_process, on_sigterm, progress
 from rft3d.training.config import LoRAConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Item
 from rft3d.training.engine import Engine
 from rft3d.training.finite import NonFiniteError
 from rft3d.training.lora import merge_lora, save_adapters
-from rft3d.training.runs import MetricsLog, progress
+from rft3d.training.runs import MetricsLog
 from rft3d.training.selection import Best, HeldOut
 
 OnStep = Callable[[int], None]
@@ -78,7 +78,7 @@ class Loop:
             self.console.print(f"{self.title}: {line}", highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Loop:
-        self._update = self._stack.enter_context(progress(self.console, self.title, self.steps, self.start))
+        self._advance = self._stack.enter_context(progress(self.console, self.title, self.steps, self.start))
         self._request = self._stack.enter_context(on_sigterm())
         return self
 
@@ -118,7 +118,7 @@ class Loop:
         done = step + 1
         self.log.write(done, dict(metrics))
         self.engine.accelerator.log(dict(metrics), step=done)
-        self._update(done, note)
+        self._advance(1, note)
         if self.best is not None and any(name.startswith("held_out/") for name in metrics):
             self.best.offer(done, metrics, self.engine.placement.weights())
         asked = self._asked()

@@ -24,21 +24,20 @@ from typing import Any, Literal
 
 from rft3d.models import Policy
 from rft3d.models.features import FeatureCache, Format
+from rft3d.models.start import LoadConfig, load_start
 from rft3d.process import is_main_process
 from rft3d.runfolder import logged_seconds
 from rft3d.tasks import TASKS, Task, make_task
 from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
-from rft3d.training.config import RFTConfig, SFTConfig
+from rft3d.training.config import Plan, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, LazyRows, tokenize
 from rft3d.training.features import ClipFeatures
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import Watch
-from rft3d.training.plan import Plan
 from rft3d.training.rollout_log import PaintAnswer, Painter
 from rft3d.training.runs import Run, write_json
 from rft3d.training.selection import HeldOut
 from rft3d.training.sft import train_sft
-from rft3d.training.start import LoadConfig, load_start, require_files
 from rft3d.training.zero import wants_zero
 
 
@@ -214,6 +213,17 @@ def _held_out(
         return None
     own = {name: tasks[name] for name in recipe.held_out}
     return HeldOut(corpus, own, stage.max_new_tokens, recipe.held_out_every)
+
+
+def require_files(recipe: Path, fields: Mapping[str, Path]) -> None:
+    """FileNotFoundError naming recipe, field, file and fix for the first of ``fields`` that is no file."""
+    for name, file in fields.items():
+        if not Path(file).is_file():
+            option = name.replace("_", "-")
+            raise FileNotFoundError(
+                f"{recipe}: {name} is {file}, which does not exist; make it (docs/data.md: rft3d data prepare) "
+                f"or give --{option} FILE"
+            )
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -1,7 +1,7 @@
 """What a stage writes down about its own rollouts: sampled groups, signals, alarms, pictures for trackers.
 
     stages/<stage>/rollouts.jsonl   one line a sampled group, for the reward inspector
-    stages/<stage>/alarms.jsonl     what looked like reward hacking (:mod:`rft3d.training.alarms`)
+    stages/<stage>/alarms.jsonl     what looked like reward hacking (:mod:`rft3d.watching.alarms`)
 
 One line of ``rollouts.jsonl``::
 
@@ -31,11 +31,11 @@ from rich.console import Console
 from rft3d.process import is_main_process
 from rft3d.runfolder import ROLLOUTS, Alarm, drop_after
 from rft3d.tasks.types import Sample, Task
-from rft3d.training.alarms import AlarmLog
 from rft3d.training.config import RFTConfig
 from rft3d.training.loop import Painter
 from rft3d.training.rollout import Group, sampling_seed
-from rft3d.training.signals import Answered, signals
+from rft3d.watching.alarms import AlarmLog
+from rft3d.watching.signals import Answered, signals
 
 PaintAnswer = Callable[[Sample, Task, Sequence[NDArray[np.uint8]], str], NDArray[np.uint8]]
 """``paint(sample, task, frames, text)``: :func:`rft3d.report.overlay.paint_answer`, which stands above us."""

@@ -1,4 +1,4 @@
-"""Writing a run folder (:mod:`rft3d.runfolder`): settings and environment, timed stages, metrics, progress."""
+"""Writing a run folder (:mod:`rft3d.runfolder`): settings and environment, timed stages, metrics."""
 
 from __future__ import annotations
 
@@ -7,21 +7,13 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from rft3d import files
 from rft3d.files import read_json
@@ -146,41 +138,3 @@ class MetricsLog:
         record = {"step": step, "time": round(time.time(), 3)}
         record.update({k: round(float(v), 6) for k, v in values.items()})
         append_records(self.path, [record])
-
-
-@contextmanager
-def progress(
-    console: Console, title: str, total: int, start: int = 0
-) -> Iterator[Callable[[int, str], None]]:
-    """A progress bar with ETA; plain lines every tenth when the output is not a terminal."""
-    if console.is_terminal:
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-        )
-        with bar:
-            task = bar.add_task(title, total=total, completed=start, note="")
-            yield lambda done, note="": bar.update(task, completed=done, note=note)
-        return
-    began, every = time.perf_counter(), max(1, total // 10)
-
-    def plain(done: int, note: str = "") -> None:
-        if done % every == 0 or done == total:
-            spent = time.perf_counter() - began
-            left = spent / max(1, done - start) * (total - done)
-            console.print(f"{title} {done}/{total}  {spent:.0f}s, {left:.0f}s left  {note}", highlight=False)
-
-    yield plain
-
-
-def track(console: Console, title: str, items: Iterable[Any], total: int) -> Iterator[Any]:
-    """Iterate with a progress bar."""
-    with progress(console, title, total) as update:
-        for done, item in enumerate(items, 1):
-            yield item
-            update(done, "")

@@ -97,14 +97,3 @@ def set_formats(policy: Policy, frozen: torch.dtype | None, trained: torch.dtype
         wanted = trained if parameter.requires_grad else frozen
         if wanted is not None:
             parameter.data = parameter.data.to(wanted)
-
-
-def require_files(recipe: Path, fields: Mapping[str, Path]) -> None:
-    """FileNotFoundError naming recipe, field, file and fix for the first of ``fields`` that is no file."""
-    for name, file in fields.items():
-        if not Path(file).is_file():
-            option = name.replace("_", "-")
-            raise FileNotFoundError(
-                f"{recipe}: {name} is {file}, which does not exist; make it (docs/data.md: rft3d data prepare) "
-                f"or give --{option} FILE"
-            )

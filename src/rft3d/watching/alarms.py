@@ -1,4 +1,4 @@
-"""Alarms for reward hacking: a stage's metrics judged step by step by :mod:`rft3d.training.alarm_rules`.
+"""Alarms for reward hacking: a stage's metrics judged step by step by :mod:`rft3d.watching.rules`.
 
 An alarm is raised when its rule holds for :data:`PATIENCE` steps in a row and dropped when it does not hold
 for as many; *since* is the first of them::
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rft3d.process import is_main_process
 from rft3d.runfolder import ALARMS, METRICS, SIGNALS, Alarm, append_alarms, drop_after, read_records
-from rft3d.training.alarm_rules import RULES, Rule, Trend
+from rft3d.watching.rules import RULES, Rule, Trend
 
 PATIENCE = 3
 """Steps in a row for which a rule must hold before its alarm is raised, or not hold to drop it."""
