@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from benchmarks.grpo.setting import Clock, Setting, reward_of, serve, setting_of
 
-from rft3d.models.generate import Completion, Sampling
+from rft3d.models.generate import Asked, Completion, Sampling
 from rft3d.models.policy import Policy
 from rft3d.process import keep_freed_memory
 from rft3d.prompts import Prompt
@@ -63,22 +63,17 @@ def slow_sampling(policy: Policy, variant: str, group: int, decode: str) -> None
     together = variant in ("o4", "o5", "ours", "ours-gc")
     inner = policy.sample
 
-    def sample(
-        rows: Sequence[Any], features: Sequence[Any], keys: Sequence[str], per: int, sampling: Sampling
-    ) -> list[list[Completion]]:
+    def sample(asked: Sequence[Asked], per: int, sampling: Sampling) -> list[list[Completion]]:
         sampling = replace(sampling, decode=decode)  # type: ignore[arg-type]
         if together:
-            return inner(rows, features, keys, per, sampling)
+            return inner(asked, per, sampling)
         out = []
-        for i, (row, own, key) in enumerate(zip(rows, features, keys, strict=True)):
-            limits = None if sampling.limits is None else (sampling.limits[i],)
+        for each in asked:
             if variant == "o1":
-                copies = None if limits is None else limits * per
-                each = [f"{key}/{k}" for k in range(per)]
-                some = inner([row] * per, [own] * per, each, 1, replace(sampling, limits=copies))
-                out.append([c for group in some for c in group])
+                copies = [each._replace(key=f"{each.key}/{k}") for k in range(per)]
+                out.append([c for group in inner(copies, 1, sampling) for c in group])
             else:
-                out += inner([row], [own], [key], per, replace(sampling, limits=limits))
+                out += inner([each], per, sampling)
         return out
 
     policy.sample = sample  # type: ignore[method-assign]
