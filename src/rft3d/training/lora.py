@@ -105,21 +105,6 @@ def save_adapters(model: nn.Module, config: LoRAConfig, folder: Path) -> None:
         (staging / CONFIG).write_text(json.dumps(described, indent=1))
 
 
-def load_adapters(model: nn.Module, folder: Path) -> None:
-    """What :func:`save_adapters` wrote, into a model that has such adapters; ValueError if it hasn't."""
-    from safetensors.torch import load_file
-
-    found = {
-        name.removeprefix("base_model.model.").replace(".weight", f".{ADAPTER}.weight"): tensor
-        for name, tensor in load_file(str(folder / WEIGHTS)).items()
-    }
-    own = {name for name in model.state_dict() if ".lora_" in name}
-    if own != set(found):
-        missing = sorted(own ^ set(found))
-        raise ValueError(f"{folder}: its adapters are not the model's, they differ in {missing[:3]}")
-    model.load_state_dict(found, strict=False)
-
-
 def merge_lora(model: SpatialModel) -> None:
     """Merge the adapters into their base matrices and remove them."""
     for name, module in list(model.named_modules()):
