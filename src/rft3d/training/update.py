@@ -19,7 +19,7 @@ from rft3d.training.distributed import ALONE, Ranks
 from rft3d.training.engine import Engine
 from rft3d.training.finite import require_finite
 from rft3d.training.lora import adapters_off
-from rft3d.training.losses import PolicyLoss, policy_loss, sequence_weights
+from rft3d.training.losses import policy_loss, sequence_weights
 from rft3d.training.rollout import Group
 
 
@@ -169,25 +169,21 @@ def update_policy(
     """
     ranks = engine.ranks
     batches = micro_batches(groups, config, ranks)
-    metrics = {"kl": 0.0, "clip_share": 0.0, "loss": 0.0, "entropy": 0.0, "trained_groups": 0.0}
-    tokens = 0
     if not batches:
-        return metrics, tokens
-    metrics["trained_groups"] = float(sum(len(b.groups) for b in batches if b.weights.any()))
-    batches, counted = _with_fixed_logps(batches, engine.policy, corpus, config, reference)
-    tokens += counted
-    total_weight = float(sum(b.weights.sum() for b in batches))
-    shared = ranks.total({"weight": total_weight, "groups": metrics["trained_groups"]})
-    total_weight, metrics["trained_groups"] = shared["weight"], shared["groups"]
+        return {"kl": 0.0, "clip_share": 0.0, "loss": 0.0, "entropy": 0.0, "trained_groups": 0.0}, 0
+    metrics = {"trained_groups": float(sum(len(b.groups) for b in batches if b.weights.any()))}
+    batches, tokens = _with_fixed_logps(batches, engine.policy, corpus, config, reference)
+    metrics["weight"] = float(sum(b.weights.sum() for b in batches))
+    metrics = ranks.total(metrics)
+    total_weight = metrics.pop("weight")
     for update in range(config.updates_per_rollout):
-        sums: dict[str, float] = dict.fromkeys(("kl", "clip_share", "loss", "entropy", "logp_gap"), 0.0)
+        sums = dict.fromkeys(("kl", "clip_share", "loss", "entropy", "logp_gap"), 0.0)
         for index, batch in enumerate(batches):
             with engine.accumulating(last=index + 1 == len(batches)):
                 found, count = _backward(engine, corpus, batch, config)
             tokens += count
-            sums["loss"] += found["loss"]
-            for name in ("kl", "clip_share", "entropy", "logp_gap"):
-                sums[name] += found[name] / total_weight
+            for name, value in found.items():
+                sums[name] += value if name == "loss" else value / total_weight
         metrics |= ranks.total(sums)
         number = step * config.updates_per_rollout + update
         require_finite(number, {"loss": metrics["loss"]})
@@ -207,18 +203,30 @@ def _backward(
 
     def loss_of(logps: Tensor, entropy: Tensor, index: Tensor | slice) -> Tensor:
         own = scaled = weights[index]
+        old = logps.detach() if batch.old_logps is None else batch.old_logps[index]
         if sampled is not None:
-            old = logps.detach() if batch.old_logps is None else batch.old_logps[index]
             apart = old - sampled[index]
             sums["logp_gap"] += float((apart.abs() * own).sum())
             if config.importance_cap:
                 scaled = own * apart.exp().clamp_max(config.importance_cap)
-        result = _loss(batch, config, logps, scaled, index)
-        sums["loss"] += float(result.loss.detach())
-        sums["kl"] += float(result.kl) * float(own.sum())
-        sums["clip_share"] += float(result.clip_share) * float(own.sum())
+        found = policy_loss(
+            logps,
+            old,
+            batch.advantages.to(policy.device)[index],
+            scaled,
+            None if batch.ref_logps is None else batch.ref_logps[index],
+            config.beta,
+            config.epsilon,
+            config.epsilon_high,
+            config.kl_bias_correction,
+            config.loss,
+            batch.sequence.to(policy.device)[index],
+        )
+        sums["loss"] += float(found.loss.detach())
+        sums["kl"] += float(found.kl) * float(own.sum())
+        sums["clip_share"] += float(found.clip_share) * float(own.sum())
         sums["entropy"] += float((entropy * own).sum())
-        return result.loss
+        return found.loss
 
     if not config.memory.two_phase:
         logps, entropy, count = forward_logps(
@@ -239,26 +247,6 @@ def _backward(
             engine.backward,
         )
     return sums, packed.input_ids.numel()
-
-
-def _loss(
-    batch: MicroBatch, config: RFTConfig, logps: Tensor, weights: Tensor, index: Tensor | slice
-) -> PolicyLoss:
-    """The loss of some of a batch's tokens, with their weights."""
-    device = logps.device
-    return policy_loss(
-        logps,
-        logps.detach() if batch.old_logps is None else batch.old_logps[index],
-        batch.advantages.to(device)[index],
-        weights,
-        None if batch.ref_logps is None else batch.ref_logps[index],
-        config.beta,
-        config.epsilon,
-        config.epsilon_high,
-        config.kl_bias_correction,
-        config.loss,
-        batch.sequence.to(device)[index],
-    )
 
 
 def _with_fixed_logps(
