@@ -42,7 +42,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+    ast.Div: lambda a, b: a / b,
 }
 _MODULE_NAMES = frozenset({"np", "torch", "re", "os", "pd", "yaml", "R", "Path"}) | frozenset(dir(builtins))
 """Names that an expression can use there."""

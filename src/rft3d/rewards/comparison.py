@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +123,7 @@ class Comparison:
         theirs = np.array([t.box for t in self.truth], dtype=np.float64).reshape(-1, 9)
         shaped = np.zeros((len(ours), len(theirs)))
         valid, true = boxes_valid(ours), boxes_valid(theirs)
-        for i, j in np.ndindex(*shaped.shape):
+        for i, j in product(range(len(ours)), range(len(theirs))):
             if valid[i] and true[j] and self.predicted[i].label == self.truth[j].label:
                 shaped[i, j] = shaped_iou(ours[i], theirs[j], float(self.iou[i, j]))
         return shaped

@@ -177,7 +177,7 @@ def update_policy(
     metrics = ranks.total(metrics)
     total_weight = metrics.pop("weight")
     for update in range(config.updates_per_rollout):
-        sums = dict.fromkeys(("kl", "clip_share", "loss", "entropy", "logp_gap"), 0.0)
+        sums: dict[str, float] = dict.fromkeys(("kl", "clip_share", "loss", "entropy", "logp_gap"), 0.0)
         for index, batch in enumerate(batches):
             with engine.accumulating(last=index + 1 == len(batches)):
                 found, count = _backward(engine, corpus, batch, config)
