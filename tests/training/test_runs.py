@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from rft3d.process import progress
 from rft3d.runfolder import drop_after
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
-from rft3d.process import progress
 from rft3d.training.runs import MetricsLog, Run, differing, write_json
 
 
