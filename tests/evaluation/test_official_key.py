@@ -34,7 +34,7 @@ from rft3d.tasks.spatial import Limits, Question, View
 from rft3d.tasks.spatial.balance import OFFICIAL, Balance
 from rft3d.tasks.spatial.read import read_question
 from rft3d.tasks.spatial.solve import Solved, Unsolved, place_of, solve, world_of
-from rft3d.tasks.spatial.worked import work_out
+from rft3d.tasks.spatial.thoughts import work_out
 from rft3d.tasks.types import Sample
 
 BOXES = np.array(
