@@ -14,10 +14,9 @@ from tests.models.real import make_real
 from tests.tiny import Digits, farthest, make_policy, weights_of
 
 from rft3d.cli import main
-from rft3d.models import Policy, load_policy
+from rft3d.models import Policy, load_policy, start
 from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.start import LoadConfig, load_start, local_device
-from rft3d.training import start
 from rft3d.training.clips import Clips, encode_clips
 from rft3d.training.config import LoRAConfig, OptimConfig
 from rft3d.training.data import Corpus
