@@ -22,7 +22,7 @@ from rft3d.training.config import LoRAConfig, OptimConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
 from rft3d.training.lora import add_lora, merge_lora
-from rft3d.training.recipes import Recipe, apply_overrides, load_recipe
+from rft3d.training.recipes import Recipe, apply_overrides, load_recipe, require_files
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 FROZEN = ("model.visual.", "geometry_encoder.")
@@ -196,4 +196,4 @@ def test_a_missing_samples_file_names_recipe_field_file_and_fix(
 
 def test_a_missing_held_out_file_is_named_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"held_out\.spatial is .*gone\.jsonl.*--held-out\.spatial"):
-        start.require_files(Path("r.py"), {"held_out.spatial": tmp_path / "gone.jsonl"})
+        require_files(Path("r.py"), {"held_out.spatial": tmp_path / "gone.jsonl"})
