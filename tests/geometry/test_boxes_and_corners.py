@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
 import numpy as np
@@ -10,15 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.geometry.helpers import box_reparametrisations
 
 from rft3d.geometry import (
     BOX_EDGES,
     BOX_FACES,
-    Box9,
     box_corners,
-    box_from_axis_aligned,
-    box_reparametrisations,
-    boxes_valid,
     canonical_boxes,
     matrix_from_euler_zxy,
     pose_from,
@@ -121,35 +117,3 @@ def test_canonical_yaw_of_upright_boxes() -> None:
     assert canonical[:, 3:6].tolist() == [[2, 1, 3], [1, 2, 3], [1, 2, 3], [2, 1, 3], [1, 2, 3]]
     assert np.all(canonical[:, 7:] == 0)
     assert canonical_boxes([]).shape == (0, 9)
-
-
-def test_record_round_trip_and_checks() -> None:
-    box = Box9.from_array([1, 2, 3, 0.4, 0.5, 0.6, 0.1, 0.2, 0.3])
-    assert np.asarray(box).tolist() == [1, 2, 3, 0.4, 0.5, 0.6, 0.1, 0.2, 0.3]
-    assert box.volume == pytest.approx(0.12)
-    assert Box9((0, 0, 0), (1, 1, 1)) == Box9((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-    assert len({box, Box9.from_array(np.asarray(box))}) == 1
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        box.size = (1, 1, 1)  # type: ignore[misc]
-    with pytest.raises(ValueError, match=r"Box9.size must be positive metres, got \[0.4, -0.1, 0.9\]"):
-        Box9((0, 0, 0), (0.4, -0.1, 0.9))
-    with pytest.raises(ValueError, match=r"Box9.center .*nan"):
-        Box9((0, float("nan"), 0), (1, 1, 1))
-    with pytest.raises(ValueError, match=r"box .*\(8,\)"):
-        Box9.from_array(np.ones(8))
-
-
-def test_validity() -> None:
-    boxes = np.tile([0, 0, 0, 1, 1, 1, 0, 0, 0.0], (5, 1))
-    boxes[1, 3], boxes[2, 4], boxes[3, 8], boxes[4, 0] = 0, -1, np.nan, np.inf
-    assert boxes_valid(boxes).tolist() == [True, False, False, False, False]
-    assert boxes_valid([]).shape == (0,)
-    with pytest.raises(ValueError, match=r"boxes must have shape \(N, 9\), got \(9,\)"):
-        boxes_valid(np.ones(9))
-
-
-def test_axis_aligned() -> None:
-    assert box_from_axis_aligned([0, 0, 0], [1, 2, 4]).tolist() == [0.5, 1, 2, 1, 2, 4, 0, 0, 0]
-    assert box_from_axis_aligned(np.zeros((5, 3)), np.ones((5, 3))).shape == (5, 9)
-    with pytest.raises(ValueError, match="maximum must exceed minimum"):
-        box_from_axis_aligned([0, 0, 0], [1, 0, 1])

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
+from tests.geometry.helpers import box_reparametrisations
 
 from rft3d.geometry import (
     box_distance,
     box_iou,
-    box_reparametrisations,
     matrix_from_euler_zxy,
     pose_from,
     transform_boxes,

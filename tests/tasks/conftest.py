@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.geometry.helpers import look_at
 
-from rft3d.geometry import look_at
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
 
 K = np.array([[100.0, 0.0, 84.0], [0.0, 100.0, 56.0], [0.0, 0.0, 1.0]])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.geometry.helpers import look_at
 
-from rft3d.geometry import look_at, transform_points
+from rft3d.geometry import transform_points
 from rft3d.scenes.types import Frame, SceneObject
 from rft3d.tasks.spatial import semantics as s
 

@@ -8,10 +8,8 @@ from rft3d.geometry.boxes import (
     BOX_EDGES,
     BOX_FACES,
     CORNER_SIGNS,
-    Box9,
     box_corners,
     box_from_axis_aligned,
-    box_reparametrisations,
     boxes_valid,
     canonical_boxes,
     transform_boxes,
@@ -20,41 +18,34 @@ from rft3d.geometry.camera import backproject, camera_rays, project
 from rft3d.geometry.distance import box_distance
 from rft3d.geometry.iou import box_iou, box_iou_pairs
 from rft3d.geometry.matching import greedy_match, optimal_match
-from rft3d.geometry.poses import invert_pose, look_at, pose_from, transform_points
+from rft3d.geometry.poses import invert_pose, pose_from, transform_points
 from rft3d.geometry.rotations import (
     euler_zxy_from_matrix,
     matrix_from_euler_zxy,
     matrix_from_euler_zxy_extrinsic,
-    matrix_from_quaternion,
-    quaternion_from_matrix,
 )
 
 __all__ = [
     "BOX_EDGES",
     "BOX_FACES",
     "CORNER_SIGNS",
-    "Box9",
     "backproject",
     "box_corners",
     "box_distance",
     "box_from_axis_aligned",
     "box_iou",
     "box_iou_pairs",
-    "box_reparametrisations",
     "boxes_valid",
     "camera_rays",
     "canonical_boxes",
     "euler_zxy_from_matrix",
     "greedy_match",
     "invert_pose",
-    "look_at",
     "matrix_from_euler_zxy",
     "matrix_from_euler_zxy_extrinsic",
-    "matrix_from_quaternion",
     "optimal_match",
     "pose_from",
     "project",
-    "quaternion_from_matrix",
     "transform_boxes",
     "transform_points",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.geometry._polygons import face_integrals
+from rft3d.geometry.rotations import rotation_entries
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -57,20 +58,10 @@ def prepare(boxes: Array, cos: Array, sin: Array, valid: Mask) -> Solids:
     rows[15:] = boxes.T
     rows[:3] = rows[15:18]
     rows[3:6] = 0.5 * rows[18:21]
-    rows[6:15] = _rotation_entries(cos.T, sin.T)
+    rows[6:15] = rotation_entries(cos.T, sin.T)
     radius = np.sqrt(_sum3(rows[3:6] * rows[3:6]))
     thin = rows[3:6].max(axis=0) > THIN_RATIO * rows[3:6].min(axis=0)
     return Solids(rows, radius, rows[18] * rows[19] * rows[20], valid, thin)
-
-
-def _rotation_entries(cos: NDArray[Any], sin: NDArray[Any]) -> list[NDArray[Any]]:
-    """The nine entries of Rz(yaw) Rx(roll) Ry(pitch), row by row, from ``(3, n)`` cosines and sines."""
-    (ca, cb, cg), (sa, sb, sg) = cos, sin
-    return [
-        *(ca * cg - sa * sb * sg, -sa * cb, ca * sg + sa * sb * cg),
-        *(sa * cg + ca * sb * sg, ca * cb, sa * sg - ca * sb * cg),
-        *(-cb * sg, sb, cb * cg),
-    ]
 
 
 def _sum3(values: Sequence[NDArray[Any]] | NDArray[Any]) -> NDArray[Any]:
@@ -116,7 +107,7 @@ def _intersect(solids: Solids, first: Index, second: Index) -> Array:
     thin = np.flatnonzero(solids.thin[first] | solids.thin[second])
     if len(thin):
         long_a, long_b = (x[15:, thin].astype(np.longdouble) for x in (a, b))
-        axes_a, axes_b = (_rotation_entries(np.cos(x[6:]), np.sin(x[6:])) for x in (long_a, long_b))
+        axes_a, axes_b = (rotation_entries(np.cos(x[6:]), np.sin(x[6:])) for x in (long_a, long_b))
         pose = _relative_pose(np.array(axes_a), np.array(axes_b), long_b[:3] - long_a[:3])
         rotation[:, :, thin], centre[:, thin] = pose
 

@@ -1,4 +1,4 @@
-"""9-DoF oriented boxes: a checked record, plain ``(N, 9)`` arrays, and what can be done to them.
+"""9-DoF oriented boxes as plain ``(N, 9)`` arrays, and what can be done to them.
 
 A box is ``[x y z dx dy dz yaw roll pitch]``: centre and full side lengths in metres, intrinsic ZXY angles in
 radians. A point p of the box frame (|p| <= size / 2) lies at ``R @ p + centre`` in the parent frame.
@@ -7,8 +7,6 @@ radians. A point p of the box frame (|p| <= size / 2) lies at ``R @ p + centre``
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from rft3d.geometry.rotations import euler_zxy_from_matrix, matrix_from_euler_zxy, trailing_shape
 
 Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
 
 SIZE_RANGE_M = (1e-50, 1e50)
 """Side lengths that count as valid: wide enough for any unit, narrow enough that volumes can't overflow."""
@@ -37,47 +34,6 @@ BOX_FACES: NDArray[np.intp] = np.array(
     [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)], dtype=np.intp
 )
 """``(6, 4)`` corner indices of the faces -x +x -y +y -z +z, counter-clockwise seen from outside."""
-
-
-@dataclass(frozen=True, slots=True)
-class Box9:
-    """One valid oriented box; ``np.asarray(box)`` is its ``(9,)`` array.
-
-    Attributes:
-        center: metres in the parent frame.
-        size: full side lengths along the box's own axes, positive metres.
-        angles: intrinsic ZXY (yaw, roll, pitch), radians.
-
-    Raises:
-        ValueError: a number is not finite or a side length not positive.
-    """
-
-    center: Triple
-    size: Triple
-    angles: Triple = (0.0, 0.0, 0.0)
-
-    def __post_init__(self) -> None:
-        for name in ("center", "size", "angles"):
-            value = getattr(self, name)
-            if len(value) != 3 or not np.isfinite(value).all():
-                raise ValueError(f"Box9.{name} must be three finite numbers, got {list(value)}")
-            object.__setattr__(self, name, tuple(float(v) for v in value))
-        if min(self.size) <= 0:
-            raise ValueError(f"Box9.size must be positive metres, got {list(self.size)}")
-
-    @classmethod
-    def from_array(cls, box: ArrayLike) -> Box9:
-        """From the nine numbers ``[x y z dx dy dz yaw roll pitch]``."""
-        x, y, z, dx, dy, dz, yaw, roll, pitch = one_box("box", box).tolist()
-        return cls((x, y, z), (dx, dy, dz), (yaw, roll, pitch))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.array((*self.center, *self.size, *self.angles), dtype=dtype or np.float64)
-
-    @property
-    def volume(self) -> float:
-        """Cubic metres."""
-        return self.size[0] * self.size[1] * self.size[2]
 
 
 def one_box(name: str, box: ArrayLike) -> Array:
@@ -163,16 +119,6 @@ def _axis_relabellings() -> tuple[NDArray[np.intp], Array]:
 
 
 _SOURCES, _RELABELLINGS = _axis_relabellings()
-
-
-def box_reparametrisations(box: ArrayLike) -> Array:
-    """The 24 ways ``(24, 9)`` to write the solid of one ``(9,)`` box; the first keeps the box's own axes."""
-    box = one_box("box", box)
-    out = np.empty((24, 9))
-    out[:, :3] = box[:3]
-    out[:, 3:6] = box[3:6][_SOURCES]
-    out[:, 6:9] = euler_zxy_from_matrix(matrix_from_euler_zxy(box[6:9]) @ _RELABELLINGS)
-    return out
 
 
 # Score of relabelling k: <Q, R @ S_k> = <Q @ S_k^T, R>. With Q = 1 this is trace(R @ S_k), largest for the

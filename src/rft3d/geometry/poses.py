@@ -40,29 +40,3 @@ def transform_points(pose: ArrayLike, points: ArrayLike) -> Array:
         raise ValueError(f"pose must have shape (4, 4), got {pose.shape}")
     points = trailing_shape("points", points, (3,))
     return points @ pose[:3, :3].T + pose[:3, 3]
-
-
-def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) -> Array:
-    """``T_world_camera`` of an OpenCV camera (x right, y down, z forward) at ``eye`` looking at ``target``.
-
-    Args:
-        eye, target: ``(3,)`` world metres.
-        up: ``(3,)`` world direction that appears upright in the picture.
-
-    Raises:
-        ValueError: eye and target coincide, or the view direction is parallel to ``up``.
-    """
-    eye, target, up = (
-        trailing_shape(name, v, (3,)) for name, v in (("eye", eye), ("target", target), ("up", up))
-    )
-    forward = target - eye
-    distance = np.linalg.norm(forward)
-    if not distance > 0:
-        raise ValueError(f"target must differ from eye, both are {eye.tolist()}")
-    forward = forward / distance
-    right = np.cross(forward, up)
-    length = np.linalg.norm(right)
-    if not length > 1e-9 * np.linalg.norm(up):
-        raise ValueError(f"up {up.tolist()} is parallel to the view direction; choose another up vector")
-    right = right / length
-    return pose_from(np.stack([right, np.cross(forward, right), forward], axis=-1), eye)

@@ -1,4 +1,4 @@
-"""Rotations: intrinsic ZXY Euler angles <-> matrices <-> unit quaternions.
+"""Rotations: intrinsic ZXY Euler angles <-> matrices.
 
 Convention of the whole project: ``angles = (yaw, roll, pitch)`` in radians and
 ``R = Rz(yaw) @ Rx(roll) @ Ry(pitch)`` (intrinsic ZXY, as EmbodiedScan and VG-LLM write their boxes).
@@ -6,6 +6,8 @@ Matrices act on column vectors: ``p_parent = R @ p_child``. Every function works
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,25 +30,18 @@ def trailing_shape(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array
 def matrix_from_euler_zxy(angles: ArrayLike) -> Array:
     """``(..., 3)`` intrinsic ZXY angles (yaw, roll, pitch) in radians -> ``(..., 3, 3)`` matrices."""
     angles = trailing_shape("angles", angles, (3,))
-    cos, sin = np.cos(angles), np.sin(angles)
-    return matrix_from_cos_sin(cos, sin)
+    entries = rotation_entries(np.moveaxis(np.cos(angles), -1, 0), np.moveaxis(np.sin(angles), -1, 0))
+    return np.stack(entries, axis=-1).reshape(*angles.shape, 3)
 
 
-def matrix_from_cos_sin(cos: Array, sin: Array) -> Array:
-    """``Rz @ Rx @ Ry`` from the ``(..., 3)`` cosines and sines of (yaw, roll, pitch) -> ``(..., 3, 3)``."""
-    ca, cb, cg = cos[..., 0], cos[..., 1], cos[..., 2]
-    sa, sb, sg = sin[..., 0], sin[..., 1], sin[..., 2]
-    rotation = np.empty((*cos.shape[:-1], 3, 3))
-    rotation[..., 0, 0] = ca * cg - sa * sb * sg
-    rotation[..., 0, 1] = -sa * cb
-    rotation[..., 0, 2] = ca * sg + sa * sb * cg
-    rotation[..., 1, 0] = sa * cg + ca * sb * sg
-    rotation[..., 1, 1] = ca * cb
-    rotation[..., 1, 2] = sa * sg - ca * sb * cg
-    rotation[..., 2, 0] = -cb * sg
-    rotation[..., 2, 1] = sb
-    rotation[..., 2, 2] = cb * cg
-    return rotation
+def rotation_entries(cos: NDArray[Any], sin: NDArray[Any]) -> list[NDArray[Any]]:
+    """The nine entries of ``Rz(yaw) Rx(roll) Ry(pitch)``, row by row, from ``(3, ...)`` cosines and sines."""
+    (ca, cb, cg), (sa, sb, sg) = cos, sin
+    return [
+        *(ca * cg - sa * sb * sg, -sa * cb, ca * sg + sa * sb * cg),
+        *(sa * cg + ca * sb * sg, ca * cb, sa * sg - ca * sb * cg),
+        *(-cb * sg, sb, cb * cg),
+    ]
 
 
 def matrix_from_euler_zxy_extrinsic(angles: ArrayLike) -> Array:
@@ -79,43 +74,3 @@ def euler_zxy_from_matrix(rotation: ArrayLike) -> Array:
     pitch = np.where(locked, 0.0, np.arctan2(unyawed_02, unyawed_00))
     roll = np.arctan2(R[..., 2, 1], unyawed_11)
     return np.stack([yaw, roll, pitch], axis=-1) + 0.0  # "+ 0.0" turns -0.0 into 0.0
-
-
-def quaternion_from_matrix(rotation: ArrayLike) -> Array:
-    """``(..., 3, 3)`` rotation matrices -> ``(..., 4)`` unit quaternions (w, x, y, z) with w >= 0.
-
-    Every row of the outer product ``4 q q^T`` is the quaternion times one of its own components;
-    the row of the largest component is the well-conditioned one (Shepperd 1978).
-    """
-    R = trailing_shape("rotation", rotation, (3, 3))
-    r00, r11, r22 = R[..., 0, 0], R[..., 1, 1], R[..., 2, 2]
-    outer = np.empty((*R.shape[:-2], 4, 4))
-    outer[..., 0, 0] = 1.0 + r00 + r11 + r22
-    outer[..., 1, 1] = 1.0 + r00 - r11 - r22
-    outer[..., 2, 2] = 1.0 - r00 + r11 - r22
-    outer[..., 3, 3] = 1.0 - r00 - r11 + r22
-    outer[..., 0, 1] = outer[..., 1, 0] = R[..., 2, 1] - R[..., 1, 2]
-    outer[..., 0, 2] = outer[..., 2, 0] = R[..., 0, 2] - R[..., 2, 0]
-    outer[..., 0, 3] = outer[..., 3, 0] = R[..., 1, 0] - R[..., 0, 1]
-    outer[..., 1, 2] = outer[..., 2, 1] = R[..., 0, 1] + R[..., 1, 0]
-    outer[..., 1, 3] = outer[..., 3, 1] = R[..., 0, 2] + R[..., 2, 0]
-    outer[..., 2, 3] = outer[..., 3, 2] = R[..., 1, 2] + R[..., 2, 1]
-    largest = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)
-    quaternion: Array = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
-    quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
-    return np.where(quaternion[..., :1] < 0, -quaternion, quaternion) + 0.0
-
-
-def matrix_from_quaternion(quaternion: ArrayLike) -> Array:
-    """``(..., 4)`` quaternions (w, x, y, z), normalised here -> ``(..., 3, 3)``; ValueError for zero."""
-    q = trailing_shape("quaternion", quaternion, (4,))
-    norm = np.linalg.norm(q, axis=-1, keepdims=True)
-    if not np.all(norm > 0):
-        raise ValueError("quaternion must not be zero or NaN; the identity is (1, 0, 0, 0)")
-    w, x, y, z = np.moveaxis(q / norm, -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)

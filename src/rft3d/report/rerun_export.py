@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.files import replacing
-from rft3d.geometry import boxes_valid, matrix_from_euler_zxy, quaternion_from_matrix
+from rft3d.geometry import boxes_valid, matrix_from_euler_zxy
 from rft3d.report.draw import PALETTE, PREDICTED_COLOUR, TRUE_COLOUR, rgb
 from rft3d.report.exhibit import Exhibit, ShownBox
 from rft3d.report.overlay import file_stem
@@ -105,9 +105,11 @@ def _log(recording: Any, exhibit: Exhibit, index: int) -> None:
 
 def box_arrays(boxes: Sequence[ShownBox]) -> dict[str, NDArray[np.float64]]:
     """Centres and half sizes ``(N, 3)`` in metres, quaternions ``(N, 4)`` xyzw."""
+    from scipy.spatial.transform import Rotation
+
     rows = np.array([box.box for box in boxes], dtype=np.float64).reshape(-1, 9)
-    wxyz = quaternion_from_matrix(matrix_from_euler_zxy(rows[:, 6:]))
-    return {"centers": rows[:, :3], "half_sizes": rows[:, 3:6] / 2, "quaternions": np.roll(wxyz, -1, axis=1)}
+    turned = Rotation.from_matrix(matrix_from_euler_zxy(rows[:, 6:])).as_quat() if boxes else np.zeros((0, 4))
+    return {"centers": rows[:, :3], "half_sizes": rows[:, 3:6] / 2, "quaternions": turned}
 
 
 def _log_boxes(recording: Any, entity: str, boxes: Sequence[ShownBox], colour: str) -> None:
