@@ -22,8 +22,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 import numpy as np  # noqa: E402
 
 from rft3d.answers import LabelledBox, render_detections  # noqa: E402
-from rft3d.evaluation import Prediction, write_predictions  # noqa: E402
-from rft3d.evaluation.benchmarks import BenchmarkConfig, score_benchmark  # noqa: E402
+from rft3d.evaluation import Prediction, ScoreConfig, score_benchmark, write_predictions  # noqa: E402  # noqa: E402
 from rft3d.scenes.labels import CATE20  # noqa: E402
 from rft3d.tasks import Sample, write_samples  # noqa: E402
 
@@ -67,7 +66,7 @@ def main() -> None:
         write_files(folder, args.samples, args.boxes)
         print(f"{args.samples} predictions of {args.boxes} boxes, {args.resamples} resamples, one thread")
         for compat in (None, "vg-llm"):
-            config = BenchmarkConfig(resamples=args.resamples, compat=compat)
+            config = ScoreConfig(resamples=args.resamples, compat=compat)
             begin, wall = time.process_time(), time.perf_counter()
             result = score_benchmark("scannet-detection-4f", folder / "s.jsonl", folder / "p.jsonl", config)
             seconds, wall = time.process_time() - begin, time.perf_counter() - wall

@@ -12,7 +12,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from rft3d.evaluation import BenchmarkConfig, score_benchmark
+from rft3d.evaluation import ScoreConfig, score_benchmark
 from rft3d.scenes import frame_refs, make_room
 from rft3d.tasks import TASKS, write_samples
 
@@ -34,7 +34,7 @@ def main() -> None:
                     "target": task.gold(sample),
                 }
                 file.write(json.dumps(row) + "\n")
-        found = score_benchmark("vsi-bench", samples, log, BenchmarkConfig(resamples=100))
+        found = score_benchmark("vsi-bench", samples, log, ScoreConfig(resamples=100))
     for variant, numbers in found[
         "variants"
     ].items():  # prose around a letter is right for one, wrong for another

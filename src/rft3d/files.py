@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
+import hashlib
 import json
 import os
 import reprlib
@@ -41,6 +42,12 @@ def model_folder(model: str | Path) -> Path:
             f"install the package again, or write ./{model} for a folder of your own"
         )
     return folder
+
+
+def file_digest(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 ABANDONED_S = 3600.0

@@ -14,7 +14,7 @@ from rft3d.answers import LabelledBox, render_detections, render_frame_box
 from rft3d.answers.types import FrameBox
 from rft3d.cli import main
 from rft3d.datasets.vsi import VsiSettings, vsi_jobs
-from rft3d.evaluation import BENCHMARKS, BenchmarkConfig, Prediction, score_benchmark, write_predictions
+from rft3d.evaluation import BENCHMARKS, Prediction, ScoreConfig, score_benchmark, write_predictions
 from rft3d.evaluation.benchmarks.scannet_detection import CATE31_UPSTREAM
 from rft3d.evaluation.benchmarks.scanrefer import refine
 from rft3d.scenes.labels import CATE8, CATE20, CATE31
@@ -25,7 +25,7 @@ from rft3d.tasks.types import Sample
 
 from .fakes import caption_sample, detection_sample, gold_answers, grounding_sample
 
-CONFIG = BenchmarkConfig(resamples=20)
+CONFIG = ScoreConfig(resamples=20)
 COMPAT = replace(CONFIG, compat="vg-llm")
 UNIT = [0.0, 0.0, 2.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
 
@@ -35,7 +35,7 @@ def score(
     name: str,
     samples: list[Sample],
     predictions: list[Prediction],
-    config: BenchmarkConfig = COMPAT,
+    config: ScoreConfig = COMPAT,
 ) -> dict[str, Any]:
     write_samples(tmp_path / "s.jsonl", samples)
     write_predictions(tmp_path / "p.jsonl", predictions)

@@ -11,14 +11,13 @@ import pytest
 
 from rft3d.cli import main
 from rft3d.evaluation import (
-    BenchmarkConfig,
+    ScoreConfig,
     compare_prediction_files,
     compare_runs,
     score_predictions,
 )
 from rft3d.evaluation.compare import split_category
 from rft3d.evaluation.records import Prediction, write_predictions
-from rft3d.evaluation.score import ScoreConfig
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
@@ -44,7 +43,7 @@ def row(found: dict[str, Any], metric: str, category: str = "") -> dict[str, Any
 
 def test_differences_by_class(tmp_path: Path) -> None:
     samples, a, b = files(tmp_path)
-    found = compare_prediction_files(samples, a, b, task="detection", config=BenchmarkConfig(resamples=50))
+    found = compare_prediction_files(samples, a, b, task="detection", config=ScoreConfig(resamples=50))
     assert row(found, "f1@0.25", "chair")["difference"] == pytest.approx(-1.0)
     assert row(found, "f1@0.25", "table")["difference"] == 0.0
     assert row(found, "f1@0.25", "chair")["decided"] and not row(found, "f1@0.25", "table")["decided"]
@@ -55,7 +54,7 @@ def test_differences_by_class(tmp_path: Path) -> None:
 
 def test_by_benchmark_every_variant_is_compared(tmp_path: Path) -> None:
     samples, a, b = files(tmp_path)
-    config = BenchmarkConfig(resamples=20, compat="vg-llm")
+    config = ScoreConfig(resamples=20, compat="vg-llm")
     found = compare_prediction_files(samples, a, b, benchmark="scannet-detection-4f", config=config)
     assert list(found["variants"]) == ["ours", "vg-llm"]
     assert row(found, "f1@0.25", "chair")["difference"] == pytest.approx(-1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rft3d.cli import main
-from rft3d.evaluation import BENCHMARKS, BenchmarkConfig, Prediction, score_benchmark, write_predictions
+from rft3d.evaluation import BENCHMARKS, Prediction, ScoreConfig, score_benchmark, write_predictions
 from rft3d.evaluation.leaderboard import COLUMNS, our_entries, published, rows
 from rft3d.files import write_json
 from rft3d.tasks.samples import write_samples
@@ -65,7 +65,7 @@ def test_ours_beside_theirs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     write_samples(tmp_path / "s.jsonl", samples)
     write_predictions(tmp_path / "p.jsonl", [Prediction(s.id, gold[s.prompt]) for s in samples])
     (tmp_path / "proposals.json").write_text(json.dumps({s.scene: [] for s in samples}))
-    config = BenchmarkConfig(resamples=10, proposals=tmp_path / "proposals.json")
+    config = ScoreConfig(resamples=10, proposals=tmp_path / "proposals.json")
     write_json(
         tmp_path / "mine.json",
         score_benchmark("scanrefer", tmp_path / "s.jsonl", tmp_path / "p.jsonl", config),

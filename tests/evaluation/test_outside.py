@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rft3d.evaluation import load_predictions, score_benchmark, write_predictions
-from rft3d.evaluation.benchmarks import BenchmarkConfig
 from rft3d.evaluation.records import Prediction
+from rft3d.evaluation.score import ScoreConfig
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
 
@@ -137,7 +137,7 @@ def test_an_empty_cell_is_a_missing_prediction(tmp_path: Path) -> None:
 def test_a_benchmark_says_how_the_file_was_read(tmp_path: Path) -> None:
     write_samples(tmp_path / "s.jsonl", SAMPLES)
     log = write_log(tmp_path / "log.jsonl", log_rows())
-    result = score_benchmark("vsi-bench", tmp_path / "s.jsonl", log, BenchmarkConfig(resamples=0))
+    result = score_benchmark("vsi-bench", tmp_path / "s.jsonl", log, ScoreConfig(resamples=0))
     assert result["predictions_format"]["format"] == "lmms-eval"
     assert result["variants"]["ours"]["metrics"]["micro"] == 1.0
     assert result["variants"]["strict"]["metrics"]["micro"] == 0.75

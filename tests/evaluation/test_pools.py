@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.evaluation.slow_bootstrap import resample
 
 from rft3d.evaluation import score_predictions
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.score import pools_of, resample_run
-from rft3d.evaluation.stats import resample, resample_pools
+from rft3d.evaluation.stats import resample_pools
 from rft3d.tasks import TASKS, make_task
 
 from .fakes import caption_sample, detection_sample, gold_answers, grounding_sample, spatial_sample

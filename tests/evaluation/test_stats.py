@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from tests.evaluation.slow_bootstrap import Metric, resample
 
-from rft3d.evaluation.stats import Interval, Metric, differences, intervals, resample
+from rft3d.evaluation.stats import Interval, differences, intervals
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.evaluation.fakes import caption_sample, detection_sample, write_frames
 
-from rft3d.evaluation import BenchmarkConfig, Prediction, score_benchmark, write_predictions
+from rft3d.evaluation import Prediction, ScoreConfig, score_benchmark, write_predictions
 from rft3d.files import write_json
 from rft3d.report import write_report
 from rft3d.report.page import percent
@@ -30,7 +30,7 @@ def test_both_readings_of_a_benchmark_are_shown(tmp_path: Path) -> None:
             for k, (s, t) in enumerate(zip(samples, texts, strict=True))
         ],
     )
-    config = BenchmarkConfig(compat="vg-llm", resamples=20)
+    config = ScoreConfig(compat="vg-llm", resamples=20)
     result = score_benchmark("scannet-detection-4f", path, answers, config)
     write_json(run / "mine" / "detection.scores.json", result)
     ours, theirs = (result["variants"][name] for name in ("ours", "vg-llm"))

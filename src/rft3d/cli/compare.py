@@ -27,10 +27,10 @@ class Args(Scoring):
 
 def main(args: Args) -> None:
     free(args.out, args.force)
-    from rft3d.evaluation import BenchmarkConfig, compare_prediction_files
+    from rft3d.evaluation import ScoreConfig, compare_prediction_files
     from rft3d.evaluation.tables import comparison_table
 
-    config = BenchmarkConfig(
+    config = ScoreConfig(
         compat=args.compat, proposals=args.proposals, format=args.format, allow_missing=args.allow_missing,
         resamples=args.resamples, seed=args.seed,
     )  # fmt: skip

@@ -33,7 +33,7 @@ class Args(Scoring):
 
 def main(args: Args) -> None:
     free(args.out, args.force)
-    from rft3d.evaluation import BenchmarkConfig, ScoreConfig, score_benchmark, score_files, tables
+    from rft3d.evaluation import ScoreConfig, score_benchmark, score_files, tables
 
     if (args.task is None) == (args.benchmark is None):
         raise ValueError("give either --task or --benchmark")
@@ -51,7 +51,7 @@ def main(args: Args) -> None:
     elif args.benchmark is not None:
         if args.classes is not None or args.boxes != "house":
             raise ValueError("--classes and --boxes go with --task; a benchmark has its own")
-        protocol = BenchmarkConfig(**shared, compat=args.compat, proposals=args.proposals)
+        protocol = ScoreConfig(**shared, compat=args.compat, proposals=args.proposals)
         result = score_benchmark(args.benchmark, args.samples, args.predictions, protocol)
         args.write(result)
         say(tables.variants_table(result), tables.categories_table(result), *tables.footnotes(result))

@@ -9,7 +9,6 @@ that no file ever mixes two settings.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from rft3d.files import read_json, source_commit, write_json, write_text
+from rft3d.files import file_digest, read_json, source_commit, write_json, write_text
 from rft3d.prompts import IMAGE
 from rft3d.tasks.samples import sample_from_record, write_samples
 from rft3d.tasks.samples_parquet import FORMAT, VERSION
@@ -126,7 +125,7 @@ def prepare_samples(
         "jobs": len(keys),
         "samples": count,
         "skipped": dict(sorted(skipped.items())),
-        "sha256": digest(out),
+        "sha256": file_digest(out),
         "commit": source_commit(),
     }
     write_json(meta_path(out), meta)
@@ -172,24 +171,22 @@ def read_meta(samples: Path | str) -> dict[str, Any]:
     return meta
 
 
-def digest(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _input(path: Path, home: Path) -> dict[str, Any]:
     return {
         "file": Path(os.path.relpath(path, home)).as_posix(),
         "bytes": path.stat().st_size,
-        "sha256": digest(path),
+        "sha256": file_digest(path),
     }
 
 
 def _finished(out: Path, plan: Mapping[str, Any], overwrite: bool) -> Prepared | None:
     if not out.exists():
         return None
-    if meta_path(out).exists() and (meta := read_meta(out))["plan"] == plan and meta["sha256"] == digest(out):
+    if (
+        meta_path(out).exists()
+        and (meta := read_meta(out))["plan"] == plan
+        and meta["sha256"] == file_digest(out)
+    ):
         return Prepared(out, meta["samples"], meta["jobs"], meta["jobs"], meta["skipped"])
     if overwrite:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rft3d.evaluation.benchmarks import BENCHMARKS, BenchmarkConfig, score_benchmark
+from rft3d.evaluation.benchmarks import BENCHMARKS, score_benchmark
 from rft3d.evaluation.clips import BOX_QUESTIONS, ClipConfig, GoldCheck, OnCuts, check_gold, clip_questions
 from rft3d.evaluation.compare import compare_prediction_files, compare_runs
 from rft3d.evaluation.dataset import write_dataset
@@ -18,7 +18,6 @@ from rft3d.evaluation.score import (
     HEADLINE,
     ScoreConfig,
     ScoredRun,
-    compare_files,
     resample_run,
     score_files,
     score_predictions,
@@ -31,7 +30,6 @@ __all__ = [
     "BENCHMARKS",
     "BOX_QUESTIONS",
     "HEADLINE",
-    "BenchmarkConfig",
     "ClipConfig",
     "Difference",
     "GoldCheck",
@@ -43,7 +41,6 @@ __all__ = [
     "ScoredRun",
     "check_gold",
     "clip_questions",
-    "compare_files",
     "compare_prediction_files",
     "compare_runs",
     "load_frames",

@@ -7,17 +7,19 @@ looked at. :func:`turned` counts single answers that one file has right and the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.benchmarks.registry import find_benchmark
-from rft3d.evaluation.benchmarks.run import BenchmarkConfig, benchmark_runs, compare_benchmark
+from rft3d.evaluation.benchmarks.run import benchmark_runs
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.score import ScoreConfig, ScoredRun, pools_of, score_predictions
-from rft3d.evaluation.stats import Difference, differences, resample_pools
+from rft3d.evaluation.stats import Difference, Finish, Totals, differences, is_rate, resample_pools
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
+from rft3d.tasks.types import Sample, summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +46,24 @@ def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig | None 
     config = config or ScoreConfig()
     if [s.id for s in run_a.samples] != [s.id for s in run_b.samples]:
         raise ValueError("the two runs are not of the same samples in the same order; score them together")
-    pooled = [pools_of(run) for run in (run_a, run_b)]
-    scenes = [sample.scene for sample in run_a.samples]
-    points = [run.task.metric(run.samples, run.scores) for run in (run_a, run_b)]
+    return _compared(run_a.samples, pools_of(run_a), pools_of(run_b), config)
+
+
+Pooled = tuple[Sequence[Totals], Finish]
+
+
+def _compared(samples: Sequence[Sample], a: Pooled, b: Pooled, config: ScoreConfig) -> list[Row]:
+    """The rows of two lists of pools of the same samples, those over everything first."""
+    points = [finish(summed(pools)) for pools, finish in (a, b)]
     names = [
         name
         for name, value in points[0].items()
-        if value is not None and points[1].get(name) is not None and _is_rate(name)
+        if value is not None and points[1].get(name) is not None and is_rate(name)
     ]
-    drawn = [
-        resample_pools(pools, scenes, finish, names, resamples=config.resamples, seed=config.seed)
-        for pools, finish in pooled
-    ]
-    return as_rows(differences(drawn[0], drawn[1], config.level))
-
-
-def as_rows(found: dict[str, Difference]) -> list[Row]:
-    """Rows, those over everything first."""
+    scenes = [sample.scene for sample in samples]
+    how = {"resamples": config.resamples, "seed": config.seed}
+    drawn = [resample_pools(pools, scenes, finish, names, **how) for pools, finish in (a, b)]
+    found = differences(drawn[0], drawn[1], config.level)
     rows = [Row(*split_category(name), difference) for name, difference in found.items()]
     return sorted(rows, key=lambda row: row.category != "")
 
@@ -72,7 +75,7 @@ def compare_prediction_files(
     *,
     task: str | None = None,
     benchmark: str | None = None,
-    config: BenchmarkConfig | None = None,
+    config: ScoreConfig | None = None,
 ) -> dict[str, Any]:
     """Everything ``rft3d compare`` prints, as JSON values: ``rows``, ``decided``, ``turned``, ``variants``.
 
@@ -81,7 +84,7 @@ def compare_prediction_files(
     """
     if (task is None) == (benchmark is None):
         raise ValueError("give either a task or a benchmark to compare by")
-    config = config or BenchmarkConfig()
+    config = config or ScoreConfig()
     samples = list(read_samples(samples_path))
     loaded = [load_predictions(path, samples, config.format).predictions for path in (path_a, path_b)]
     tables: dict[str, list[Row]] = {}
@@ -89,14 +92,13 @@ def compare_prediction_files(
         known = find_benchmark(benchmark)
         (run_a, all_a), (run_b, all_b) = (benchmark_runs(known, samples, read, config) for read in loaded)
         for variant_a, variant_b in zip(all_a, all_b, strict=True):
-            found = compare_benchmark(variant_a, variant_b, run_a.samples, config)
-            tables[variant_a.name] = as_rows(found)
+            pooled = [(each.pools, each.finish) for each in (variant_a, variant_b)]
+            tables[variant_a.name] = _compared(run_a.samples, *pooled, config)
     else:
         assert task is not None
         made = make_task(task, config.mode)
         run_a, run_b = (score_predictions(made, samples, read, config.allow_missing) for read in loaded)
-        scoring = ScoreConfig(config.mode, config.allow_missing, config.resamples, config.seed, config.level)
-        tables["ours"] = compare_runs(run_a, run_b, scoring)
+        tables["ours"] = compare_runs(run_a, run_b, config)
     first = next(iter(tables.values()))
     return {
         "a": Path(path_a).name,
@@ -128,10 +130,6 @@ def split_category(name: str) -> tuple[str, str]:
     """``"f1@0.25/class:chair"`` -> (``"f1@0.25"``, ``"chair"``); a metric over everything has category ""."""
     metric, _, category = name.partition("/")
     return metric, category.removeprefix("class:")
-
-
-def _is_rate(name: str) -> bool:
-    return not name.startswith("count/") and not name.endswith("/tasks")
 
 
 def _plain(row: Row) -> dict[str, Any]:

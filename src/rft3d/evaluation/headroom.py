@@ -15,11 +15,10 @@ from typing import Any
 
 from rft3d.evaluation.consensus import FLOOR
 from rft3d.evaluation.predict import agreed, load_frames
-from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy, file_digest
+from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
 from rft3d.evaluation.stats import Resampled, differences, intervals
-from rft3d.evaluation.tables import percent
-from rft3d.files import source_commit
+from rft3d.files import file_digest, source_commit
 from rft3d.process import progress
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task

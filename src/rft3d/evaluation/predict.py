@@ -27,13 +27,12 @@ from rft3d.evaluation.records import (
     Prediction,
     SamplingPolicy,
     TextPolicy,
-    file_digest,
     json_line,
     prediction_record,
     read_predictions,
     write_predictions,
 )
-from rft3d.files import SHIPPED_MODELS, model_folder, read_json, source_commit, write_json
+from rft3d.files import SHIPPED_MODELS, file_digest, model_folder, read_json, source_commit, write_json
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples

@@ -11,7 +11,6 @@ read by :mod:`rft3d.tasks.samples`; frame paths in them are relative to the file
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -154,12 +153,6 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
 def json_line(value: Any) -> str:
     """``value`` as one ASCII line of JSON; lone surrogates stay escaped, NaN and infinities are refused."""
     return json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n"
-
-
-def file_digest(path: str | Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def prediction_text(record: Mapping[str, Any], where: str) -> str:

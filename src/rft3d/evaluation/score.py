@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rft3d import __version__
 from rft3d.answers.foreign import Convention, in_house_layout
@@ -23,15 +23,17 @@ from rft3d.evaluation.conventions import sun_rgbd_score
 from rft3d.evaluation.duplicates import duplicates
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
-from rft3d.evaluation.records import Prediction, file_digest
-from rft3d.evaluation.stats import Finish, Resampled, differences, intervals, resample_pools
-from rft3d.files import read_json, source_commit
+from rft3d.evaluation.records import Prediction
+from rft3d.evaluation.stats import Finish, Resampled, intervals, resample_pools
+from rft3d.files import file_digest, read_json, source_commit
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
 from rft3d.tasks.detection import Detection
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
 
+Compat = Literal["vg-llm", "lmms-eval", "vlmevalkit"]
+"""Code bases whose reading of answers some benchmark knows."""
 HEADLINE: dict[str, tuple[str, ...]] = {
     "detection": ("f1@0.25", "precision@0.25", "recall@0.25", "mean_iou"),
     "grounding": ("acc@0.25", "acc@0.5", "mean_iou"),
@@ -46,7 +48,7 @@ class ScoreConfig:
     """How a predictions file is scored; all of it is stated in the result."""
 
     mode: ParseMode | None = None
-    """how answers are read; None: as the task does by default"""
+    """how the task reads answers; None: as it does by default. The variants of a benchmark don't depend on it"""
     allow_missing: bool = False
     """score a sample without prediction as an empty answer, instead of refusing the file"""
     resamples: int = 1000
@@ -56,13 +58,17 @@ class ScoreConfig:
     level: float = 0.95
     """coverage of the intervals"""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """fields of the task that differ from its defaults, e.g. {"classes": [...]}; JSON values"""
+    """fields of the task that differ from its defaults, e.g. {"classes": [...]}; JSON values; not for benchmarks"""
     format: PredictionFormat = "auto"
     """of the predictions file (:mod:`rft3d.evaluation.outside`)"""
     boxes: Convention = "house"
-    """how the predicted boxes are written (:mod:`rft3d.answers.foreign`)"""
+    """how the predicted boxes are written (:mod:`rft3d.answers.foreign`); not for benchmarks"""
     known_classes: bool = False
-    """detection: refuse ``options["classes"]`` that no truth has"""
+    """detection: refuse ``options["classes"]`` that no truth has; not for benchmarks"""
+    compat: Compat | None = None
+    """benchmarks: also score as this code base does: its parsing, its class lists"""
+    proposals: Path | None = None
+    """ScanRefer: JSON file of proposals, to score the refined protocol too"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +121,7 @@ def headline_names(task: Task, metrics: dict[str, float | None]) -> list[str]:
 def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> dict[str, Any]:
     """A scored run as JSON values: counts, rates, official metrics and headline intervals."""
     config = config or ScoreConfig()
-    metrics = dict(run.task.metric(run.samples, run.scores))
-    names = headline_names(run.task, metrics)
-    if config.resamples:
-        drawn = resample_run(run, config.resamples, config.seed)
-        headline = {name: asdict(interval) for name, interval in intervals(drawn, config.level).items()}
-    else:
-        headline = {name: {"value": metrics[name], "low": None, "high": None} for name in names}
+    drawn = resample_run(run, config.resamples, config.seed)
     count = len(run.samples)
     failures = Counter(score.failure.reason for score in run.scores if score.failure is not None)
     truncated = sum(score.truncated for score in run.scores)
@@ -142,8 +142,8 @@ def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> dict[str, An
             "total": sum(score.total for score in run.scores) / count,
             "parts": _mean_parts(run.scores),
         },
-        "headline": headline,
-        "metrics": metrics,
+        "headline": {name: asdict(interval) for name, interval in intervals(drawn, config.level).items()},
+        "metrics": dict(run.task.metric(run.samples, run.scores)),
     }
 
 
@@ -223,34 +223,6 @@ def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0, also: Seq
     pools, finish = pools_of(run)
     scenes = [sample.scene for sample in run.samples]
     return resample_pools(pools, scenes, finish, names, resamples=resamples, seed=seed)
-
-
-def compare_files(
-    task_name: str,
-    samples_path: str | Path,
-    predictions_a: str | Path,
-    predictions_b: str | Path,
-    config: ScoreConfig | None = None,
-) -> dict[str, Any]:
-    """Paired comparison of two predictions files, B minus A for every headline metric, as JSON values."""
-    config = config or ScoreConfig()
-    task = make_task(task_name, config.mode, config.options)
-    samples = list(read_samples(samples_path))
-    run_a, run_b = (
-        score_predictions(
-            task,
-            samples,
-            load_predictions(path, samples, config.format).predictions,
-            config.allow_missing,
-        )
-        for path in (predictions_a, predictions_b)
-    )
-    found = differences(
-        resample_run(run_a, config.resamples, config.seed),
-        resample_run(run_b, config.resamples, config.seed),
-        config.level,
-    )
-    return {name: asdict(difference) for name, difference in found.items()}
 
 
 def _protocol(task: Task) -> dict[str, Any]:

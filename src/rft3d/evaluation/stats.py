@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.rewards.score import Score
-from rft3d.tasks.types import Sample
-
-Metric = Callable[[Sequence[Sample], Sequence[Score]], Mapping[str, float | None]]
 Totals = Mapping[str, float]
 Finish = Callable[[Totals], Mapping[str, float | None]]
 """From sums over samples to metrics; what a task calls ``metric_from``."""
+
+
+def is_rate(name: str) -> bool:
+    """Whether the metric of this name is a share, not a count."""
+    return not name.startswith("count/") and not name.endswith("/tasks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,42 +82,6 @@ class Resampled:
     seed: int
 
 
-def resample(
-    metric: Metric,
-    samples: Sequence[Sample],
-    scores: Sequence[Score],
-    names: Sequence[str],
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Resampled:
-    """Recompute ``metric`` on ``resamples`` draws of as many scenes as there are, with replacement.
-
-    ``metric(samples, scores)`` must not depend on the order of the samples and must accept repeats.
-    A name that ``metric`` does not return is a KeyError.
-    """
-    if len(scores) != len(samples):
-        raise ValueError(f"{len(samples)} samples but {len(scores)} scores; one score a sample is needed")
-    if not samples:
-        raise ValueError("no samples to resample; an interval needs at least one scene")
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
-    by_scene: dict[str, list[int]] = {}
-    for index, sample in enumerate(samples):
-        by_scene.setdefault(sample.scene, []).append(index)
-    clusters = list(by_scene.values())
-    rng = np.random.default_rng(seed)
-    values = np.full((resamples, len(names)), np.nan)
-    for row in values:
-        chosen = rng.integers(len(clusters), size=len(clusters)).tolist()
-        indices = [index for scene in chosen for index in clusters[scene]]
-        numbers = metric([samples[i] for i in indices], [scores[i] for i in indices])
-        for column, name in enumerate(names):
-            if (value := numbers[name]) is not None:
-                row[column] = value
-    return Resampled(tuple(names), metric(samples, scores), values, len(clusters), len(samples), seed)
-
-
 def resample_pools(
     pools: Sequence[Totals],
     scenes: Sequence[str],
@@ -126,7 +91,7 @@ def resample_pools(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Resampled:
-    """:func:`resample` for a metric of sums: draws the same scenes, but adds up each scene only once.
+    """A metric of sums on ``resamples`` draws of as many scenes as there are, with replacement.
 
     Args:
         pools: one a sample, what it adds to the sums (a key that is missing adds 0).

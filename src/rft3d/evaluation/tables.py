@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rft3d.evaluation.stats import is_rate
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -173,7 +175,7 @@ def categories_table(result: Mapping[str, Any]) -> Table:
     metrics = list(dict.fromkeys(metric for each in variants.values() for metric in each["metrics"]))
     for metric in metrics:
         head = any(metric in each["headline"] for each in variants.values())
-        if head or metric in BESIDE or metric.startswith("count/") or metric.endswith("/tasks"):
+        if head or metric in BESIDE or not is_rate(metric):
             continue
         values = [each["metrics"].get(metric) for each in variants.values()]
         if any(value is not None for value in values):

@@ -11,7 +11,8 @@ from rft3d.datasets.check.angles import BoxSet
 from rft3d.datasets.check.findings import Finding, found, problem
 from rft3d.datasets.check.judge import ANGLE_SAMPLES, check_angles, check_leaks, is_training
 from rft3d.datasets.check.kinds import without_path
-from rft3d.datasets.work import digest, read_meta
+from rft3d.datasets.work import read_meta
+from rft3d.files import file_digest
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
 
@@ -60,14 +61,14 @@ def _check_stale(path: Path, where: str) -> Iterator[Finding]:
     except ValueError:
         yield Finding("note", "stale", where, "no meta file beside it: its source is unknown")
         return
-    if meta["sha256"] != digest(path):
+    if meta["sha256"] != file_digest(path):
         yield problem("stale", where, "changed since it was prepared", "prepare the samples again (--force)")
     changed = []
     for item in meta["plan"]["inputs"]:
         source = path.parent / item["file"]
         if not source.is_file():
             yield Finding("note", "stale", where, f"its source {item['file']} is no longer there")
-        elif source.stat().st_size != item["bytes"] or digest(source) != item["sha256"]:
+        elif source.stat().st_size != item["bytes"] or file_digest(source) != item["sha256"]:
             changed.append(item["file"])
     if changed:
         yield problem(

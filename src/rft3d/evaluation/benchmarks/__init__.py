@@ -7,23 +7,16 @@ give it a :class:`Benchmark`, add a line to ``registry.py``.
 from __future__ import annotations
 
 from rft3d.evaluation.benchmarks.registry import BENCHMARKS, find_benchmark
-from rft3d.evaluation.benchmarks.run import (
-    BenchmarkConfig,
-    benchmark_runs,
-    compare_benchmark,
-    score_benchmark,
-)
+from rft3d.evaluation.benchmarks.run import benchmark_runs, score_benchmark
 from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Variant
 
 __all__ = [
     "BENCHMARKS",
     "Benchmark",
-    "BenchmarkConfig",
     "Inputs",
     "Protocol",
     "Variant",
     "benchmark_runs",
-    "compare_benchmark",
     "find_benchmark",
     "score_benchmark",
 ]

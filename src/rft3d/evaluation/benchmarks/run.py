@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rft3d.answers.types import ParseMode
 from rft3d.evaluation.benchmarks.registry import find_benchmark
-from rft3d.evaluation.benchmarks.types import Benchmark, Compat, Inputs, Variant
+from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
 from rft3d.evaluation.outside import load_predictions
-from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.score import (
     ScoreConfig,
@@ -21,39 +19,17 @@ from rft3d.evaluation.score import (
     score_predictions,
     summarise,
 )
-from rft3d.evaluation.stats import Difference, differences, intervals, resample_pools
+from rft3d.evaluation.stats import intervals, resample_pools
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
-
-
-@dataclass(frozen=True, slots=True)
-class BenchmarkConfig:
-    """How a benchmark is scored; all of it is stated in the result."""
-
-    compat: Compat | None = None
-    """also score as this code base does: its parsing, its class lists"""
-    proposals: Path | None = None
-    """ScanRefer: JSON file of proposals, to score the refined protocol too"""
-    format: PredictionFormat = "auto"
-    """of the predictions file"""
-    mode: ParseMode | None = None
-    """how the task's own reward reads answers; the variants of the benchmark don't depend on it"""
-    allow_missing: bool = False
-    """score a sample without prediction as an empty answer, instead of refusing the file"""
-    resamples: int = 1000
-    """bootstrap resamples of the scenes; 0: no intervals"""
-    seed: int = 0
-    """seed of the resampling"""
-    level: float = 0.95
-    """coverage of the intervals"""
 
 
 def score_benchmark(
     name: str,
     samples_path: str | Path,
     predictions_path: str | Path,
-    config: BenchmarkConfig | None = None,
+    config: ScoreConfig | None = None,
 ) -> dict[str, Any]:
     """Every variant of benchmark ``name`` as JSON values.
 
@@ -61,7 +37,7 @@ def score_benchmark(
     ``official`` (is this the whole benchmark?), ``variants`` (name -> note, headline intervals, all metrics,
     counts of what could not be read), ``predictions_format``.
     """
-    config = config or BenchmarkConfig()
+    config = config or ScoreConfig()
     benchmark = find_benchmark(name)
     if config.compat is not None and config.compat not in benchmark.compats:
         raise ValueError(
@@ -70,10 +46,9 @@ def score_benchmark(
     samples = list(read_samples(samples_path))
     loaded = load_predictions(predictions_path, samples, config.format)
     run, found = benchmark_runs(benchmark, samples, loaded.predictions, config)
-    plain = ScoreConfig(config.mode, config.allow_missing, 0, config.seed, config.level)
     variants = {each.name: _variant(each, run, config) for each in found}
     return {
-        **summarise(run, plain),
+        **summarise(run, replace(config, resamples=0)),
         **extra_findings(run),
         "headline": variants[found[0].name]["headline"],
         "benchmark": {
@@ -94,7 +69,7 @@ def benchmark_runs(
     benchmark: Benchmark,
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
-    config: BenchmarkConfig,
+    config: ScoreConfig,
 ) -> tuple[ScoredRun, list[Variant]]:
     """The task's own scores of ``predictions``, and every variant of the benchmark's.
 
@@ -117,26 +92,6 @@ def benchmark_runs(
     return run, benchmark.variants(inputs)
 
 
-def compare_benchmark(
-    variant_a: Variant, variant_b: Variant, samples: Sequence[Sample], config: BenchmarkConfig
-) -> dict[str, Difference]:
-    """B minus A for every metric that both define, on the same resampled scenes."""
-    scenes = [sample.scene for sample in samples]
-    names = [
-        name
-        for name, value in variant_a.finish(_sum(variant_a)).items()
-        if value is not None
-        and variant_b.finish(_sum(variant_b)).get(name) is not None
-        and not name.startswith("count/")
-        and not name.endswith("/tasks")
-    ]
-    runs = [
-        resample_pools(each.pools, scenes, each.finish, names, resamples=config.resamples, seed=config.seed)
-        for each in (variant_a, variant_b)
-    ]
-    return differences(runs[0], runs[1], config.level)
-
-
 def official_share(benchmark: Benchmark, samples: Sequence[Sample]) -> dict[str, Any]:
     """Whether these samples are the whole benchmark: its official counts, theirs, and the frames shown."""
     counts = {"samples": len(samples), "scenes": len({sample.scene for sample in samples})}
@@ -147,35 +102,15 @@ def official_share(benchmark: Benchmark, samples: Sequence[Sample]) -> dict[str,
     return {"expected": dict(benchmark.official), "found": counts, "frames": frames, "complete": complete}
 
 
-def _sum(variant: Variant) -> dict[str, float]:
-    totals: dict[str, float] = {}
-    for pool in variant.pools:
-        for key, value in pool.items():
-            totals[key] = totals.get(key, 0.0) + value
-    return totals
-
-
-def _headline(variant: Variant, samples: Sequence[Sample], config: BenchmarkConfig) -> dict[str, Any]:
-    if not config.resamples:
-        metrics = variant.finish(_sum(variant))
-        return {name: {"value": metrics[name], "low": None, "high": None} for name in variant.headline}
-    drawn = resample_pools(
-        variant.pools,
-        [sample.scene for sample in samples],
-        variant.finish,
-        variant.headline,
-        resamples=config.resamples,
-        seed=config.seed,
-    )
-    return {name: asdict(interval) for name, interval in intervals(drawn, config.level).items()}
-
-
-def _variant(variant: Variant, run: ScoredRun, config: BenchmarkConfig) -> dict[str, Any]:
+def _variant(variant: Variant, run: ScoredRun, config: ScoreConfig) -> dict[str, Any]:
+    scenes = [sample.scene for sample in run.samples]
+    how = {"resamples": config.resamples, "seed": config.seed}
+    drawn = resample_pools(variant.pools, scenes, variant.finish, variant.headline, **how)
     unread = sum(variant.unreadable.values())
     return {
         "note": variant.note,
-        "headline": _headline(variant, run.samples, config),
-        "metrics": dict(variant.finish(_sum(variant))),
+        "headline": {name: asdict(interval) for name, interval in intervals(drawn, config.level).items()},
+        "metrics": dict(drawn.point),
         "unreadable": {
             "count": unread,
             "rate": unread / len(run.samples),

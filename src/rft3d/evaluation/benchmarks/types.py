@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from rft3d.evaluation.records import Prediction
+from rft3d.evaluation.score import Compat
 from rft3d.evaluation.stats import Finish, Totals
 from rft3d.rewards.score import Score
 from rft3d.tasks.types import Sample
-
-Compat = Literal["vg-llm", "lmms-eval", "vlmevalkit"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.benchmarks.registry import BENCHMARKS, find_benchmark
+from rft3d.evaluation.stats import is_rate
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "scannet-detection-4f": ("precision@0.25", "recall@0.25", "f1@0.25"),
@@ -96,7 +97,7 @@ def our_entries(path: str | Path, name: str | None = None) -> list[Entry]:
             benchmark.name,
             name or path.stem,
             "this package",
-            {key: 100 * value for key, value in each["metrics"].items() if _rate(key, value)},
+            {k: 100 * value for k, value in each["metrics"].items() if value is not None and is_rate(k)},
             f"{path.name}, commit {str(result.get('commit'))[:12]}",
             tuple(note for note in (f"{variant}: {each['note']}", complete) if note),
             _variant(benchmark.name, variant),
@@ -112,17 +113,11 @@ def rows(benchmark: str, entries: Sequence[Entry] = ()) -> list[tuple[str, list[
     find_benchmark(benchmark)
     column = COLUMNS[benchmark][-1] if benchmark != "scanrefer" else "acc@0.25"
     every = [entry for entry in (*published(), *entries) if entry.benchmark == benchmark]
-    variants = dict.fromkeys(entry.variant for entry in every)
-    return [
-        (
-            variant,
-            sorted(
-                (entry for entry in every if entry.variant == variant),
-                key=lambda entry: (entry.ours, entry.metrics.get(column, -1.0)),
-            ),
-        )
-        for variant in variants
-    ]
+    every.sort(key=lambda entry: (entry.ours, entry.metrics.get(column, -1.0)))
+    variants = dict.fromkeys(
+        entry.variant for entry in (*published(), *entries) if entry.benchmark == benchmark
+    )
+    return [(variant, [entry for entry in every if entry.variant == variant]) for variant in variants]
 
 
 def numbered_notes(entries: Sequence[Entry]) -> tuple[list[str], dict[int, list[int]]]:
@@ -148,10 +143,6 @@ def _variant(benchmark: str, name: str) -> str:
     if benchmark != "scanrefer":
         return ""
     return "refined" if name.endswith("refined") else "raw"
-
-
-def _rate(name: str, value: Any) -> bool:
-    return isinstance(value, int | float) and not name.startswith("count/") and not name.endswith("/tasks")
 
 
 def _intervals(headline: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
