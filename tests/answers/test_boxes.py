@@ -21,7 +21,7 @@ from rft3d.answers import (
     render_thought,
 )
 
-MODES: tuple[ParseMode, ...] = ("strict", "lenient", "upstream")
+MODES: tuple[ParseMode, ...] = ("strict", "lenient")
 BOX = (0.1, -0.2, 2.3, 0.5, 0.9, 0.5, 0.0, 0.1, 0.2)
 CHAIR = LabelledBox("chair", BOX)
 NUMBERS = "[0.1, -0.2, 2.3, 0.5, 0.9, 0.5, 0.0, 0.1, 0.2]"
@@ -85,7 +85,6 @@ def test_truncation_is_a_stated_case() -> None:
     cut = render_detections([CHAIR, CHAIR, CHAIR])[:-60]
     for mode in ("strict", "lenient"):
         assert failure(parse_detections(cut, mode)) == "no closing ]"
-    assert parse_detections(cut, "upstream") == (CHAIR, CHAIR)
     assert failure(parse_frame_box('{"frame": 3, "bbox_3d": [0.1, 0.2', "lenient")) == "no closing }"
 
 
@@ -149,7 +148,6 @@ def test_layouts_that_only_lenient_takes(text: str) -> None:
 def test_one_wrong_entry_fails_the_list_by_name(entry: str, reason: str) -> None:
     for mode in ("strict", "lenient"):
         assert failure(parse_detections(f"[{ENTRY}, {entry}]", mode)).startswith(reason)
-    assert parse_detections(f"[\n{ENTRY},\n{entry}\n]", "upstream") == (CHAIR,)
 
 
 def test_strict_refuses_other_keys_and_company() -> None:
@@ -159,11 +157,6 @@ def test_strict_refuses_other_keys_and_company() -> None:
     assert failure(parse_detections(f"```json\n[{ENTRY}]", "strict")) == "no closing ```"
     assert failure(parse_detections(ENTRY, "strict")) == "not a JSON list alone"
     assert failure(parse_detections(ENTRY, "lenient")) == "no JSON list"
-
-
-def test_upstream_discards_a_list_on_one_line() -> None:
-    assert failure(parse_detections(f"[{ENTRY}]", "upstream")) == "no line holds a readable box"
-    assert parse_detections("[]", "upstream") == ()
 
 
 def test_counts_are_capped() -> None:
@@ -182,7 +175,7 @@ def test_counts_are_capped() -> None:
 )  # fmt: skip
 def test_frames(frame: str, strict: int | None, lenient: int | None) -> None:
     text = f'{{"frame": {frame}, "bbox_3d": {NUMBERS}}}'
-    readings: dict[ParseMode, int | None] = {"strict": strict, "lenient": lenient, "upstream": lenient}
+    readings: dict[ParseMode, int | None] = {"strict": strict, "lenient": lenient}
     for mode, expected in readings.items():
         answer = parse_frame_box(text, mode)
         if expected is None:
@@ -195,7 +188,6 @@ def test_frame_box_in_prose_and_over_lines() -> None:
     pretty = json.dumps({"frame": 2, "bbox_3d": BOX}, indent=2)
     assert parse_frame_box(pretty, "strict") == FrameBox(2, BOX)
     assert parse_frame_box(f"It is here: {pretty} as you see", "lenient") == FrameBox(2, BOX)
-    assert isinstance(parse_frame_box(pretty, "upstream"), ParseFailure)  # it reads single lines
     assert failure(parse_frame_box("nowhere", "lenient")) == "no JSON object"
 
 

@@ -93,7 +93,7 @@ def check(text: str) -> None:
     """Every parser in every mode gives a value of its own type or a failure fit for a log."""
     sections = split_sections(text)
     assert isinstance(sections, Sections)
-    for mode in ("strict", "lenient", "upstream"):
+    for mode in ("strict", "lenient"):
         answers = {
             "detections": parse_detections(text, mode),
             "frame_box": parse_frame_box(text, mode),

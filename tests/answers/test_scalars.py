@@ -39,7 +39,7 @@ from rft3d.answers import ParseFailure, ParseMode, parse_number, parse_option, r
     ],
 )
 def test_options(text: str, lenient: str | None, strict: str | None) -> None:
-    readings: dict[ParseMode, str | None] = {"lenient": lenient, "strict": strict, "upstream": strict}
+    readings: dict[ParseMode, str | None] = {"lenient": lenient, "strict": strict}
     for mode, expected in readings.items():
         answer = parse_option(text, mode=mode)
         assert isinstance(answer, ParseFailure) if expected is None else answer == expected, (mode, answer)
@@ -72,7 +72,7 @@ def test_lenient_numbers(text: str, value: float) -> None:
     "text", ["", "many", "nan", "inf", "-Infinity", "1e999", "9" * 50, "1e99999", "someone", "3D", ".5D", "."]
 )
 def test_no_number(text: str) -> None:
-    for mode in ("strict", "lenient", "upstream"):
+    for mode in ("strict", "lenient"):
         assert isinstance(parse_number(text, mode), ParseFailure)
 
 
@@ -83,9 +83,8 @@ def test_no_number(text: str) -> None:
      ("3.5\nm", None), ("1,200", None)],
 )  # fmt: skip
 def test_strict_numbers_are_the_harness_reading(text: str, value: float | None) -> None:
-    for mode in ("strict", "upstream"):
-        answer = parse_number(text, mode)
-        assert isinstance(answer, ParseFailure) if value is None else answer == value
+    answer = parse_number(text, "strict")
+    assert isinstance(answer, ParseFailure) if value is None else answer == value
 
 
 def test_render_number() -> None:
@@ -98,5 +97,5 @@ def test_render_number() -> None:
 
 @given(st.one_of(st.integers(-(10**9), 10**9), st.floats(-1e9, 1e9)))
 def test_rendered_numbers_read_back(x: float) -> None:
-    for mode in ("strict", "lenient", "upstream"):
+    for mode in ("strict", "lenient"):
         assert parse_number(render_number(x), mode) == pytest.approx(round(x, 2), abs=1e-12)

@@ -1,4 +1,4 @@
-"""Boxes in text: detection lists and frame + box, read in three modes and written in the gold layout.
+"""Boxes in text: detection lists and frame + box, read in two modes and written in the gold layout.
 
 Layouts are those of VG-LLM's data files, which 3D-RFT trains on: one object a line, ``label``
 before ``bbox_3d``, a ``json`` fence around it::
@@ -11,10 +11,7 @@ before ``bbox_3d``, a ``json`` fence around it::
 ``strict`` takes a JSON list (or object) alone, fenced or not, on one line or many, with exactly the
 keys that were asked for. ``lenient`` also finds it in the middle of prose, ignores extra keys and
 needs no closing fence. Both refuse the whole list when one entry is wrong or the list never closes:
-a truncated answer is not a shorter answer. ``upstream`` reads as VG-LLM's evaluation does, line by
-line, dropping the lines it can't read, with two differences: lines are decoded as JSON instead of run
-through Python's evaluator (so single quotes, tuples and expressions are dropped), and a line whose
-numbers are not finite is dropped instead of counting as a false positive.
+a truncated answer is not a shorter answer.
 """
 
 from __future__ import annotations
@@ -53,8 +50,6 @@ def parse_detections(text: str, mode: ParseMode = "lenient") -> tuple[LabelledBo
     """
     try:
         answer = answer_text(text, mode)
-        if mode == "upstream":
-            return _upstream_detections(answer)
         entries = load_json(_list_source(answer, mode))
         if len(entries) > MAX_BOXES:
             raise Unreadable(f"{len(entries)} boxes, the limit is {MAX_BOXES}")
@@ -67,16 +62,10 @@ def parse_frame_box(text: str, mode: ParseMode = "lenient") -> FrameBox | ParseF
     """The frame index and box in ``text``.
 
     ``frame`` must be a whole number from 0 (``strict``: written as an integer); whether the video has
-    that frame is the caller's to check. ``lenient`` reads the first JSON object, ``upstream`` the
-    first line that contains ``"bbox_3d"``. Never raises on text.
+    that frame is the caller's to check. ``lenient`` reads the first JSON object. Never raises on text.
     """
     try:
         answer = answer_text(text, mode)
-        if mode == "upstream":
-            line = next((line for line in answer.split("\n") if '"bbox_3d"' in line), None)
-            if line is None:
-                raise Unreadable('no line with "bbox_3d"')
-            return _frame_box(_line_value(line), exact=False)
         return _frame_box(load_json(_object_source(answer, mode)), exact=mode == "strict")
     except Unreadable as problem:
         return ParseFailure(str(problem), excerpt(text))
@@ -165,31 +154,6 @@ def _frame_box(value: object, exact: bool) -> FrameBox:
     if not 0 <= frame <= MAX_FRAME:
         raise Unreadable(f'"frame" must be from 0 to {MAX_FRAME}')
     return FrameBox(int(frame), nine_numbers(fields["bbox_3d"]))
-
-
-def _upstream_detections(answer: str) -> tuple[LabelledBox, ...]:
-    boxes: list[LabelledBox] = []
-    for line in answer.split("\n"):
-        if "bbox_3d" not in line and "label" not in line:
-            continue
-        try:
-            boxes.append(_labelled_box(_line_value(line), exact=False))
-        except Unreadable:
-            continue
-        if len(boxes) > MAX_BOXES:
-            raise Unreadable(f"more than {MAX_BOXES} boxes")
-    # Upstream doesn't tell "nothing here" from garbage; both are no predictions. We can, for the log.
-    if not boxes and "".join(answer.split()).strip("`json") != "[]":
-        raise Unreadable("no line holds a readable box")
-    return tuple(boxes)
-
-
-def _line_value(line: str) -> object:
-    line = line.strip(" \t\r,")
-    if not line.startswith("{"):
-        raise Unreadable("the line is not a JSON object")
-    value_end(line, 0)  # bounds the depth
-    return load_json(line)
 
 
 def render_detections(

@@ -13,21 +13,18 @@ from __future__ import annotations
 
 import re
 
+from rft3d.answers.scalars import SCALES, TENS, UNITS
+
 LMMS_EVAL = "lmms-eval 0.7.2"
 VLMEVALKIT = "VLMEvalKit 0.2rc1"
 MOST_CHARS = 16_384
 """Only the end of a longer text is read."""
 
-# fmt: off
-_SMALL = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-          "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty")
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-# fmt: on
-_WORDS = {word: value for value, word in enumerate(_SMALL)}
-_ALL_WORDS = {**_WORDS, **{w: 10 * k for k, w in enumerate(_TENS, start=2)}, "hundred": 100, "thousand": 1000}
+_WORDS = {**UNITS, "twenty": 20}
+_ALL_WORDS = {**UNITS, **TENS, **SCALES}
 _SIGNED = re.compile(r"-?\d+(?:\.\d+)?")
 _ANY_NUMBER = re.compile(r"[-+]?(?:\d*\.\d+|\d+)(?:[eE][-+]?\d+)?")
-_SMALL_WORD = re.compile(r"\b(" + "|".join(_SMALL) + r")\b", re.IGNORECASE)
+_SMALL_WORD = re.compile(r"\b(" + "|".join(_WORDS) + r")\b", re.IGNORECASE)
 _TAGGED_NUMBER = re.compile(rf"<answer>\s*({_ANY_NUMBER.pattern})(?:[^\d<][^<]*)?</answer>", re.IGNORECASE)
 _TAGGED_LETTER = re.compile(r"<answer>\s*([A-J]).*?</answer>", re.IGNORECASE | re.DOTALL)
 _CLOSED_LETTER = re.compile(r"(?<![A-Za-z])([A-F])\s*[)\]}]?\s*</(?:answer|think)>", re.IGNORECASE)

@@ -1,6 +1,6 @@
 """Option letters and numbers in text.
 
-``strict`` and ``upstream`` read as VSI-Bench's harnesses do: the text up to the first space, a
+``strict`` reads as VSI-Bench's harnesses do: the text up to the first space, a
 trailing ``.`` stripped. ``lenient`` reads the first option letter, number or number word of the
 sentence, starting behind "answer is"/"answer:" when that is there. Units are not converted: "1,200 cm"
 is 1200.
@@ -31,17 +31,17 @@ _MAX_DIGITS = 40
 _MAX_NUMBER_WORDS = 16
 
 # fmt: off
-_UNITS = {
+UNITS = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
     "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15,
     "sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19,
 }
-_TENS = {
+TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80,
     "ninety": 90,
 }
 # fmt: on
-_SCALES = {"hundred": 100, "thousand": 1000}
+SCALES = {"hundred": 100, "thousand": 1000}
 
 
 def parse_option(text: str, letters: str = "ABCD", mode: ParseMode = "lenient") -> str | ParseFailure:
@@ -55,7 +55,7 @@ def parse_option(text: str, letters: str = "ABCD", mode: ParseMode = "lenient") 
         raise ValueError(f"parse_option: letters must be capital letters such as 'ABCD', got {letters!r}")
     try:
         answer = answer_text(text, mode)
-        if mode != "lenient":
+        if mode == "strict":
             letter = _first_token(answer).upper()
             if len(letter) != 1 or letter not in letters:
                 raise Unreadable(f"not an option letter of {letters}")
@@ -73,7 +73,7 @@ def parse_number(text: str, mode: ParseMode = "lenient") -> float | ParseFailure
     """
     try:
         answer = answer_text(text, mode)
-        if mode != "lenient":
+        if mode == "strict":
             token = _first_token(answer)
             if _PLAIN_NUMBER.fullmatch(token) is None:
                 raise Unreadable("the text up to the first space is not a number")
@@ -153,7 +153,7 @@ def _first_number(answer: str) -> float | None:
     before = answer if match is None else answer[: match.start()]
     lowered = before.lower()
     for word in _WORD.finditer(lowered):
-        if word.group() in _UNITS or word.group() in _TENS or word.group() in _SCALES:
+        if word.group() in UNITS or word.group() in TENS or word.group() in SCALES:
             return _words_value(lowered[word.start() :])
     if match is None:
         return None
@@ -166,19 +166,19 @@ def _words_value(lowered: str) -> float:
     total, current, previous = 0, 0, ""
     for index, word in enumerate(words):
         following = words[index + 1] if index + 1 < len(words) else ""
-        if word in _UNITS and (
-            not previous or previous in _SCALES or (previous in _TENS and 0 < _UNITS[word] < 10)
+        if word in UNITS and (
+            not previous or previous in SCALES or (previous in TENS and 0 < UNITS[word] < 10)
         ):
-            current += _UNITS[word]
-        elif word in _TENS and (not previous or previous in _SCALES):
-            current += _TENS[word]
-        elif word == "hundred" and current < 10 and previous not in _SCALES:
+            current += UNITS[word]
+        elif word in TENS and (not previous or previous in SCALES):
+            current += TENS[word]
+        elif word == "hundred" and current < 10 and previous not in SCALES:
             current = 100 * max(current, 1)
         elif word == "thousand" and total == 0 and previous != "thousand":
             total, current = 1000 * max(current, 1), 0
-        elif word == "and" and previous in _SCALES and (following in _UNITS or following in _TENS):
+        elif word == "and" and previous in SCALES and (following in UNITS or following in TENS):
             continue  # "one hundred and five"; keep ``previous``
-        elif word == "point" and following in _UNITS and _UNITS[following] < 10:
+        elif word == "point" and following in UNITS and UNITS[following] < 10:
             return float(total + current) + _decimals(words[index + 1 :])
         else:
             break
@@ -201,7 +201,7 @@ def _adjacent_words(lowered: str) -> list[str]:
 def _decimals(words: list[str]) -> float:
     digits = ""
     for word in words:
-        if _UNITS.get(word, 10) >= 10:
+        if UNITS.get(word, 10) >= 10:
             break
-        digits += str(_UNITS[word])
+        digits += str(UNITS[word])
     return float(f"0.{digits}")

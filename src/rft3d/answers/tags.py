@@ -27,15 +27,15 @@ def split_sections(text: str) -> Sections:
 def answer_text(text: object, mode: ParseMode) -> str:
     """The stripped inside of the answer section, or Unreadable.
 
-    An unclosed tag is a truncated text: refused unless ``mode`` is ``upstream``. ``strict`` takes an
-    untagged text, ``<answer>…</answer>`` alone, or a well-formed pair of sections; nothing else.
+    An unclosed tag is a truncated text and refused. ``strict`` takes an untagged text, ``<answer>…</answer>``
+    alone, or a well-formed pair of sections; nothing else.
     """
     if not isinstance(text, str):
         raise Unreadable(f"the answer must be text, got {type(text).__name__}")
     if len(text) > MAX_TEXT_CHARS:
         raise Unreadable(f"too long: {len(text)} characters, the limit is {MAX_TEXT_CHARS}")
     sections, unclosed, alone = _split(text)
-    if mode != "upstream" and unclosed is not None:
+    if unclosed is not None:
         raise Unreadable(f"no closing {unclosed}")
     if mode == "strict" and not (sections.well_formed or alone) and any(tag in text for tag in TAGS):
         raise Unreadable("tags are not exactly <think>…</think><answer>…</answer>")

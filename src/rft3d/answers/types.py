@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ParseMode = Literal["strict", "lenient", "upstream"]
-"""``strict``: only the format that the prompt asks for. ``lenient``: whatever a reader would accept, but
-complete. ``upstream``: as VG-LLM's evaluation reads (line by line, a damaged line is dropped); for
-comparing published numbers."""
+ParseMode = Literal["strict", "lenient"]
+"""``strict``: only the format that the prompt asks for. ``lenient``: whatever a reader would accept, but complete.
+How VG-LLM's evaluation reads stands in :mod:`rft3d.answers.vgllm` (``--compat vg-llm``)."""
 
 Rounding = Literal["safe", "plain"]
 """How gold texts are rounded. ``safe``: no size becomes 0 (such a box overlaps nothing) and ``-0.0`` is written

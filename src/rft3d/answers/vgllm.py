@@ -6,9 +6,8 @@ trailing comment) and arithmetic of numbers; nothing is executed. A line that on
 call, an attribute, a comparison ...) of names that exist there is counted as a box that meets nothing, and listed;
 of other names it fails there, and is dropped.
 
-Where this differs from mode ``upstream`` of the other parsers, which is meant for training: tags are not
-looked for, single quotes and tuples are read, and what upstream counts as a wrong box (too few numbers, NaN,
-nested lists, None) comes back as one that can meet nothing, :data:`NOWHERE`, instead of being dropped.
+What upstream counts as a wrong box (too few numbers, NaN, nested lists, None) comes back as one that can meet
+nothing, :data:`NOWHERE`. Tags are not looked for.
 
 Source: LaVi-Lab/VG-LLM, ``lmms_eval/tasks/{threedod,scanrefer,vsibench}/utils.py`` (facts, not code).
 """

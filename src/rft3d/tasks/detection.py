@@ -126,8 +126,7 @@ class Detection(Task):
             ``matched_graded`` with DIoU shaping beside it (:mod:`rft3d.rewards.comparison`).
         class_weights: how much a box of a label counts in the balanced rewards;
             :func:`rft3d.rewards.inverse_frequency` of the training boxes makes them pay for the macro mean.
-        mode: how the boxes are read; the format part always needs ``strict``. ``upstream`` to compare
-            with published numbers.
+        mode: how the boxes are read; the format part always needs ``strict``.
         answers: ``think``: a thought before the list, with each object's distance and direction, nearest
             first; inside ``<think>``, the list inside ``<answer>``.
         classes: the list that macro means go over; ``CATE20`` (:mod:`rft3d.scenes.labels`) is published.
