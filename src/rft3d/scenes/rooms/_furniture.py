@@ -1,6 +1,6 @@
 """Furniture made of parts: seats, beds, tables and storage (the appliances are next door).
 
-A builder takes a random generator and returns :class:`Furniture` in its own frame: x front, z up, metres.
+A builder takes a random generator, a scale, a colour and its shade, and returns parts: x front, z up, metres.
 Sizes and colours are typical of the class, so that shape and colour together tell what a thing is.
 """
 
@@ -19,6 +19,7 @@ from rft3d.scenes.rooms._parts import (
     RGB,
     STRIPES,
     WOOD,
+    Built,
     Furniture,
     Part,
     Top,
@@ -31,7 +32,7 @@ from rft3d.scenes.rooms._parts import (
     size_scale,
 )
 
-Builder = Callable[[Random], Furniture]
+Builder = Callable[[Random, float, str, RGB], Built]
 
 
 def four_legs(dx: float, dy: float, height: float, thick: float, inset: float, rgb: RGB) -> list[Part]:
@@ -41,9 +42,7 @@ def four_legs(dx: float, dy: float, height: float, thick: float, inset: float, r
     return [cuboid((sx * x, sy * y, height / 2), size, rgb) for sx in (-1, 1) for sy in (-1, 1)]
 
 
-def chair(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "red", "orange", "yellow", "green", "blue", "brown", "black", "brown")
+def chair(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     w, seat, back = 0.46 * s, 0.45 * rng.uniform(0.95, 1.08), 0.45 * s
     top = (0.0, 0.0, seat - 0.025)
     parts = [cuboid(top, (w, w, 0.05), rgb, FABRIC, 1.0)]
@@ -57,12 +56,10 @@ def chair(rng: Random) -> Furniture:
     else:
         leg = shade(rgb, 0.55) if name != "black" else METAL
         parts += four_legs(w, w, seat - 0.05, 0.042, 0.0, leg)
-    return finish("chair", parts, name, rgb, word)
+    return Built(parts)
 
 
-def ottoman(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "pink", "purple", "orange", "yellow", "green")
+def ottoman(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     w, h = 0.55 * s, 0.42 * rng.uniform(0.92, 1.08)
     d = w * rng.uniform(0.85, 1.1)
     if rng.random() < 0.5:
@@ -73,12 +70,10 @@ def ottoman(rng: Random) -> Furniture:
         parts = [cuboid((0, 0, h / 2 - 0.01), (d, w, h - 0.16), rgb, FABRIC, 1.0)]
         parts.append(cuboid((0, 0, h - 0.05), (d * 1.03, w * 1.03, 0.1), shade(rgb, 1.12), FABRIC, 1.0))
         parts += four_legs(d, w, 0.08, 0.05, 0.03, DARK)
-    return finish("ottoman", parts, name, rgb, word)
+    return Built(parts)
 
 
-def couch(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "grey", "blue", "green", "red", "beige", "grey")
+def couch(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     w, d, h, seat = rng.uniform(1.65, 2.0) * s, 0.88 * s, 0.8 * rng.uniform(0.95, 1.08), 0.43
     arm = 0.17 * s
     light = shade(rgb, 1.12)
@@ -95,12 +90,10 @@ def couch(rng: Random) -> Furniture:
         parts.append(cuboid((0.115, y, seat - 0.075), size, light, FABRIC, 1.0))
     parts += four_legs(d, w, 0.07, 0.06, 0.04, DARK)
     tops = (Top(-d / 2 + 0.23, d / 2, -inner / 2, inner / 2, seat),)
-    return finish("couch", parts, name, rgb, word, tops)
+    return Built(parts, tops)
 
 
-def bed(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "blue", "red", "purple", "green", "pink", "grey")
+def bed(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     _, wood = paint(rng, "brown", "beige")
     length, w, mattress = 2.0 * min(s, 1.08), rng.uniform(1.0, 1.65) * s, 0.5 * rng.uniform(0.92, 1.08)
     parts = [cuboid((0, 0, 0.17), (length, w, 0.2), wood, WOOD, 1.0)]
@@ -113,24 +106,20 @@ def bed(rng: Random) -> Furniture:
     )
     parts += four_legs(length, w, 0.08, 0.08, 0.02, shade(wood, 0.7))
     tops = (Top(-length / 2 + 0.03, length / 2, -w / 2 + 0.05, w / 2 - 0.05, mattress + 0.016),)
-    return finish("bed", parts, name, rgb, word, tops)
+    return Built(parts, tops)
 
 
-def pillow(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "white", "yellow", "red", "blue", "orange", "pink")
+def pillow(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     d, w, h = 0.42 * s, 0.6 * s * rng.uniform(0.9, 1.08), 0.19 * s
     cloth = STRIPES if rng.random() < 0.4 else FABRIC
     parts = [ellipsoid((0, 0, h / 2), (d, w, h), rgb, cloth, 9.0)]
     parts.append(cuboid((0, 0, h / 2), (d * 0.94, w * 0.94, h * 0.1), shade(rgb, 0.92)))
     parts.append(ellipsoid((0, 0, h / 2), (d * 0.98, w * 0.8, h * 0.92), rgb, cloth, 9.0))
     parts.append(ellipsoid((0, 0, h / 2), (d * 0.8, w * 0.98, h * 0.92), rgb, cloth, 9.0))
-    return finish("pillow", parts, name, rgb, word, floor=False)
+    return Built(parts, floor=False)
 
 
-def table(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "brown", "beige", "white", "brown")
+def table(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     h = 0.74 * rng.uniform(0.96, 1.03)
     leg = shade(rgb, 0.72)
     if rng.random() < 0.35:  # round, on one column
@@ -146,12 +135,10 @@ def table(rng: Random) -> Furniture:
         parts.append(cuboid((0, 0, h - 0.07), (d - 0.14, w - 0.14, 0.07), leg))
         parts += four_legs(d, w, h - 0.04, 0.06, 0.03, leg)
         tops = (Top(-d / 2, d / 2, -w / 2, w / 2, h),)
-    return finish("table", parts, name, rgb, word, tops)
+    return Built(parts, tops)
 
 
-def desk(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "white", "grey", "beige", "black")
+def desk(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     d, w, h = 0.66 * s, rng.uniform(1.15, 1.45) * s, 0.74 * rng.uniform(0.97, 1.03)
     side = shade(rgb, 0.85)
     parts = [cuboid((0, 0, h - 0.018), (d, w, 0.036), rgb, WOOD, 3.0)]
@@ -161,12 +148,10 @@ def desk(rng: Random) -> Furniture:
     )
     parts.append(cuboid((0, -flip * (w / 2 - 0.025), h / 2 - 0.018), (d - 0.04, 0.04, h - 0.037), side))
     parts.append(cuboid((-d / 2 + 0.04, 0, h * 0.62), (0.03, w - 0.1, h * 0.5), shade(rgb, 0.75)))
-    return finish("desk", parts, name, rgb, word, (Top(-d / 2, d / 2, -w / 2, w / 2, h),))
+    return Built(parts, (Top(-d / 2, d / 2, -w / 2, w / 2, h),))
 
 
-def stand(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "brown", "white", "red", "black")
+def stand(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     d, w, h = 0.4 * s, rng.uniform(0.42, 0.56) * s, 0.55 * s
     side = shade(rgb, 0.88)
     parts = [cuboid((0, 0, h - 0.015), (d, w, 0.03), rgb, WOOD, 1.0)]
@@ -175,22 +160,18 @@ def stand(rng: Random) -> Furniture:
     parts.append(cuboid((0, 0, 0.1), (d - 0.01, w - 0.06, 0.03), side, WOOD, 1.0))
     parts.append(cuboid((-d / 2 + 0.01, 0, h / 2), (0.02, w - 0.06, h - 0.1), shade(rgb, 0.6)))
     parts.append(cuboid((0.0, 0, h - 0.11), (d - 0.01, w - 0.06, 0.15), shade(rgb, 1.05), PANEL, 1.9, 1.0))
-    return finish("stand", parts, name, rgb, word, (Top(-d / 2, d / 2, -w / 2, w / 2, h),))
+    return Built(parts, (Top(-d / 2, d / 2, -w / 2, w / 2, h),))
 
 
-def dresser(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "brown", "beige", "white", "green")
+def dresser(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     d, w, h = 0.48 * s, rng.uniform(1.0, 1.4) * s, 0.85 * s
     parts = [cuboid((0, 0, h / 2 + 0.02), (d - 0.02, w - 0.03, h - 0.1), rgb, PANEL, 3.0, 2.0)]
     parts.append(cuboid((0, 0, h - 0.015), (d, w, 0.03), shade(rgb, 1.08), WOOD, 1.0))
     parts += four_legs(d, w, 0.08, 0.06, 0.02, shade(rgb, 0.55))
-    return finish("dresser", parts, name, rgb, word, (Top(-d / 2, d / 2, -w / 2, w / 2, h),))
+    return Built(parts, (Top(-d / 2, d / 2, -w / 2, w / 2, h),))
 
 
-def cabinet(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "brown", "white", "grey", "beige", "blue")
+def cabinet(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     d, w, h = 0.44 * s, rng.uniform(0.75, 1.15) * s, rng.uniform(1.35, 1.85) * s
     h = min(h, 2.1)
     parts = [cuboid((0, 0, h / 2 + 0.02), (d - 0.03, w - 0.03, h - 0.12), rgb, PANEL, 1.0, 2.0)]
@@ -200,12 +181,10 @@ def cabinet(rng: Random) -> Furniture:
         parts.append(
             cuboid((0.01, 0, h * 0.45), (d - 0.03, w - 0.04, 0.22), shade(rgb, 0.9), PANEL, 1.9, 2.0)
         )
-    return finish("cabinet", parts, name, rgb, word)
+    return Built(parts)
 
 
-def backpack(rng: Random) -> Furniture:
-    word, s = size_scale(rng)
-    name, rgb = paint(rng, "red", "orange", "blue", "green", "purple", "yellow")
+def backpack(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     d, w, h = 0.18 * s, 0.33 * s, 0.46 * s
     parts = [cuboid((0, 0, h * 0.42), (d, w, h * 0.84), rgb, FABRIC, 1.0)]
     parts.append(ellipsoid((0, 0, h * 0.8), (d, w, h * 0.4), rgb))
@@ -214,39 +193,43 @@ def backpack(rng: Random) -> Furniture:
     )
     for side in (-1, 1):
         parts.append(cuboid((-d * 0.6, side * w * 0.28, h * 0.5), (d * 0.22, w * 0.14, h * 0.72), DARK))
-    return finish("backpack", parts, name, rgb, word)
+    return Built(parts)
 
 
-BUILDERS: dict[str, Builder] = {
-    "chair": chair,
-    "pillow": pillow,
-    "cabinet": cabinet,
-    "table": table,
-    "lamp": appliances.lamp,
-    "couch": couch,
-    "desk": desk,
-    "stand": stand,
-    "bed": bed,
-    "backpack": backpack,
-    "bathtub": appliances.bathtub,
-    "ottoman": ottoman,
-    "dresser": dresser,
-    "bin": appliances.bin_,
-    "toilet": appliances.toilet,
-    "refrigerator": appliances.refrigerator,
-    "stove": appliances.stove,
-    "microwave": appliances.microwave,
-    "monitor": appliances.monitor,
-    "computer": appliances.computer,
+BUILDERS: dict[str, tuple[Builder, tuple[str, ...]]] = {
+    "chair": (chair, ("red", "orange", "yellow", "green", "blue", "brown", "black", "brown")),
+    "pillow": (pillow, ("white", "yellow", "red", "blue", "orange", "pink")),
+    "cabinet": (cabinet, ("brown", "white", "grey", "beige", "blue")),
+    "table": (table, ("brown", "beige", "white", "brown")),
+    "lamp": (appliances.lamp, ("yellow", "orange", "white", "yellow", "pink")),
+    "couch": (couch, ("grey", "blue", "green", "red", "beige", "grey")),
+    "desk": (desk, ("white", "grey", "beige", "black")),
+    "stand": (stand, ("brown", "white", "red", "black")),
+    "bed": (bed, ("blue", "red", "purple", "green", "pink", "grey")),
+    "backpack": (backpack, ("red", "orange", "blue", "green", "purple", "yellow")),
+    "bathtub": (appliances.bathtub, ("white", "white", "beige", "pink")),
+    "ottoman": (ottoman, ("pink", "purple", "orange", "yellow", "green")),
+    "dresser": (dresser, ("brown", "beige", "white", "green")),
+    "bin": (appliances.bin_, ("green", "grey", "blue", "black", "red", "green")),
+    "toilet": (appliances.toilet, ("white", "white", "white", "beige", "pink")),
+    "refrigerator": (appliances.refrigerator, ("white", "grey", "grey", "white", "red", "black")),
+    "stove": (appliances.stove, ("white", "grey", "black", "grey")),
+    "microwave": (appliances.microwave, ("white", "grey", "black", "red")),
+    "monitor": (appliances.monitor, ("black", "black", "grey", "white")),
+    "computer": (appliances.computer, ("black", "grey", "white", "black")),
 }
-"""One builder a class of :data:`rft3d.scenes.labels.CATE20`, in its order."""
+"""A builder and colours (one twice is likelier) a class of :data:`rft3d.scenes.labels.CATE20`, in its order."""
 
 
 def build(label: str, rng: Random) -> Furniture:
     """A new thing of class ``label``. Raises ``ValueError`` for a class that has no builder."""
     if label not in BUILDERS:
         raise ValueError(f"label must be one of {', '.join(BUILDERS)}, got {label!r}")
-    return BUILDERS[label](rng)
+    builder, colours = BUILDERS[label]
+    word, scale = size_scale(rng)
+    colour, rgb = paint(rng, *colours)
+    made = builder(rng, scale, colour, rgb)
+    return finish(label, made.parts, colour, rgb, word, made.tops, made.floor)
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:

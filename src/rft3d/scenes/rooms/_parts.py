@@ -94,6 +94,14 @@ class Top(NamedTuple):
     z: float
 
 
+class Built(NamedTuple):
+    """What a builder makes: parts, tops, and whether the thing stands on the floor by nature."""
+
+    parts: list[Part]
+    tops: tuple[Top, ...] = ()
+    floor: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Furniture:
     """A built thing in its own frame, not yet placed.
