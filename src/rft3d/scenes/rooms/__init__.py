@@ -12,8 +12,7 @@ and ``_layout`` (where things stand), ``_shell`` (walls, windows, light), ``_pat
 
 from __future__ import annotations
 
-from rft3d.scenes.rooms._layout import USUAL as USUAL_SIZES
 from rft3d.scenes.rooms._parts import PALETTE
 from rft3d.scenes.rooms._room import WORLDS, RoomConfig, iter_rooms, make_room, read_room_config
 
-__all__ = ["PALETTE", "USUAL_SIZES", "WORLDS", "RoomConfig", "iter_rooms", "make_room", "read_room_config"]
+__all__ = ["PALETTE", "WORLDS", "RoomConfig", "iter_rooms", "make_room", "read_room_config"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 
 from rft3d.scenes.rooms._furniture import build
-from rft3d.scenes.rooms._parts import Furniture, resized
+from rft3d.scenes.rooms._parts import Furniture
 from rft3d.scenes.rooms._plane import Rect, apart, rect
 
 GAP_M = 0.05
@@ -117,37 +117,21 @@ def choose_labels(rng: Random, labels: Sequence[str], count: int) -> tuple[str, 
     return theme, chosen
 
 
-USUAL = (1.0, 1.0)
-"""Range of a factor on the size of every thing, on top of the spread that its class has (0.87 to 1.15)."""
-TALLEST = 2.3
-"""Metres: no factor makes a thing taller, so that it fits below the lowest ceiling."""
 SQUARISH = (0.88, 1.14)
 """Range of a room's length over the side of the square with its area."""
 
 
-def furnish(
-    rng: Random,
-    labels: Sequence[str],
-    count: int,
-    grow: float = 0.0,
-    stretch: tuple[float, float] = SQUARISH,
-    sizes: tuple[float, float] = USUAL,
-) -> Layout:
+def furnish(rng: Random, labels: Sequence[str], count: int, grow: float = 0.0) -> Layout:
     """A room with up to ``count`` things (fewer when the room is full).
 
-    ``grow``: metres added to the room's sides; the caller raises it when too few things fitted. ``stretch``:
-    as :data:`SQUARISH`; ``sizes``: as :data:`USUAL`.
+    ``grow``: metres added to the room's sides; the caller raises it when too few things fitted.
     """
     theme, names = choose_labels(rng, labels, count)
     things = [build(name, rng) for name in names]
-    if sizes != USUAL:
-        low, high = (math.log(factor) for factor in sizes)
-        factors = [math.exp(rng.uniform(low, high)) for _ in things]
-        things = [resized(t, min(f, TALLEST / t.height)) for t, f in zip(things, factors, strict=True)]
     areas = [t.half[0] * t.half[1] for t in things]
     side = math.sqrt(5.5 + 12.0 * sum(areas)) + rng.uniform(0.0, 0.8) + grow
     side = max(3.3 + grow, side)
-    longer = rng.uniform(*stretch)
+    longer = rng.uniform(*SQUARISH)
     room = Layout(side * longer / 2, side / longer / 2, rng.uniform(2.45, 2.8), theme, ())
     # Walls and big things first: what stands freely or on others finds a place later.
     order = sorted(range(len(things)), key=lambda k: (_stage(things[k]), -areas[k]))

@@ -184,12 +184,7 @@ DARK: RGB = (0.10, 0.10, 0.11)
 def size_scale(rng: Random) -> tuple[str, float]:
     """A word and the scale that it stands for: the same for all sizes of one thing."""
     scale = rng.uniform(0.87, 1.15)
-    return size_word(scale), scale
-
-
-def size_word(scale: float) -> str:
-    """What a thing of ``scale`` times its class's usual size is called."""
-    return "large" if scale > 1.06 else "small" if scale < 0.95 else "medium"
+    return "large" if scale > 1.06 else "small" if scale < 0.95 else "medium", scale
 
 
 def finish(
@@ -204,11 +199,3 @@ def finish(
     """``parts`` with their bounds."""
     low, high = bounds(parts)
     return Furniture(label, tuple(parts), colour, rgb, size, low, high, tops, floor)
-
-
-def resized(thing: Furniture, factor: float) -> Furniture:
-    """``thing`` at ``factor`` times its size in all three directions, and called large or small by that factor."""
-    names = ("x", "y", "z", "half_x", "half_y", "half_z")
-    parts = [part._replace(**{name: factor * getattr(part, name) for name in names}) for part in thing.parts]
-    tops = tuple(Top(*(factor * each for each in top)) for top in thing.tops)
-    return finish(thing.label, parts, thing.colour, thing.rgb, size_word(factor), tops, thing.floor)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rft3d.scenes.fields import read_fields
 from rft3d.scenes.labels import CATE8, CATE20
 from rft3d.scenes.rooms._furniture import check_labels
-from rft3d.scenes.rooms._layout import SQUARISH, USUAL, Layout, furnish
+from rft3d.scenes.rooms._layout import Layout, furnish
 from rft3d.scenes.rooms._path import intrinsics, walk
 from rft3d.scenes.rooms._referring import refer
 from rft3d.scenes.rooms._render import Pictures, in_view_share, render, world_parts
@@ -49,14 +49,6 @@ class RoomConfig:
         fov_deg: horizontal field of view, degrees.
         jitter: hand shake of the camera; 0 for a tripod on rails, 1 for a hand.
         camera_variation: how far eye height and pitch differ between clips; 0: always 1.5 m and 17 degrees.
-        light_variation: how much light level and tint differ between rooms; 0 for always the same.
-        extra_m: metres added to both sides of every room: more space around the same furniture.
-        stretch: range of a room's length over the side of the square with its area.
-        spread_m: up to so many metres more on both sides, drawn for every room, so that its furniture does not
-            tell its size.
-        sizes: range of a factor on a thing's size, drawn for each, so that its class does not tell its size.
-        kinds: a room's furniture is of at most so many classes, drawn for every room, and they come more than
-            once; 0 for no limit.
         min_visible: a frame *sees* an object when at least this share of its pixels shows it.
     """
 
@@ -70,12 +62,6 @@ class RoomConfig:
     fov_deg: float = 65.0
     jitter: float = 1.0
     camera_variation: float = 1.0
-    light_variation: float = 1.0
-    extra_m: float = 0.0
-    stretch: tuple[float, float] = SQUARISH
-    spread_m: float = 0.0
-    sizes: tuple[float, float] = USUAL
-    kinds: int = 0
     min_visible: float = 0.0015
 
     def __post_init__(self) -> None:
@@ -86,19 +72,6 @@ class RoomConfig:
             raise ValueError(
                 f"RoomConfig.max_objects must be >= min_objects={self.min_objects}, got {self.max_objects}"
             )
-        low, high = self.stretch
-        if not 0.3 <= low <= high <= 3:
-            raise ValueError(f"RoomConfig.stretch must be a range inside 0.3 .. 3, got {self.stretch}")
-        for name in ("extra_m", "spread_m"):
-            if not 0 <= getattr(self, name) <= 10:
-                raise ValueError(
-                    f"RoomConfig.{name} must be between 0 and 10 metres, got {getattr(self, name)}"
-                )
-        small, large = self.sizes
-        if not 0.25 <= small <= large <= 4:
-            raise ValueError(f"RoomConfig.sizes must be a range inside 0.25 .. 4, got {self.sizes}")
-        if self.kinds < 0:
-            raise ValueError(f"RoomConfig.kinds must be at least 0, got {self.kinds}")
         if not 10 <= self.fov_deg <= 120:
             raise ValueError(f"RoomConfig.fov_deg must be between 10 and 120 degrees, got {self.fov_deg}")
         if self.labels is not None:
@@ -151,15 +124,10 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
         raise ValueError(f"seed must not be negative, got {seed}")
     labels = config.labels or CATE20
     for attempt in range(ATTEMPTS):
-        # Streams of their own, so that furniture and finish don't depend on the number of frames, nor rooms without
-        # variety on there being such a thing.
-        rng, camera, finish, variety = (
-            Random(f"{part} {seed} {attempt}") for part in ("layout", "camera", "finish", "variety")
-        )
+        # Streams of their own, so that furniture and finish don't depend on the number of frames.
+        rng, camera, finish = (Random(f"{part} {seed} {attempt}") for part in ("layout", "camera", "finish"))
         count = rng.randint(config.min_objects, config.max_objects)
-        grow = config.extra_m + variety.uniform(0.0, config.spread_m) + 0.25 * attempt
-        chosen = variety.sample(labels, min(config.kinds, len(labels))) if config.kinds else labels
-        layout = furnish(rng, chosen, count, grow, config.stretch, config.sizes)
+        layout = furnish(rng, labels, count, grow=0.25 * attempt)
         if len(layout.placed) < config.min_objects:
             continue
         poses = walk(
@@ -173,7 +141,7 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
         )
         if poses is None:
             continue
-        shell = finish_room(finish, layout, config.light_variation)
+        shell = finish_room(finish, layout)
         return Plan(layout, shell, np.stack(poses), intrinsics(config.width, config.height, config.fov_deg))
     raise ValueError(
         f"no room of seed {seed} holds {config.min_objects} objects after {ATTEMPTS} tries; "

@@ -120,7 +120,7 @@ def _decals(rng: Random, layout: Layout) -> list[list[float]]:
     return out
 
 
-def finish_room(rng: Random, layout: Layout, light_variation: float = 1.0) -> Shell:
+def finish_room(rng: Random, layout: Layout) -> Shell:
     """Finish, decoration and light of a furnished room, deterministic in ``rng``."""
     wall = rng.choice(WALLS)
     walls = [list(wall) for _ in range(4)]
@@ -138,11 +138,10 @@ def finish_room(rng: Random, layout: Layout, light_variation: float = 1.0) -> Sh
     decals = _decals(rng, layout)
     lamp = np.array([rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), layout.height + 0.7])
     window = next((d for d in decals if d[5] == WINDOW), None)
-    vary = light_variation
-    warm = rng.uniform(-0.05, 0.05) * vary
-    level = 1.0 + rng.uniform(-0.1, 0.1) * vary
+    warm = rng.uniform(-0.05, 0.05)
+    level = 1.0 + rng.uniform(-0.1, 0.1)
     ambient = [0.47 * level, 0.47 * level, 0.48 * level]
-    bulb = 0.62 * (1 + rng.uniform(-0.12, 0.12) * vary)
+    bulb = 0.62 * (1 + rng.uniform(-0.12, 0.12))
     ceiling = [bulb * (1.03 + warm), bulb, bulb * (0.95 - warm)]
     fill, sunlight, toward, sun = [0.0] * 3, [0.0] * 3, [0.0, 0.0, 1.0], None
     if window is not None:
