@@ -13,6 +13,7 @@ from rft3d.scenes import (
     CATE8,
     CATE20,
     CATE31,
+    WORLDS,
     RoomConfig,
     iter_rooms,
     load_depth,
@@ -100,7 +101,7 @@ def _separated(parts: Parts, i: int, j: int, tolerance: float) -> bool:
     return False
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("config", [RoomConfig(), WORLDS["rooms"]], ids=["usual", "rooms"])
 def test_no_part_reaches_into_another_object(config: RoomConfig) -> None:
     for seed in range(12):
         parts = world_parts(plan_room(seed, config).layout.placed)
@@ -112,7 +113,7 @@ def test_no_part_reaches_into_another_object(config: RoomConfig) -> None:
                     assert _separated(parts, i, j, 1e-3), (seed, parts.owner[i], parts.owner[j])
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("config", [RoomConfig(), WORLDS["rooms"]], ids=["usual", "rooms"])
 def test_boxes_are_tight_around_the_parts(config: RoomConfig) -> None:
     for seed in range(12):
         placed = plan_room(seed, config).layout.placed
