@@ -286,7 +286,7 @@ def test_arkitscenes(tmp_path: Path) -> None:
     assert box_iou_pairs(mine, true).min() > 1 - 1e-9
     traj = tmp_path / "41069025" / "41069025_frames" / "lowres_wide.traj"
     traj.write_text("1 2 3\n")
-    with pytest.raises(ValueError, match="seven"):
+    with pytest.raises(ValueError, match="7 numbers a line"):
         list(SOURCES["arkitscenes"](tmp_path))
 
 

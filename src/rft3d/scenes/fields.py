@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,18 @@ class Fields:
             raise self.error(field, value, "a list of objects")
         name = f"{self.where}.{field}" if self.where else field
         return [Fields(self.file, f"{name}[{k}]", item) for k, item in enumerate(value)]
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        """A list of strings; empty where there is none."""
+        value = self.data.get(field)
+        value = [] if value is None else value
+        if (
+            not isinstance(value, Sequence)
+            or isinstance(value, str)
+            or not all(isinstance(t, str) for t in value)
+        ):
+            raise self.error(field, value, "a list of texts, or nothing")
+        return tuple(value)
 
     def mapping(self, field: str) -> dict[str, Any]:
         """An object used as a dictionary."""

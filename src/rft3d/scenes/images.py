@@ -11,6 +11,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -89,11 +90,15 @@ def load_rgb(frame: Frame) -> NDArray[np.uint8]:
 
 def load_depth(frame: Frame) -> NDArray[np.float32]:
     """``(H, W)`` float32 metres along the camera's z, 0 where unknown. Files hold millimetres."""
-    pixels = _resolve(frame, "depth", frame.depth)
+    source = partial(read_depth, frame.depth) if isinstance(frame.depth, Path) else frame.depth
+    pixels = _resolve(frame, "depth", source)
     _checked(frame, "depth", pixels, ())
-    if isinstance(frame.depth, Path):
-        return (pixels.astype(np.float32) / np.float32(MILLIMETRES)).astype(np.float32)
     return pixels.astype(np.float32, copy=False)
+
+
+def read_depth(path: Path, units_per_m: float = MILLIMETRES) -> NDArray[np.float32]:
+    """The depth in a 16-bit picture file, metres."""
+    return (read_image(path).astype(np.float32) / np.float32(units_per_m)).astype(np.float32)
 
 
 def load_instances(frame: Frame) -> NDArray[np.int32]:

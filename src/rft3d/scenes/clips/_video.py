@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rft3d.files import replacing
 from rft3d.scenes.clips._clip import LONGEST_SIDE, Clip, ClipSampling, spread_indices
 from rft3d.scenes.images import MAX_PIXELS
+from rft3d.scenes.readers._files import nearest_place
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that need tone mapping to look right."""
@@ -188,18 +189,12 @@ def _choose(index: _Index, sampling: ClipSampling, path: Path) -> tuple[list[int
     step = sampling.every_s
     if step is not None and times[first] + (sampling.frames - 1) * step <= times[last - 1] + 1e-6:
         wanted = [times[first] + k * step for k in range(sampling.frames)]
-        places = [_nearest(times, time) for time in wanted]
+        places = [nearest_place(times, time) for time in wanted]
         if len(set(places)) == len(places):
             return places, f"one frame every {step:g} s from {times[first]:.2f} s on"
     spread = [first + place for place in spread_indices(last - first, sampling.frames)]
     why = "" if step is None else f" (too short, or too few frames, for one every {step:g} s)"
     return spread, f"spread over {times[first]:.2f} to {times[last - 1]:.2f} s{why}"
-
-
-def _nearest(times: Sequence[float], time: float) -> int:
-    after = min(bisect_left(times, time), len(times) - 1)
-    before = max(after - 1, 0)
-    return before if time - times[before] < times[after] - time else after
 
 
 def _decode(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +78,28 @@ def _values(path: Path) -> Iterator[Any]:
 def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
     """Whitespace-separated numbers of a text file; infinities are kept, they mark invalid poses.
 
+    ``shape``: its first number is -1 where any number of rows will do.
+
     Raises:
         ValueError: no such file, no numbers, or another shape.
     """
+    wanted = f"{shape[0]}x{shape[1]} numbers" if shape[0] >= 0 else f"{shape[1]} numbers a line"
     try:
         rows = [line.split() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
         matrix = np.array([[float(cell) for cell in row] for row in rows], dtype=np.float64)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except (UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"{path}: must hold {shape[0]}x{shape[1]} numbers ({error})") from None
-    if matrix.shape != shape:
-        raise ValueError(f"{path}: must hold {shape[0]}x{shape[1]} numbers, got shape {matrix.shape}")
+        raise ValueError(f"{path}: must hold {wanted} ({error})") from None
+    if matrix.ndim != 2 or matrix.shape[1] != shape[1] or shape[0] not in (-1, len(matrix)):
+        raise ValueError(f"{path}: must hold {wanted}, got shape {matrix.shape}")
     return matrix
+
+
+def nearest_place(ordered: Sequence[float], value: float) -> int:
+    """Place of the entry of ``ordered`` (ascending, not empty) that is nearest to ``value``."""
+    after = min(bisect_left(ordered, value), len(ordered) - 1)
+    return after - 1 if after and value - ordered[after - 1] < ordered[after] - value else after
 
 
 def nearest_rigid(T: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,6 @@ on their side, as the phone was held.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from rft3d.geometry import invert_pose, pose_from
 from rft3d.scenes.fields import Fields, read_fields
+from rft3d.scenes.readers._files import nearest_place, read_matrix
 from rft3d.scenes.readers.vsi_meta import box_from_axes
 from rft3d.scenes.types import Frame, Scene, SceneObject
 from rft3d.scenes.validate import validate_scene
@@ -76,7 +76,7 @@ def _scan(folder: Path, every: int) -> Scene:
     frames = []
     for rgb in sorted((frames_at / "lowres_wide").glob("*.png"))[::every]:
         seconds = _seconds(rgb)
-        place = _nearest(times, seconds)
+        place = nearest_place(times, seconds)
         if abs(times[place] - seconds) > NEAR_S:
             continue
         K, (width, height) = _pincam(frames_at / "lowres_wide_intrinsics", rgb.stem)
@@ -103,15 +103,9 @@ def read_trajectory(path: Path) -> tuple[list[float], NDArray[np.float64]]:
     """Seconds (ascending) and ``(N, 4, 4)`` ``T_world_camera`` of a ``.traj`` file."""
     from scipy.spatial.transform import Rotation
 
-    try:
-        rows = [line.split() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
-        table = np.array([[float(v) for v in row] for row in rows], dtype=np.float64)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; it holds the camera poses") from None
-    except (UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"{path}: must hold seven numbers a line ({error})") from None
-    if table.ndim != 2 or table.shape[1] != 7 or not np.isfinite(table).all():
-        raise ValueError(f"{path}: must hold seven finite numbers a line, got shape {table.shape}")
+    table = read_matrix(path, (-1, 7))
+    if not np.isfinite(table).all():
+        raise ValueError(f"{path}: must hold 7 finite numbers a line; a pose with another one is no pose")
     table = table[np.argsort(table[:, 0], kind="stable")]
     T_camera_world = pose_from(Rotation.from_rotvec(table[:, 1:4]).as_matrix(), table[:, 4:7])
     return table[:, 0].tolist(), invert_pose(T_camera_world)
@@ -131,15 +125,5 @@ def _pincam(folder: Path, stem: str) -> tuple[NDArray[np.float64], tuple[int, in
         video, _, seconds = stem.rpartition("_")
         near = [folder / f"{video}_{float(seconds) + step:.3f}.pincam" for step in (-0.001, 0.001)]
         path = next((each for each in near if each.is_file()), path)
-    try:
-        width, height, fx, fy, cx, cy = (float(word) for word in path.read_text(encoding="ascii").split())
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; it holds the picture's intrinsics") from None
-    except ValueError:
-        raise ValueError(f"{path}: must hold width height fx fy cx cy") from None
+    width, height, fx, fy, cx, cy = read_matrix(path, (1, 6))[0].tolist()
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), (int(width), int(height))
-
-
-def _nearest(times: list[float], time: float) -> int:
-    after = min(bisect_left(times, time), len(times) - 1)
-    return after - 1 if after and time - times[after - 1] < times[after] - time else after

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.scenes.fields import Fields, read_fields
-from rft3d.scenes.images import read_image
+from rft3d.scenes.images import read_depth
 from rft3d.scenes.readers._files import nearest_rigid
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
 from rft3d.scenes.validate import validate_scene
@@ -69,14 +68,6 @@ def _expression(record: Fields, order: dict[int, int]) -> Expression:
     return Expression(record.text("text"), record.integer("target"), best)
 
 
-def _depth_loader(path: Path, scale: float) -> Callable[[], NDArray[np.generic]]:
-    return partial(_load_scaled, path, scale)
-
-
-def _load_scaled(path: Path, scale: float) -> NDArray[np.generic]:
-    return (read_image(path).astype(np.float32) / np.float32(scale)).astype(np.float32)
-
-
 def _frame(record: Fields, K: NDArray[np.float64], width: int, height: int, scale: float) -> Frame:
     visible = {}
     for entry in record.records("visible") if record.has("visible") else []:
@@ -88,6 +79,6 @@ def _frame(record: Fields, K: NDArray[np.float64], width: int, height: int, scal
         width=width,
         height=height,
         rgb=record.path("rgb"),
-        depth=_depth_loader(record.path("depth"), scale) if record.has("depth") else None,
+        depth=partial(read_depth, record.path("depth"), scale) if record.has("depth") else None,
         visible=visible,
     )

@@ -9,13 +9,12 @@ are kept.
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rft3d.scenes.fields import read_fields
 
 
 def read_proposals(path: str | Path) -> dict[str, NDArray[np.float64]]:
@@ -24,24 +23,11 @@ def read_proposals(path: str | Path) -> dict[str, NDArray[np.float64]]:
     Raises:
         ValueError: naming file, scene and value of anything that is not a list of six finite numbers.
     """
-    with Path(path).open(encoding="utf-8") as file:
-        try:
-            data = json.load(file)
-        except ValueError as error:  # also bytes that are no UTF-8
-            raise ValueError(f"{path}: not JSON ({error}); give scannet_val_pred_box.json") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"{path}: must be an object scene -> list of boxes, got {type(data).__name__}")
+    fields = read_fields(Path(path))
     found = {}
-    for scene, rows in data.items():
-        for row in rows if isinstance(rows, list) else [rows]:
-            if not isinstance(row, list) or len(row) < 6 or not all(_finite(value) for value in row[:6]):
-                raise ValueError(f"{path}: {scene}: {row!r} is not [x, y, z, dx, dy, dz] in metres")
-        boxes = np.zeros((len(rows), 9))
-        if rows:
-            boxes[:, :6] = [row[:6] for row in rows]
-        found[scene.split("/")[-1]] = boxes
+    for scene, listed in fields.data.items():
+        rows = np.zeros((0, 6)) if listed == [] else fields.array(scene, (-1, -1))
+        if rows.shape[1] < 6:
+            raise fields.error(scene, listed, "a list of [x, y, z, dx, dy, dz] in metres")
+        found[scene.split("/")[-1]] = np.pad(rows[:, :6], ((0, 0), (0, 3)))
     return found
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

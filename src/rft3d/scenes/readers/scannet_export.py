@@ -20,15 +20,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rft3d.scenes.images import read_image
+from rft3d.scenes.images import read_depth
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole, read_matrix
 from rft3d.scenes.readers.scannet_labels import axis_alignment, scan_objects
 from rft3d.scenes.types import Frame, ImageSource, Scene, SceneObject
 from rft3d.scenes.validate import validate_scene
-
-DEPTH_UNITS_PER_M = 1000.0
 
 
 def scannet_export(path: Path | str, scans: Path | str | None = None, *, every: int = 1) -> Iterator[Scene]:
@@ -108,8 +105,4 @@ def _depth(path: Path, size: tuple[int, int]) -> ImageSource:
     """A loader, where the depth picture has the size of the colour picture (in raw ScanNet it hasn't)."""
     if not path.is_file() or picture_size(path) != size:
         return None
-    return partial(_load_depth, path)
-
-
-def _load_depth(path: Path) -> NDArray[np.generic]:
-    return (read_image(path).astype(np.float32) / np.float32(DEPTH_UNITS_PER_M)).astype(np.float32)
+    return partial(read_depth, path)

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers._chats import dataset_in, record_id, scan_in
 from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.records import QuestionRecord
@@ -55,15 +54,8 @@ def spacer(path: Path | str, *, source: str | None = SR_SOURCE) -> Iterator[Ques
             dataset="scannet" if found == SR_SOURCE else dataset or found or "unknown",
             question_type=record.text(named),
             question=record.text("problem"),
-            options=_options(record),
+            options=record.texts("options"),
             answer=answer[1].strip(),
             video=media.removeprefix("./"),
             extra={"problem_type": kind, "data_type": record.text("data_type")},
         )
-
-
-def _options(record: Fields) -> tuple[str, ...]:
-    value = record.data.get("options") or []
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise record.error("options", value, "a list of texts")
-    return tuple(value)

@@ -56,7 +56,7 @@ def vgllm(path: Path | str, *, old_angles: bool = False) -> Iterator[ChatRecord]
             if record.has(name):
                 extra[name] = reader(name)
         if record.has("annotations"):
-            extra["annotations"] = _texts(record)
+            extra["annotations"] = list(record.texts("annotations"))
         metadata = extra.get("metadata", {})
         yield ChatRecord(
             id=record_id(record),
@@ -117,10 +117,3 @@ def _cameras(record: Fields, frames: int) -> dict[str, Any]:
         "intrinsics": [pinhole(K[i] if each else K).tolist() for i in range(frames)],
         "T_world_camera": [nearest_rigid(T_world_raw @ pose).tolist() for pose in poses],
     }
-
-
-def _texts(record: Fields) -> list[str]:
-    value = record.data["annotations"]
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise record.error("annotations", value, "a list of texts")
-    return value

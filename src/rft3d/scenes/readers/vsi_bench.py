@@ -80,19 +80,11 @@ def vsi_bench(path: Path | str) -> Iterator[QuestionRecord]:
             dataset=dataset,
             question_type=REVSI[kind] if revsi else kind,
             question=row.text("question"),
-            options=_options(row),
+            options=row.texts("options"),
             answer=str(row.get("ground_truth", "a letter or a number")).strip(),
             video=f"{budget}_frame/{scene}.mp4" if revsi else f"{dataset}/{scene}.mp4",
             extra=extra,
         )
-
-
-def _options(row: Fields) -> tuple[str, ...]:
-    value = row.data.get("options")
-    value = [] if value is None else list(value)
-    if not all(isinstance(text, str) for text in value):
-        raise row.error("options", value, "a list of texts, or nothing")
-    return tuple(value)
 
 
 def _parquet(path: Path) -> Iterator[Fields]:
