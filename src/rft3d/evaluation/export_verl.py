@@ -14,21 +14,22 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from rft3d import files
-from rft3d.files import replacing
 from rft3d.prompts import SYSTEM
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples, sample_from_record
+from rft3d.tasks.samples_parquet import write_rows
 from rft3d.tasks.types import Sample, Task
 
 ROWS_AT_ONCE = 64
+"""Few, so that pictures do not pile up in memory."""
 REWARD_FILE = '''"""For verl: reward.custom_reward_function.path=<this file>, .name=compute_score"""
 
 from rft3d.evaluation.export_verl import compute_score
@@ -58,9 +59,8 @@ def export_verl(
     samples_path, out = Path(samples_path), Path(out)
     tasks = {name: make_task(name, options=opts) for name, opts in (options or {}).items()}
     out.mkdir(parents=True, exist_ok=True)
-    count = _write_parquet(
-        out / "train.parquet", _rows(samples_path, options or {}, tasks, embed), embed, str(samples_path)
-    )
+    rows = _rows(samples_path, options or {}, tasks, embed)
+    count = write_rows(out / "train.parquet", rows, _schema(embed), ROWS_AT_ONCE)
     files.write_text(out / "reward.py", REWARD_FILE)
     return count
 
@@ -111,6 +111,7 @@ def _rows(
     samples_path: Path, options: Mapping[str, Mapping[str, Any]], tasks: Mapping[str, Task], embed: bool
 ) -> Iterator[dict[str, Any]]:
     pictures = lru_cache(maxsize=256)(_png)
+    index = -1
     for index, sample in enumerate(read_samples(samples_path)):
         task = tasks.get(sample.task) or make_task(sample.task)
         task.gold(sample)  # a damaged truth is named here, not on a reward worker
@@ -130,6 +131,8 @@ def _rows(
                 "split": samples_path.stem,
             },
         }
+    if index < 0:
+        raise ValueError(f"{samples_path} holds no samples; one JSON object a line is needed")
 
 
 def _truth(sample: Sample, options: Mapping[str, Any]) -> str:
@@ -178,30 +181,3 @@ def _schema(embed: bool) -> Any:
             ),
         ]
     )
-
-
-def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], embed: bool, source: str) -> int:
-    """Row groups of :data:`ROWS_AT_ONCE` rows, so that pictures do not pile up in memory."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    count, schema = 0, _schema(embed)
-    with replacing(path) as unfinished:
-        with pq.ParquetWriter(unfinished, schema) as writer:
-            for batch in _batches(rows):
-                writer.write_table(pa.Table.from_pylist(list(batch), schema=schema))
-                count += len(batch)
-        if not count:
-            raise ValueError(f"{source} holds no samples; one JSON object a line is needed")
-    return count
-
-
-def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == ROWS_AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

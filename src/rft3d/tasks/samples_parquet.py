@@ -18,18 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.files import replacing
+from rft3d.scenes.readers._files import parquet_rows
 
 FORMAT = "rft3d-samples"
 VERSION = 1
 """Of the samples schema in ``docs/data.md``; a reader refuses what it doesn't know."""
-_BATCH = 1024
 _JSON = ("truth", "meta")
 
 
 def write_parquet(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
-    """Write samples as records, a row group a thousand; the file appears whole or not at all."""
+    """Write samples as records; the file appears whole or not at all. Returns how many."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     text = pa.string()
     schema = pa.schema(
@@ -37,9 +36,17 @@ def write_parquet(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
         + [(name, text) for name in _JSON],
         metadata={"format": FORMAT, "version": str(VERSION)},
     )
-    rows, count = (_row(path, record) for record in records), 0
+    return write_rows(path, (_row(path, record) for record in records), schema)
+
+
+def write_rows(path: Path, rows: Iterator[dict[str, Any]], schema: Any, at_once: int = 1024) -> int:
+    """Write ``rows`` of pyarrow's ``schema`` in groups of ``at_once``, whole or not at all; returns how many."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count = 0
     with replacing(path) as unfinished, pq.ParquetWriter(unfinished, schema) as writer:
-        while group := list(islice(rows, _BATCH)):
+        while group := list(islice(rows, at_once)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
     return count
@@ -61,29 +68,25 @@ def _row(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """``(row from 1, record)`` of a samples file. ValueError: no parquet, no samples, another version."""
+    known = _metadata(path)
+    if known.get("format") != FORMAT or known.get("version") != str(VERSION):
+        raise ValueError(
+            f"{path}: its metadata must have format {FORMAT!r} and version {VERSION}, got "
+            f"{known.get('format')!r} and {known.get('version')!r}; make the samples again"
+        )
+    for number, row in enumerate(parquet_rows(path), start=1):
+        yield number, {**row, **{name: _json(path, number, name, row.get(name)) for name in _JSON}}
+
+
+def _metadata(path: Path) -> dict[str, str]:
     import pyarrow
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
-            known = {
-                key.decode(): value.decode() for key, value in (file.schema_arrow.metadata or {}).items()
-            }
-            if known.get("format") != FORMAT or known.get("version") != str(VERSION):
-                raise ValueError(
-                    f"{path}: its metadata must have format {FORMAT!r} and version {VERSION}, got "
-                    f"{known.get('format')!r} and {known.get('version')!r}; make the samples again"
-                )
-            number = 0
-            for batch in file.iter_batches(batch_size=_BATCH):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield (
-                        number,
-                        {**row, **{name: _json(path, number, name, row.get(name)) for name in _JSON}},
-                    )
-    except pyarrow.ArrowException as error:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path}: not a readable parquet file ({error}); make the samples again") from None
+    return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
 
 
 def _json(path: Path, number: int, name: str, text: object) -> Any:
@@ -95,11 +98,7 @@ def _json(path: Path, number: int, name: str, text: object) -> Any:
 
 def is_samples_parquet(path: Path) -> bool:
     """Whether a parquet file says that it holds samples; False for one that can't be read."""
-    import pyarrow
-    import pyarrow.parquet as pq
-
     try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pyarrow.ArrowException, OSError):
+        return _metadata(path).get("format") == FORMAT
+    except ValueError:
         return False
-    return metadata.get(b"format") == FORMAT.encode()

@@ -75,6 +75,24 @@ def _values(path: Path) -> Iterator[Any]:
                 raise ValueError(f"{path}: not UTF-8 text ({error.reason}) after {count} records") from None
 
 
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a parquet file, a thousand in memory at a time. Needs pyarrow (the extra ``data``).
+
+    Raises:
+        ValueError: not a readable parquet file.
+        ModuleNotFoundError: pyarrow is not installed.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"{path}: not a readable parquet file ({error}); get or make it again") from None
+
+
 def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
     """Whitespace-separated numbers of a text file; infinities are kept, they mark invalid poses.
 

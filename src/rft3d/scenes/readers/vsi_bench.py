@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rft3d.scenes.fields import Fields
-from rft3d.scenes.readers._files import iter_objects
+from rft3d.scenes.readers._files import iter_objects, parquet_rows
 from rft3d.scenes.readers.records import QuestionRecord
 
 COUNTS = {
@@ -64,7 +64,10 @@ def vsi_bench(path: Path | str) -> Iterator[QuestionRecord]:
         ModuleNotFoundError: parquet without pyarrow.
     """
     path = Path(path)
-    rows = _parquet(path) if path.suffix == ".parquet" else iter_objects(path)
+    if path.suffix == ".parquet":
+        rows = (Fields(path, f"[{index}]", row) for index, row in enumerate(parquet_rows(path)))
+    else:
+        rows = iter_objects(path)
     for row in rows:
         kind, revsi = row.text("question_type"), row.has("num_frames")
         if kind not in (known := REVSI if revsi else COUNTS):
@@ -85,18 +88,3 @@ def vsi_bench(path: Path | str) -> Iterator[QuestionRecord]:
             video=f"{budget}_frame/{scene}.mp4" if revsi else f"{dataset}/{scene}.mp4",
             extra=extra,
         )
-
-
-def _parquet(path: Path) -> Iterator[Fields]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            start = 0
-            for batch in file.iter_batches(batch_size=1024):
-                for index, row in enumerate(batch.to_pylist()):
-                    yield Fields(path, f"[{start + index}]", row)
-                start += batch.num_rows
-    except pyarrow.ArrowException as error:
-        raise ValueError(f"{path}: not a readable parquet file ({error}); download it again") from None
