@@ -9,14 +9,9 @@ Protocol
 Source
     Scan2Cap (arXiv 2012.02206); VG-LLM (arXiv 2505.24625), ``tasks/scan2cap/utils.py``. Formulas:
     :mod:`rft3d.tasks.caption_metrics`. The number of objects (2,068) is from memory.
-Deviations of our own variant
-    1. No caption earns nothing: upstream's empty text is ``sos eos``, and matches these two words.
-    2. A refusal, JSON or a single word is no caption; a truncated answer earns nothing.
-    3. Inside ``<answer>`` when there are tags.
-    4. **No METEOR** in either variant: its scorer is a Java program with WordNet and a paraphrase table, and
-       re-implementations without these give other numbers.
-    5. Intervals resample scenes; CIDEr's document frequencies stay those of all samples.
-``--compat vg-llm`` undoes 1 to 3, and cuts texts for ROUGE-L at single spaces, so that empty words count.
+Deviations of our own variant stand in :data:`PROTOCOL`. There is **no METEOR** in either variant: its scorer is a
+Java program with WordNet and a paraphrase table, and re-implementations without these give other numbers.
+``--compat vg-llm`` undoes the first three, and cuts texts for ROUGE-L at single spaces, so that empty words count.
 Samples that ask about true boxes (``rft3d data prepare scan2cap`` without ``--proposals``) have IoU 1 everywhere:
 not comparable with published numbers, and said so.
 """

@@ -11,16 +11,10 @@ Protocol
     P and R.
 Source
     VG-LLM (arXiv 2505.24625), ``lmms_eval/tasks/threedod/utils.py``; 3D-RFT (arXiv 2603.04976).
-Deviations of our own variant
-    1. Answers are read as JSON, never run as Python. A list on one line, a fence, prose around it are all
-       read; a list with one damaged entry, or one that never closes, is no answer (upstream drops lines).
-    2. A truncated answer earns nothing (upstream scores the lines that are whole).
-    3. IoU is exact at any thickness (upstream: pytorch3d in float32; a face below 2 cm² means 0).
-    4. A negative size is an invalid box, IoU 0 (upstream: its absolute value).
-    5. The wider class list counts "lamp" once and spells "towel" right (30 classes; upstream's 31 entries
-       hold "lamp" twice and "towl", which always scores 0). The published 20-class mean is the same.
-    6. Labels outside the list cost nothing, as upstream, but are counted: ``count/outside_predictions``.
-``--compat vg-llm`` undoes 1 to 5, but for expressions that only Python's evaluator can compute (counted as wrong
+Deviations of our own variant stand in :data:`PROTOCOL`. Beside them: a list on one line, a fence, prose around it
+are all read, but a list with one damaged entry, or one that never closes, is no answer (upstream drops lines);
+labels outside the list cost nothing, as upstream, but are counted (``count/outside_predictions``).
+``--compat vg-llm`` undoes them, but for expressions that only Python's evaluator can compute (counted as wrong
 boxes, and listed) and for pytorch3d's errors in IoU (:mod:`rft3d.evaluation.benchmarks.compat`).
 What no scorer can see: upstream's evaluation re-encodes frames as JPEG, leaves a newline per frame in front
 of the prompt and decodes with a repetition penalty of 1.05 (docs/benchmarks.md).

@@ -12,12 +12,8 @@ Source
     proposal matching; proposals: ``metadata/scannet_val_pred_box.json`` of Video-3D-LLM's data,
     ``{"scannet/<scene>": [[x, y, z, dx, dy, dz], ...]}`` in the axis-aligned world; unique/multiple after
     M3DRef-CLIP.
-Deviations of our own variant
-    1. Answers are read as JSON over any number of lines (upstream: the first line with "bbox_3d", as Python).
-    2. A truncated answer earns nothing (upstream scores it when its line is whole).
-    3. IoU is exact at any thickness; a negative size is invalid.
-    4. Unique and multiple are reported; upstream reports the overall numbers only.
-``--compat vg-llm`` undoes 1 to 3; there ``True`` is frame 1, as in Python. Neither imitates pytorch3d's errors,
+Deviations of our own variant stand in :data:`PROTOCOL`.
+``--compat vg-llm`` undoes them; there ``True`` is frame 1, as in Python. Neither imitates pytorch3d's errors,
 which cost a published Acc@0.5 0.3 to 1.9 % of the pairs (:mod:`rft3d.evaluation.benchmarks.compat`).
 """
 

@@ -12,13 +12,7 @@ Protocol
 Source
     VSI-Bench (arXiv 2412.14171) and its code, ``lmms_eval/tasks/vsibench/utils.py``; VLMEvalKit's
     ``vsibench.py``.
-Deviations of our own variants
-    1. Where an answer has ``<think>`` or ``<answer>`` tags, only the inside of ``<answer>`` is read.
-    2. A truncated answer earns nothing (upstream's 16 new tokens cut many a sentence and score the rest).
-    3. ``<=`` is used, as lmms-eval, VG-LLM and VLMEvalKit do; the papers print ``<``.
-    4. An average over fewer than eight tasks is allowed and says over how many (``macro8/tasks``); upstream
-       crashes when a direction level is missing.
-    5. A number such as ``1_000`` or ``infinity`` that only Python's ``float`` takes is unreadable.
+Deviations of our own variants stand in :data:`PROTOCOL`.
 ``--compat vg-llm``: strict reading of the whole text, tags or not, truncated or not, by Python's ``float``;
 what is not finite scores 0. ``--compat lmms-eval`` and ``vlmevalkit``: as these harnesses read today, named with
 their version (:mod:`rft3d.answers.harness`).
