@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rft3d.geometry import BOX_EDGES, box_corners, invert_pose, project, transform_boxes
 from rft3d.scenes.types import Frame
+from rft3d.tasks.spatial.semantics import polygon_area_m2
 
 Array = NDArray[np.float64]
 NEAR_M = 0.05
@@ -83,23 +84,13 @@ def _in_camera(box: ArrayLike, frame: Frame) -> tuple[Array, bool]:
 
 
 def _hull(points: Array) -> list[tuple[float, float]]:
-    """Convex hull, counter-clockwise (Andrew's monotone chain)."""
-    ordered = sorted({(float(x), float(y)) for x, y in points})
-    if len(ordered) < 3:
-        return ordered
+    """Convex hull, counter-clockwise; nothing for points on one line."""
+    from scipy.spatial import ConvexHull, QhullError
 
-    def half(sequence: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-        chain: list[tuple[float, float]] = []
-        for p in sequence:
-            while len(chain) > 1:
-                (ax, ay), (bx, by) = chain[-2:]
-                if (bx - ax) * (p[1] - ay) - (by - ay) * (p[0] - ax) > 0:
-                    break
-                chain.pop()
-            chain.append(p)
-        return chain[:-1]
-
-    return half(ordered) + half(ordered[::-1])
+    try:
+        return [(float(x), float(y)) for x, y in points[ConvexHull(points).vertices]]
+    except QhullError:
+        return []
 
 
 def _clip(polygon: list[tuple[float, float]], width: float, height: float) -> list[tuple[float, float]]:
@@ -119,8 +110,4 @@ def _clip(polygon: list[tuple[float, float]], width: float, height: float) -> li
 
 
 def _area(polygon: Sequence[tuple[float, float]]) -> float:
-    total = 0.0
-    for index, (x, y) in enumerate(polygon):
-        before = polygon[index - 1]
-        total += before[0] * y - x * before[1]
-    return abs(total) / 2.0
+    return polygon_area_m2(np.array(polygon)) if polygon else 0.0
