@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from rft3d.evaluation.records import Generation
 from rft3d.prompts import Prompt
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a policy wrote for one prompt."""
+
+    text: str
+    truncated: bool
+    tokens: int
+
 
 K = [[120.0, 0.0, 84.0], [0.0, 120.0, 56.0], [0.0, 0.0, 1.0]]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.evaluation.fakes import Generation
 from tests.report.runs_on_disk import Page
 from tests.scenes.clips import write_clip
 
@@ -28,7 +29,6 @@ from rft3d.evaluation import (
     score_files,
     write_dataset,
 )
-from rft3d.evaluation.records import Generation
 from rft3d.geometry import box_iou_pairs, transform_boxes
 from rft3d.prompts import Prompt
 from rft3d.report import write_report

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.evaluation.fakes import Generation
 
 from rft3d.answers import FrameBox, render_frame_box
 from rft3d.evaluation.infer import (
@@ -21,7 +22,6 @@ from rft3d.evaluation.infer import (
     inference_record,
     spatial_question,
 )
-from rft3d.evaluation.records import Generation
 from rft3d.geometry import transform_boxes
 from rft3d.scenes import RoomConfig, Scene, load_rgb, make_room
 from rft3d.scenes.clips import Clip

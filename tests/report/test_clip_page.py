@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.evaluation.fakes import Generation
 
 from rft3d.evaluation.infer import detection_question, grounding_question, infer, inference_record
-from rft3d.evaluation.records import Generation
 from rft3d.report.clip_page import top_view, write_clip_report
 from rft3d.report.draw import tile
 from rft3d.scenes.clips import Clip, ClipSampling, read_clip, with_fov

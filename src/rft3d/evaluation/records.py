@@ -38,32 +38,23 @@ SHAPES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """What a policy wrote for one prompt.
-
-    Attributes:
-        text: the decoded completion, without special tokens.
-        truncated: True when ``max_new_tokens`` cut it off before an end token.
-        tokens: how many tokens were generated, the end token included.
-    """
-
-    text: str
-    truncated: bool
-    tokens: int
-
-
 class GeneratedText(Protocol):
-    """What a policy returns for one prompt: :class:`Generation` or any record with its three fields."""
+    """What a policy returns for one prompt: a record with these fields."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """The decoded completion, without special tokens."""
+        ...
 
     @property
-    def truncated(self) -> bool: ...
+    def truncated(self) -> bool:
+        """Whether ``max_new_tokens`` cut it off before an end token."""
+        ...
 
     @property
-    def tokens(self) -> int: ...
+    def tokens(self) -> int:
+        """How many tokens were generated, the end token included."""
+        ...
 
 
 class TextPolicy(Protocol):

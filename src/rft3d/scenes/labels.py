@@ -11,38 +11,10 @@ from __future__ import annotations
 CATE8: tuple[str, ...] = ("chair", "cabinet", "table", "bin", "couch", "bed", "bathtub", "toilet")
 
 CATE20: tuple[str, ...] = (
-    "chair",
-    "pillow",
-    "cabinet",
-    "table",
-    "lamp",
-    "couch",
-    "desk",
-    "stand",
-    "bed",
-    "backpack",
-    "bathtub",
-    "ottoman",
-    "dresser",
-    "bin",
-    "toilet",
-    "refrigerator",
-    "stove",
-    "microwave",
-    "monitor",
-    "computer",
-)
+    "chair", "pillow", "cabinet", "table", "lamp", "couch", "desk", "stand", "bed", "backpack", "bathtub",
+    "ottoman", "dresser", "bin", "toilet", "refrigerator", "stove", "microwave", "monitor", "computer",
+)  # fmt: skip
 
 CATE31: tuple[str, ...] = (
-    *CATE20,
-    "window",
-    "shelf",
-    "curtain",
-    "plant",
-    "stairs",
-    "picture",
-    "book",
-    "bottle",
-    "towel",
-    "sink",
-)
+    *CATE20, "window", "shelf", "curtain", "plant", "stairs", "picture", "book", "bottle", "towel", "sink",
+)  # fmt: skip
