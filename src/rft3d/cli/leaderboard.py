@@ -29,7 +29,8 @@ class Args:
 def main(args: Args) -> None:
     from rich.markup import escape
 
-    from rft3d.evaluation.leaderboard import BENCHMARKS, our_entries
+    from rft3d.evaluation.benchmarks.registry import BENCHMARKS
+    from rft3d.evaluation.leaderboard import our_entries
     from rft3d.evaluation.tables import leaderboard_tables
 
     ours = [entry for path in args.scores for entry in our_entries(path)]

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from rft3d.evaluation.benchmarks.registry import BENCHMARKS, find_benchmark
+from rft3d.evaluation.benchmarks.registry import find_benchmark
 from rft3d.evaluation.stats import is_rate
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -151,6 +151,3 @@ def _intervals(headline: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
         for name, found in headline.items()
         if found.get("low") is not None
     }
-
-
-__all__ = ["BENCHMARKS", "COLUMNS", "Entry", "columns", "numbered_notes", "our_entries", "published", "rows"]
