@@ -92,8 +92,8 @@ def compare_prediction_files(
         known = find_benchmark(benchmark)
         (run_a, all_a), (run_b, all_b) = (benchmark_runs(known, samples, read, config) for read in loaded)
         for variant_a, variant_b in zip(all_a, all_b, strict=True):
-            pooled = [(each.pools, each.finish) for each in (variant_a, variant_b)]
-            tables[variant_a.name] = _compared(run_a.samples, *pooled, config)
+            a, b = ((each.pools, each.finish) for each in (variant_a, variant_b))
+            tables[variant_a.name] = _compared(run_a.samples, a, b, config)
     else:
         assert task is not None
         made = make_task(task, config.mode)
