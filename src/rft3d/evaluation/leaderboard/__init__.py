@@ -24,6 +24,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "scanrefer": ("acc@0.25", "acc@0.5"),
     "vsi-bench": ("macro8",),
     "vsi-bench-debiased": ("macro8",),
+    "revsi": ("macro8",),
     "scan2cap": ("bleu4@0.5", "rouge_l@0.5", "cider@0.5"),
 }
 """Columns of the short table; every other metric that an entry has is a column of the full one."""
