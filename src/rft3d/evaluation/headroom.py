@@ -18,6 +18,7 @@ from rft3d.evaluation.predict import agreed, load_frames
 from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
 from rft3d.evaluation.stats import Resampled, differences, intervals
+from rft3d.evaluation.tables import percent
 from rft3d.files import file_digest, source_commit
 from rft3d.process import progress
 from rft3d.rewards.score import Score
