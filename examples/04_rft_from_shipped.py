@@ -1,7 +1,7 @@
-"""RFT from the shipped model in about two minutes: distances and sizes in rooms that it never saw.
+"""RFT from the shipped model in a few minutes: distances and sizes in rooms that it never saw.
 
-The reward printed is that of answers sampled in other fresh rooms. Most of what RL learns this fast is to name
-numbers that are seldom far off, and to be sure of them; `rft3d solve --blind` tells that from seeing.
+The reward printed is that of answers sampled in other fresh rooms. What RL learns this fast is mostly to be surer
+of what it knows; how much that is depends on the start (`docs/log.md` has what was tried).
 
 Run: python examples/04_rft_from_shipped.py [STEPS [SEED]]
 """
