@@ -49,7 +49,7 @@ def config() -> Recipe:
                 micro_groups=1,  # [paper] backward in chunks, their size not given
                 lora=LoRAConfig(  # [paper] LoRA
                     rank=128,  # [ours] not given; a neighbouring SFT recipe
-                    alpha=256.0,  # [ours] not given; the same
+                    alpha=256,  # [ours] not given; the same
                     targets=(
                         "q_proj",
                         "k_proj",

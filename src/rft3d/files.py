@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
-import hashlib
 import json
 import os
 import reprlib
@@ -44,45 +43,62 @@ def model_folder(model: str | Path) -> Path:
     return folder
 
 
-def file_digest(path: str | Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-ABANDONED_S = 3600.0
-"""Age after which an unfinished file of a process that is gone is removed."""
+ABANDONED_S = 86400.0
+"""Age after which an unfinished file of another machine is removed; one of this machine goes with its process."""
+HOST = os.uname().nodename.replace(".", "-")[:64]
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, synced: bool = True) -> Iterator[Path]:
     """A hidden neighbour of ``path`` to write a file or folder to; it becomes ``path`` when the block ends well.
 
     A reader sees all of it or nothing. After an error, or Ctrl-C, the neighbour is removed and ``path`` is as it
-    was; after a kill it stays, until somebody writes ``path`` again an hour later::
+    was; after a kill it stays until somebody writes ``path`` again, or :func:`only_writer` of its folder::
 
         with replacing("boxes.npy") as unfinished, unfinished.open("wb") as file:
             np.save(file, boxes)
+
+    ``synced``: the content is on the disk before the name is, so that a power cut leaves no empty file. Without,
+    for the many small files of a folder that is synced as a whole, or whose readers check a digest.
 
     Raises:
         OSError: naming ``path``, when it cannot be written (a full disk).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
+    remove_abandoned(path.parent, f".{glob.escape(path.name)}.*.tmp")
     # several processes and threads may write one path; the last one to finish stays
-    unfinished = path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}.tmp")
+    unfinished = path.with_name(f".{path.name}.{HOST}.{threading.get_ident()}.{os.getpid()}.tmp")
     try:
         yield unfinished
         if unfinished.is_dir() and path.is_dir():
             shutil.rmtree(path)
-        os.replace(unfinished, path)
+        publish(unfinished, path, synced)
     except OSError as error:
         if error.filename is None and error.errno is not None:  # a failed write doesn't say where
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
     finally:
         _remove(unfinished)
+
+
+def publish(unfinished: Path, path: Path, synced: bool = True) -> None:
+    """Rename ``unfinished`` to ``path``; when ``synced``, both the content and the name are on the disk then."""
+    if synced:
+        for part in (*unfinished.rglob("*"), unfinished):
+            sync(part)
+    os.replace(unfinished, path)
+    if synced:
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk (a power cut, not only a kill)."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _remove(path: Path) -> None:
@@ -92,23 +108,39 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _remove_abandoned(path: Path) -> None:
-    for other in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+def remove_abandoned(folder: Path, pattern: str) -> int:
+    """Remove the unfinished files and folders in ``folder`` whose writer is gone; returns how many."""
+    removed = 0
+    for name in glob.glob(pattern, root_dir=folder, recursive=True):
         with contextlib.suppress(FileNotFoundError):  # its writer has finished meanwhile
-            alive = Path("/proc", other.name.split(".")[-2]).exists()
-            if not alive and time.time() - other.stat().st_mtime > ABANDONED_S:
-                _remove(other)
+            if _is_abandoned(folder / name):
+                _remove(folder / name)
+                removed += 1
+    return removed
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
+def _is_abandoned(path: Path) -> bool:
+    *_, host, _, process, _ = ("", "", "", *path.name.split("."))
+    if host != HOST or not process.isdecimal():
+        return time.time() - path.stat().st_mtime > ABANDONED_S
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:  # somebody else's, and alive
+        return False
+    except (ProcessLookupError, OverflowError):
+        return True
+    return False
+
+
+def write_bytes(path: str | Path, data: bytes, synced: bool = True) -> None:
     """Write ``data`` to ``path`` by :func:`replacing`."""
-    with replacing(path) as unfinished:
+    with replacing(path, synced) as unfinished:
         unfinished.write_bytes(data)
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: str | Path, text: str, synced: bool = True) -> None:
     """:func:`write_bytes` of ``text`` in UTF-8."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"), synced)
 
 
 def write_json(path: str | Path, value: Any, *, allow_nan: bool = False) -> None:
@@ -196,15 +228,6 @@ def _git(cwd: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk (a power cut, not only a kill)."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 @dataclass(frozen=True)
 class Entry:
     """One cached clip: its file, size and when it was last used (seconds since the epoch)."""
@@ -231,10 +254,10 @@ class CacheFolder:
         return sorted(self._scan("*.safetensors"), key=lambda entry: (entry.used, entry.path.name))
 
     def _scan(self, pattern: str) -> Iterator[Entry]:
-        for path in self.folder.glob(f"??/{pattern}"):
+        for name in glob.glob(f"??/{pattern}", root_dir=self.folder):
             with contextlib.suppress(FileNotFoundError):  # evicted by another process meanwhile
-                facts = path.stat()
-                yield Entry(path, facts.st_size, facts.st_mtime)
+                facts = (self.folder / name).stat()
+                yield Entry(self.folder / name, facts.st_size, facts.st_mtime)
 
     def evict(self, keep_bytes: int) -> int:
         """Remove the least recently used clips until ``keep_bytes`` are left; returns how many went."""
@@ -249,23 +272,12 @@ class CacheFolder:
         return removed
 
     def clear(self) -> int:
-        """Remove every clip; returns how many there were. Folders that are empty then go too."""
-        removed = self.evict(0)
-        for folder in self.folder.glob("??"):
-            with contextlib.suppress(OSError):  # not empty: somebody writes there
-                folder.rmdir()
-        return removed
+        """Remove every clip; returns how many there were."""
+        return self.evict(0)
 
     def remove_abandoned(self) -> int:
-        """Remove temporary files whose process is gone (or that are old); returns how many."""
-        removed = 0
-        for entry in self._scan(".*.tmp"):
-            process = entry.path.name.split(".")[-2]
-            alive = process.isdecimal() and Path(f"/proc/{process}").exists()
-            if not alive or time.time() - entry.used > ABANDONED_S:
-                entry.path.unlink(missing_ok=True)
-                removed += 1
-        return removed
+        """Remove the temporary files whose writer is gone; returns how many."""
+        return remove_abandoned(self.folder, "??/.*.tmp")
 
     def describe(self) -> str:
         """How much is stored and how old it is, for a person."""

@@ -172,10 +172,14 @@ def parse_records(lines: Sequence[bytes]) -> tuple[list[dict[str, Any]], int]:
     return found, len(lines) - len(found)
 
 
-def drop_after(path: Path, step: int) -> None:
-    """Keep the records of a JSONL file up to ``step`` (0: none), so that a resumed run logs each step once."""
+def drop_after(path: Path, step: int) -> set[int]:
+    """Keep the records of a JSONL file up to ``step`` (0: none), so that a resumed run logs each step once.
+
+    Returns the steps that have records.
+    """
     kept = [record for record in read_records(path)[0] if record["step"] <= step] if step else []
     files.write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+    return {record["step"] for record in kept}
 
 
 def read_alarms(path: Path) -> tuple[list[Alarm], int]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rft3d.evaluation.predict import PredictConfig, load_frames, model_fingerprint, predict
+from rft3d.digests import model_fingerprint
+from rft3d.evaluation.predict import PredictConfig, load_frames, predict
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.scenes.images import load_rgb
 from rft3d.scenes.rooms import make_room

@@ -12,7 +12,7 @@ import torch
 from tests.tiny import make_policy
 
 from rft3d.cli import main
-from rft3d.files import CacheFolder
+from rft3d.files import HOST, CacheFolder
 from rft3d.models import Policy
 from rft3d.models.features import FeatureCache
 from rft3d.models.geometry import FrozenFeatures
@@ -138,10 +138,10 @@ def test_memory_stands_in_front_of_the_files_and_is_bounded(tmp_path: Path) -> N
     assert torch.equal(small.put("1", features(9)).vision, features(1).vision), "the first writer's stay"
 
 
-def _write_many(folder: Path, first: int, barrier: object) -> None:
+def _write_many(folder: Path, first: int, barrier: object, count: int) -> None:
     cache = FeatureCache(folder, keep=0)
     barrier.wait()  # type: ignore[attr-defined]
-    for i in range(60):
+    for i in range(count):
         key = str((first + i) % 40)
         found = cache.get(key)
         expected = features(int(key)).vision.bfloat16()
@@ -149,16 +149,20 @@ def _write_many(folder: Path, first: int, barrier: object) -> None:
         assert torch.equal(cache.put(key, features(int(key))).vision, expected)
         if i % 10 == 0:
             CacheFolder(folder).evict(20_000)
+        if i % 50 == 49:
+            CacheFolder(folder).clear()
+            CacheFolder(folder).describe()
 
 
-def test_concurrent_writers_with_eviction_never_see_half_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [60, pytest.param(1600, marks=pytest.mark.slow)])
+def test_concurrent_writers_with_eviction_never_see_half_a_file(tmp_path: Path, count: int) -> None:
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(3)
-    workers = [context.Process(target=_write_many, args=(tmp_path, i * 7, barrier)) for i in range(3)]
+    workers = [context.Process(target=_write_many, args=(tmp_path, i * 7, barrier, count)) for i in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(600)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert not list(tmp_path.rglob("*.tmp"))
     assert 0 < len(CacheFolder(tmp_path).entries()) <= 40
@@ -168,10 +172,14 @@ def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path)
     cache.put("a", features(0))
     folder = cache.path_of("a").parent
-    dead, own = folder / ".x.999999999.tmp", folder / f".y.{os.getpid()}.tmp"
-    dead.write_bytes(b"half")
-    own.write_bytes(b"half")
-    assert CacheFolder(tmp_path).remove_abandoned() == 1 and own.exists() and not dead.exists()
+    dead, own, far = (
+        folder / f".{name}.1.{process}.tmp"
+        for name, process in ((f"x.{HOST}", 999999999), (f"y.{HOST}", os.getpid()), ("z.far-away", 999999999))
+    )
+    for path in (dead, own, far):
+        path.write_bytes(b"half")
+    CacheFolder(tmp_path).evict(1 << 30)
+    assert not dead.exists() and own.exists() and far.exists()
 
 
 def test_a_full_disk_is_an_oserror_and_leaves_nothing(
@@ -200,6 +208,7 @@ def test_the_verb_shows_and_clears(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "removed 2 clips" in capsys.readouterr().out
     assert main(["cache", str(tmp_path), "--clear"]) == 0
     assert "removed 1 clips" in capsys.readouterr().out
-    assert "0 clips" in CacheFolder(tmp_path).describe() and not list(tmp_path.iterdir())
+    assert "0 clips" in CacheFolder(tmp_path).describe()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert main(["cache", str(tmp_path / "absent")]) == 2
     assert "no feature cache at" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from tests.tiny import make_policy
 
@@ -11,6 +12,7 @@ from rft3d.datasets.convert import caption_sample, detection_sample, grounding_s
 from rft3d.models import Policy
 from rft3d.models.policy import TINY_END
 from rft3d.models.tokens import token_id
+from rft3d.prompts import Prompt
 from rft3d.scenes.readers.records import ChatRecord, QuestionRecord, Turn
 from rft3d.tasks import Detection, captioning, detection, grounding
 from rft3d.tasks.types import Sample
@@ -97,3 +99,12 @@ def test_what_is_trained_behind_an_answer_and_what_stops_it_are_fields() -> None
         tiny.model, tiny.tokenizer, tiny.frame_size, {}, stops=("<|im_end|>",), suppress_visual=False
     )
     assert as_upstream.stop_ids == {end} and len(as_upstream.model.suppressed) == 0
+
+
+def test_a_prompt_beyond_the_models_positions_is_refused_before_memory_is_taken() -> None:
+    policy = make_policy()
+    limit = policy.model.config.text_config.max_position_embeddings
+    with pytest.raises(
+        ValueError, match=rf"the prompt 'x x .* has \d+ tokens, the model takes {limit}; shorten"
+    ):
+        policy.row(Prompt("x " * 100_000, 0), torch.zeros(0, 3, dtype=torch.long))

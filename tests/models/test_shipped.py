@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rft3d import files
-from rft3d.evaluation import model_fingerprint
+from rft3d.digests import model_fingerprint
 from rft3d.evaluation.world import world_of
 from rft3d.models import load_policy
 

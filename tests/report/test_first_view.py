@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.report.runs_on_disk import make_run
 
+from rft3d.digests import file_digest
 from rft3d.evaluation import read_predictions, write_predictions
 from rft3d.evaluation.records import Prediction
-from rft3d.files import file_digest
 from rft3d.report.first_view import alarms_of_reading, headroom_view, verdict
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import Joined, Pairs, join_runs

@@ -20,8 +20,9 @@ from tests.rewards.lists import (
 )
 
 from rft3d.answers import LabelledBox
-from rft3d.geometry import matrix_from_euler_zxy, transform_boxes
+from rft3d.geometry import box_corners, matrix_from_euler_zxy, transform_boxes
 from rft3d.rewards import LabelCounts, Part
+from rft3d.rewards.comparison import MATRIX_PAYS_PAIRS, label_ious, shaped_ious
 
 REWARDS = (detection_mean_iou, detection_f1, detection_matched_iou)
 
@@ -246,3 +247,25 @@ def test_assignment_names_the_truth_of_each_box() -> None:
     assert detection_assignment(predicted, TRUTH) == (
         (pytest.approx(HALF), 1), (0.0, None), (pytest.approx(1.0), 0)
     )  # fmt: skip
+
+
+def test_all_pairs_at_once_are_what_each_pair_is_by_its_sixteen_corners() -> None:
+    """Equal to the last bit, by the matrix and by pairs; one too far away for its squares earns nothing."""
+    rng = np.random.default_rng(0)
+    near = np.concatenate(
+        [rng.uniform(-1, 1, (9, 3)), rng.uniform(0.1, 2, (9, 3)), rng.uniform(-3, 3, (9, 3))], 1
+    )
+    boxes, truths = np.concatenate([near, [[1e200, 0, 0, 1, 1, 1, 0, 0, 0]]]), near[::-1]
+    iou = rng.uniform(0, 1, (10, 9))
+    shaped = shaped_ious(boxes, truths, iou)
+    for i, j in np.ndindex(9, 9):
+        corners = box_corners(np.stack([boxes[i], truths[j]])).reshape(16, 3)
+        largest = ((corners[:, None] - corners[None]) ** 2).sum(-1).max()
+        apart = ((boxes[i, :3] - truths[j, :3]) ** 2).sum() / largest
+        assert shaped[i, j] == max(0.0, 1.0 + iou[i, j] - apart) / 2
+    assert (shaped[9] == 0).all()
+    many = [LabelledBox("chair", tuple(box)) for box in np.tile(near, (8, 1)).tolist()]
+    (matrix,) = label_ious([(many, many)])
+    assert matrix.size > MATRIX_PAYS_PAIRS
+    (pairs,) = label_ious([(many[:9], many[:9])])
+    assert (np.tile(pairs, (8, 8)) == matrix).all()

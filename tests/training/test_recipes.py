@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from rft3d.evaluation.dataset import write_dataset
 from rft3d.models import Policy, load_policy
 from rft3d.models.fusion import SpatialQwen
 from rft3d.scenes import RoomConfig, iter_rooms
-from rft3d.tasks import read_samples, write_samples
+from rft3d.tasks import Grounding, read_samples, write_samples
 from rft3d.training.config import RFTConfig, SFTConfig
+from rft3d.training.data import require_gold
 from rft3d.training.recipes import Recipe, apply_overrides, check_recipe, load_recipe, run_recipe
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.py"))
@@ -87,6 +89,27 @@ def test_a_miniature_recipe_end_to_end(
     assert (out / "models/1-rft/model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(ValueError, match=r"differs in stages\.0\.steps\)"):
         run_recipe(here / "mini.py", ["--stages.0.steps", "4", "--seed", "5"])
+    model = out / "models/0-sft/model.safetensors"
+    data = model.read_bytes()
+    model.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    with pytest.raises(ValueError, match=r"0-sft is not what was saved: the bytes of model.safetensors have"):
+        run_recipe(here / "mini.py", ["--stages.0.steps", "3", "--seed", "5"])
+
+
+def test_a_samples_file_or_model_changed_between_two_starts_is_refused(here: Path) -> None:
+    shutil.copytree(here / "data", here / "own", symlinks=False)
+    (here / "data").unlink()
+    (here / "own").rename(here / "data")
+    run_recipe(here / "mini.py", ["--stages.0.steps", "1"])
+    samples = here / "data" / "samples.spatial.jsonl"
+    text = samples.read_text()
+    samples.write_text("".join(text.splitlines(keepends=True)[:-1]))
+    with pytest.raises(ValueError, match=r"differs in digests\.spatial\)"):
+        run_recipe(here / "mini.py", ["--stages.0.steps", "1"])
+    samples.write_text(text)
+    (here / "start" / "new").touch()
+    with pytest.raises(ValueError, match=r"differs in digests\.model\)"):
+        run_recipe(here / "mini.py", ["--stages.0.steps", "1"])
 
 
 def test_a_stopped_recipe_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,6 +192,20 @@ def test_a_gold_that_earns_no_format_mark_stops_the_run_before_training(
     write_samples(here / "data" / "damaged.jsonl", samples)
     line = one_line(here, capsys, "--samples.detection", str(here / "data" / "damaged.jsonl"))
     assert repr(samples[0].id) in line and "label" in line
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(3, 0.0), (3, -0.5), (0, float("inf")), (6, float("nan")), (0, 40.0), (5, 9.0)]
+)
+def test_a_box_that_the_gold_answer_misses_is_found_before_training(place: int, value: float) -> None:
+    """Size zero or negative, a centre or angle that is no number, or a box elsewhere in the world."""
+    task = Grounding()
+    scene = next(iter_rooms(range(1), RoomConfig(frames=2, width=84, height=56, max_objects=3)))
+    samples = task.samples(scene, [f"rooms:0/{i}" for i in range(2)], 0)
+    require_gold(task, samples)
+    samples[-1].truth["box_world"][place] = value
+    with pytest.raises(ValueError, match=rf"sample '{samples[-1].id}'.*mend its truth or leave it out"):
+        require_gold(task, samples)
 
 
 def test_overrides_reach_every_kind_of_field(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -121,7 +122,7 @@ def test_a_kill_at_every_moment_of_saving(
             bomb = KillAt(number)
             for owner, name in (
                 (os, "replace"), (os, "fsync"), (os, "mkdir"), (os, "unlink"), (os, "rmdir"),
-                (checkpoints, "digest_of"), (Path, "write_text"), (shutil, "rmtree"),
+                (checkpoints, "digests_of"), (Path, "write_bytes"), (shutil, "rmtree"),
             ):  # fmt: skip
                 monkeypatch.setattr(owner, name, bomb.around(getattr(owner, name)))
             engine.save(folder, 3)
@@ -142,7 +143,7 @@ def test_a_kill_at_every_moment_of_saving(
 # ------------------------------------------------------------------------- damaged checkpoints
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "no progress"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "no progress", "no list of files"])
 def test_a_damaged_checkpoint_is_passed_over_with_a_line(
     damage: str, training: Callable[[str, Path], Policy], tmp_path: Path, console: Console
 ) -> None:
@@ -159,7 +160,8 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_line(
     elif damage == "gone":
         victim.unlink()
     else:
-        (victim.parent / "progress.json").write_text("{")
+        text = "{" if damage == "no progress" else '{"step": 6, "steps": 6}'
+        (victim.parent / "progress.json").write_text(text)
     compare(training, "rft", tmp_path / "cut", tmp_path / "whole")
     said = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     assert "step-000006 is damaged" in said and "going on from step-000005" in said
@@ -173,6 +175,40 @@ def test_only_damaged_checkpoints_refuse_to_start_again_silently(
         path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"no usable checkpoint: .*0 bytes.*Delete .* to start the stage"):
         training("sft", tmp_path)
+
+
+def test_lines_are_on_the_disk_before_the_checkpoint_of_their_steps(
+    training: Callable[[str, Path], Policy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut leaves a log with holes beside weights that have those steps."""
+    happened: list[str] = []
+    rename = os.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: happened.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+    )
+
+    def renamed(one: Path, other: Path) -> None:
+        happened.append(f"named {Path(other).name}")
+        rename(one, other)
+
+    monkeypatch.setattr(os, "replace", renamed)
+    training("sft", tmp_path)
+    for step, before in ((4, 2), (6, 4)):
+        between = happened[
+            happened.index(f"named step-{before:06d}") : happened.index(f"named step-{step:06d}")
+        ]
+        assert {"metrics.jsonl", "model.safetensors", "progress.json"} <= set(between)
+
+
+def test_lost_lines_of_the_log_are_noticed(
+    training: Callable[[str, Path], Policy], tmp_path: Path, console: Console
+) -> None:
+    training("sft", tmp_path)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text("".join(lines[:2] + lines[4:]))
+    training("sft", tmp_path)
+    said = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert "metrics.jsonl has no line of step 3, 4: they are lost" in said
 
 
 # ------------------------------------------------------------------------------------ full disk
@@ -285,6 +321,37 @@ def test_a_nan_stops_before_the_step_and_saves_what_was_good(
     assert [p.name for p in (tmp_path / "cut/checkpoints").iterdir()] == ["step-000003"]
     monkeypatch.undo()
     compare(training, stage, tmp_path / "cut", tmp_path / "whole")
+
+
+def test_an_update_that_breaks_weights_is_not_saved(
+    new_speaker: Callable[[], Policy],
+    digits: Corpus,
+    console: Console,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even the last one: finite loss and gradient, but the optimizer made an infinite weight."""
+    from rft3d.training import placement
+    from rft3d.training.optim import lr_scale
+
+    step_all, policy = placement.step_all, new_speaker()
+
+    def breaks(optimizers: Any, scale: float) -> None:
+        step_all(optimizers, scale)
+        if scale == lr_scale(SFT.optim, 5, 6):
+            next(p for p in policy.model.parameters() if p.requires_grad).data[0, 0] = float("inf")
+
+    monkeypatch.setattr(placement, "step_all", breaks)
+    with pytest.raises(
+        NonFiniteError, match=r"step 5 .* a weight \(1 of \d+ tensors\) = nan; the state after 4"
+    ):
+        train_sft(policy, digits, SFT, tmp_path, Watch(console))
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-000002", "step-000004"]
+    with pytest.raises(
+        FloatingPointError, match=r"not saved, because 1 of \d+ weight tensors hold NaN or inf"
+    ):
+        policy.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_command_line_says_it_in_one_line(

@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Sequence
 
 from rft3d.cli._words import did_you_mean, plain, with_examples
+from rft3d.locks import outputs
 
 VERBS = {
     "try": "a new room, the shipped model, its boxes in your browser: start here",
@@ -138,7 +139,8 @@ def _run(verb: str, arguments: list[str]) -> int:
         args, overrides = parsed
         module.main(args, [*overrides, *(["--help"] if of_recipe else [])])
         return 0
-    code = module.main(parsed)
+    with outputs:
+        code = module.main(parsed)
     return code if isinstance(code, int) else 0  # a check says with it what it found
 
 

@@ -13,6 +13,7 @@ from rft3d.cli._words import did_you_mean
 from rft3d.evaluation import BENCHMARKS
 from rft3d.evaluation.benchmarks.types import Compat
 from rft3d.evaluation.outside_formats import PredictionFormat
+from rft3d.locks import only_writer, outputs
 from rft3d.scenes import SOURCES, WORLDS
 from rft3d.tasks import TASKS
 
@@ -79,15 +80,19 @@ def recipe_at(path: Path) -> Path:
 
 
 def free(out: Path | None, force: bool, ours: Sequence[str] = ()) -> None:
-    """Nothing may stand at ``out`` (a file, or a folder with something in it) unless ``force``.
+    """Nothing may stand at ``out`` (a file, or a folder with something in it) unless ``force``; it is this verb's.
 
     ``ours``: names that the verb writes into a folder, as patterns; with ``force`` a folder that holds nothing
     else is emptied. Without it files in a folder are replaced one by one.
 
     Raises:
         FileExistsError: something is there, or with ``force`` a folder holds what is not ours.
+        InUse: another process is writing it.
     """
-    if out is None or not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if out is None:
+        return
+    outputs.enter_context(only_writer(out))
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not force:
         raise FileExistsError(f"--out {out}: exists; give another name, or --force to replace it")

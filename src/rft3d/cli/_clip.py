@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from rft3d.cli._choices import free
+
 if TYPE_CHECKING:
     from rft3d.scenes.clips import Clip
     from rft3d.tasks.types import Sample
@@ -73,6 +75,7 @@ def run(
     from rft3d.report.clip_page import answer_clip
 
     out = args.out or Path("runs") / verb / clip.name
+    free(out, force=True)
     record = answer_clip(
         args.model, args.device, clip, sample, out,
         max_new_tokens=max_new_tokens, temperature=args.temperature, seed=args.seed,

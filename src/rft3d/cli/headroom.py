@@ -32,7 +32,7 @@ class Args(JsonOut):
 
 def main(args: Args) -> None:
     free(args.out, args.force)
-    from rft3d.evaluation import model_fingerprint
+    from rft3d.digests import model_fingerprint
     from rft3d.evaluation.headroom import headroom_of_files, read_questions
     from rft3d.evaluation.tables import headroom_table
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rft3d.cli._choices import free
+
 
 @dataclass(frozen=True)
 class Args:
@@ -35,10 +37,9 @@ class Args:
 
 
 def main(args: Args) -> None:
-    if args.force:
-        for name in ("", ".meta.json", ".partial", ".partial.meta.json"):
-            args.out.with_name(args.out.name + name).unlink(missing_ok=True)
-    from rft3d.evaluation.predict import PredictConfig, model_fingerprint, predict
+    free(args.out, force=True)  # before torch is loaded
+    from rft3d.digests import model_fingerprint
+    from rft3d.evaluation.predict import PredictConfig, predict
     from rft3d.tasks.samples import read_samples
 
     temperature = (0.6 if args.consensus else 0.0) if args.temperature is None else args.temperature
@@ -48,4 +49,4 @@ def main(args: Args) -> None:
     from rft3d.models import load_policy
 
     policy = load_policy(args.model)
-    print(predict(policy, args.samples, args.out, model=fingerprint, config=config))
+    print(predict(policy, args.samples, args.out, model=fingerprint, config=config, force=args.force))

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from rft3d.cli._choices import free
+
 
 @dataclass(frozen=True)
 class Args:
@@ -39,6 +41,8 @@ def main(args: Args) -> None:
     from rft3d.report.overview import runs_below, write_overview
 
     settings: dict[str, Any] = {"gallery": args.gallery, "resamples": args.resamples, "max_mb": args.max_mb}
+    if args.runs[0].is_dir():  # else it is told below
+        free(args.out or args.runs[0] / "report", force=True)
     inner = runs_below(args.runs[0]) if len(args.runs) == 1 else []
     if inner:
         # many arms take a while

@@ -24,6 +24,7 @@ from rft3d.evaluation.records import with_cameras
 from rft3d.scenes.sources import frame_refs
 from rft3d.scenes.types import Scene
 from rft3d.scenes.windows import select_frames
+from rft3d.settings import Checked, Count
 from rft3d.tasks.detection import Detection
 
 Like = Literal["rft3d", "vg-llm"]
@@ -31,7 +32,7 @@ Split = Literal["train", "val"]
 
 
 @dataclass(frozen=True)
-class DetectionSettings:
+class DetectionSettings(Checked):
     """What decides the samples.
 
     Attributes:
@@ -45,17 +46,12 @@ class DetectionSettings:
     """
 
     split: Split = "val"
-    frames: int = 4
-    stride: int = 3
-    step: int = 10
-    windows: int = 10
+    frames: Count = 4
+    stride: Count = 3
+    step: Count = 10
+    windows: Count = 10
     seed: int = 42
     like: Like = "rft3d"
-
-    def __post_init__(self) -> None:
-        for name in ("frames", "stride", "step", "windows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

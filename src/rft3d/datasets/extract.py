@@ -18,7 +18,9 @@ from typing import TextIO
 import numpy as np
 
 from rft3d.files import write_bytes, write_text
-from rft3d.scenes.readers.scannet_sens import read_sens
+from rft3d.locks import only_writer
+from rft3d.process import end_with_parent
+from rft3d.scenes.readers.scannet_sens import SensFile, read_sens
 
 
 def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
@@ -26,6 +28,7 @@ def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
 
     Raises:
         ValueError: a damaged or truncated recording, or one whose pictures are no JPEGs.
+        InUse: another process writes the same scan.
     """
     recording = read_sens(sens)
     if recording.truncated:
@@ -35,6 +38,11 @@ def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
     if recording.colour_kind != "jpeg":
         raise ValueError(f"{sens}: its pictures are {recording.colour_kind}, only JPEG is copied")
     folder = out / sens.stem
+    with only_writer(folder):
+        return _write_scan(recording, folder, every)
+
+
+def _write_scan(recording: SensFile, folder: Path, every: int) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     K = np.eye(4)
     K[:3, :3] = recording.K_colour
@@ -44,9 +52,10 @@ def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
         name = f"{frame.index:05d}"
         picture, pose = folder / f"{name}.jpg", folder / f"{name}.txt"
         if not picture.is_file() or picture.stat().st_size != frame.colour_bytes:
-            write_bytes(picture, recording.colour_data(frame))
-        if not pose.is_file():
-            write_text(pose, _matrix(frame.T_world_camera))
+            write_bytes(picture, recording.colour_data(frame), synced=False)  # its size is looked at above
+        text = _matrix(frame.T_world_camera)
+        if not pose.is_file() or pose.read_text(encoding="utf-8") != text:
+            write_text(pose, text, synced=False)
     return len(chosen)
 
 
@@ -62,7 +71,7 @@ def extract_scans(
     stream = progress or sys.stderr
     total, left_out = 0, []
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else nullcontext() as pool:
+    with ProcessPoolExecutor(workers, context, end_with_parent) if workers > 1 else nullcontext() as pool:
         for index, found in enumerate(pool.map(work, sens) if pool else map(work, sens)):
             if isinstance(found, str):
                 left_out.append(found)

@@ -40,12 +40,13 @@ from rft3d.scenes.readers.records import ReferringRow
 from rft3d.scenes.readers.scannet_labels import ScanObject, scan_objects
 from rft3d.scenes.sources import frame_refs
 from rft3d.scenes.types import Expression, Scene, SceneObject
+from rft3d.settings import Checked, Count
 from rft3d.tasks.grounding import Grounding
 from rft3d.tasks.types import Sample
 
 
 @dataclass(frozen=True)
-class GroundingSettings:
+class GroundingSettings(Checked):
     """What decides the samples.
 
     Attributes:
@@ -57,15 +58,10 @@ class GroundingSettings:
     """
 
     split: Split = "val"
-    frames: int = 32
-    draws: int = 2
+    frames: Count = 32
+    draws: Count = 2
     seed: int = 0
     like: Like = "rft3d"
-
-    def __post_init__(self) -> None:
-        for name in ("frames", "draws"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from rft3d.files import excerpt
 from rft3d.scenes.clips import spread_indices
 from rft3d.scenes.images import write_image
 from rft3d.scenes.readers.vsi_bench import COUNTS
+from rft3d.settings import Checked, Count
 from rft3d.tasks.spatial.solve import Place
 from rft3d.tasks.types import Sample
 
@@ -46,7 +47,7 @@ PICTURES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class VsiSettings:
+class VsiSettings(Checked):
     """What decides the samples.
 
     Attributes:
@@ -59,14 +60,13 @@ class VsiSettings:
     """
 
     split: Literal["test", "train"] = "test"
-    frames: int = 32
+    frames: Count = 32
     answers: Answers = "direct"
     seed: int = 0
     like: Like = "rft3d"
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ValueError(f"frames must be at least 1, got {self.frames}")
+        super().__post_init__()
         if self.split == "test" and self.answers == "think":
             raise ValueError("a benchmark's samples hold no worked thoughts; ask with --answers think-prompt")
 

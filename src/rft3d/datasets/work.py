@@ -2,8 +2,8 @@
 of workers.
 
 Each scene is a :class:`Job`; what it makes is written to a part file at once. When all parts are there they
-are joined in the order of the jobs, ``<file>.meta.json`` is written, then the samples file, and the parts
-go. A second run with the same plan goes on where the first one stopped; with another plan it refuses, so
+are joined in the order of the jobs, ``<file>.meta.json`` is written, the samples file gets its name, and the
+parts go. A second run with the same plan goes on where the first one stopped; with another plan it refuses, so
 that no file ever mixes two settings.
 """
 
@@ -23,7 +23,10 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from rft3d.files import file_digest, read_json, source_commit, write_json, write_text
+from rft3d.digests import file_digest
+from rft3d.files import publish, read_json, source_commit, write_json, write_text
+from rft3d.locks import only_writer
+from rft3d.process import end_with_parent
 from rft3d.prompts import IMAGE
 from rft3d.tasks.samples import sample_from_record, write_samples
 from rft3d.tasks.samples_parquet import FORMAT, VERSION
@@ -100,11 +103,24 @@ def prepare_samples(
         make, plan = _Bare(make), {**plan, "no_frames": True}
     plan = {**plan, "inputs": [_input(Path(path), out.parent) for path in inputs]}
     plan = json.loads(json.dumps(plan, allow_nan=False))  # as it will be read back: tuples are lists
-    parts = out.with_name(f".{out.name}.parts")
-    if (done := _finished(out, plan, overwrite)) is not None:
-        return done
+    with only_writer(out):
+        done = _finished(out, plan, overwrite)
+        return done or _prepare(
+            jobs, make, out, plan, workers, _Progress(total, progress or sys.stderr), overwrite
+        )
+
+
+def _prepare(
+    jobs: Iterable[Job],
+    make: Callable[[Any], Made],
+    out: Path,
+    plan: Mapping[str, Any],
+    workers: int,
+    report: _Progress,
+    overwrite: bool,
+) -> Prepared:
+    parts = _parts(out)
     _open_parts(parts, plan, overwrite)
-    report = _Progress(total, progress or sys.stderr)
     keys: list[str] = []
     resumed = 0
     for key, was_there in _run(jobs, make, parts, workers, report):
@@ -113,9 +129,11 @@ def prepare_samples(
     report.finish()
     skipped: Counter[str] = Counter()
     for key in keys:
-        skipped.update(_read_part(parts, key)["skipped"])
+        skipped.update(_whole_part(parts, key)["skipped"])
+    joined = parts / out.name
     write_samples(
-        out, (sample_from_record(r, f"{out}: job {k}") for k in keys for r in _read_part(parts, k)["samples"])
+        joined,
+        (sample_from_record(r, f"{out}: job {k}") for k in keys for r in _whole_part(parts, k)["samples"]),
     )
     count = report.samples
     meta = {
@@ -125,10 +143,11 @@ def prepare_samples(
         "jobs": len(keys),
         "samples": count,
         "skipped": dict(sorted(skipped.items())),
-        "sha256": file_digest(out),
+        "sha256": file_digest(joined),
         "commit": source_commit(),
     }
     write_json(meta_path(out), meta)
+    publish(joined, out)
     shutil.rmtree(parts)
     return Prepared(out, count, len(keys), resumed, dict(sorted(skipped.items())))
 
@@ -187,6 +206,7 @@ def _finished(out: Path, plan: Mapping[str, Any], overwrite: bool) -> Prepared |
         and (meta := read_meta(out))["plan"] == plan
         and meta["sha256"] == file_digest(out)
     ):
+        shutil.rmtree(_parts(out), ignore_errors=True)  # of a run that was killed at its very end
         return Prepared(out, meta["samples"], meta["jobs"], meta["jobs"], meta["skipped"])
     if overwrite:
         return None
@@ -197,24 +217,45 @@ def _finished(out: Path, plan: Mapping[str, Any], overwrite: bool) -> Prepared |
 
 def _open_parts(parts: Path, plan: Mapping[str, Any], overwrite: bool) -> None:
     note = parts / "plan.json"
-    if parts.exists():
-        same = note.exists() and read_json(note) == plan
-        if not same and not overwrite:
-            raise FileExistsError(
-                f"{parts} holds the parts of a run with other settings; finish that run, or --force"
-            )
-        if not same:
-            shutil.rmtree(parts)
-    parts.mkdir(parents=True, exist_ok=True)
+    found = _read(note)
+    if found == plan:
+        return
+    if found is not None and not overwrite:
+        raise FileExistsError(
+            f"{parts} holds the parts of a run with other settings; finish that run, or --force"
+        )
+    if parts.exists():  # without a plan nobody knows whose parts they are
+        note.unlink(missing_ok=True)
+        shutil.rmtree(parts)
     write_json(note, plan)
+
+
+def _parts(out: Path) -> Path:
+    return out.with_name(f".{out.name}.parts")
 
 
 def _part(parts: Path, key: str) -> Path:
     return parts / f"{quote(key, safe='')}.part.json"
 
 
-def _read_part(parts: Path, key: str) -> dict[str, Any]:
-    return read_json(_part(parts, key))
+def _read(path: Path) -> Any:
+    """The JSON value in a file; None when it is not there or unreadable."""
+    try:
+        return read_json(path)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _read_part(parts: Path, key: str) -> dict[str, Any] | None:
+    """What a job made; None when its part is not there, or damaged."""
+    found = _read(_part(parts, key))
+    return found if isinstance(found, dict) and {"samples", "skipped"} <= found.keys() else None
+
+
+def _whole_part(parts: Path, key: str) -> dict[str, Any]:
+    if (found := _read_part(parts, key)) is None:
+        raise ValueError(f"{_part(parts, key)} was damaged while others were made; start again")
+    return found
 
 
 def _work(make: Callable[[Any], Made], payload: Any, part: Path) -> int:
@@ -239,29 +280,27 @@ def _run(
 
     if workers <= 1:
         for job in fresh():
-            part = _part(parts, job.key)
-            was_there = part.exists()
-            count = (
-                len(_read_part(parts, job.key)["samples"]) if was_there else _work(make, job.payload, part)
-            )
-            report.step(count, was_there)
-            yield job.key, was_there
+            found = _read_part(parts, job.key)
+            count = len(found["samples"]) if found else _work(make, job.payload, _part(parts, job.key))
+            report.step(count, found is not None)
+            yield job.key, found is not None
         return
     context = multiprocessing.get_context("spawn")  # forking a process with threads can hang
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        waiting: deque[tuple[str, Future[int] | None]] = deque()
+    with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
+        waiting: deque[tuple[str, Future[int] | int]] = deque()
 
         def take() -> tuple[str, bool]:
             key, future = waiting.popleft()
-            count = len(_read_part(parts, key)["samples"]) if future is None else future.result()
-            report.step(count, future is None)
-            return key, future is None
+            was_there = isinstance(future, int)
+            report.step(future if was_there else future.result(), was_there)
+            return key, was_there
 
         try:
             for job in fresh():
+                found = _read_part(parts, job.key)
                 part = _part(parts, job.key)
-                future = None if part.exists() else pool.submit(_work, make, job.payload, part)
-                waiting.append((job.key, future))
+                made = len(found["samples"]) if found else pool.submit(_work, make, job.payload, part)
+                waiting.append((job.key, made))
                 if len(waiting) >= 2 * workers:
                     yield take()
             while waiting:

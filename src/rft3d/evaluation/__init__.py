@@ -8,7 +8,7 @@ from rft3d.evaluation.clips import BOX_QUESTIONS, ClipConfig, GoldCheck, OnCuts,
 from rft3d.evaluation.compare import compare_prediction_files, compare_runs
 from rft3d.evaluation.dataset import write_dataset
 from rft3d.evaluation.outside import load_predictions
-from rft3d.evaluation.predict import PredictConfig, load_frames, model_fingerprint, predict
+from rft3d.evaluation.predict import PredictConfig, load_frames, predict
 from rft3d.evaluation.records import (
     Prediction,
     read_predictions,
@@ -46,7 +46,6 @@ __all__ = [
     "compare_runs",
     "load_frames",
     "load_predictions",
-    "model_fingerprint",
     "predict",
     "read_predictions",
     "resample_run",

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from rft3d.evaluation.records import with_cameras
 from rft3d.files import replacing
+from rft3d.locks import only_writer
 from rft3d.scenes.folder import read_scene, write_scene
 from rft3d.scenes.types import Scene
 from rft3d.tasks import TASKS
@@ -53,13 +54,14 @@ def write_dataset(
 
     Raises:
         FileExistsError: ``out`` has something in it.
+        InUse: another process writes it.
         ValueError: a scene id that can't name a folder, or that two scenes share.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists and is not an empty folder; choose another one")
     chosen: Mapping[str, Asks] = {name: make() for name, make in TASKS.items()} if tasks is None else tasks
-    with replacing(out) as staging:
+    with only_writer(out), replacing(out) as staging:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise FileExistsError(f"{out} exists and is not an empty folder; choose another one")
         samples: dict[str, list[Sample]] = {name: [] for name in chosen}
         for number, scene in enumerate(scenes):
             refs = _write_scene(scene, staging, with_depth)

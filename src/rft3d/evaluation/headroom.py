@@ -11,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from rft3d.digests import file_digest
 from rft3d.evaluation.consensus import FLOOR
 from rft3d.evaluation.predict import agreed, load_frames
 from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
 from rft3d.evaluation.stats import Resampled, differences, intervals
 from rft3d.evaluation.tables import percent
-from rft3d.files import file_digest, source_commit
+from rft3d.files import source_commit
 from rft3d.process import progress
 from rft3d.rewards.score import Score
+from rft3d.settings import Bounds, Checked, Count, Positive, Share
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
@@ -35,7 +37,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class HeadroomConfig:
+class HeadroomConfig(Checked):
     """How headroom is measured.
 
     Attributes:
@@ -48,20 +50,20 @@ class HeadroomConfig:
         floor: a box of the consensus must overlap the other samples' boxes by this on the average.
     """
 
-    k: int = 8
-    temperatures: tuple[float, ...] = (0.35, 0.6, 1.0)
-    batch_size: int = 16
-    max_new_tokens: int = 512
+    k: Annotated[int, Bounds(2)] = 8
+    temperatures: tuple[Positive, ...] = (0.35, 0.6, 1.0)
+    batch_size: Count = 16
+    max_new_tokens: Count = 512
     seed: int = 0
-    resamples: int = 1000
-    floor: float = FLOOR
+    resamples: Count = 1000
+    floor: Share = FLOOR
 
     def __post_init__(self) -> None:
-        for name, least in (("k", 2), ("batch_size", 1), ("max_new_tokens", 1), ("resamples", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not self.temperatures or min(self.temperatures) <= 0:
-            raise ValueError(f"temperatures must be above 0, such as 0.35 0.6, got {self.temperatures}")
+        super().__post_init__()
+        if not self.temperatures:
+            raise ValueError(
+                "HeadroomConfig.temperatures must be some numbers, such as 0.35 0.6; there is none"
+            )
 
 
 def headroom(

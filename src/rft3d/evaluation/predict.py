@@ -11,7 +11,6 @@ Torch is needed only by the policy itself, which the caller loads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d import process
+from rft3d.digests import file_digest
 from rft3d.evaluation.consensus import FLOOR, consensus
 from rft3d.evaluation.records import (
     GeneratedText,
@@ -32,35 +32,32 @@ from rft3d.evaluation.records import (
     read_predictions,
     write_predictions,
 )
-from rft3d.files import SHIPPED_MODELS, file_digest, model_folder, read_json, source_commit, write_json
+from rft3d.files import publish, read_json, source_commit, write_json
+from rft3d.locks import only_writer
 from rft3d.scenes.sources import load_frame_ref
+from rft3d.settings import Checked, Count, Natural, NotNegative
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
 
 
 @dataclass(frozen=True, slots=True)
-class PredictConfig:
+class PredictConfig(Checked):
     """Settings of generation; all of them are part of the identity of a predictions file."""
 
-    batch_size: int = 16
+    batch_size: Count = 16
     """prompts given to the policy at once"""
-    max_new_tokens: int = 512
+    max_new_tokens: Count = 512
     """longest answer; longer ones are cut and marked as truncated"""
-    temperature: float = 0.0
+    temperature: NotNegative = 0.0
     """0 is greedy"""
     seed: int = 0
     """seed of sampling; without effect when greedy"""
-    consensus: int = 0
+    consensus: Natural = 0
     """so many answers are sampled and the one that they agree on is written; 0: one answer alone"""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
-        if not 0.0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature must be a finite number >= 0, got {self.temperature}")
+        Checked.__post_init__(self)
         if self.consensus and (self.consensus < 2 or self.temperature == 0):
             raise ValueError(
                 f"consensus={self.consensus} at temperature {self.temperature:g}: a consensus needs at least 2 "
@@ -76,6 +73,7 @@ def predict(
     model: str,
     config: PredictConfig | None = None,
     progress: bool = True,
+    force: bool = False,
 ) -> Path:
     """Write one prediction a sample to ``out`` and return it.
 
@@ -86,20 +84,38 @@ def predict(
         model: identity of the weights, e.g. :func:`model_fingerprint`; a resumed run must match it.
         config: generation settings.
         progress: show a progress bar with ETA on standard error.
+        force: forget what is at ``out``.
 
     Raises:
         ValueError: a picture is missing, or the partial or finished file at ``out`` has another model,
             samples file or settings.
         FileNotFoundError: the samples file is missing.
+        InUse: another process writes ``out``.
     """
     samples_path, out, config = Path(samples_path), Path(out), config or PredictConfig()
     samples = list(read_samples(samples_path))
     if not samples:
         raise ValueError(f"{samples_path} holds no samples; one JSON object a line is needed")
     meta = _run_meta(samples_path, model, config)
+    with only_writer(out):
+        if force:
+            for name in ("", ".meta.json", ".partial", ".partial.meta.json"):
+                out.with_name(out.name + name).unlink(missing_ok=True)
+        _predict(policy, samples_path, samples, out, meta, config, progress)
+    return out
+
+
+def _predict(
+    policy: TextPolicy,
+    samples_path: Path,
+    samples: Sequence[Sample],
+    out: Path,
+    meta: dict[str, Any],
+    config: PredictConfig,
+    progress: bool,
+) -> None:
     if out.exists():
-        _check_same_run(out, _meta_path(out), meta)
-        return out
+        return _check_same_run(out, _meta_path(out), meta)
     partial = out.with_name(out.name + ".partial")
     done = _resume(partial, meta, samples, config.batch_size)
     from rich.console import Console
@@ -112,38 +128,9 @@ def predict(
                 stream.write(json_line(prediction_record(prediction)).encode("ascii"))
             stream.flush()
             advance(len(batch), "")
-        os.fsync(stream.fileno())
     write_json(_meta_path(out), meta)
-    os.replace(partial, out)
+    publish(partial, out)
     _meta_path(partial).unlink()
-    return out
-
-
-def model_fingerprint(model_dir: str | Path) -> str:
-    """A short identity of the weights in a folder, or of a shipped model: its name and a digest of its files.
-
-    Of each file the name, the size and the first and last MiB are read, so that it stays cheap for
-    large checkpoints. Hidden files are left out.
-    """
-    import hashlib
-
-    folder = model_folder(model_dir)
-    if not folder.is_dir():
-        shipped = ", ".join(SHIPPED_MODELS)
-        raise FileNotFoundError(f"no model folder: {folder} (and no shipped model: {shipped})")
-    digest = hashlib.sha256()
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    if not files:
-        raise FileNotFoundError(f"model folder {folder} is empty")
-    for path in files:
-        size = path.stat().st_size
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
-        with path.open("rb") as stream:
-            digest.update(stream.read(1 << 20))
-            if size > 2 << 20:
-                stream.seek(-(1 << 20), os.SEEK_END)
-            digest.update(stream.read(1 << 20))
-    return f"{folder.resolve().name}@{digest.hexdigest()[:16]}"
 
 
 def load_frames(sample: Sample, folder: Path) -> list[NDArray[np.uint8]]:

@@ -24,6 +24,7 @@ from rft3d.evaluation.records import with_cameras
 from rft3d.scenes.sources import frame_refs
 from rft3d.scenes.types import Scene
 from rft3d.scenes.windows import select_frames, spread_frames
+from rft3d.settings import Checked, Count, Natural
 from rft3d.tasks.samples import read_jsonl, read_samples, write_samples
 from rft3d.tasks.spatial import QUESTION_TYPES, Limits, Spatial, View
 from rft3d.tasks.spatial.balance import OFFICIAL, Balance
@@ -37,7 +38,7 @@ NEEDS = {
 
 
 @dataclass(frozen=True)
-class QuestionConfig:
+class QuestionConfig(Checked):
     """What is asked.
 
     Attributes:
@@ -52,8 +53,8 @@ class QuestionConfig:
     """
 
     types: tuple[str, ...] = QUESTION_TYPES
-    per_type: int = 4
-    frames: int = 32
+    per_type: Count = 4
+    frames: Natural = 32
     answers: str = "direct"
     limits: Limits = field(default_factory=lambda: Limits(turns=3))
     seed: int = 0
@@ -61,10 +62,7 @@ class QuestionConfig:
     cameras: bool = True
 
     def __post_init__(self) -> None:
-        if self.per_type < 1 or self.frames < 0:
-            raise ValueError(
-                f"per_type must be at least 1 and frames at least 0, got {self.per_type} and {self.frames}"
-            )
+        super().__post_init__()
         unknown = [kind for kind in self.types if kind not in QUESTION_TYPES]
         if unknown:
             raise ValueError(f"unknown question types {unknown}; use some of {QUESTION_TYPES}")

@@ -19,13 +19,14 @@ from typing import Any, Literal
 from rft3d import __version__
 from rft3d.answers.foreign import Convention, in_house_layout
 from rft3d.answers.types import ParseMode
+from rft3d.digests import file_digest
 from rft3d.evaluation.conventions import sun_rgbd_score
 from rft3d.evaluation.duplicates import duplicates
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.stats import Finish, Resampled, intervals, resample_pools
-from rft3d.files import file_digest, read_json, source_commit
+from rft3d.files import read_json, source_commit
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
 from rft3d.tasks.detection import Detection

@@ -28,6 +28,7 @@ from rft3d.experiments.settings import (
 )
 from rft3d.experiments.types import Arm, Claim, Experiment, Scratch, World
 from rft3d.files import write_json
+from rft3d.locks import only_writer
 from rft3d.models.tiny import TinyConfig
 from rft3d.pretraining.encoders import EncoderConfig
 from rft3d.report import write_report
@@ -51,22 +52,24 @@ def run_demo(
 
     Raises:
         ValueError: ``out`` holds a run with other settings.
+        InUse: another process runs there.
     """
     console = console or Console(stderr=True)
     experiment = scratch_experiment(quick) if from_scratch else demo_experiment(quick, model)
     out = Path(out)
-    place = Place(experiment.world, seed, out, experiment.arms)
-    write_titles(out, [experiment])
     full = scratch_experiment() if from_scratch else demo_experiment()
-    write_json(out / "defaults.json", settings_of(full.world, 0))  # for the report: what was changed
-    work([place], console, at_once=2, trackers=trackers)
-    page = write_report(out, gallery=3 if quick else 12, resamples=experiment.world.resamples // 3)
-    print_demo(experiment, {seed: out}, console)
-    first = next(exhibits(out, tasks=("detection",), limit=1))
-    picture = save(out / "picture.png", draw_sheet(first, OverlayStyle()))
-    console.print(f"picture: {picture} (green true, orange found, dashed not there)", soft_wrap=True)
-    console.print(f"report: {page}", highlight=False, soft_wrap=True)
-    return page
+    with only_writer(out):
+        place = Place(experiment.world, seed, out, experiment.arms)
+        write_titles(out, [experiment])
+        write_json(out / "defaults.json", settings_of(full.world, 0))  # for the report: what was changed
+        work([place], console, at_once=2, trackers=trackers)
+        page = write_report(out, gallery=3 if quick else 12, resamples=experiment.world.resamples // 3)
+        print_demo(experiment, {seed: out}, console)
+        first = next(exhibits(out, tasks=("detection",), limit=1))
+        picture = save(out / "picture.png", draw_sheet(first, OverlayStyle()))
+        console.print(f"picture: {picture} (green true, orange found, dashed not there)", soft_wrap=True)
+        console.print(f"report: {page}", highlight=False, soft_wrap=True)
+        return page
 
 
 def demo_experiment(quick: bool = False, model: str = START) -> Experiment:

@@ -25,10 +25,10 @@ import torch
 from rich.console import Console
 
 from rft3d import files
+from rft3d.digests import file_digest, model_fingerprint
 from rft3d.evaluation import (
     PredictConfig,
     ScoreConfig,
-    model_fingerprint,
     predict,
     score_files,
     write_dataset,
@@ -123,9 +123,11 @@ class Lab:
                     waiting = []
 
         write_features(folder / "features", features())
+        digests: dict[str, str] = {}
         for view, own in samples.items():
-            write_samples(folder / f"{view}.samples.jsonl", own)
-        write_json(folder / "rooms.json", {"scenes": scenes, "rooms": count, "views": list(samples)})
+            write_samples(file := folder / f"{view}.samples.jsonl", own)
+            digests[view] = file_digest(file)
+        write_json(folder / "rooms.json", {"scenes": scenes, "rooms": count, "views": digests})
 
     def _options(self, policy: Policy, own: Options) -> dict[str, dict[str, Any]]:
         """``own`` on top of what the policy was trained with."""
@@ -150,7 +152,10 @@ class Lab:
         samples: dict[str, list[list[Sample]]] = {}
         for view in given:
             samples[view] = [[] for _ in range(facts["rooms"])]
-            for sample in read_samples(folder / f"{view}.samples.jsonl"):
+            file = folder / f"{view}.samples.jsonl"
+            if file_digest(file) != facts["views"][view]:
+                raise ValueError(f"{file} is not what this run wrote; delete {self.root} to start again")
+            for sample in read_samples(file):
                 samples[view][facts["scenes"][sample.scene]].append(sample)
         options = derived_options(given)
         for view, source in ((v, v.replace("-corrupt", "-think")) for v in options if v not in samples):

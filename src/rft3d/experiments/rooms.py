@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rft3d.evaluation import with_cameras
 from rft3d.experiments.types import Options, task_of
 from rft3d.pretraining.dense import DenseClip, dense_clip
+from rft3d.process import end_with_parent
 from rft3d.report.overlay import paint_answer
 from rft3d.scenes import CATE20, RoomConfig, make_room
 from rft3d.scenes.images import load_rgb
@@ -60,7 +61,7 @@ def training_rooms(
         return
     # spawn: forking a process that already runs torch's thread pool may dead-lock
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
         for rooms in pool.map(_make, jobs):
             yield from rooms
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from rft3d import runfolder
 from rft3d.experiments.lab import Lab, views_judged
 from rft3d.experiments.side_by_side import Job, processes, run_jobs
 from rft3d.experiments.types import STANDARD, Arm, Experiment, World, folder_of, held_out_folder
-from rft3d.process import Stopped, keep_freed_memory
+from rft3d.locks import only_writer
+from rft3d.process import Stopped, end_with_parent, keep_freed_memory
 from rft3d.training.config import RFTConfig
 from rft3d.training.loop import OnStep
 
@@ -117,15 +119,17 @@ def run_experiments(
     Raises:
         ValueError: as :func:`places`; an arm or world that is there already was made with other settings, or
             ``at_once`` is not positive.
+        InUse: another process works on one of the places.
     """
     if at_once < 1:
         raise ValueError(f"at_once must be at least 1, got {at_once}")
     console = console or Console(stderr=True)
     everywhere = places(experiments, out, seeds, only)
-    for place in everywhere:
-        write_titles(place.root, experiments)
-    until = _now() + 3600 * hours if hours else float("inf")
-    work(everywhere, console, at_once, until)
+    with ExitStack() as held:
+        for place in everywhere:
+            held.enter_context(only_writer(place.root))
+            write_titles(place.root, experiments)
+        work(everywhere, console, at_once, _now() + 3600 * hours if hours else float("inf"))
     left = sum(len(place.left()) for place in everywhere)
     if left:
         console.print(f"the time is up; {left} arms are left, run again to go on", highlight=False)
@@ -184,6 +188,7 @@ _labs: dict[Path, Lab] = {}
 
 
 def _begin(threads: int) -> None:
+    end_with_parent()
     keep_freed_memory()
     torch.set_num_threads(threads)
 

@@ -3,7 +3,7 @@
 On disk, one safetensors file a clip::
 
     FOLDER/3f/3f9a...c1.safetensors   vision, geometry, grid; a digest of the three in the header
-    FOLDER/3f/.3f9a...c1.4711.tmp     being written by process 4711
+    FOLDER/3f/.3f9a...c1.safetensors.HOST.THREAD.4711.tmp   being written by process 4711 of HOST
 
 The name is a hash of the frames' pixels, the frozen encoders' weights, how frames are prepared and the number
 format, so a changed encoder never meets old features. Files appear by renaming: writers that race write the
@@ -155,7 +155,7 @@ class FeatureCache:
             tensors["geometry"] = self._converted("geometry", features.geometry)
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         try:
-            with replacing(path) as unfinished:
+            with replacing(path, synced=False) as unfinished:  # its digest is looked at
                 save_file(tensors, str(unfinished), {"digest": _digest(tensors), "dtype": self.dtype})
         except SafetensorError as error:
             raise OSError(f"feature cache {self.folder}: cannot write {path.name} ({error})") from error

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging as hf_logging
 
+from rft3d.digests import check_list
 from rft3d.files import SHIPPED_MODELS, blaming, read_json
 from rft3d.models.checkpoints import (
     V1_NAMES,
@@ -99,10 +100,12 @@ def load_spatial(
 
     Raises:
         FileNotFoundError: nothing there.
-        ValueError: missing, unknown or misshapen tensors, a config that asks for what is not there, or
+        ValueError: a saved model whose files have changed;
+            missing, unknown or misshapen tensors, a config that asks for what is not there, or
             weights without geometry and no word on where to take it from.
     """
     folder = resolve(where)
+    check_list(folder)
     with blaming(folder, *_ODD_CONFIG, fix="its config.json or rft3d_policy.json is not as it was saved"):
         return _load_spatial(folder, device, dtype, geometry, box_convention, backbone)
 

@@ -7,6 +7,7 @@ clip; everything else works on their features.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
-from rft3d.files import replacing
+from rft3d.digests import write_list
+from rft3d.files import excerpt, replacing
 from rft3d.models.convention import house_text, weights_text
 from rft3d.models.features import FeatureCache, content_key, encoder_key
 from rft3d.models.generate import Asked, Completion, Sampling, generate
@@ -186,9 +188,20 @@ class Policy:
         return ids
 
     def row(self, prompt: Prompt, grid: Tensor) -> Row:
-        """The prompt's token ids and positions, without continuations; ``grid`` of its frames' features."""
+        """The prompt's token ids and positions, without continuations; ``grid`` of its frames' features.
+
+        Raises:
+            ValueError: more tokens than the model has positions for (attention would also take their square in
+                memory).
+        """
         per_frame = [h * w // 4 for _, h, w in grid.tolist()]
         ids = prompt_ids(self.tokenizer, self._encode_cached, prompt, per_frame)
+        longest = self.model.config.text_config.max_position_embeddings
+        if len(ids) > longest:
+            raise ValueError(
+                f"the prompt {excerpt(prompt.text)} has {len(ids)} tokens, the model takes {longest}; "
+                "shorten it, or show fewer frames"
+            )
         image = token_id(self.tokenizer, "<|image_pad|>")
         return Row(ids, mrope_positions(ids, image, grid), [], [])
 
@@ -241,7 +254,17 @@ class Policy:
         return [[self.text_of(each) for each in completions] for completions in sampled]
 
     def save(self, path: Path) -> None:
-        """Write model, tokenizer and options to a folder; the folder appears complete or not at all."""
+        """Write model, tokenizer, options and digests to a folder, which appears complete or not at all.
+
+        Raises:
+            FloatingPointError: weights are NaN or infinite.
+        """
+        named = dict(self.model.named_parameters())
+        if bad := non_finite(list(named.values())):
+            raise FloatingPointError(
+                f"{path}: not saved, because {len(bad)} of {len(named)} weight tensors hold NaN or infinity "
+                f"(first {list(named)[bad[0]]}); go back to an earlier checkpoint, with a smaller learning rate"
+            )
         with replacing(path) as staging:
             staging.mkdir()
             with without_bars():
@@ -251,6 +274,18 @@ class Policy:
             meta = {"backbone": self.backbone, "frame_size": size, "task_options": self.task_options}
             meta |= {name: getattr(self, name) for name in TEXT_RULES}
             (staging / META).write_text(json.dumps(meta, indent=1))
+            write_list(staging)
+
+
+def non_finite(tensors: Sequence[Tensor]) -> list[int]:
+    """The places of ``tensors`` that hold NaN or infinity (of a sharded one, in this rank's share)."""
+    local = [getattr(each, "to_local", lambda each=each: each)().detach() for each in tensors]
+    own = {place: each for place, each in enumerate(local) if each.numel()}
+    if not own:
+        return []
+    norms = torch._foreach_norm(list(own.values()), math.inf)  # pyright: ignore[reportPrivateImportUsage]
+    finite = torch.stack([norm.float() for norm in norms]).isfinite().tolist()
+    return [place for place, good in zip(own, finite, strict=True) if not good]
 
 
 @contextmanager

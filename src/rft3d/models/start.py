@@ -16,13 +16,14 @@ import torch
 
 from rft3d.models import Policy, load_policy
 from rft3d.models.policy import TEXT_RULES
+from rft3d.settings import Checked
 
 DType = Literal["auto", "stored", "bfloat16", "float32"]
 BoxConvention = Literal["intrinsic_zxy", "extrinsic_zxy"]
 
 
 @dataclass(frozen=True)
-class LoadConfig:
+class LoadConfig(Checked):
     """How ``Recipe.model`` is loaded."""
 
     device: str = "auto"

@@ -26,6 +26,7 @@ from rft3d.models.tower import see
 from rft3d.pretraining.alignment import match_scales, name_classes
 from rft3d.pretraining.dense import DenseClip, stacked
 from rft3d.process import progress
+from rft3d.settings import Checked, Count, Natural, NotNegative, Positive
 from rft3d.training.config import OptimConfig
 from rft3d.training.data import draw
 from rft3d.training.finite import require_finite
@@ -34,23 +35,23 @@ from rft3d.training.runs import MetricsLog
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(Checked):
     """Pre-training of the tiny encoders."""
 
-    steps: int = 400
-    clips_per_step: int = 16
-    frames_per_clip: int = 2
+    steps: Count = 400
+    clips_per_step: Count = 16
+    frames_per_clip: Count = 2
     """Frames of a clip seen in a step: the first and random others (VGGT trains on varying counts too)."""
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(name="muon", lr=5e-3, muon_lr=0.05, warmup=0.05)
     )
-    box_weight: float = 1.0
+    box_weight: NotNegative = 1.0
     """Weight of regressing the box of the object under each patch."""
-    vision_norm: float = 1.0
-    geometry_norm: float = 2.0
+    vision_norm: Positive = 1.0
+    geometry_norm: Positive = 2.0
     """Mean norms of the two summands of a visual token after pre-training, in units of a text token's."""
     seed: int = 0
-    save_every: int = 0
+    save_every: Natural = 0
     """Steps between states that a stopped training goes on from; 0: none."""
 
 

@@ -17,7 +17,9 @@ import torch
 from rich.console import Console
 from transformers import PreTrainedTokenizerBase
 
+from rft3d.digests import write_list
 from rft3d.files import replacing, write_json
+from rft3d.locks import only_writer
 from rft3d.models import Policy, TinyConfig, build_tiny, load_policy
 from rft3d.models.tokens import train_tokenizer
 from rft3d.pretraining.dense import DenseClip
@@ -96,26 +98,28 @@ def make_weights(config: WeightsConfig, out: Path, console: Console) -> Path:
 
     Raises:
         ValueError: ``out`` holds a run with other settings.
+        InUse: another process works there.
     """
-    settings = json.loads(json.dumps(asdict(config), default=str))
-    known = out / "config.json"
-    if known.is_file() and json.loads(known.read_text(encoding="utf-8")) != settings:
-        raise ValueError(f"{known} has other settings; give another --out, or remove that folder")
-    write_json(known, settings)
-    start, encoders, sft = (out / "models" / name for name in ("start", "encoders", "rooms-sft"))
-    if not start.is_dir():
-        options = {k: dict(v) for k, v in TASK_OPTIONS.items()}
-        build_tiny(config.tiny, make_tokenizer(config), config.seed, options).save(start)
-    if not encoders.is_dir():
-        policy = load_policy(start)
-        clips = _Rooms(start, config)
-        pretrain_encoders(policy, clips, CATE20, config.encoder, out / "stages" / "encoders", console)
-        policy.save(encoders)
-    if not sft.is_dir():
-        policy = load_policy(encoders)
-        train_on_rooms(policy, encoders, config, out / "stages" / "sft", console)
-        policy.save(sft)
-    return sft
+    with only_writer(out):
+        settings = json.loads(json.dumps(asdict(config), default=str))
+        known = out / "config.json"
+        if known.is_file() and json.loads(known.read_text(encoding="utf-8")) != settings:
+            raise ValueError(f"{known} has other settings; give another --out, or remove that folder")
+        write_json(known, settings)
+        start, encoders, sft = (out / "models" / name for name in ("start", "encoders", "rooms-sft"))
+        if not start.is_dir():
+            options = {k: dict(v) for k, v in TASK_OPTIONS.items()}
+            build_tiny(config.tiny, make_tokenizer(config), config.seed, options).save(start)
+        if not encoders.is_dir():
+            policy = load_policy(start)
+            clips = _Rooms(start, config)
+            pretrain_encoders(policy, clips, CATE20, config.encoder, out / "stages" / "encoders", console)
+            policy.save(encoders)
+        if not sft.is_dir():
+            policy = load_policy(encoders)
+            train_on_rooms(policy, encoders, config, out / "stages" / "sft", console)
+            policy.save(sft)
+        return sft
 
 
 class _Rooms:
@@ -188,6 +192,7 @@ def ship(model: Path, out: Path, world: str, card: str) -> Path:
     write_json(
         out / "config.json", config | {"dtype": "float32"}
     )  # what it runs in; the file is half of that
+    write_list(out)
     return out
 
 

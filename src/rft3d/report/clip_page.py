@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d import __version__
-from rft3d.evaluation import model_fingerprint
+from rft3d.digests import model_fingerprint
 from rft3d.evaluation.infer import Inference, boxes_in_frame, infer, inference_record, known_boxes
 from rft3d.evaluation.world import room_config_of
 from rft3d.files import model_folder, write_json, write_text

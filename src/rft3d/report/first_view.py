@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rft3d.digests import file_digest
 from rft3d.evaluation.headroom import SHOWN
 from rft3d.evaluation.tables import percent
-from rft3d.files import file_digest, read_json
+from rft3d.files import read_json
 from rft3d.report.run_folder import RunFolder
 from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.answers import LabelledBox
-from rft3d.geometry import box_corners, box_iou_pairs, boxes_valid, greedy_match, optimal_match
+from rft3d.geometry import box_corners, box_iou, box_iou_pairs, boxes_valid, greedy_match, optimal_match
 
 Detections = Sequence[LabelledBox]
 Assignment = tuple[tuple[float, int | None], ...]
 """Each prediction's value and the index of its truth, in output order; ``(0, None)`` without one."""
 NUMBA_PAYS_PAIRS = 1_000_000
 """Pairs in one call of :func:`label_ious` above which the accelerator may be started for it."""
+MATRIX_PAYS_PAIRS = 4096
+"""Pairs of one label in one answer above which a call of its own is faster: each box is prepared once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,10 @@ class Comparison:
         theirs = np.array([t.box for t in self.truth], dtype=np.float64).reshape(-1, 9)
         shaped = np.zeros((len(ours), len(theirs)))
         valid, true = boxes_valid(ours), boxes_valid(theirs)
-        for i, j in product(range(len(ours)), range(len(theirs))):
-            if valid[i] and true[j] and self.predicted[i].label == self.truth[j].label:
-                shaped[i, j] = shaped_iou(ours[i], theirs[j], float(self.iou[i, j]))
+        for rows, columns in _of_one_label(self.predicted, self.truth):
+            rows, columns = [i for i in rows if valid[i]], [j for j in columns if true[j]]
+            both = np.ix_(rows, columns)
+            shaped[both] = shaped_ious(ours[rows], theirs[columns], self.iou[both])
         return shaped
 
     @cached_property
@@ -154,13 +157,16 @@ def label_ious(pairs: Sequence[tuple[Detections, Detections]]) -> list[np.ndarra
     ours: list[tuple[float, ...]] = []
     theirs: list[tuple[float, ...]] = []
     for number, (predicted, truth) in enumerate(pairs):
-        by_label: dict[str, list[int]] = {}
-        for j, true in enumerate(truth):
-            by_label.setdefault(true.label, []).append(j)
-        for i, named in enumerate(predicted):
-            for j in by_label.get(named.label, ()):
+        for rows, columns in _of_one_label(predicted, truth):
+            if len(rows) * len(columns) > MATRIX_PAYS_PAIRS:
+                named = box_iou(
+                    [predicted[i].box for i in rows], [truth[j].box for j in columns], engine="numpy"
+                )
+                matrices[number][np.ix_(rows, columns)] = named
+                continue
+            for i, j in product(rows, columns):
                 where.append((number, i, j))
-                ours.append(named.box)
+                ours.append(predicted[i].box)
                 theirs.append(truth[j].box)
     if where:
         # numba's first call can cost longer than all the pairs of a benchmark on numpy
@@ -171,13 +177,29 @@ def label_ious(pairs: Sequence[tuple[Detections, Detections]]) -> list[np.ndarra
     return matrices
 
 
-def shaped_iou(box: np.ndarray, truth: np.ndarray, iou: float) -> float:
-    """(1 + DIoU) / 2 in [0, 1] of two valid ``(9,)`` boxes with that IoU."""
-    corners = box_corners(np.stack([box, truth])).reshape(16, 3)
-    squared = ((corners[:, None] - corners[None]) ** 2).sum(-1).max()
-    apart = ((box[:3] - truth[:3]) ** 2).sum() / squared
-    # not a number when a wild answer's box is too large for its squares
-    return float(max(0.0, 1.0 + iou - apart) / 2) if np.isfinite(apart) else 0.0
+def _of_one_label(predicted: Detections, truth: Detections) -> Iterator[tuple[list[int], list[int]]]:
+    """Where the predictions and the truths of each label stand, if there are both."""
+    places: dict[str, tuple[list[int], list[int]]] = {box.label: ([], []) for box in truth}
+    for side, boxes in enumerate((predicted, truth)):
+        for place, box in enumerate(boxes):
+            if box.label in places:
+                places[box.label][side].append(place)
+    yield from (both for both in places.values() if both[0])
+
+
+def shaped_ious(boxes: np.ndarray, truths: np.ndarray, iou: np.ndarray) -> NDArray[np.float64]:
+    """(1 + DIoU) / 2 in [0, 1] of every valid ``(N, 9)`` with every ``(M, 9)`` box; their IoUs are ``(N, M)``."""
+    corners, others = box_corners(boxes), box_corners(truths)
+    with np.errstate(over="ignore", invalid="ignore"):  # a wild answer's box may be too large for its squares
+        own, their = (
+            ((each[:, :, None] - each[:, None]) ** 2).sum(-1).max((1, 2)) for each in (corners, others)
+        )
+        squared = np.maximum(own[:, None], their)
+        for row, each in enumerate(corners):  # all at once would be N M 64 distances in memory
+            across = ((each[None, :, None] - others[:, None]) ** 2).sum(-1).max((1, 2))
+            np.maximum(squared[row], across, out=squared[row])
+        apart = ((boxes[:, None, :3] - truths[None, :, :3]) ** 2).sum(-1) / squared
+        return np.where(np.isfinite(apart), np.maximum(0.0, 1.0 + iou - apart) / 2, 0.0)
 
 
 def _assigned(values: NDArray[np.float64]) -> Assignment:

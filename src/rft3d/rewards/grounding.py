@@ -17,7 +17,7 @@ import numpy as np
 
 from rft3d.answers import FrameBox
 from rft3d.geometry import box_iou, boxes_valid, transform_boxes
-from rft3d.rewards.comparison import shaped_iou
+from rft3d.rewards.comparison import shaped_ious
 from rft3d.rewards.types import Part
 
 
@@ -86,7 +86,8 @@ def grounding_diou(
     if not boxes_valid(np.stack([box, truth])).all():
         return Part("diou", 0.0, "an impossible box")
     away = float(np.linalg.norm(box[:3] - truth[:3]))
-    return Part("diou", shaped_iou(box, truth, iou), f"{away:.2f} m from centre to centre, IoU {iou:.3f}")
+    shaped = shaped_ious(box[None], truth[None], np.array([[iou]]))
+    return Part("diou", float(shaped[0, 0]), f"{away:.2f} m from centre to centre, IoU {iou:.3f}")
 
 
 def _checked(

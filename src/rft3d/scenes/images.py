@@ -59,7 +59,7 @@ def read_image(path: Path) -> NDArray[np.generic]:
 
 def write_image(path: Path, pixels: NDArray[np.generic]) -> None:
     """Write uint8 RGB or uint16 grey as PNG, atomically (a reader never sees half a file)."""
-    with replacing(path) as unfinished:
+    with replacing(path, synced=False) as unfinished:  # a data set is synced as a whole
         Image.fromarray(pixels).save(unfinished, format="PNG", compress_level=3)
 
 

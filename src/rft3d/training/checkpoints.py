@@ -11,17 +11,16 @@ A folder under construction ends in ``.tmp``, one being deleted in ``.old``; nei
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rft3d.files import read_json, sync
+from rft3d.digests import digests_of, require_same
+from rft3d.files import publish as rename
+from rft3d.files import read_json, write_json
 
 KEEP = 2
 """Checkpoints that stay: the newest and the one before it."""
@@ -72,18 +71,11 @@ def writing(folder: Path, step: int) -> Iterator[Path]:
 
 def publish(staging: Path, step: int, steps: int) -> None:
     """Give a completely written folder its final name, then drop all but the newest :data:`KEEP`."""
-    files: dict[str, list[Any]] = {}
-    for path in sorted(p for p in staging.rglob("*") if p.is_file()):
-        files[path.relative_to(staging).as_posix()] = [path.stat().st_size, digest_of(path)]
-        sync(path)
-    progress = staging / PROGRESS
-    progress.write_text(json.dumps({"step": step, "steps": steps, "files": files}, indent=1))
-    sync(progress)
+    write_json(staging / PROGRESS, {"step": step, "steps": steps, "files": digests_of(staging)})
     final = staging.with_suffix("")
     if final.exists():  # the same step again, after going back to an older checkpoint
         _discard(final)
-    os.replace(staging, final)
-    sync(final.parent)
+    rename(staging, final)
     _clean(final.parent, final)
 
 
@@ -140,25 +132,16 @@ def verified(path: Path) -> Checkpoint:
     """The checkpoint in ``path`` if every file is what was written; ValueError naming the damage."""
     try:
         progress = read_json(path / PROGRESS)
-        step, steps = int(progress["step"]), int(progress["steps"])
+        step, steps, written = int(progress["step"]), int(progress["steps"]), dict(progress["files"])
+        if not written:
+            raise ValueError("it lists no files")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"checkpoint {path} is damaged: {PROGRESS} is unreadable ({error})") from error
-    for name, (size, digest) in progress.get("files", {}).items():
-        file = path / name
-        if not file.is_file():
-            raise ValueError(f"checkpoint {path} is damaged: {name} is missing")
-        if file.stat().st_size != size:
-            raise ValueError(
-                f"checkpoint {path} is damaged: {name} has {file.stat().st_size} bytes, {size} were written"
-            )
-        if digest_of(file) != digest:
-            raise ValueError(f"checkpoint {path} is damaged: the bytes of {name} have changed")
+    try:
+        require_same(path, written)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"checkpoint {path} is damaged: {error}") from error
     return Checkpoint(path, step, steps)
-
-
-def digest_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _is_writing_failure(error: Exception) -> bool:

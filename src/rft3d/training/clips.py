@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,7 @@ from rft3d.process import progress, track
 from rft3d.scenes.images import opened_picture
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import Sample, Task, read_samples
-from rft3d.training.data import Corpus, LazyRows, checked_gold
+from rft3d.training.data import Corpus, LazyRows, checked_gold, require_gold
 from rft3d.training.features import ClipFeatures
 
 CLIPS_AT_ONCE = 16
@@ -61,10 +61,17 @@ class Clips:
         return next(rows[clip][0].id for rows in self.samples.values() if rows[clip])
 
 
-def check_clips(clips: Clips, tasks: Mapping[str, Task]) -> None:
-    """ValueError naming the samples when a gold answer is worth nothing or pictures are missing."""
+def check_clips(clips: Clips, tasks: Mapping[str, Task], scored: Collection[str]) -> None:
+    """ValueError naming the samples when pictures are missing or a gold answer is worth too little.
+
+    It must be readable, and of tasks that are ``scored`` (RFT, held-out samples) earn full marks.
+    """
     for name, rows in clips.samples.items():
-        for sample in chain.from_iterable(rows):
+        samples = list(chain.from_iterable(rows))
+        if name in scored:
+            require_gold(tasks[name], samples)
+            continue
+        for sample in samples:
             checked_gold(tasks[name], sample)
     missing = [
         f"sample {clips._shown_by(i)!r}: {folder / ref}"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from rft3d.settings import Bounds, Checked, Count, Natural, NotNegative, Positive, Share
 
 Scale = Literal["group", "task", "none"]
 Credit = Literal["none", "attempts", "marginal"]
@@ -16,46 +18,44 @@ LossKind = Literal["token", "grpo", "dapo", "dr_grpo", "gspo", "cispo"]
 
 
 @dataclass(frozen=True)
-class OptimConfig:
+class OptimConfig(Checked):
     """Optimizer and schedule."""
 
     name: Literal["adamw", "muon"] = "adamw"
     """``muon``: Muon on the layers' matrices, AdamW on the rest (embeddings, norms, biases)."""
-    lr: float = 1e-5
+    lr: NotNegative = 1e-5
     """Peak learning rate of AdamW. Not given in the paper for RFT."""
-    muon_lr: float = 0.02
+    muon_lr: NotNegative = 0.02
     """Peak learning rate of Muon."""
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    momentum: float = 0.95
+    weight_decay: NotNegative = 0.01
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    momentum: Share = 0.95
     """Muon's momentum."""
-    warmup: float = 0.03
+    warmup: Share = 0.03
     """Share of the steps with a linear warm-up."""
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
-    final: float = 0.0
+    final: Share = 0.0
     """Learning rate at the end as a share of the peak."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: NotNegative = 1.0
     """0 turns clipping off."""
 
 
 @dataclass(frozen=True)
-class MemoryConfig:
+class MemoryConfig(Checked):
     """What bounds the peak memory of a step. None of it changes the gradient, only the time it takes."""
 
-    logit_chunk: int = 0
+    logit_chunk: Natural = 0
     """Scored tokens whose logits exist together; 0: as many as fit into 256 MiB."""
-    prefill: int = 0
+    prefill: Natural = 0
     """Prompts that are prefilled together when sampling; 0: all of a step."""
     gradient_checkpointing: bool = False
     """Keep only the layers' inputs and run each layer again in the backward pass."""
-    two_phase: int = 0
+    two_phase: Natural = 0
     """Completions of a group that run forward and backward together, behind a prompt that runs once (0:
     all, in one pass). For RFT with very long completions; one process, no gradient checkpointing."""
 
     def __post_init__(self) -> None:
-        for name in ("logit_chunk", "prefill", "two_phase"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"memory.{name} must be 0 or more, got {getattr(self, name)}")
+        super().__post_init__()
         if self.two_phase and self.gradient_checkpointing:
             raise ValueError(
                 "memory.two_phase needs keys and values that gradient checkpointing throws away; choose one"
@@ -63,12 +63,12 @@ class MemoryConfig:
 
 
 @dataclass(frozen=True)
-class LoRAConfig:
+class LoRAConfig(Checked):
     """Low-rank adapters on the language model's matrices instead of training them (peft)."""
 
-    rank: int = 0
+    rank: Natural = 0
     """0: no adapters, everything but the encoders trains."""
-    alpha: int = 16
+    alpha: Count = 16
     """The adapters' product is scaled by alpha / rank."""
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     merger: bool = False
@@ -76,7 +76,7 @@ class LoRAConfig:
 
 
 @dataclass(frozen=True)
-class SelectConfig:
+class SelectConfig(Checked):
     """Hand on the best weights of a stage instead of the last."""
 
     metric: str = ""
@@ -85,52 +85,52 @@ class SelectConfig:
 
 
 @dataclass(frozen=True)
-class SFTConfig:
+class SFTConfig(Checked):
     """Supervised fine-tuning on gold answers."""
 
-    steps: int = 400
-    scenes_per_step: int = 32
-    per_scene: Mapping[str, int] = field(
+    steps: Count = 400
+    scenes_per_step: Count = 32
+    per_scene: Mapping[str, Natural] = field(
         default_factory=lambda: {"detection": 1, "grounding": 3, "spatial": 6}
     )
     """How many samples of each task a drawn scene contributes (drawn anew every epoch)."""
-    task_weights: Mapping[str, float] = field(
+    task_weights: Mapping[str, NotNegative] = field(
         default_factory=lambda: {"detection": 1.0, "grounding": 0.5, "spatial": 0.5}
     )
     """Weight of a task's mean token loss."""
     optim: OptimConfig = OptimConfig(name="muon", lr=3e-3)
     seed: int = 0
-    save_every: int = 100
+    save_every: Count = 100
     """Steps between checkpoints; the last step is always saved."""
-    scene_share: Mapping[str, float] = field(default_factory=dict)
+    scene_share: Mapping[str, Share] = field(default_factory=dict)
     """Share of a step's scenes that a task uses (1 where absent): running the frames is what costs, so
     a task with short answers asks more questions about fewer scenes."""
-    micro_scenes: int = 0
-    """Scenes of a task in one forward and backward (0: all); bounds memory, does not change the gradient."""
+    micro_scenes: Natural = 0
+    """Scenes of a task in one forward and backward (0: all): bounds memory, changes the gradient by rounding."""
     memory: MemoryConfig = MemoryConfig()
     lora: LoRAConfig = LoRAConfig()
     select: SelectConfig = SelectConfig()
-    max_new_tokens: Mapping[str, int] = field(
+    max_new_tokens: Mapping[str, Count] = field(
         default_factory=lambda: {"detection": 160, "grounding": 40, "spatial": 12}
     )
     """Longest answers to held-out samples."""
 
 
 @dataclass(frozen=True)
-class RFTConfig:
+class RFTConfig(Checked):
     """Reinforcement fine-tuning with GRPO."""
 
-    steps: int = 30
-    prompts_per_step: Mapping[str, int] = field(
+    steps: Count = 30
+    prompts_per_step: Mapping[str, Natural] = field(
         default_factory=lambda: {"detection": 8, "grounding": 16, "spatial": 32}
     )
     """Prompts (groups) of each task in a step."""
-    group_size: int = 8
-    """Completions per prompt. Not given in the paper."""
-    max_new_tokens: Mapping[str, int] = field(
+    group_size: Annotated[int, Bounds(2)] = 8
+    """Completions per prompt; one alone has nothing to be compared with. Not given in the paper."""
+    max_new_tokens: Mapping[str, Count] = field(
         default_factory=lambda: {"detection": 160, "grounding": 40, "spatial": 12}
     )
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Sampling temperature; log-probabilities are taken at the same one. Not given in the paper."""
     loss: LossKind = "token"
     """The paper's: one over a group's total tokens. ``docs/algorithms.md`` has the others."""
@@ -140,7 +140,7 @@ class RFTConfig:
     scale: Scale = "group"
     """What advantages are divided by: the spread of the group's rewards, of all the task's rewards in the
     step (so that tasks with wide and narrow rewards weigh alike), or nothing."""
-    task_weights: Mapping[str, float] = field(default_factory=dict)
+    task_weights: Mapping[str, NotNegative] = field(default_factory=dict)
     """Factor on a task's loss; 1 where absent."""
     baseline: Literal["mean", "leave_one_out"] = "mean"
     """What a completion is compared with: the mean of the group, or of its other members (RLOO)."""
@@ -148,28 +148,28 @@ class RFTConfig:
     """What a box of a detection is paid on its own tokens, beside the answer's advantage: nothing; what it adds
     to the answer's reward (``marginal``); how it compares with the group's other boxes for the same
     object (``attempts``)."""
-    credit_weight: float = 1.0
+    credit_weight: NotNegative = 1.0
     """Factor on ``credit``."""
-    epsilon: float = 0.2
-    epsilon_high: float | None = None
-    beta: float = 0.0
+    epsilon: NotNegative = 0.2
+    epsilon_high: NotNegative | None = None
+    beta: NotNegative = 0.0
     """Weight of the k3 KL to the SFT policy. The paper uses one for perception; its value is not given."""
     kl_bias_correction: bool = False
     """Multiply the KL estimate by the importance ratio, as TRL does by default since 1.16."""
-    updates_per_rollout: int = 1
+    updates_per_rollout: Count = 1
     """Optimizer steps on one rollout; above 1, log-probabilities of the sampling policy are kept."""
-    micro_groups: int = 8
-    """Groups in one forward and backward; bounds memory, does not change the gradient."""
+    micro_groups: Count = 8
+    """Groups in one forward and backward; bounds memory, changes the gradient only by rounding."""
     skip_zero_advantage: bool = True
     """Leave groups without any advantage out of the update (only when ``beta`` is 0)."""
     beats_greedy: float | None = None
     """Learn only from groups where some sample earns more than the greedy answer by at least this much (for a
     reward of 0 or 1: greedy wrong, some sample right); None: from all. If none is left, all are."""
-    dynamic_sampling: int = 0
+    dynamic_sampling: Natural = 0
     """Rounds of further prompts for groups whose completions all earned the same (DAPO); 0: none."""
     sampler: str = "own"
     """Who samples; a key of ``rft3d.training.rollout.SAMPLERS`` (``own``, ``vllm``)."""
-    importance_cap: float = 0.0
+    importance_cap: NotNegative = 0.0
     """Truncated importance sampling: multiply a token's weight by what training gives it over what the sampler
     gave it, at most this much; 0: not at all. For a sampler whose arithmetic is not ours (``logp_gap``)."""
     memory: MemoryConfig = MemoryConfig()
@@ -177,30 +177,30 @@ class RFTConfig:
     select: SelectConfig = SelectConfig()
     optim: OptimConfig = OptimConfig(name="adamw", lr=1e-4, weight_decay=0.0, schedule="constant", warmup=0.1)
     seed: int = 0
-    save_every: int = 20
-    log_rollouts_every: int = 5
+    save_every: Count = 20
+    log_rollouts_every: Natural = 5
     """Steps between groups that are written to ``rollouts.jsonl`` for the reward inspector; 0: none."""
-    rollouts_per_task: int = 2
+    rollouts_per_task: Natural = 2
     """Groups of each task that are written at such a step."""
-    rollouts_mb: float = 64.0
+    rollouts_mb: Positive = 64.0
     """Bound on the size of ``rollouts.jsonl``; long texts are cut to keep it."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Checked):
     """The hardware a recipe is meant for, and how large its questions are. Changes nothing of a run."""
 
     backbone: str = ""
     """A name of ``rft3d.models.BACKBONES``; empty: read from the model folder's config.json."""
-    frames: Mapping[str, int] = field(default_factory=dict)
+    frames: Mapping[str, Count] = field(default_factory=dict)
     """Frames of a task's question; where absent, those of the first sample in the recipe's file."""
     frame_size: tuple[int, int] | None = None
     """(width, height) as the vision tower sees a frame; None: the model folder's, else 504 x 392 (4:3)."""
-    question_tokens: Mapping[str, int] = field(default_factory=dict)
+    question_tokens: Mapping[str, Natural] = field(default_factory=dict)
     """Text of the prompt, chat markup included; where absent, guessed from the first sample's length."""
-    answer_tokens: Mapping[str, int] = field(default_factory=dict)
+    answer_tokens: Mapping[str, Count] = field(default_factory=dict)
     """Mean length of answers; where absent, guessed from the first gold answer (SFT) or the limit (RFT)."""
-    gpus: int = 1
+    gpus: Count = 1
     parallel: Parallel = "single"
     """``single`` and ``ddp`` hold everything on each device, ``zero2`` splits gradients and optimizer state,
     ``fsdp2`` the weights too."""
@@ -208,8 +208,7 @@ class Plan:
     """What activations, frozen weights and cached keys are computed in; trained weights keep fp32 copies."""
 
     def __post_init__(self) -> None:
-        if self.gpus < 1:
-            raise ValueError(f"plan.gpus must be at least 1, got {self.gpus}")
+        super().__post_init__()
         if self.frame_size is not None and (self.frame_size[0] % 28 or self.frame_size[1] % 28):
             raise ValueError(
                 f"plan.frame_size={self.frame_size} must be multiples of 28 (2 x 2 patches of 14)"

@@ -20,6 +20,7 @@ from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.policy import Policy
 from rft3d.models.prefix import Row
 from rft3d.prompts import IMAGE
+from rft3d.rewards.score import Score
 from rft3d.tasks.types import Sample, Task
 
 Chosen = TypeVar("Chosen")
@@ -187,6 +188,37 @@ def checked_gold(task: Task, sample: Sample) -> str:
             f"{read.excerpt!r}; mend its truth or leave it out"
         )
     return gold
+
+
+A_HIT = 0.25
+"""What a gold answer must earn in a part that measures overlap: rounding may cost the rest."""
+_EXACT = ("format", "accuracy", "exact", "frame", "acc@0.25")
+
+
+def require_gold(task: Task, samples: Sequence[Sample]) -> None:
+    """ValueError naming the first sample whose gold answer does not earn full marks by the task's own rewards.
+
+    In parts that measure overlap (or words in common) full is what rounding leaves: :data:`A_HIT` at least.
+    """
+    texts = [checked_gold(task, sample) for sample in samples]
+    try:
+        scores = task.score_many(texts, samples, [False] * len(samples))
+    except ValueError:  # of a truth that is no box: which one?
+        scores = [_scored(task, *each) for each in zip(texts, samples, strict=True)]
+    for sample, score in zip(samples, scores, strict=True):
+        for part in score.parts:
+            if not part.value >= (1.0 if part.name in _EXACT else A_HIT):
+                raise ValueError(
+                    f"sample {sample.id!r}: its gold answer would earn {part.value:.2f} in {part.name} "
+                    f"({part.reason}); mend its truth or leave it out"
+                )
+
+
+def _scored(task: Task, text: str, sample: Sample) -> Score:
+    try:
+        return task.score(text, sample)
+    except ValueError as error:
+        raise ValueError(f"sample {sample.id!r}: {error}; mend its truth or leave it out") from error
 
 
 def permutation(seed: int, epoch: int, count: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,14 +11,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from rft3d.models.policy import Policy
+from rft3d.models.policy import Policy, non_finite
 from rft3d.training.checkpoints import name_of, newest_whole, publish, writing
 from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig
 from rft3d.training.distributed import Ranks
 from rft3d.training.finite import require_finite
 from rft3d.training.fsdp2 import Sharded, wants_fsdp2
 from rft3d.training.lora import add_lora
-from rft3d.training.optim import lr_scale
+from rft3d.training.optim import lr_scale, trainable_parameters
 from rft3d.training.placement import Placement
 from rft3d.training.trackers import Tracking
 from rft3d.training.zero import SplitState, wants_zero
@@ -84,12 +85,21 @@ class Engine:
         """Clip, update, reset; returns the gradient norm before clipping.
 
         Raises:
-            NonFiniteError: the norm is NaN or infinite (on all ranks alike); nothing was updated.
+            NonFiniteError: the norm is NaN or infinite (on all ranks alike) and nothing was updated; or the
+                update made weights so, and only a checkpoint is good.
         """
         norm = self.placement.step(lr_scale(self.config, step, self.steps))
         require_finite(step, {"grad_norm": norm})
-        self.updates += 1
+        self._updated(step)
         return norm
+
+    def _updated(self, step: int) -> None:
+        """Count the update; NonFiniteError on all ranks alike when it left weights that are no numbers."""
+        self.updates += 1
+        weights = list(trainable_parameters(self.policy.model).values())
+        bad = self.ranks.total({"weights": float(len(non_finite(weights)))})["weights"]
+        if bad:
+            require_finite(step, {f"a weight ({bad:.0f} of {len(weights)} tensors)": math.nan})
 
     def save(self, folder: Path, step: int) -> None:
         """Checkpoint after ``step`` finished steps; it appears complete or not at all.

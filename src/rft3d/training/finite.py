@@ -1,4 +1,4 @@
-"""A step whose loss or gradient is no finite number is not taken."""
+"""A step whose loss or gradient is no finite number is not taken; one that makes weights so is not saved."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 
 class NonFiniteError(FloatingPointError):
-    """Loss or gradient became NaN or infinite; raised *before* the update, so the weights are still good.
+    """Loss, gradient or weights became NaN or infinite; of the weights only a checkpoint is good then.
 
     Attributes:
         step: the 0-based step that was not taken.
@@ -21,7 +21,7 @@ class NonFiniteError(FloatingPointError):
     ) -> None:
         bad = ", ".join(f"{name} = {value}" for name, value in values.items() if not math.isfinite(value))
         shown = ", ".join(samples[:4]) + (f" and {len(samples) - 4} more" if len(samples) > 4 else "")
-        state = f"the state after {saved} steps is saved" if saved else "no step was finished before it"
+        state = f"the state after {saved} steps is saved" if saved else "nothing was saved before it"
         super().__init__(
             f"{title}: step {step} (from 0) was not taken because {bad}; {state}. "
             f"Samples of the step: {shown or 'unknown'}"

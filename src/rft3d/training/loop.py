@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from rft3d.files import sync
 from rft3d.process import Stopped, check_launch, is_main_process, on_sigterm, progress
 from rft3d.training.config import LoRAConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Item
@@ -71,6 +72,11 @@ class Loop:
         self.start = engine.resume(folder / "checkpoints", self._say)
         self.saved = self.start
         self.log = MetricsLog(folder / "metrics.jsonl", self.start, steps)
+        if lost := self.log.lost:
+            shown = ", ".join(map(str, lost[:5])) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+            self._say(
+                f"metrics.jsonl has no line of step {shown}: they are lost; the weights have these steps"
+            )
         self._stack = ExitStack()
 
     def _say(self, line: str) -> None:
@@ -137,6 +143,9 @@ class Loop:
         return (self._request.received or "SIGTERM") if count else None
 
     def _save(self, step: int) -> None:
+        if is_main_process():  # a checkpoint must not reach the disk before the lines of its steps
+            for log in self.folder.glob("*.jsonl"):
+                sync(log)
         self.engine.save(self.folder / "checkpoints", step)
         self.saved = step
 

@@ -22,11 +22,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from rft3d.digests import file_digest, model_fingerprint
+from rft3d.files import model_folder
+from rft3d.locks import only_writer
 from rft3d.models import Policy
 from rft3d.models.features import FeatureCache, Format
 from rft3d.models.start import LoadConfig, load_start
 from rft3d.process import is_main_process
 from rft3d.runfolder import logged_seconds
+from rft3d.settings import Checked, Count, Natural
 from rft3d.tasks import TASKS, Task, make_task
 from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
 from rft3d.training.config import Plan, RFTConfig, SFTConfig
@@ -42,14 +46,14 @@ from rft3d.training.zero import wants_zero
 
 
 @dataclass(frozen=True)
-class CacheConfig:
+class CacheConfig(Checked):
     """Frozen features on disk, shared by stages and runs (``rft3d cache`` shows and clears them)."""
 
     folder: Path | None = None
     """None: features stay in memory, all of them."""
     dtype: Format = "bfloat16"
     """Number format; a value beyond its range stops the run."""
-    clips_in_memory: int = 512
+    clips_in_memory: Natural = 512
     """Clips whose features stay in memory as well."""
     encode: Literal["first", "as_needed"] = "first"
     """``first``: all clips before the first step (fastest where features of all of them fit into memory or
@@ -57,7 +61,7 @@ class CacheConfig:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Checked):
     """A run: from which policy, on which samples, through which stages."""
 
     out: Path
@@ -77,7 +81,7 @@ class Recipe:
     """Trackers beside metrics.jsonl: tensorboard, wandb, trackio ... (their packages must be installed)."""
     held_out: Mapping[str, Path] = field(default_factory=dict)
     """Samples files that are not trained on: measured while a stage runs, for ``stages.N.select``."""
-    held_out_every: int = 5
+    held_out_every: Count = 5
     """Steps between measurements on them."""
     cache: CacheConfig = CacheConfig()
     trained_dtype: Literal["stored", "float32"] = "stored"
@@ -95,14 +99,20 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
 
     Raises:
         ValueError: a recipe without ``config() -> Recipe``, an unknown override, a recipe that asks for
-            tasks it has no samples of, samples whose gold answer earns no format mark or whose pictures
+            tasks it has no samples of, samples whose gold answer earns less than full marks or whose pictures
             are missing, or a run folder with other settings.
         FileNotFoundError: no policy at ``model``, or no samples file.
+        InUse: another process runs in the same folder.
         ModuleNotFoundError: a launch with DeepSpeed, which is not installed.
     """
     wants_zero()  # a launch without what it needs ends here
     written = load_recipe(path)
     recipe = apply_overrides(written, overrides)
+    with only_writer(recipe.out) if is_main_process() else contextlib.nullcontext():
+        _run(path, written, recipe, paint)
+
+
+def _run(path: Path, written: Recipe, recipe: Recipe, paint: PaintAnswer | None) -> None:
     tasks_needed = check_recipe(recipe, path)
     if recipe.model is None:
         raise ValueError(
@@ -114,11 +124,17 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
     policy = load_start(recipe.model, recipe.load, recipe.trained_dtype)
     tasks = {name: _task(name, recipe, policy) for name in tasks_needed}
     judged = read_clips(recipe.held_out, tuple(recipe.held_out)) if recipe.held_out else None
-    for each in (clips, judged):  # before anything expensive, and before there is a run folder
-        if each is not None:
-            check_clips(each, tasks)
-    run = Run(recipe.out, _identity(recipe))
-    write_json(recipe.out / "defaults.json", _identity(written))  # for the report: what the command changed
+    rewarded = {
+        n for s in recipe.stages if isinstance(s, RFTConfig) for n, k in s.prompts_per_step.items() if k
+    }
+    # before anything expensive, and before there is a run folder
+    check_clips(clips, tasks, rewarded)
+    if judged is not None:
+        check_clips(judged, tasks, judged.samples)
+    digests = {"digests": _digests(recipe)}
+    run = Run(recipe.out, _identity(recipe) | digests)
+    # for the report: what the command changed
+    write_json(recipe.out / "defaults.json", _identity(written) | digests)
     policy.use_features(
         FeatureCache(recipe.cache.folder, recipe.cache.dtype, keep=recipe.cache.clips_in_memory)
     )
@@ -203,6 +219,15 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
     del settings["out"], settings["trackers"], settings["plan"]
     settings["cache"] = recipe.cache.dtype if recipe.cache.folder is not None else None
     return settings
+
+
+def _digests(recipe: Recipe) -> dict[str, str]:
+    """Of the samples files and of a local model: a run that goes on with other ones would be neither run."""
+    named = [*recipe.samples.items(), *(("held-out " + name, file) for name, file in recipe.held_out.items())]
+    found = {name: file_digest(file) for name, file in named}
+    if recipe.model is not None and model_folder(recipe.model).is_dir():
+        found["model"] = model_fingerprint(recipe.model)
+    return found
 
 
 def _held_out(

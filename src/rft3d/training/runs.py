@@ -124,12 +124,15 @@ class MetricsLog:
     """``metrics.jsonl``, one object a step; on resume, lines past the checkpoint are dropped.
 
     ``steps``: how many there will be; goes to ``stage.json``, for whoever watches the run.
+    ``lost``: the steps up to ``resume_step`` that have no line, though the checkpoint holds them (a damaged disk).
     """
 
     def __init__(self, path: Path, resume_step: int = 0, steps: int | None = None) -> None:
         self.path = path
+        self.lost: list[int] = []
         if is_main_process():
-            drop_after(path, resume_step)
+            kept = drop_after(path, resume_step)
+            self.lost = [step for step in range(1, resume_step + 1) if step not in kept]
         write_json(path.with_name("stage.json"), {"steps": steps, "resumed_at": resume_step})
 
     def write(self, step: int, values: dict[str, float]) -> None:

@@ -12,7 +12,7 @@ from rft3d.datasets.check.findings import Finding, found, problem
 from rft3d.datasets.check.judge import ANGLE_SAMPLES, check_angles, check_leaks, is_training
 from rft3d.datasets.check.kinds import without_path
 from rft3d.datasets.work import read_meta
-from rft3d.files import file_digest
+from rft3d.digests import file_digest
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
 

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +31,14 @@ from rft3d.scenes.rooms._referring import refer
 from rft3d.scenes.rooms._render import Pictures, in_view_share, render, world_parts
 from rft3d.scenes.rooms._shell import Shell, finish_room
 from rft3d.scenes.types import Frame, Scene, SceneObject
+from rft3d.settings import Bounds, Checked, Count, Share
 
 ATTEMPTS = 24
 """How many layouts of a seed are tried before giving up; each one gets a larger room."""
 
 
 @dataclass(frozen=True)
-class RoomConfig:
+class RoomConfig(Checked):
     """What rooms look like.
 
     Attributes:
@@ -52,28 +53,24 @@ class RoomConfig:
         min_visible: a frame *sees* an object when at least this share of its pixels shows it.
     """
 
-    frames: int = 4
-    width: int = 168
-    height: int = 112
-    min_objects: int = 3
+    frames: Count = 4
+    width: Count = 168
+    height: Count = 112
+    min_objects: Count = 3
     max_objects: int = 7
     labels: tuple[str, ...] | None = None
     pan_deg: float = 50.0
-    fov_deg: float = 65.0
+    fov_deg: Annotated[float, Bounds(10, 120)] = 65.0
     jitter: float = 1.0
     camera_variation: float = 1.0
-    min_visible: float = 0.0015
+    min_visible: Share = 0.0015
 
     def __post_init__(self) -> None:
-        for name in ("frames", "width", "height", "min_objects"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"RoomConfig.{name} must be at least 1, got {getattr(self, name)}")
+        super().__post_init__()
         if self.max_objects < self.min_objects:
             raise ValueError(
                 f"RoomConfig.max_objects must be >= min_objects={self.min_objects}, got {self.max_objects}"
             )
-        if not 10 <= self.fov_deg <= 120:
-            raise ValueError(f"RoomConfig.fov_deg must be between 10 and 120 degrees, got {self.fov_deg}")
         if self.labels is not None:
             object.__setattr__(self, "labels", check_labels(self.labels))
 
