@@ -2,7 +2,7 @@
 
     python benchmarks/full_size.py --out runs/full_size                      # a CPU with 16 GB, some 15 minutes
     python benchmarks/full_size.py --out runs/full_size --device cuda        # 4, 10, 24, 32 frames, G = 8, C = 300
-    python benchmarks/full_size.py --out /tmp/x --tiny                       # the same code on thousands of weights
+    python benchmarks/full_size.py --out runs/tiny --tiny                    # the same code on thousands of weights
 
 Weights are random, in the layout in which VG-LLM's are published (bf16, shards, their names), so that loading is
 tried too; nothing is downloaded. Stages: ``write`` the files, ``load`` them, then for every number of frames
@@ -319,7 +319,8 @@ class Run:
         of a head's group (as the engine does) and repeated for every head."""
         text, g, c = self.sizes.text, setting.group, setting.completion
         q = self.question(setting)
-        heads, kv, dim, length = text.heads, text.kv_heads, text.hidden // text.heads, q.prompt + c
+        dim, length = text.q // text.heads, q.prompt + c
+        heads, kv = text.heads, text.kv // dim
 
         def tensor(count: int, tokens: int) -> torch.Tensor:
             made = torch.randn(g, count, tokens, dim, device=self.device, dtype=torch.bfloat16)

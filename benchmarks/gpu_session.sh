@@ -4,7 +4,7 @@
 #
 #   OUT=runs/gpu sh benchmarks/gpu_session.sh                  # at most BUDGET seconds (default 240; all of it: 480)
 #   OUT=runs/gpu PARTS="graphs full" sh benchmarks/gpu_session.sh
-#   OUT=/tmp/try DEVICE=cpu sh benchmarks/gpu_session.sh       # its logic, on thousands of weights, without a GPU
+#   OUT=runs/try DEVICE=cpu sh benchmarks/gpu_session.sh       # its logic, on thousands of weights, without a GPU
 #
 # OUT gets session.log, results.jsonl (a line a stage) and grpo_step.jsonl. SCRATCH (default: a new folder) takes
 # 10 GB of random weights, twice. Wheels in a folder .whl (or WHEELS) are unpacked first, for machines without a

@@ -38,7 +38,9 @@ class Costs:
     encode_pair: float = 1.477e6
     """Both encoders: FLOPs a visual token, and a pair of them (VGGT attends across frames)."""
     decode_step_s: float = 0.006
-    """One decoding step of a rank's rows together, with CUDA graphs."""
+    """One decoding step of a rank's rows together."""
+    wake_s: float = 0.0
+    """Once a step: an engine of its own wakes, takes the new weights and sleeps again."""
     exchange_s: float = 0.05
     """One exchange of 6 GB of gradients at 200 GB/s inside a node, without overlap."""
     exchange_far_s: float = 0.24
@@ -150,7 +152,7 @@ def _rollout(
         0.0 if load.cached else float((costs.encode_token * prompts + costs.encode_pair * prompts**2).sum())
     )
     before = (encode + prompts.sum() * costs.token_forward) / costs.flops
-    return before, (lengths.max() * costs.decode_step_s if lengths.size else 0.0)
+    return before + costs.wake_s, (lengths.max() * costs.decode_step_s if lengths.size else 0.0)
 
 
 def _micro_batch(load: Load, costs: Costs, prompt: float, lengths: NDArray[np.float64]) -> float:
@@ -193,12 +195,13 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=8, help="groups of a rank")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--decode-ms", type=float, default=6.0, help="one decoding step")
+    parser.add_argument("--wake-s", type=float, default=0.0, help="waking an engine of its own, once a step")
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
     check()
     if args.check:
         return
-    costs = Costs(decode_step_s=args.decode_ms / 1000)
+    costs = Costs(decode_step_s=args.decode_ms / 1000, wake_s=args.wake_s)
     base = Load(groups=args.groups)
     variants = {
         "FSDP2": base,

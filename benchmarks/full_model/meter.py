@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -18,7 +20,7 @@ class Meter:
 
     def __init__(self, device: torch.device, repeats: int) -> None:
         self.cuda, self.repeats = device.type == "cuda", repeats
-        self.base = 0 if self.cuda else resident("VmRSS")
+        self.base = 0 if self.cuda else _settled()
 
     def measure(self, work: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
         """The last of ``1 + repeats`` runs; the peak is that of all of them."""
@@ -31,7 +33,8 @@ class Meter:
             if self.cuda:
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - began)
-        peak = torch.cuda.max_memory_allocated() if self.cuda else resident("VmHWM") - self.base
+        # what was freed since the base was taken, or moved out by the system, must not make it negative
+        peak = torch.cuda.max_memory_allocated() if self.cuda else max(0, resident("VmHWM") - self.base)
         return found, {
             "seconds": round(seconds[-1], 4),
             "first_seconds": round(seconds[0], 4),
@@ -44,6 +47,15 @@ class Meter:
             torch.cuda.reset_peak_memory_stats()
         else:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+
+
+def _settled() -> int:
+    """What is resident once garbage and the allocator's free pages are given back: they would count as used."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    return resident("VmRSS")
 
 
 def resident(field: str) -> int:

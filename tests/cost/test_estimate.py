@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.models.real import GEOMETRY, make_clips, make_real
+from tests.models.test_encoders import KINDS
 from tests.tiny import make_policy
 
 from rft3d.cli import main
@@ -25,6 +27,7 @@ from rft3d.cost.estimate import (
 from rft3d.cost.price import estimate_recipe
 from rft3d.cost.sizes import Sizes, released, sizes_of
 from rft3d.models import Policy
+from rft3d.models.geometry import ENCODERS
 from rft3d.models.prefix import Row, pack
 from rft3d.models.sizes import full_config
 from rft3d.prompts import Prompt
@@ -67,6 +70,24 @@ def test_parameters_of_the_tiny_policy_to_the_last(policy: Policy, sizes: Sizes)
     assert sizes.trained + sizes.frozen == sum(p.numel() for p in policy.model.parameters())
     off = sizes_of(make_policy(use_geometry=False).model.config.to_dict())
     assert off.geometry is None and off.trained == sizes.text.parameters
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("backbone", ["qwen2.5", "qwen3"])
+def test_every_backbone_has_a_price(backbone: str, kind: str) -> None:
+    small = GEOMETRY if kind == "vggt" else KINDS[kind][1]
+    policy = make_real(backbone, geometry_encoder_type=kind, geometry_encoder=small.to_dict())
+    sizes = sizes_of(policy.model.config.to_dict())
+    assert sizes.geometry is not None and sizes.geometry.parameters == counted(policy, "geometry_encoder.")
+    assert sizes.trained + sizes.frozen == sum(p.numel() for p in policy.model.parameters())
+    features = policy.encode(make_clips(2))[0]
+    assert features.geometry is not None
+    held = features.vision.numel() + features.geometry.numel()
+    assert sizes.feature_width * len(features.vision) == held
+    inside, across = small.attention
+    pairs = sizes.geometry.flops(2, 6) - 2 * sizes.geometry.flops(1, 6)  # what only frames together cost
+    seen = (6 + small.specials) ** 2
+    assert pairs == pytest.approx(4.0 * small.embed_dim * across * 2 * seen) and inside > 0
 
 
 def test_parameters_of_the_released_models() -> None:
@@ -211,7 +232,8 @@ def test_what_changes_the_price() -> None:
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*_4b_*.py")), ids=lambda path: path.stem)
 def test_full_size_recipes_have_a_price_that_fits_their_gpus(path: Path) -> None:
     found = estimate_recipe(path, [])
-    assert found.assumed == () and found.backbone == "qwen2.5-vl-3b-vggt"
+    wanted = "qwen3-vl-4b-da3" if path.stem.endswith("_da3") else "qwen2.5-vl-3b-vggt"
+    assert found.assumed == () and found.backbone == wanted
     for stage in found.stages:
         assert 5e9 < stage.peak < 75e9, "an 80 GB GPU, with room for the allocator"
         for question in stage.questions.values():
@@ -249,8 +271,8 @@ def test_the_verb_reads_a_folder_of_samples(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_other_architectures_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"model_type 'qwen3_vl'; costs are known for Qwen2\.5-VL"):
-        sizes_of({"model_type": "qwen3_vl"})
+    with pytest.raises(ValueError, match="model_type 'llama'; costs are known for qwen2_5_vl, qwen3_vl only"):
+        sizes_of({"model_type": "llama"})
     with pytest.raises(ValueError, match="has no 'hidden_size'"):
         sizes_of({"model_type": "qwen2_5_vl"})
 

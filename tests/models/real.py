@@ -58,9 +58,8 @@ def config25(tied: bool = True, **changes: Any) -> SpatialConfig:
         text_config={**TEXT, "rope_parameters": rope([2, 3, 3]), "bos_token_id": 1, "eos_token_id": 2},
         vision_config=VISION,
         tie_word_embeddings=tied,
-        geometry_encoder=GEOMETRY.to_dict(),
         geometry_merger_hidden_dim=MERGER_HIDDEN,
-        **changes,
+        **{"geometry_encoder": GEOMETRY.to_dict(), **changes},
     )
 
 
@@ -72,9 +71,8 @@ def config3(**changes: Any) -> SpatialConfig3:
             "out_hidden_size": 64, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1],
         },
         tie_word_embeddings=True,
-        geometry_encoder=GEOMETRY.to_dict(),
         geometry_merger_hidden_dim=MERGER_HIDDEN,
-        **changes,
+        **{"geometry_encoder": GEOMETRY.to_dict(), **changes},
     )  # fmt: skip
 
 
@@ -118,10 +116,15 @@ def v1_names(name: str) -> str:
 
 
 def full_vggt(policy: Policy) -> dict[str, Tensor]:
-    """What a VGGT release holds: the policy's encoder, the rounds after the used one, all heads."""
+    """What a VGGT release holds: the policy's encoder, the rounds after the used one, all heads.
+
+    Of another encoder its own tensors.
+    """
+    if not isinstance(policy.model.geometry_net, VGGT):
+        return {n: t.detach().clone() for n, t in policy.model.geometry_net.state_dict().items()}
     whole = VGGT(VGGTConfig(**{**GEOMETRY.to_dict(), "output_round": GEOMETRY.rounds - 1}))  # type: ignore[arg-type]
     state = {n: t.detach().clone() for n, t in whole.state_dict().items()}
-    state |= {n: t.detach().clone() for n, t in policy.model.vggt.state_dict().items()}
+    state |= {n: t.detach().clone() for n, t in policy.model.geometry_net.state_dict().items()}
     state["aggregator.frame_blocks.3.attn.qkv.weight"].fill_(7.0)
     heads = ("camera_head.trunk.0.x", "point_head.norm.x", "depth_head.norm.x", "track_head.tracker.x")
     return state | {f"{name}": torch.ones(3) for name in heads}
@@ -134,7 +137,8 @@ def tensors_of(policy: Policy, layout: str, lm_head: bool) -> dict[str, Tensor]:
         state.pop("lm_head.weight", None)
     if layout in ("v1", "v2"):
         merger = policy.model.geometry_merger.state_dict(prefix="geometry_merger.")
-        encoder = {f"geometry_encoder.vggt.{n}": t for n, t in full_vggt(policy).items() if "track" not in n}
+        prefix = f"geometry_encoder.{policy.model.config.geometry_encoder_type}."
+        encoder = {prefix + n: t for n, t in full_vggt(policy).items() if "track" not in n}
         state |= {n: t.detach().clone() for n, t in (merger | encoder).items()}
     return {rename(n): t for n, t in state.items()}
 

@@ -151,3 +151,90 @@ def merge(patches: np.ndarray, w: Weights) -> np.ndarray:
                 hidden = gelu(linear(np.concatenate(normed), w, "mlp.0"))
                 out.append(linear(hidden, w, "mlp.2"))
     return np.stack(out)
+
+
+def tokens_of(image: np.ndarray, w: Weights, name: str, patch: int, weights_of_grid: object) -> np.ndarray:
+    """A normalised frame ``(3, H, W)`` -> ``(1 + h * w, C)``; ``weights_of_grid(source, target)`` resamples."""
+    rows, cols = image.shape[1] // patch, image.shape[2] // patch
+    kernel = w[f"{name}patch_embed.proj.weight"].reshape(-1, 3 * patch * patch)
+    x = np.stack(
+        [
+            kernel @ image[:, r * patch : (r + 1) * patch, c * patch : (c + 1) * patch].ravel()
+            for r in range(rows)
+            for c in range(cols)
+        ]
+    )
+    learned = w[f"{name}pos_embed"][0]
+    side = round(math.sqrt(len(learned) - 1))
+    grid = learned[1:].reshape(side, side, -1)
+    if (rows, cols) != (side, side):
+        assert callable(weights_of_grid)
+        grid = np.einsum("ri,cj,ijd->rcd", weights_of_grid(side, rows), weights_of_grid(side, cols), grid)
+    x = x + w[f"{name}patch_embed.proj.bias"] + grid.reshape(rows * cols, -1)
+    return np.concatenate([w[f"{name}cls_token"][0] + learned[:1], x])
+
+
+def sharp_resampling(source: int, target: int) -> np.ndarray:
+    """``(target, source)`` bicubic weights (a = -0.75) without anti-aliasing, scale ``(target + 0.1) / source``."""
+    out = np.zeros((target, source))
+    for i in range(target):
+        centre = (i + 0.5) * source / (target + 0.1) - 0.5
+        for j in range(math.floor(centre) - 1, math.floor(centre) + 3):
+            t = abs(centre - j)
+            near = 1.25 * t**3 - 2.25 * t**2 + 1
+            far = -0.75 * (t**3 - 5 * t**2 + 8 * t - 4)
+            out[i, min(max(j, 0), source - 1)] += near if t <= 1 else far
+    return out
+
+
+def depth_anything(
+    images: np.ndarray, w: Weights, *, depth: int, heads: int, start: int, patch: int
+) -> np.ndarray:
+    """DA3's backbone: ``(S, 3, H, W)`` in [0, 1] -> ``(S, h, w, 2C)``, or ``C`` when ``start`` is -1."""
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    rows, cols = images.shape[2] // patch, images.shape[3] // patch
+    frames = [
+        tokens_of((image - mean[:, None, None]) / std[:, None, None], w, "", patch, sharp_resampling)
+        for image in images
+    ]
+    own = np.array([[0, 0]] + [[r + 1, c + 1] for r in range(rows) for c in range(cols)], dtype=np.float64)
+    flat = np.array(([[0, 0]] + [[1, 1]] * (rows * cols)) * len(frames), dtype=np.float64)
+    inside = frames
+    for i in range(depth):
+        mixed = 0 <= start <= i
+        if i == start:
+            frames = [
+                np.concatenate([w["camera_token"][0, [min(s, 1)]], x[1:]]) for s, x in enumerate(frames)
+            ]
+        if mixed and i % 2:
+            everything = block(np.concatenate(frames), w, f"blocks.{i}", heads, 1e-6, flat, 100.0)
+            frames = np.split(everything, len(frames))
+        else:
+            positions = own if mixed else None
+            frames = [block(x, w, f"blocks.{i}", heads, 1e-6, positions, 100.0) for x in frames]
+            inside = frames
+    normed = [layer_norm(x, w, "norm", 1e-5) for x in frames]
+    both = normed if start < 0 else [np.concatenate([a, b], 1) for a, b in zip(inside, normed, strict=True)]
+    return np.stack([x[1:] for x in both]).reshape(len(images), rows, cols, -1)
+
+
+def permutation_equivariant(
+    images: np.ndarray, w: Weights, *, depth: int, heads: int, patch: int
+) -> np.ndarray:
+    """Pi3's encoder and decoder: ``(S, 3, H, W)`` in [0, 1] -> ``(S, h, w, 2C)``; ``depth`` of the encoder."""
+    rows, cols = images.shape[2] // patch, images.shape[3] // patch
+    renamed = {n.replace("encoder.", "patch_embed.", 1): t for n, t in w.items()}
+    special = w["register_token"][0, 0]
+    frames = [np.concatenate([special, patch_tokens(x, renamed, depth, heads, patch)]) for x in images]
+    own = np.array(
+        [[0, 0]] * len(special) + [[r + 1, c + 1] for r in range(rows) for c in range(cols)], dtype=np.float64
+    )
+    everywhere, outputs = np.concatenate([own] * len(frames)), []
+    for i in range(len({n.split(".")[1] for n in w if n.startswith("decoder.")})):
+        if i % 2:
+            everything = block(np.concatenate(frames), w, f"decoder.{i}", heads, 1e-6, everywhere, 100.0)
+            frames = np.split(everything, len(frames))
+        else:
+            frames = [block(x, w, f"decoder.{i}", heads, 1e-6, own, 100.0) for x in frames]
+        outputs.append(np.stack(frames)[:, len(special) :])
+    return np.concatenate(outputs[-2:], axis=-1).reshape(len(images), rows, cols, -1)

@@ -184,7 +184,7 @@ def test_unknown_tensors_are_named(policy: Policy, tmp_path: Path) -> None:
     ("field", "value", "message"),
     [
         ("feature_fusion_method", "gated", "feature_fusion_method='gated'"),
-        ("geometry_encoder_type", "pi3", "geometry_encoder_type='pi3'"),
+        ("geometry_encoder_type", "dust3r", "geometry_encoder_type='dust3r'"),
         ("geometry_merger_type", "avg", "geometry_merger_type='avg'"),
         ("reference_frame", "middle", "reference_frame='middle'"),
         ("model_type", "llava", "model_type='llava'"),
@@ -199,20 +199,20 @@ def test_configs_that_ask_for_what_is_not_here(
 
 
 def test_vggt_release_that_does_not_fit(policy: Policy, tmp_path: Path) -> None:
-    from rft3d.models.checkpoints import load_vggt
+    from rft3d.models.checkpoints import load_geometry
 
-    vggt = make_real(seed=1).model.vggt
+    vggt = make_real(seed=1).model.geometry_net
     name = "aggregator.global_blocks.0.attn.k_norm.weight"
-    left = load_vggt(vggt, write_vggt(policy, tmp_path / "good"))
+    left = load_geometry(vggt, write_vggt(policy, tmp_path / "good"))
     assert len([n for n in left if "_head" in n]) == 4 and any("frame_blocks.3." in n for n in left)
     assert same_weights(
         {n: p.detach() for n, p in vggt.named_parameters()},
-        {n: p.detach() for n, p in policy.model.vggt.named_parameters()},
+        {n: p.detach() for n, p in policy.model.geometry_net.named_parameters()},
     )
     with pytest.raises(ValueError, match=r"has unknown 1 tensors: aggregator.pose"):
-        load_vggt(vggt, write_vggt(policy, tmp_path / "more", **{"aggregator.pose": torch.ones(1)}))
+        load_geometry(vggt, write_vggt(policy, tmp_path / "more", **{"aggregator.pose": torch.ones(1)}))
     with pytest.raises(ValueError, match=r"k_norm.weight \(8,\) instead of \(16,\)"):
-        load_vggt(vggt, write_vggt(policy, tmp_path / "other", **{name: torch.ones(8)}))
+        load_geometry(vggt, write_vggt(policy, tmp_path / "other", **{name: torch.ones(8)}))
 
 
 def test_folders_that_are_no_checkpoint(policy: Policy, tmp_path: Path) -> None:

@@ -37,7 +37,9 @@ def test_every_stage_runs_small_and_once(
     names = [str(row["stage"]) for row in rows]
     assert names[:2] == ["write", "load"] and names[-1] == "save"
     assert names[2:-1] == [f"{p} {f} frames G=2 C=4" for f in (1, 2) for p in benchmark.PHASES]
-    assert all(float(str(row["seconds"])) > 0 and float(str(row["peak_gib"])) >= 0 for row in rows)
+    assert all(float(str(row["seconds"])) > 0 for row in rows)
+    # thousands of weights fit into what the allocator has lying around: the meter has a test of its own
+    assert all(0 <= float(str(row["peak_gib"])) < 8 for row in rows)
     tokens = [row["prompt_tokens"] for row in rows if "prompt_tokens" in row]
     assert tokens == [tokens[0], int(str(tokens[0])) + 2 * 2 + 2]
     saved = rows[-1]
@@ -62,6 +64,18 @@ def test_a_stage_that_fails_is_a_line_and_is_tried_again(
     assert benchmark.main(["--out", str(tmp_path), *TINY, *stages]) == 0
 
 
+def test_the_meter_counts_what_is_allocated_and_nothing_below_nought(benchmark: ModuleType) -> None:
+    """Memory that was taken before the meter and freed after it made peaks negative."""
+    before = [bytearray(2**20) for _ in range(64)]
+    meter = benchmark.Meter(torch.device("cpu"), 0)
+    before.clear()
+    _, small = meter.measure(lambda: None)
+    assert small["peak_gib"] == 0
+    fresh = benchmark.Meter(torch.device("cpu"), 0)
+    kept, large = fresh.measure(lambda: torch.ones(2**26))
+    assert 0.9 * kept.nbytes / 2**30 < large["peak_gib"] < 2
+
+
 def test_it_says_when_there_is_no_gpu(
     benchmark: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +98,7 @@ def test_the_full_sizes(name: str, language_and_tower: int, merger: int) -> None
     from rft3d.models.qwen3 import SpatialQwen3
     from rft3d.models.vggt import VGGT, VGGTConfig
 
-    assert name in SIZES
+    assert name.removesuffix("-vggt") in SIZES
     with torch.device("meta"):
         model = (SpatialQwen3 if "qwen3" in name else SpatialQwen)(full_config(name))  # type: ignore[arg-type]
         whole = VGGT(VGGTConfig(output_round=23))

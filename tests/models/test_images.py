@@ -112,7 +112,7 @@ def test_token_counts_that_disagree_name_both() -> None:
     with pytest.raises(ValueError, match="patches of 16 pixels; give tower_images"):
         make_real("qwen3").model.encode(images)
     with pytest.raises(ValueError, match="must be multiples of patch_size=14"):
-        model.vggt(torch.rand(1, 1, 3, 60, 70))
+        model.geometry_net(torch.rand(1, 1, 3, 60, 70))
 
 
 @pytest.mark.parametrize(("field", "value"), [("heads", 3), ("output_round", 24), ("output_round", -1)])

@@ -8,7 +8,7 @@ import torch
 from tests.models import reference
 from tests.models.real import GEOMETRY, make_clips, make_real
 
-from rft3d.models import Policy, vggt
+from rft3d.models import Policy, blocks
 from rft3d.models.generate import Asked, Sampling
 from rft3d.models.geometry import cells_of
 from rft3d.models.prefix import Row, pack
@@ -23,7 +23,7 @@ def policy(request: pytest.FixtureRequest) -> Policy:
 
 
 def slow(policy: Policy, images: torch.Tensor) -> np.ndarray:
-    state = policy.model.vggt.aggregator.state_dict()
+    state = policy.model.geometry_net.aggregator.state_dict()
     weights = {n: t.double().numpy() for n, t in state.items()}
     return reference.aggregate(
         images.double().numpy(), weights, depth=GEOMETRY.patch_depth, rounds=GEOMETRY.output_round + 1,
@@ -41,8 +41,8 @@ def test_the_aggregator_equals_the_formulas(size: tuple[int, int]) -> None:
     policy = make_real()
     images = torch.rand(3, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        fast = policy.model.vggt(images[None])[0]
-        exact = policy.model.vggt.double()(images[None].double())[0]
+        fast = policy.model.geometry_net(images[None])[0]
+        exact = policy.model.geometry_net.double()(images[None].double())[0]
     wanted = slow(policy, images)
     assert fast.shape == (3, size[0] // 14, size[1] // 14, 64)
     assert relative(fast, wanted) <= 1e-5
@@ -63,7 +63,7 @@ def test_the_reference_can_fail() -> None:
     policy = make_real()
     images = torch.rand(2, 3, 42, 56, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        fast = policy.model.vggt(images[None])[0]
+        fast = policy.model.geometry_net(images[None])[0]
     original = reference.rotate
     try:
         reference.rotate = lambda head, positions, base: original(head, positions[:, ::-1], base)
@@ -77,19 +77,19 @@ def test_the_reference_can_fail() -> None:
 
 def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What bounds the memory is exact: few tokens at a time, few frames at a time."""
-    encoder = make_real().model.vggt
+    encoder = make_real().model.geometry_net
     images = torch.rand(1, 5, 3, 56, 70)
     with torch.no_grad():
         whole = encoder(images)
-        monkeypatch.setattr(vggt, "TOKENS_AT_ONCE", 23)
+        monkeypatch.setattr(blocks, "TOKENS_AT_ONCE", 23)
         torch.testing.assert_close(encoder(images), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_only_the_used_rounds_exist_and_run() -> None:
-    encoder = make_real().model.vggt
+    encoder = make_real().model.geometry_net
     calls: list[str] = []
     for name, module in encoder.named_modules():
-        if isinstance(module, vggt.Block):
+        if isinstance(module, blocks.Block):
             module.register_forward_pre_hook(lambda *_, name=name: calls.append(name))
     encoder(torch.rand(1, 2, 3, 28, 28))
     assert len([c for c in calls if "frame_blocks" in c]) == GEOMETRY.output_round + 1 == 3
@@ -99,9 +99,9 @@ def test_only_the_used_rounds_exist_and_run() -> None:
 def test_the_first_frame_is_the_reference_and_the_order_of_the_others_is_free(policy: Policy) -> None:
     images = policy.prepare(make_clips(4)[0])[None]
     with torch.no_grad():
-        base = policy.model.vggt(images)
-        swapped = policy.model.vggt(images[:, [0, 3, 2, 1]])
-        moved = policy.model.vggt(images[:, [1, 0, 2, 3]])
+        base = policy.model.geometry_net(images)
+        swapped = policy.model.geometry_net(images[:, [0, 3, 2, 1]])
+        moved = policy.model.geometry_net(images[:, [1, 0, 2, 3]])
     torch.testing.assert_close(swapped[:, [0, 3, 2, 1]], base, atol=1e-4, rtol=1e-4)
     assert (moved[:, [1, 0, 2, 3]] - base).abs().max() > 1e-2 * base.abs().max()
 

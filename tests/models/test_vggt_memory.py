@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from rft3d.cost.estimate import GEOMETRY_BYTES
-from rft3d.models import vggt
+from rft3d.models import blocks
 from rft3d.models.vggt import VGGT
 
 
@@ -108,6 +108,6 @@ def test_rft3d_estimate_knows_the_peak(
     frames: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hidden layers in pieces, as at full size."""
-    monkeypatch.setattr(vggt, "TOKENS_AT_ONCE", 32)
+    monkeypatch.setattr(blocks, "TOKENS_AT_ONCE", 32)
     counted = GEOMETRY_BYTES * tokens(frames) * GEOMETRY.embed_dim
     assert peak(frames, dtype=dtype) == pytest.approx(counted, rel=0.02)

@@ -122,7 +122,8 @@ def test_micro_batches_change_nothing(
 ) -> None:
     results = {}
     for groups in (1, 4):
-        settings = config(loss=loss, micro_groups=groups, steps=2, beta=0.05)
+        clip = 0.2 if loss == "dapo" else 0.0
+        settings = config(loss=loss, micro_groups=groups, steps=2, beta=0.05, clip_cov=clip)
         results[groups], _ = train_exactly(new_speaker, digits, settings, tmp_path / str(groups), console)
     assert farthest(weights_of(results[1]), weights_of(results[4])) < 1e-6
     assert farthest(weights_of(results[1]), weights_of(exact(new_speaker()))) > 1e-3

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rft3d.training.clip_cov import covariance_mask
 from rft3d.training.losses import LossKind, kl_k3, policy_loss, sequence_weights
 
 KINDS = get_args(LossKind)
@@ -160,6 +161,28 @@ def test_gspo_has_one_ratio_per_sequence_and_cispo_keeps_every_gradient() -> Non
     assert grpo.eq(0).any() and not cispo.eq(0).any()
     with pytest.raises(ValueError, match="which sequence"):
         policy_loss(logps, old, advantages, weights, kind="gspo")
+
+
+def test_clip_cov_takes_out_what_would_sharpen_the_policy_most() -> None:
+    """By hand: likely tokens of good answers and unlikely ones of bad answers, the furthest first."""
+    logps = torch.tensor([-0.1, -3.0, -0.2, -4.0, -1.0, -1.0])
+    advantages = torch.tensor([1.0, 1.0, 1.0, -1.0, -1.0, -1.0])
+    # the mean of logps is -1.55, so the products are 1.45, -1.45, 1.35, 2.45, -0.55, -0.55
+    assert covariance_mask(logps, advantages, 0.2).tolist() == [1, 1, 1, 0, 1, 1]
+    assert covariance_mask(logps, advantages, 0.4).tolist() == [0, 1, 1, 0, 1, 1]
+    assert covariance_mask(logps, advantages, 1.0).tolist() == [0, 1, 0, 0, 1, 1], "only positive ones"
+    assert covariance_mask(logps, advantages, 0.1).tolist() == [1] * 6, "less than one token"
+    # the entropy of a softmax falls by what an update along the advantages adds to those products
+    scores = torch.randn(5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gains = torch.randn(5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def entropy(step: float) -> float:
+        p = (scores + step * gains).softmax(-1)
+        return float(-(p * p.log()).sum())
+
+    p = scores.softmax(-1)
+    covariance = float((p * (p.log() - (p * p.log()).sum()) * (gains - (p * gains).sum())).sum())
+    assert (entropy(1e-6) - entropy(-1e-6)) / 2e-6 == pytest.approx(-covariance, rel=1e-5)
 
 
 def test_beta_needs_a_reference() -> None:

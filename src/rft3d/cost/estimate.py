@@ -6,8 +6,8 @@ are small), gradient checkpointing one forward more. Memory is what tensors need
 the CUDA context (about 1 GB) and communication buffers come on top.
 
 Activations of one decoder layer, in values a token (counted from what autograd saves in the packed forward,
-and measured so on the tiny model by the tests), ``d`` hidden, ``I`` MLP width, ``k`` width of keys:
-``7d`` (two norms with input, normalised and output; output of attention), ``2d + 2k`` (rotated queries, keys,
+and measured so on the tiny model by the tests), ``d`` hidden, ``I`` MLP width, ``q``, ``k`` of queries, keys:
+``7d`` (two norms with input, normalised and output; output of attention), ``2q + 2k`` (rotated queries, keys,
 values, attention before its output is put together), ``4I`` (gate, up, silu, product). The packed attention
 adds ``2 k G (P + C)`` for the prefix laid beside each suffix, and its mask ``G C (P + C)``. In bf16 the norms'
 inputs are kept in fp32.
@@ -97,7 +97,7 @@ def activation_bytes(sizes: Sizes, rows: Pass, precision: str, checkpointing: bo
     text, b = sizes.text, 4 if precision == "fp32" else 2
     d, k, wide = text.hidden, text.kv, text.intermediate
     norms = 2 * d * (4 - b)  # inputs of the norms stay in fp32
-    each = b * (9 * d + 2 * k + 4 * wide) + norms + 8 * text.heads
+    each = b * (7 * d + 2 * text.q + 2 * k + 4 * wide) + norms + 8 * text.heads
     seen = rows.rows * rows.suffixes * (rows.prefix + rows.suffix)
     packed = b * seen * (2 * k + rows.suffix)
     layer = rows.tokens * each + packed
@@ -112,7 +112,7 @@ def update_memory(stage: SFTConfig | RFTConfig, sizes: Sizes, plan: Plan, rows: 
     chunk = chunk_size(sizes.text.vocab, stage.memory.logit_chunk)
     merger = 0.0
     if sizes.geometry:  # cells, normalised cells, hidden layer before and after GELU
-        width = 8 * sizes.geometry.config.embed_dim
+        width = 4 * sizes.geometry.config.width
         merger = rows.rows * rows.prefix * (2 * width + 2 * sizes.geometry.merger_hidden) * _bytes(plan)
     return {
         "activations": merger
@@ -176,8 +176,7 @@ def prefill_memory(sizes: Sizes, tokens: float, precision: str) -> float:
 
 def feature_bytes(sizes: Sizes, question: Question, precision: str) -> float:
     """Frozen features of one clip in the cache: vision tokens, and four geometry patches under each."""
-    width = sizes.text.hidden + (8 * sizes.geometry.config.embed_dim if sizes.geometry else 0)
-    return float(question.visual * width * (4 if precision == "fp32" else 2))
+    return float(question.visual * sizes.feature_width * (4 if precision == "fp32" else 2))
 
 
 def _sft(

@@ -14,8 +14,10 @@ from typing import Any
 
 from rft3d.cost.estimate import StageCost, feature_bytes, stage_cost
 from rft3d.cost.passes import Question
-from rft3d.cost.sizes import ARCHITECTURES, Sizes, released, sizes_of
+from rft3d.cost.sizes import Sizes, released, sizes_of
 from rft3d.files import read_json
+from rft3d.models import PUBLIC_WEIGHTS
+from rft3d.models.images import GEOMETRY_PATCH
 from rft3d.models.loading import OFF
 from rft3d.models.policy import META
 from rft3d.tasks import TASKS, read_samples
@@ -77,7 +79,7 @@ def estimate(recipe: Recipe, path: Path) -> Estimate:
     if size is None:
         size = FRAME_SIZE
         assumed.append(f"frames of {size[0]} x {size[1]} pixels (plan.frame_size)")
-    patches = (size[0] // sizes.vision.patch) * (size[1] // sizes.vision.patch)
+    patches = (size[0] // GEOMETRY_PATCH) * (size[1] // GEOMETRY_PATCH)
     costs = []
     features: dict[str, float] = {}
     for index, stage in enumerate(recipe.stages):
@@ -142,16 +144,16 @@ def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
         saved = read_json(config)
         return config.parent.name, sizes_of(saved, str(config))
     if plan.backbone:
-        if plan.backbone not in ARCHITECTURES:
+        if plan.backbone not in PUBLIC_WEIGHTS:
             raise ValueError(
-                f"{path}: plan.backbone {plan.backbone!r} is none of {', '.join(ARCHITECTURES)}; "
+                f"{path}: plan.backbone {plan.backbone!r} is none of {', '.join(PUBLIC_WEIGHTS)}; "
                 "costs of others are not known"
             )
         sizes = released(plan.backbone)
         return plan.backbone, replace(sizes, geometry=None) if recipe.load.geometry == OFF else sizes
     raise ValueError(
         f"{path}: no config.json in model {recipe.model} and no plan.backbone; give --model FOLDER or "
-        f"--plan.backbone NAME ({', '.join(ARCHITECTURES)})"
+        f"--plan.backbone NAME ({', '.join(PUBLIC_WEIGHTS)})"
     )
 
 

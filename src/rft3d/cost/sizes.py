@@ -3,8 +3,7 @@
 Parameters are counted on the network itself, built on torch's ``meta`` device, which holds no numbers. FLOPs count
 two for each multiply-add of matrix products and attention and leave out norms, softmax and the like (a few
 percent). Formulas: a matrix of ``a x b`` costs ``2ab`` a token; attention costs ``4 d`` for every pair of a query
-and a key that it may see (``QK^T`` and ``AV``), ``d`` the width of all heads. Architecture: Qwen2.5-VL (arXiv
-2502.13923), VGGT (2503.11651).
+and a key that it may see (``QK^T`` and ``AV``), ``d`` the width of all heads.
 """
 
 from __future__ import annotations
@@ -17,14 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from rft3d.models.fusion import SpatialConfig, SpatialQwen
+from rft3d.models.blocks import Block
+from rft3d.models.loading import CLASSES
 from rft3d.models.sizes import full_config
-from rft3d.models.vggt import VGGTConfig
 
 WINDOW_PATCHES = 64
 """Qwen's windowed attention: 112 pixels, 8 x 8 patches of 14."""
-ARCHITECTURES = ("qwen2.5-vl-3b-vggt", "qwen2.5-vl-7b-vggt")
-"""Released models whose price is known, by the names of ``rft3d.models.BACKBONES``."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,14 @@ class TextSizes:
     """The language model, its head included.
 
     Attributes:
-        kv: width of keys, and of values.
+        q, kv: widths of queries, and of keys or values.
         layer_matrices: ``in + out`` and ``in * out`` of each matrix of a layer, by name (``q_proj`` ...).
     """
 
     hidden: int
     layers: int
     heads: int
+    q: int
     kv: int
     intermediate: int
     vocab: int
@@ -52,7 +50,7 @@ class TextSizes:
 
     def forward_flops(self, tokens: float, pairs: float) -> float:
         """All layers over ``tokens`` whose queries see ``pairs`` keys in sum; without the head."""
-        return self.layers * (2.0 * self.layer_weights * tokens + 4.0 * self.hidden * pairs)
+        return self.layers * (2.0 * self.layer_weights * tokens + 4.0 * self.q * pairs)
 
     def head_flops(self, tokens: float) -> float:
         return 2.0 * self.hidden * self.vocab * tokens
@@ -60,11 +58,17 @@ class TextSizes:
 
 @dataclass(frozen=True)
 class VisionSizes:
-    """Qwen2.5-VL's vision tower with its 2x2 merger; all of it is frozen."""
+    """The vision tower with its 2x2 mergers; all of it is frozen.
+
+    Attributes:
+        full_blocks: blocks that see the whole picture; the others see windows.
+        levels: deepstack levels, which travel behind the tokens.
+    """
 
     hidden: int
     depth: int
     full_blocks: int
+    levels: int
     patch: int
     merge: int
     parameters: int
@@ -84,9 +88,9 @@ class VisionSizes:
 
 @dataclass(frozen=True)
 class GeometrySizes:
-    """VGGT's aggregator up to the round that is used, and the merger that fits it to the language model."""
+    """A geometry encoder as it is built (``config`` is its own), and the merger that fits it to the model."""
 
-    config: VGGTConfig
+    config: Any
     merger_hidden: int
     parameters: int
     block_weights: int
@@ -95,13 +99,12 @@ class GeometrySizes:
 
     def flops(self, frames: int, patches: int) -> float:
         """``frames`` of ``patches`` patches each; global attention sees all tokens of all frames."""
-        c, rounds = self.config, self.config.output_round + 1
-        each = patches + 1 + c.registers
+        c, (inside, across) = self.config, self.config.attention
+        each = patches + c.specials
         tokens = frames * each
-        inside = (c.patch_depth + rounds) * 4.0 * c.embed_dim * frames * each**2
-        across = rounds * 4.0 * c.embed_dim * float(tokens) ** 2
+        seen = 4.0 * c.embed_dim * (inside * frames * each**2 + across * float(tokens) ** 2)
         embed = 2.0 * 3 * c.patch_size**2 * c.embed_dim * frames * patches
-        return embed + 2.0 * self.block_weights * tokens * (c.patch_depth + 2 * rounds) + inside + across
+        return embed + 2.0 * self.block_weights * tokens * (inside + across) + seen
 
 
 @dataclass(frozen=True)
@@ -122,32 +125,38 @@ class Sizes:
         """Vision tower, its merger, and the geometry encoder as it is built."""
         return self.vision.parameters + (self.geometry.parameters if self.geometry else 0)
 
+    @property
+    def feature_width(self) -> int:
+        """Frozen values of a visual token: the tower's, its levels', and those of the four patches under it."""
+        geometry = 4 * self.geometry.config.width if self.geometry else 0
+        return self.text.hidden * (1 + self.vision.levels) + geometry
+
 
 def sizes_of(config: Mapping[str, Any], where: str = "config") -> Sizes:
-    """Sizes from the ``config.json`` of a saved policy or of Qwen2.5-VL.
+    """Sizes from the ``config.json`` of a saved policy, of Qwen2.5-VL or of Qwen3-VL.
 
     Raises:
         ValueError: another architecture, or no sizes in it.
     """
-    kind = str(config.get("model_type", ""))
-    if "qwen2_5_vl" not in kind:
-        raise ValueError(f"{where}: model_type {kind!r}; costs are known for Qwen2.5-VL (qwen2_5_vl) only")
+    kind = str(config.get("model_type", "")).removeprefix("rft3d_")
+    if kind not in CLASSES:
+        raise ValueError(f"{where}: model_type {kind!r}; costs are known for {', '.join(CLASSES)} only")
     parts = (config.get("text_config") or config, config.get("vision_config") or {})  # released ones are flat
     if not all("hidden_size" in part for part in parts):
         raise ValueError(f"{where} has no 'hidden_size'; give the config.json of the model")
     given = {name: value for name, value in config.items() if name != "model_type"}
-    return _counted(SpatialConfig(**{"use_geometry_encoder": True, **given}))
+    return _counted(CLASSES[kind][0](**{"use_geometry_encoder": True, **given}))
 
 
 @cache
 def released(name: str) -> Sizes:
-    """Sizes of one of :data:`ARCHITECTURES`."""
+    """Sizes of one of ``rft3d.models.PUBLIC_WEIGHTS``; ValueError for another name."""
     return _counted(full_config(name))
 
 
 def _counted(config: Any) -> Sizes:
     with torch.device("meta"):
-        model = SpatialQwen(config)
+        model = next(made for kind, made in CLASSES.values() if isinstance(config, kind))(config)
     text, vision = config.text_config, config.vision_config
     layer, tower = model.model.language_model.layers[0], model.model.visual
     matrices = {
@@ -159,6 +168,7 @@ def _counted(config: Any) -> Sizes:
         text.hidden_size,
         text.num_hidden_layers,
         text.num_attention_heads,
+        layer.self_attn.q_proj.out_features,
         layer.self_attn.k_proj.out_features,
         text.intermediate_size,
         text.vocab_size,
@@ -166,25 +176,27 @@ def _counted(config: Any) -> Sizes:
         _parameters(layer),
         matrices,
     )
+    deepstack = getattr(tower, "deepstack_merger_list", nn.ModuleList())
     frozen = VisionSizes(
         vision.hidden_size,
         vision.depth,
-        len(vision.fullatt_block_indexes),
+        len(getattr(vision, "fullatt_block_indexes", range(vision.depth))),
+        len(deepstack),
         vision.patch_size,
         vision.spatial_merge_size,
         _parameters(tower),
         _parameters(tower.patch_embed),
         _weights(tower.blocks[0]),
-        _weights(tower.merger),
+        _weights(tower.merger) + _weights(deepstack),
     )
     if not config.use_geometry_encoder:
         return Sizes(language, frozen, None)
-    merger: Any = model.geometry_merger
+    encoder, merger = model.geometry_net, model.geometry_merger
     geometry = GeometrySizes(
-        VGGTConfig(**(config.geometry_encoder or {})),
+        encoder.config,
         config.geometry_merger_hidden_dim,
-        _parameters(model.geometry_encoder),
-        _weights(model.vggt.aggregator.frame_blocks[0]),
+        _parameters(encoder),
+        _weights(next(m for m in encoder.modules() if isinstance(m, Block))),
         _parameters(merger),
         _weights(merger),
     )

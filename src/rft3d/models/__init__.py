@@ -10,24 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.files import blaming, model_folder, read_json
+from rft3d.models.geometry import ENCODERS
 from rft3d.models.loading import load_spatial
 from rft3d.models.policy import META, Generation, Policy
 from rft3d.models.tiny import TinyConfig, build_tiny
 from rft3d.models.tokens import byte_tokenizer
 
-BACKBONES = {
-    "tiny": partial(load_spatial, backbone="tiny"),
-    "qwen2.5-vl-3b-vggt": partial(load_spatial, backbone="qwen2.5-vl-3b-vggt"),
-    "qwen2.5-vl-7b-vggt": partial(load_spatial, backbone="qwen2.5-vl-7b-vggt"),
-    "qwen3-vl-4b-vggt": partial(load_spatial, backbone="qwen3-vl-4b-vggt"),
+LANGUAGE_MODELS = {
+    "qwen2.5-vl-3b": "Qwen/Qwen2.5-VL-3B-Instruct",
+    "qwen2.5-vl-7b": "Qwen/Qwen2.5-VL-7B-Instruct",
+    "qwen3-vl-4b": "Qwen/Qwen3-VL-4B-Instruct",
 }
 
 PUBLIC_WEIGHTS = {
-    "qwen2.5-vl-3b-vggt": ("Qwen/Qwen2.5-VL-3B-Instruct", "facebook/VGGT-1B"),
-    "qwen2.5-vl-7b-vggt": ("Qwen/Qwen2.5-VL-7B-Instruct", "facebook/VGGT-1B"),
-    "qwen3-vl-4b-vggt": ("Qwen/Qwen3-VL-4B-Instruct", "facebook/VGGT-1B"),
+    f"{name}-{kind}": (base, encoder.public)
+    for name, base in LANGUAGE_MODELS.items()
+    for kind, encoder in ENCODERS.items()
 }
-"""What a backbone is made of when only its name is given: language model with tower, geometry encoder."""
+"""What a backbone (``qwen3-vl-4b-da3`` ...) is made of when only its name is given: language model with tower,
+geometry encoder."""
+
+BACKBONES = {name: partial(load_spatial, backbone=name) for name in ("tiny", *PUBLIC_WEIGHTS)}
 
 
 def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy:

@@ -2,18 +2,18 @@
 
 Layouts, told apart by ``config.json``:
 
-========== ===================================== =================================================
+========== ===================================== ===========================================================
 layout     config says                           tensors are called
-========== ===================================== =================================================
+========== ===================================== ===========================================================
 own        ``model_type`` is one of ours         as V2 (Qwen3-VL: as on the hub)
-VG-LLM V2  ``use_geometry_encoder``              ``geometry_encoder.vggt.*``, ``geometry_merger.*``
+VG-LLM V2  ``use_geometry_encoder``              ``geometry_encoder.vggt.*`` (``pi3``), ``geometry_merger.*``
 VG-LLM V1  ``use_vggt_feature``                  ``vggt.*``, ``merger.*``
 Qwen       plain ``qwen2_5_vl``, ``qwen3_vl``    ``visual.*``, ``model.layers.*`` ...
-========== ===================================== =================================================
+========== ===================================== ===========================================================
 
 Sizes of the geometry branch are read from the tensors' shapes, so a config need not state them. Only
 safetensors are read (one file or shards with an index); nothing is unpickled. A tensor that is missing, or
-that nothing here knows, is an error; VGGT's heads and its rounds after the used one are left out knowingly.
+that nothing here knows, is an error; heads, and rounds after the used one, are left out knowingly.
 """
 
 from __future__ import annotations
@@ -30,17 +30,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from rft3d.files import blaming, read_json
-from rft3d.models.vggt import VGGT, VGGTConfig
+from rft3d.models.blocks import GeometryEncoder
+from rft3d.models.geometry import ENCODERS
 
 V1_NAMES = {r"^vggt\.": "geometry_encoder.vggt.", r"^merger\.": "geometry_merger."}
 """Anchored: ``visual.merger`` is Qwen's own."""
-
-IGNORED = (
-    re.compile(r"(^|\.)(camera|point|depth|track)_head\."),
-    re.compile(r"(^|\.)_resnet_(mean|std)$"),
-)
-_AGGREGATOR = "aggregator."
-_LATER_BLOCK = re.compile(r"(^|\.)(?:frame|global)_blocks\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -137,45 +131,19 @@ def renamed(name: str, layout: str) -> str:
     return name
 
 
-def geometry_sizes(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> VGGTConfig:
-    """The encoder's sizes from its tensors' shapes; the used round is the last but one, as in VG-LLM.
+def geometry_of(shapes: Mapping[str, tuple[int, ...]], prefix: str = "") -> tuple[str, Any]:
+    """Which of :data:`ENCODERS` the tensors under ``prefix`` are, and its sizes.
 
     Raises:
-        ValueError: there is no encoder under ``prefix``.
+        ValueError: none that is known.
     """
     inside = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
-
-    def count(kind: str) -> int:
-        found = {int(m[1]) for name in inside if (m := re.match(rf"{re.escape(kind)}\.(\d+)\.", name))}
-        return len(found)
-
-    try:
-        dim = inside["aggregator.camera_token"][-1]
-        patch = inside["aggregator.patch_embed.patch_embed.proj.weight"][-1]
-        head_dim = inside["aggregator.frame_blocks.0.attn.q_norm.weight"][0]
-        positions = inside["aggregator.patch_embed.pos_embed"][1] - 1
-        hidden = inside["aggregator.frame_blocks.0.mlp.fc1.weight"][0]
-        registers = inside["aggregator.register_token"][2]
-    except KeyError as missing:
-        raise ValueError(f"no geometry encoder: the weights hold no {prefix}{missing.args[0]}") from None
-    rounds = count("aggregator.frame_blocks")
-    return VGGTConfig(
-        embed_dim=dim,
-        patch_size=patch,
-        img_size=patch * round(positions**0.5),
-        patch_depth=count("aggregator.patch_embed.blocks"),
-        rounds=rounds,
-        output_round=max(0, rounds - 2),
-        heads=dim // head_dim,
-        mlp_ratio=hidden / dim,
-        registers=registers,
-    )
-
-
-def left_out(name: str, output_round: int) -> bool:
-    """Whether tensor ``name`` is one that is knowingly not used: a head, or a round after the used one."""
-    later = _LATER_BLOCK.search(name)
-    return any(p.search(name) for p in IGNORED) or (later is not None and int(later[2]) > output_round)
+    for kind, encoder in ENCODERS.items():
+        try:
+            return kind, encoder.sizes(inside)
+        except KeyError:
+            continue
+    raise ValueError(f"no geometry encoder: the weights hold none of {', '.join(ENCODERS)} under {prefix!r}")
 
 
 def check_keys(where: object, missing: Iterable[str], unexpected: Iterable[str]) -> None:
@@ -189,8 +157,8 @@ def check_keys(where: object, missing: Iterable[str], unexpected: Iterable[str])
         raise ValueError(f"{where}: the checkpoint {'; '.join(problems)}")
 
 
-def load_vggt(vggt: VGGT, folder: Path) -> list[str]:
-    """Load a VGGT checkpoint (``facebook/VGGT-1B``: ``aggregator.*`` and heads) into ``vggt``, by name.
+def load_geometry(encoder: GeometryEncoder, folder: Path) -> list[str]:
+    """Load a released geometry encoder (``facebook/VGGT-1B`` ...) into ``encoder``, by name.
 
     Returns:
         The names that were left out: heads and unused rounds.
@@ -200,9 +168,9 @@ def load_vggt(vggt: VGGT, folder: Path) -> list[str]:
         FileNotFoundError: no weights in ``folder``.
     """
     stored = tensor_files(folder)
-    skipped = [name for name in stored.files if left_out(name, vggt.config.output_round)]
+    skipped = [name for name in stored.files if encoder.unused(name)]
     used = set(stored.files) - set(skipped)
-    own = vggt.state_dict()
+    own = encoder.state_dict()
     check_keys(folder, own.keys() - used, used - own.keys())
     shapes = stored.shapes()
     wrong = [

@@ -11,6 +11,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from rft3d.models.blocks import GeometryEncoder
+from rft3d.models.da3 import DA3
+from rft3d.models.pi3 import Pi3
+from rft3d.models.vggt import VGGT
+
+ENCODERS: dict[str, type[GeometryEncoder]] = {
+    "vggt": VGGT,
+    "da3": DA3,
+    "pi3": Pi3,
+}
+"""Geometry encoders by the name that configs carry (``geometry_encoder_type``)."""
+
 BOX_CONVENTIONS = ("intrinsic_zxy", "extrinsic_zxy")
 
 
@@ -18,7 +30,7 @@ BOX_CONVENTIONS = ("intrinsic_zxy", "extrinsic_zxy")
 class GeometryFields:
     """What a backbone's config says about the geometry branch (names of VG-LLM V2 where they exist).
 
-    ``geometry_encoder``: sizes (:class:`rft3d.models.vggt.VGGTConfig`); None: VGGT-1B's.
+    ``geometry_encoder``: sizes, fields of the encoder's own config (:data:`ENCODERS`); None: its defaults.
     ``reference_frame``: ``first``, or ``last`` for weights trained with the frames reversed for the geometry
     encoder. ``box_convention``: how the weights write a box's angles; the policy translates
     (:mod:`rft3d.models.convention`).
@@ -37,7 +49,7 @@ class GeometryFields:
 def check_geometry_fields(config: Any) -> None:
     """ValueError naming the first field whose value has no implementation here."""
     allowed = {
-        "geometry_encoder_type": ("vggt",),
+        "geometry_encoder_type": tuple(ENCODERS),
         "geometry_merger_type": ("mlp",),
         "feature_fusion_method": ("add",),
         "reference_frame": ("first", "last"),
@@ -48,6 +60,12 @@ def check_geometry_fields(config: Any) -> None:
             raise ValueError(f"config: {name}={getattr(config, name)!r} is not supported, only {values}")
 
 
+def build_encoder(config: Any) -> GeometryEncoder:
+    """The geometry encoder that a backbone's config asks for, with fresh weights."""
+    encoder = ENCODERS[config.geometry_encoder_type]
+    return encoder(encoder.Config(**(config.geometry_encoder or {})))
+
+
 @dataclass(frozen=True)
 class FrozenFeatures:
     """What the frozen encoders say of one clip; computed once, reused by every pass over it.
@@ -55,7 +73,7 @@ class FrozenFeatures:
     Attributes:
         vision: ``(T, hidden)`` vision tokens of all frames, frame-major; of a backbone with deepstack
             features ``(T, (1 + levels) * hidden)``, the levels behind the tokens.
-        geometry: ``(T, 4, 2C)`` the four patches under each vision token, row-major inside the cell;
+        geometry: ``(T, 4, width)`` the four patches under each vision token, row-major inside the cell;
             None when the geometry prior is off.
         grid: ``(frames, 3)`` Qwen's ``image_grid_thw`` (in patches, before the 2×2 merge).
     """

@@ -20,22 +20,20 @@ from rft3d.models.checkpoints import (
     TensorFiles,
     check_keys,
     check_tied,
-    geometry_sizes,
+    geometry_of,
     layout_of,
-    left_out,
-    load_vggt,
+    load_geometry,
     read_config,
     renamed,
     tensor_files,
 )
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
-from rft3d.models.geometry import BOX_CONVENTIONS, GeometryMerger
+from rft3d.models.geometry import BOX_CONVENTIONS, GeometryMerger, check_geometry_fields
 from rft3d.models.images import VGLLM_WIDTH
 from rft3d.models.policy import META, TEXT_RULES, TINY_END, Policy, without_bars
 from rft3d.models.qwen3 import SpatialConfig3, SpatialQwen3
 from rft3d.models.spatial import SpatialModel
 
-PREFIX = "geometry_encoder.vggt."
 OFF = "off"
 MERGER_SEED = 0
 
@@ -91,8 +89,9 @@ def load_spatial(
     Args:
         where: folder or hub repository.
         dtype: of the weights; None: as they are stored.
-        geometry: folder or hub repository of VGGT (``facebook/VGGT-1B``), needed when the weights hold no
-            geometry branch, and replacing its encoder when they do; ``"off"``: without the geometry prior.
+        geometry: folder or hub repository of a geometry encoder (``facebook/VGGT-1B``,
+            ``depth-anything/DA3-BASE``, ``yyfz233/Pi3`` ...), needed when the weights hold no geometry branch, and
+            replacing its weights when they do; ``"off"``: without the geometry prior.
         box_convention: how the weights write angles, ``intrinsic_zxy`` or ``extrinsic_zxy``; None: as the
             config says, else extrinsic for V1 and intrinsic for everything else. Give ``extrinsic_zxy`` for
             V2 weights downloaded before 2025-11-27.
@@ -131,7 +130,7 @@ def _load_spatial(
     check_tied(stored, bool(config.tie_word_embeddings))
     model = _load(folder, layout, config, fresh, set(names), dtype)
     if config.use_geometry_encoder and geometry is not None:
-        load_vggt(model.vggt, resolve(geometry))
+        load_geometry(model.geometry_net, resolve(geometry))
     if fresh:
         cast(GeometryMerger, model.geometry_merger).reset(MERGER_SEED)
     model.freeze_encoders()
@@ -156,9 +155,9 @@ def _text_rules(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 def backbone_of(config: Any) -> str:
     """The key of ``BACKBONES`` for a config; sizes between the released ones count to the next larger."""
-    if isinstance(config, SpatialConfig3):
-        return "qwen3-vl-4b-vggt"
-    return "qwen2.5-vl-3b-vggt" if config.text_config.hidden_size <= 2048 else "qwen2.5-vl-7b-vggt"
+    base = "qwen2.5-vl-3b" if config.text_config.hidden_size <= 2048 else "qwen2.5-vl-7b"
+    base = "qwen3-vl-4b" if isinstance(config, SpatialConfig3) else base
+    return f"{base}-{config.geometry_encoder_type}"
 
 
 def _meta(folder: Path) -> dict[str, Any]:
@@ -180,11 +179,10 @@ def _config(
         config = config_class.from_pretrained(folder)
         if geometry == OFF:
             config.use_geometry_encoder = False
-        if config.use_geometry_encoder and geometry is not None and not _has_geometry(stored, layout):
-            return config, True
-        return config, False
+        return config, bool(config.use_geometry_encoder and geometry and not _has_geometry(stored, layout))
     plain = {k: v for k, v in raw.items() if k not in ("model_type", "architectures", "auto_map")}
     config = config_class.from_dict(plain)
+    check_geometry_fields(config)
     config.use_geometry_encoder = geometry != OFF
     if not config.use_geometry_encoder:
         return config, False
@@ -193,9 +191,9 @@ def _config(
         if geometry is None:
             raise ValueError(
                 f"{folder} holds a plain {kind} without a geometry encoder; say where to take one from, "
-                "geometry='facebook/VGGT-1B' (or its folder), or geometry='off' to do without"
+                "geometry='facebook/VGGT-1B' (or another encoder, or a folder), or geometry='off' to do without"
             )
-        sizes = geometry_sizes(tensor_files(resolve(geometry)).shapes(), "")
+        config.geometry_encoder_type, sizes = geometry_of(tensor_files(resolve(geometry)).shapes())
     else:
         if not _has_geometry(stored, layout):
             asked = "use_geometry_encoder" if layout == "v2" else "use_vggt_feature"
@@ -204,7 +202,7 @@ def _config(
                 "again, or give geometry='off' to run without the geometry prior"
             )
         shapes = {renamed(name, layout): shape for name, shape in stored.shapes().items()}
-        sizes = geometry_sizes(shapes, PREFIX)
+        config.geometry_encoder_type, sizes = geometry_of(shapes, _prefix(config))
         merger = shapes.get("geometry_merger.mlp.0.weight")
         if merger is not None:
             config.geometry_merger_hidden_dim = merger[0]
@@ -212,8 +210,12 @@ def _config(
     return config, fresh
 
 
+def _prefix(config: Any) -> str:
+    return f"geometry_encoder.{config.geometry_encoder_type}."
+
+
 def _has_geometry(stored: TensorFiles, layout: str) -> bool:
-    return any(renamed(name, layout).startswith(PREFIX) for name in stored.files)
+    return any(renamed(name, layout).startswith("geometry_encoder.") for name in stored.files)
 
 
 def _load(
@@ -236,8 +238,8 @@ def _load(
     if fresh:  # exactly the branch that is made next, nothing more
         missing -= {n for n in model.state_dict() if n.startswith(geometry)}
     if config.use_geometry_encoder:
-        used = model.vggt.config.output_round
-        unexpected = {n for n in unexpected if not (n.startswith(PREFIX) and left_out(n, used))}
+        prefix, unused = _prefix(config), model.geometry_net.unused
+        unexpected = {n for n in unexpected if not (n.startswith(prefix) and unused(n.removeprefix(prefix)))}
     else:
         unexpected = {n for n in unexpected if not n.startswith(geometry)}
     if config.tie_word_embeddings:  # a copy of the embeddings, checked to be one

@@ -12,12 +12,12 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
+from rft3d.models.geometry import ENCODERS
 from rft3d.models.images import VGLLM_WIDTH
 from rft3d.models.policy import Policy
 from rft3d.models.qwen3 import SpatialConfig3, SpatialQwen3
 from rft3d.models.spatial import SpatialModel
 from rft3d.models.tokens import byte_tokenizer, special_ids
-from rft3d.models.vggt import VGGTConfig
 
 _VISION_25: dict[str, Any] = {
     "depth": 32,
@@ -34,7 +34,7 @@ _VISION_25: dict[str, Any] = {
 _IDS = {"bos_token_id": 151643, "eos_token_id": 151645, "pad_token_id": 151643}
 
 _QWEN25: dict[str, tuple[dict[str, Any], bool]] = {
-    "qwen2.5-vl-3b-vggt": (
+    "qwen2.5-vl-3b": (
         {
             "vocab_size": 151936,
             "hidden_size": 2048,
@@ -45,7 +45,7 @@ _QWEN25: dict[str, tuple[dict[str, Any], bool]] = {
         },
         True,
     ),
-    "qwen2.5-vl-7b-vggt": (
+    "qwen2.5-vl-7b": (
         {
             "vocab_size": 152064,
             "hidden_size": 3584,
@@ -84,22 +84,33 @@ _QWEN3_VISION: dict[str, Any] = {
     "deepstack_visual_indexes": [5, 11, 17],
 }
 
-SIZES = (*_QWEN25, "qwen3-vl-4b-vggt")
+SIZES = (*_QWEN25, "qwen3-vl-4b")
 
 
 def full_config(backbone: str, geometry: bool = True) -> SpatialConfig | SpatialConfig3:
-    """The config of a full-size backbone with VGGT-1B; ValueError for another name than :data:`SIZES`."""
-    extra: dict[str, Any] = {"use_geometry_encoder": geometry, "geometry_encoder": VGGTConfig().to_dict()}
-    if backbone == "qwen3-vl-4b-vggt":
+    """The config of a full-size backbone, one of :data:`SIZES` with an encoder (``qwen3-vl-4b-da3`` ...).
+
+    Raises:
+        ValueError: another name.
+    """
+    name, _, kind = backbone.rpartition("-")
+    if name not in SIZES or kind not in ENCODERS:
+        raise ValueError(
+            f"no full-size config for backbone {backbone!r}, only {', '.join(SIZES)} with -{', -'.join(ENCODERS)}"
+        )
+    extra: dict[str, Any] = {
+        "use_geometry_encoder": geometry,
+        "geometry_encoder_type": kind,
+        "geometry_encoder": ENCODERS[kind].Config().to_dict(),
+    }
+    if name == "qwen3-vl-4b":
         return SpatialConfig3(
             text_config={**_QWEN3_TEXT, **_IDS},
             vision_config=_QWEN3_VISION,
             tie_word_embeddings=True,
             **extra,
         )
-    if backbone not in _QWEN25:
-        raise ValueError(f"no full-size config for backbone {backbone!r}, only {', '.join(SIZES)}")
-    sizes, tied = _QWEN25[backbone]
+    sizes, tied = _QWEN25[name]
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
     text = {"max_position_embeddings": 128000, "rope_parameters": rope, "rms_norm_eps": 1e-6, **_IDS, **sizes}
     vision = {**_VISION_25, "out_hidden_size": sizes["hidden_size"]}

@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from rft3d.models.geometry import FrozenFeatures, GeometryMerger, cells_of, check_geometry_fields
+from rft3d.models.blocks import GeometryEncoder
+from rft3d.models.geometry import (
+    FrozenFeatures,
+    GeometryMerger,
+    build_encoder,
+    cells_of,
+    check_geometry_fields,
+)
 from rft3d.models.images import CLIP_MEAN, CLIP_STD, GEOMETRY_PATCH, crop_to_cells, qwen_patches
 from rft3d.models.kv_cache import PrefixCache
 from rft3d.models.logprobs import chunk_size, token_logps
 from rft3d.models.prefix import ATTENTION, Packed
 from rft3d.models.tower import see
-from rft3d.models.vggt import VGGT, VGGTConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel as _Base
@@ -60,10 +66,10 @@ class SpatialModel(_Base):
         """Build the geometry branch if the config asks for it, set attention, freeze the encoders."""
         check_geometry_fields(config)
         if config.use_geometry_encoder:
-            geometry = VGGTConfig(**(config.geometry_encoder or {}))
-            self.geometry_encoder = nn.ModuleDict({"vggt": VGGT(geometry)})
+            encoder = build_encoder(config)
+            self.geometry_encoder = nn.ModuleDict({config.geometry_encoder_type: encoder})
             self.geometry_merger = GeometryMerger(
-                2 * geometry.embed_dim, config.geometry_merger_hidden_dim, self.lm_head.in_features
+                encoder.config.width, config.geometry_merger_hidden_dim, self.lm_head.in_features
             )
         self.register_buffer("suppressed", torch.zeros(0, dtype=torch.long), persistent=False)
         self.set_attn_implementation({"text_config": ATTENTION})
@@ -85,9 +91,9 @@ class SpatialModel(_Base):
             getattr(self, f"{name}_checkpointing_disable")()
 
     @property
-    def vggt(self) -> VGGT:
+    def geometry_net(self) -> GeometryEncoder:
         """The geometry encoder; AttributeError when the config has none."""
-        return cast(VGGT, self.geometry_encoder["vggt"])
+        return cast(GeometryEncoder, self.geometry_encoder[self.config.geometry_encoder_type])
 
     def suppress(self, token_ids: list[int]) -> None:
         """Give these tokens probability 0 in sampling and in log-probabilities alike (one distribution)."""
@@ -131,9 +137,9 @@ class SpatialModel(_Base):
         return torch.cat([seen.pooler_output, *levels], dim=-1) if levels else seen.pooler_output, grid
 
     def _geometry(self, images: Tensor, grid: Tensor) -> Tensor:
-        """``(B, T, 4, 2C)`` cells, checked against the tower's grid."""
+        """``(B, T, 4, width)`` cells, checked against the tower's grid."""
         last = self.config.reference_frame == "last"
-        patches = self.vggt(images.flip(1) if last else images)
+        patches = self.geometry_net(images.flip(1) if last else images)
         patches = patches.flip(1) if last else patches
         h, w = patches.shape[-3] // 2, patches.shape[-2] // 2
         tokens, cells = int(grid[0].prod()) // 4, h * w

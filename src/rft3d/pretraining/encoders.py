@@ -86,7 +86,7 @@ def dense_losses(
     """Losses of one batch; ``labels``: arrays of :class:`DenseClip` by name, with a batch dimension first."""
     rows, grid = qwen_patches(images.flatten(0, 1))
     vision = see(model.model.visual, rows, grid).pooler_output
-    geometry = cells_of(model.vggt(images)).flatten(0, 2)
+    geometry = cells_of(model.geometry_net(images)).flatten(0, 2)
     geometry = heads.norm(geometry)
     points, boxes = (cells_of(labels[name]).flatten(0, 2) for name in ("points", "boxes"))
     classes = labels["classes"].flatten(0, -2)
@@ -119,10 +119,10 @@ def pretrain_encoders(
     model = policy.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        heads = DenseHeads(model.lm_head.in_features, 2 * model.vggt.config.embed_dim, len(labels) + 1)
-    trained = nn.ModuleList([model.model.visual, model.vggt, heads.to(policy.device)])
-    trained.requires_grad_(True)
-    model.vggt.aggregator.patch_embed.mask_token.requires_grad_(False)
+        heads = DenseHeads(model.lm_head.in_features, model.geometry_net.config.width, len(labels) + 1)
+    trained = nn.ModuleList([model.model.visual, model.geometry_net, heads.to(policy.device)])
+    for name, parameter in trained.named_parameters():
+        parameter.requires_grad_(not name.endswith("mask_token"))
     named = {name: p for name, p in trained.named_parameters() if p.requires_grad}
     optim = replace(config.optim, weight_decay=0.0)
     optimizers = optimizers_of(named, optim, lambda name: "blocks." in name)

@@ -160,6 +160,9 @@ class RFTConfig(Checked):
     """Optimizer steps on one rollout; above 1, log-probabilities of the sampling policy are kept."""
     micro_groups: Count = 8
     """Groups in one forward and backward; bounds memory, changes the gradient only by rounding."""
+    clip_cov: float = 0.0
+    """Clip-Cov: the share of a group's tokens, those whose log-probability and advantage rise together most, that
+    get no gradient (arXiv 2505.22617 uses 0.0002 of a batch); keeps the entropy up. 0: none."""
     skip_zero_advantage: bool = True
     """Leave groups without any advantage out of the update (only when ``beta`` is 0)."""
     beats_greedy: float | None = None

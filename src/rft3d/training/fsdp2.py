@@ -41,7 +41,10 @@ class Sharded(Placement):
     @staticmethod
     def refuse(optim: OptimConfig, lora: LoRAConfig, memory: MemoryConfig) -> None:
         if lora.rank:
-            raise ValueError("lora.rank > 0 is not supported with FSDP2; use DDP, or train all weights")
+            raise ValueError(
+                "lora.rank > 0 is not supported with FSDP2; use DDP, or train all weights: adapters are a "
+                "hundredth of what FSDP2 would split, and merging them into sharded weights is not built"
+            )
 
     def place(self) -> tuple[Any, list[torch.optim.Optimizer]]:
         self.place_frozen(self.model)

@@ -79,10 +79,11 @@ def train_rft(
             tokens += count + (written if is_main_process() else 0)
             metrics |= rollout_metrics(groups.drawn) | groups.metrics()
             metrics |= loop.measure(step)
-            metrics |= log.observe(step + 1, groups.drawn, metrics)
+            told = [group for group in groups.drawn if not group.light]
+            metrics |= log.observe(step + 1, told, metrics)
             metrics |= {"seconds": time.perf_counter() - began, "rollout_seconds": sampled - began}
             if watch.paint is not None and watch.trackers:
-                pictures = log.pictures(step + 1, groups.drawn, watch.paint)
+                pictures = log.pictures(step + 1, told, watch.paint)
                 track_pictures(engine.accelerator, pictures, step + 1)
             loop.end_step(step, metrics, f"reward {metrics['reward']:.3f}")
     loop.finish(config.lora)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -39,6 +39,10 @@ class Sampler(Protocol):
         ...
 
 
+WHOLE_GROUPS = 1000
+"""Up to so many groups a step, every rank gets every completion (34 kB a group of 8 of 300 tokens); beyond, only
+lengths and scores travel, and the main process logs its own rollouts. A credit for boxes needs them whole."""
+
 SAMPLERS: dict[str, Callable[[Policy], Sampler]] = {"own": lambda policy: policy, "vllm": VllmSampler}
 """``RFTConfig.sampler`` by name. ``own``: our decoding loop; prompts run once, all groups decode together."""
 
@@ -52,6 +56,7 @@ class Group:
         completions, texts, scores: G of each.
         advantages: one row of values per completion, one value per token; empty until they are assigned.
         greedy: the score of the greedy answer, where ``RFTConfig.beats_greedy`` asks for it.
+        owner: the rank that sampled it and trains on it (the features of its clip are there).
     """
 
     task: str
@@ -61,6 +66,22 @@ class Group:
     scores: Sequence[Score]
     advantages: Sequence[NDArray[np.float64]] = ()
     greedy: Score | None = None
+    owner: int = 0
+
+    @property
+    def light(self) -> bool:
+        """Whether only lengths and scores came from another rank, without tokens and texts."""
+        return any(isinstance(c.tokens, range) for c in self.completions)
+
+    def lightened(self) -> Group:
+        """What other ranks need of it: how long its completions are and what they earned."""
+        lengths: list[Any] = [range(len(c.tokens)) for c in self.completions]
+        completions = [Completion(n, n, c.truncated) for n, c in zip(lengths, self.completions, strict=True)]
+        scores = [
+            replace(s, parts=tuple(replace(p, reason="") for p in s.parts), comparison=None)
+            for s in self.scores
+        ]
+        return replace(self, completions=completions, texts=[""] * len(scores), scores=scores)
 
     @property
     def totals(self) -> list[float]:
@@ -172,15 +193,22 @@ class Rollouts:
 
     def gathered(self, prompts: Mapping[str, Sequence[Item]], step: int) -> list[Group]:
         """A group for each prompt, sampled on the rank that owns it, in the same order on every rank."""
+        dealt = {task: by_length(items) for task, items in prompts.items()}
+        shares = {task: self.ranks.mine([prompts[task][i] for i in order]) for task, order in dealt.items()}
         with unsharded(self.policy.model):
-            own = self.rollout({task: self.ranks.mine(items) for task, items in prompts.items()}, step)
+            own = self.rollout(shares if self.ranks.world > 1 else prompts, step)
         if self.ranks.world == 1:
             return own
+        light = sum(map(len, prompts.values())) > WHOLE_GROUPS and self.config.credit == "none"
         nobody = replace(own[0].item, prompt=Row((), torch.zeros(3, 0), [], [])) if own else None
+        plain = [replace(g, item=nobody, owner=self.ranks.rank) for g in own]
         out: list[Group] = []
         for task, items in prompts.items():  # without the prompts: every rank knows them
-            everyone = self.ranks.gather([replace(g, item=nobody) for g in own if g.task == task])
-            out += [replace(group, item=item) for item, group in zip(items, everyone, strict=True)]
+            mine = iter([g for g in plain if g.task == task])
+            sent = [g.lightened() if light else g for g in plain if g.task == task]
+            groups = [next(mine) if g.owner == self.ranks.rank else g for g in self.ranks.gather(sent)]
+            placed = dict(zip(dealt[task], groups, strict=True))
+            out += [replace(placed[i], item=item) for i, item in enumerate(items)]
         return out
 
     def rollout(self, prompts: Mapping[str, Sequence[Item]], step: int) -> list[Group]:
@@ -215,6 +243,11 @@ class Rollouts:
     def _scored(self, name: str, item: Item, completions: Sequence[Completion]) -> list[tuple[str, Score]]:
         answers = [self.policy.text_of(completion) for completion in completions]
         return [(a.text, self.tasks[name].score(a.text, item.sample, a.truncated)) for a in answers]
+
+
+def by_length(items: Sequence[Item]) -> list[int]:
+    """The order in which prompts are dealt to ranks: the longest first, so that every rank gets a like share."""
+    return sorted(range(len(items)), key=lambda i: -len(items[i].prompt.prefix))
 
 
 def sampling_seed(config: RFTConfig, step: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from rft3d.models.policy import Policy
 from rft3d.models.prefix import Packed, Row, pack
 from rft3d.models.spatial import SpatialModel
 from rft3d.models.two_phase import two_phase_backward
+from rft3d.training.clip_cov import token_weights
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.distributed import ALONE, Ranks
@@ -46,21 +48,29 @@ def micro_batches(groups: Sequence[Group], config: RFTConfig, ranks: Ranks = ALO
     """Cut a step's groups; the weights come from *all* groups, so the cut does not matter.
 
     Groups of one task stand together (their lengths are alike), largest first inside a task. With many
-    ranks ``groups`` are those of all of them; a rank gets its own, and batches of weight 0 where another
-    rank has more (under FSDP2 every rank must run the model equally often).
+    ranks ``groups`` are those of all of them; a rank gets those that it sampled, and batches of weight 0 where
+    another rank has more (under FSDP2 every rank must run the model equally often).
     """
     mine = _cut(groups, config, ranks)
     if ranks.world == 1:
         return mine
-    most = max(len(_cut(groups, config, Ranks(r, ranks.world))) for r in range(ranks.world))
-    return mine + [_nothing(groups)] * (most - len(mine))
+    kept = Counter((g.owner, g.task) for g in groups if not _left_out(g, config))
+    most: Counter[int] = Counter()
+    for (owner, _), count in kept.items():
+        most[owner] += -(-count // config.micro_groups)
+    return mine + [_nothing(groups)] * (max(most.values(), default=0) - len(mine))
+
+
+def _left_out(group: Group, config: RFTConfig) -> bool:
+    return config.skip_zero_advantage and config.beta == 0 and group.silent
 
 
 def _nothing(groups: Sequence[Group]) -> MicroBatch:
     """A batch of weight 0: one token after the shortest prompt."""
-    group = min(groups, key=lambda g: len(g.item.prompt.prefix))
+    whole = [group for group in groups if not group.light] or groups
+    group = min(whole, key=lambda g: len(g.item.prompt.prefix))
     first = next((c for c in group.completions if c.tokens), Completion((0,), (0.0,), True))
-    short = replace(first, tokens=first.tokens[:1], logps=first.logps[:1])
+    short = replace(first, tokens=tuple(first.tokens[:1]), logps=tuple(first.logps[:1]))
     zero = torch.zeros(1)
     return MicroBatch([replace(group, completions=[short])], zero, zero, zero.long(), None, None)
 
@@ -77,27 +87,21 @@ def _cut(groups: Sequence[Group], config: RFTConfig, ranks: Ranks) -> list[Micro
         factor = config.task_weights.get(task, 1.0) * len(mine) / len(groups)
         kept = [
             merged(g, w)
-            for g, w in ranks.mine(list(zip(mine, weights, strict=True)))
-            if not (config.skip_zero_advantage and config.beta == 0 and g.silent)
+            for g, w in zip(mine, weights, strict=True)
+            if g.owner == ranks.rank and not _left_out(g, config)
         ]
         # a row of the batch has as many and as long slots as its largest group
         kept.sort(key=lambda pair: -len(pair[1]) * max(len(c.tokens) for c in pair[0].completions))
         for at in range(0, len(kept), config.micro_groups):
             chunk = kept[at : at + config.micro_groups]
-            token_weights = [
-                factor * w
-                for g, ws in chunk
-                for w, c in zip(ws, g.completions, strict=True)
-                for _ in c.tokens
-            ]
+            told = [token_weights(g, [factor * w for w in ws], config.clip_cov) for g, ws in chunk]
             rows = [row for g, _ in chunk for row in g.advantages]
-            sizes = torch.tensor([len(row) for row in rows])
             batches.append(
                 MicroBatch(
                     [g for g, _ in chunk],
-                    torch.tensor(token_weights),
+                    torch.cat(told),
                     torch.tensor([a for row in rows for a in row.tolist()]).float(),
-                    torch.arange(len(rows)).repeat_interleave(sizes),
+                    torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row) for row in rows])),
                     None,
                     None,
                 )

@@ -1,0 +1,157 @@
+"""Depth Anything 3's backbone: frames in, per-patch geometry features out; free weights in three sizes.
+
+Architecture of "Depth Anything 3: Recovering the Visual Space from Any Views" (arXiv 2511.10647), written from its
+description: one plain DINOv2. From block ``alternate_from`` on, every odd block attends across all frames, with
+QK-norm and 2-D rotary positions (across frames all patches share one), and a camera token takes the class token's
+place: one for the reference frame, here the first, one for the others. Output, as its depth head gets it:
+``(B, S, h, w, 2C)``, the last block inside frames beside the normalised last block. The metric and monocular
+models (``alternate_from=-1``) see every frame by itself; their output is ``(B, S, h, w, C)``, normalised.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rft3d.models.blocks import (
+    CLOSE,
+    EXACT,
+    Block,
+    GeometryEncoder,
+    PatchTokens,
+    WideNorm,
+    count_blocks,
+    reset,
+    rope_tables,
+)  # fmt: skip
+
+_PREFIX = "model.backbone.pretrained."
+_UNUSED = re.compile(r"model\.(head|cam_enc|cam_dec|gs_head|gs_adapter)\.")
+_HEAD_DIM = 64
+"""Of every released size; where there is no QK-norm, nothing in the weights tells it."""
+
+
+@dataclass(frozen=True)
+class DA3Config:
+    """Sizes; the defaults are DA3-BASE's. ``alternate_from=-1``: no block attends across frames."""
+
+    embed_dim: int = 768
+    patch_size: int = 14
+    img_size: int = 518
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    alternate_from: int = 4
+    rope_base: float = 100.0
+
+    def __post_init__(self) -> None:
+        if self.embed_dim % (4 * self.heads):
+            raise ValueError(
+                f"DA3Config.embed_dim={self.embed_dim} must be divisible by 4 * heads={4 * self.heads}"
+            )
+        if not (self.alternate_from == -1 or 0 < self.alternate_from < self.depth):
+            raise ValueError(
+                f"DA3Config.alternate_from={self.alternate_from} must be -1 or lie in (0, depth={self.depth})"
+            )
+
+    @property
+    def width(self) -> int:
+        return self.embed_dim * (1 if self.alternate_from < 0 else 2)
+
+    @property
+    def specials(self) -> int:
+        return 1
+
+    @property
+    def attention(self) -> tuple[int, int]:
+        across = sum(self.across(i) for i in range(self.depth))
+        return self.depth - across, across
+
+    def across(self, block: int) -> bool:
+        """Whether block number ``block`` attends across frames."""
+        return 0 <= self.alternate_from <= block and block % 2 == 1
+
+    def to_dict(self) -> dict[str, float | int]:
+        return asdict(self)
+
+
+class Backbone(PatchTokens):
+    """The whole of it; ``camera_token`` exists where blocks alternate."""
+
+    def __init__(self, config: DA3Config) -> None:
+        super().__init__(config)
+        start = config.alternate_from
+        if start > 0:
+            self.camera_token = nn.Parameter(torch.randn(1, 2, config.embed_dim))
+        self.blocks = nn.ModuleList(
+            Block(config, qk_norm=0 < start <= i, eps=EXACT, scale=1.0) for i in range(config.depth)
+        )
+        self.norm = WideNorm(config.embed_dim, eps=CLOSE)
+
+    def resample(self, grid: Tensor, h: int, w: int) -> Tensor:
+        """DINOv2's first way: a scale of ``(h + 0.1) / grid``, without anti-aliasing."""
+        scale = ((h + 0.1) / self.grid, (w + 0.1) / self.grid)
+        return F.interpolate(grid, scale_factor=scale, mode="bicubic")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised ``(B, S, 3, H, W)`` -> ``(B * S, h * w, width)``."""
+        config, (batch, frames) = self.config, images.shape[:2]
+        h, w = images.shape[-2] // config.patch_size, images.shape[-1] // config.patch_size
+        x = inside = self.tokens(images.flatten(0, 1))
+        tables = (h, w, 1, config.embed_dim // config.heads, config.rope_base, x.dtype)
+        own = tuple(t.to(x.device) for t in rope_tables(*tables))
+        # across frames: the special token at (0, 0), every patch at (1, 1)
+        shared = tuple(t[[0] + [1] * (h * w)].repeat(frames, 1) for t in own)
+        for i, block in enumerate(self.blocks):
+            if i == config.alternate_from:
+                camera = self.camera_token[0, [0] + [1] * (frames - 1)].repeat(batch, 1)[:, None]
+                x = torch.cat([camera.to(x), x[:, 1:]], dim=1)
+            if config.across(i):
+                x = block(x.view(batch, -1, config.embed_dim), shared).view(x.shape)
+            else:
+                x = inside = block(x, own if 0 < config.alternate_from <= i else None)
+        out = self.norm(x)
+        return (out if config.alternate_from < 0 else torch.cat([inside, out], dim=-1))[:, 1:]
+
+
+class DA3(GeometryEncoder):
+    """Holder of the backbone, so that keys read ``model.backbone.pretrained.*`` as in ``depth-anything/DA3-*``."""
+
+    Config = DA3Config
+    public = "depth-anything/DA3-BASE"
+
+    def __init__(self, config: DA3Config) -> None:
+        super().__init__()
+        self.config = config
+        backbone = Backbone(config)
+        self.model = nn.ModuleDict({"backbone": nn.ModuleDict({"pretrained": backbone})})
+        reset(self, backbone, backbone.cls_token)
+
+    @classmethod
+    def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> DA3Config:
+        own = {n.removeprefix(_PREFIX): shape for n, shape in shapes.items() if n.startswith(_PREFIX)}
+        dim, patch = own["cls_token"][-1], own["patch_embed.proj.weight"][-1]
+        normed = {
+            int(n.split(".")[1]): shape[0] for n, shape in own.items() if n.endswith("attn.q_norm.weight")
+        }
+        return DA3Config(
+            embed_dim=dim,
+            patch_size=patch,
+            img_size=patch * round((own["pos_embed"][1] - 1) ** 0.5),
+            depth=count_blocks(own, "blocks"),
+            heads=dim // next(iter(normed.values()), _HEAD_DIM),
+            mlp_ratio=own["blocks.0.mlp.fc1.weight"][0] / dim,
+            alternate_from=min(normed, default=-1),
+        )
+
+    def unused(self, name: str) -> bool:
+        return _UNUSED.match(name) is not None
+
+    def features(self, images: Tensor) -> Tensor:
+        return cast(nn.ModuleDict, self.model["backbone"])["pretrained"](images)
