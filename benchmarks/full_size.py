@@ -405,13 +405,13 @@ class _Trained:
 
     def __enter__(self) -> Engine:
         c = self.config
-        self.made = Engine(self.run.policy, c.optim, c.steps, None, c.lora, c.memory, 0)
+        self.made = Engine(self.run.policy, c.optim, c.steps, lora=c.lora, memory=c.memory)
         self.made.network.train()
         return self.made
 
     def __exit__(self, *_: object) -> None:
         model = self.run.policy.model
-        self.made.optimizers.clear()
+        self.made.placement.optimizers.clear()
         model.zero_grad(set_to_none=True)
         self.made.finish()
         if self.config.lora.rank:
