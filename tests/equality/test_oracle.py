@@ -228,15 +228,19 @@ def test_off_policy_gradients_are_those_of_trl(
     theirs, _ = oracle(
         beta=0.0, per_device_train_batch_size=8, gradient_accumulation_steps=2, **theirs_settings
     )
-    plain = update._loss
+    plain, packed = update.policy_loss, update.packed_groups
+    tokens: list[int] = []
 
-    def away(batch: Any, config: RFTConfig, logps: torch.Tensor, own: torch.Tensor, index: Any) -> Any:
-        tokens = [t for g in batch.groups for c in g.completions for t in c.tokens]
-        old = logps.detach() - moved_away(torch.tensor(tokens))
-        return plain(replace(batch, old_logps=old), config, logps, own, index)
+    def seen(policy: Any, groups: Any) -> Any:
+        tokens[:] = [t for g in groups for c in g.completions for t in c.tokens]
+        return packed(policy, groups)
+
+    def away(logps: torch.Tensor, old: torch.Tensor, *rest: Any) -> Any:
+        return plain(logps, old - moved_away(torch.tensor(tokens)), *rest)
 
     on_policy, _ = our_gradients(case, monkeypatch, loss=loss, **ours_settings)
-    monkeypatch.setattr(update, "_loss", away)
+    monkeypatch.setattr(update, "packed_groups", seen)
+    monkeypatch.setattr(update, "policy_loss", away)
     ours, metrics = our_gradients(case, monkeypatch, loss=loss, micro_groups=micro_groups, **ours_settings)
     assert worst(ours, theirs) < 1e-5
     assert 0.01 < metrics["clip_share"] < 0.9 and worst(on_policy, theirs) > 1e-2
