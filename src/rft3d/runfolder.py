@@ -125,7 +125,7 @@ def write_titles(root: Path, titles: Titles) -> None:
 def read_titles(root: Path) -> Titles:
     """``root/titles.json``; without titles where it is missing or nothing of the kind."""
     try:
-        found = json.loads((root / "titles.json").read_text(encoding="utf-8"))
+        found = files.read_json(root / "titles.json")
         return Titles({str(k): str(v) for k, v in found["titles"].items()}, str(found["baseline"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Titles()

@@ -6,7 +6,6 @@ first sample of each task, and the estimate says what it guessed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -160,7 +159,7 @@ def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
 def _frame_size(recipe: Recipe) -> tuple[int, int] | None:
     if recipe.model is None or not (Path(recipe.model) / META).is_file():
         return None
-    size = json.loads((Path(recipe.model) / META).read_text(encoding="utf-8")).get("frame_size")
+    size = read_json(Path(recipe.model) / META).get("frame_size")
     return (int(size[0]), int(size[1])) if isinstance(size, list) else None
 
 

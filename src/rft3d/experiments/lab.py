@@ -247,9 +247,14 @@ class Lab:
         )
         with self.run.timed("headroom"):
             model = model_fingerprint(self.model_dir("start"))
-            tell = lambda measured: self.console.print(measured["sentence"], highlight=False)  # noqa: E731
-            policy = self._judged_policy("start")
-            found = headroom_of_files(policy, model, questions, config, tell, self.console.is_terminal)
+            found = headroom_of_files(
+                self._judged_policy("start"),
+                model,
+                questions,
+                config,
+                tell=lambda measured: self.console.print(measured["sentence"], highlight=False),
+                show=self.console.is_terminal,
+            )
         write_json(file, found)
 
     def judge(self, arm: Arm) -> None:

@@ -48,8 +48,8 @@ class GeometryEncoder(nn.Module):
         """Whether a released checkpoint's tensor ``name`` is knowingly left out (heads, later rounds)."""
         raise NotImplementedError
 
-    def features(self, images: Tensor) -> Tensor:
-        """``(B, S, 3, H, W)``, normalised -> ``(B * S, h * w, width)``."""
+    def features(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """``(B, S, 3, H, W)``, normalised, and its patches ``(h, w)`` -> ``(B * S, h * w, width)``."""
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,10 +59,11 @@ class GeometryEncoder(nn.Module):
         patch = self.config.patch_size
         if height % patch or width % patch:
             raise ValueError(f"images are {height}x{width}; both must be multiples of patch_size={patch}")
+        grid = (height // patch, width // patch)
         # Built here, not as buffers: loaders that build models on the meta device lose unsaved buffers.
         mean, std = (images.new_tensor(v).view(1, 1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-        out = self.features((images - mean) / std).to(next(self.parameters()).dtype)
-        return out.view(batch, frames, height // patch, width // patch, self.config.width)
+        out = self.features((images - mean) / std, grid).to(next(self.parameters()).dtype)
+        return out.view(batch, frames, *grid, self.config.width)
 
 
 def reset(module: nn.Module, patches: PatchTokens, *tokens: Tensor) -> None:
@@ -79,6 +80,14 @@ def reset(module: nn.Module, patches: PatchTokens, *tokens: Tensor) -> None:
 def count_blocks(names: Iterable[str], kind: str) -> int:
     """How many numbers N there are in names ``kind.N.*``."""
     return len({m[1] for name in names if (m := re.match(rf"{re.escape(kind)}\.(\d+)\.", name))})
+
+
+def patch_sizes(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> dict[str, int]:
+    """``embed_dim``, ``patch_size`` and ``img_size`` that the tensors of a :class:`PatchTokens` named ``prefix...``
+    tell; KeyError where there are none."""
+    dim, _, _, patch = shapes[f"{prefix}patch_embed.proj.weight"]
+    grid = round((shapes[f"{prefix}pos_embed"][1] - 1) ** 0.5)
+    return {"embed_dim": dim, "patch_size": patch, "img_size": patch * grid}
 
 
 class LayerScale(nn.Module):

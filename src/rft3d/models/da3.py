@@ -27,6 +27,7 @@ from rft3d.models.blocks import (
     PatchTokens,
     WideNorm,
     count_blocks,
+    patch_sizes,
     reset,
     rope_tables,
 )  # fmt: skip
@@ -99,10 +100,9 @@ class Backbone(PatchTokens):
         scale = ((h + 0.1) / self.grid, (w + 0.1) / self.grid)
         return F.interpolate(grid, scale_factor=scale, mode="bicubic")
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised ``(B, S, 3, H, W)`` -> ``(B * S, h * w, width)``."""
-        config, (batch, frames) = self.config, images.shape[:2]
-        h, w = images.shape[-2] // config.patch_size, images.shape[-1] // config.patch_size
+    def forward(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Normalised ``(B, S, 3, H, W)`` of ``grid`` patches -> ``(B * S, h * w, width)``."""
+        config, (batch, frames), (h, w) = self.config, images.shape[:2], grid
         x = inside = self.tokens(images.flatten(0, 1))
         tables = (h, w, 1, config.embed_dim // config.heads, config.rope_base, x.dtype)
         own = tuple(t.to(x.device) for t in rope_tables(*tables))
@@ -136,14 +136,13 @@ class DA3(GeometryEncoder):
     @classmethod
     def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> DA3Config:
         own = {n.removeprefix(_PREFIX): shape for n, shape in shapes.items() if n.startswith(_PREFIX)}
-        dim, patch = own["cls_token"][-1], own["patch_embed.proj.weight"][-1]
+        patches = patch_sizes(own, "")
+        dim = patches["embed_dim"]
         normed = {
             int(n.split(".")[1]): shape[0] for n, shape in own.items() if n.endswith("attn.q_norm.weight")
         }
         return DA3Config(
-            embed_dim=dim,
-            patch_size=patch,
-            img_size=patch * round((own["pos_embed"][1] - 1) ** 0.5),
+            **patches,
             depth=count_blocks(own, "blocks"),
             heads=dim // next(iter(normed.values()), _HEAD_DIM),
             mlp_ratio=own["blocks.0.mlp.fc1.weight"][0] / dim,
@@ -153,5 +152,5 @@ class DA3(GeometryEncoder):
     def unused(self, name: str) -> bool:
         return _UNUSED.match(name) is not None
 
-    def features(self, images: Tensor) -> Tensor:
-        return cast(nn.ModuleDict, self.model["backbone"])["pretrained"](images)
+    def features(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        return cast(nn.ModuleDict, self.model["backbone"])["pretrained"](images, grid)

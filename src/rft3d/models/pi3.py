@@ -15,7 +15,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rft3d.models.blocks import EXACT, Block, GeometryEncoder, PatchEncoder, alternate, count_blocks, reset
+from rft3d.models.blocks import (
+    EXACT,
+    Block,
+    GeometryEncoder,
+    PatchEncoder,
+    alternate,
+    count_blocks,
+    patch_sizes,
+    reset,
+)
 from rft3d.models.vggt import VGGTConfig
 
 _UNUSED = re.compile(r"(point|conf|camera)_(decoder|head)\.|image_(mean|std)$")
@@ -48,12 +57,10 @@ class Pi3(GeometryEncoder):
 
     @classmethod
     def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> Pi3Config:
-        dim, patch = shapes["encoder.cls_token"][-1], shapes["encoder.patch_embed.proj.weight"][-1]
-        rounds = count_blocks(shapes, "decoder") // 2
+        patches = patch_sizes(shapes, "encoder.")
+        dim, rounds = patches["embed_dim"], count_blocks(shapes, "decoder") // 2
         return Pi3Config(
-            embed_dim=dim,
-            patch_size=patch,
-            img_size=patch * round((shapes["encoder.pos_embed"][1] - 1) ** 0.5),
+            **patches,
             patch_depth=count_blocks(shapes, "encoder.blocks"),
             rounds=rounds,
             output_round=rounds - 1,
@@ -65,9 +72,8 @@ class Pi3(GeometryEncoder):
     def unused(self, name: str) -> bool:
         return _UNUSED.match(name) is not None
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
         config, (batch, frames) = self.config, images.shape[:2]
-        grid = (images.shape[-2] // config.patch_size, images.shape[-1] // config.patch_size)
         return alternate(
             self.encoder(images.flatten(0, 1)), self.register_token.expand(batch, frames, -1, -1),
             self.decoder[0::2], self.decoder[1::2], grid, config.rope_base, config.embed_dim // config.heads,

@@ -19,7 +19,16 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from rft3d.models.blocks import CLOSE, Block, GeometryEncoder, PatchEncoder, alternate, count_blocks, reset
+from rft3d.models.blocks import (
+    CLOSE,
+    Block,
+    GeometryEncoder,
+    PatchEncoder,
+    alternate,
+    count_blocks,
+    patch_sizes,
+    reset,
+)
 
 _HEADS = re.compile(r"(^|\.)((camera|point|depth|track)_head\.|_resnet_(mean|std)$)")
 _LATER_BLOCK = re.compile(r"(^|\.)(?:frame|global)_blocks\.(\d+)\.")
@@ -96,10 +105,9 @@ class Aggregator(nn.Module):
         index[1:] = 1
         return pair[:, index].expand(batch, -1, -1, -1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised ``(B, S, 3, H, W)`` -> ``(B * S, h * w, 2C)``."""
+    def forward(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Normalised ``(B, S, 3, H, W)`` of ``grid`` patches -> ``(B * S, h * w, 2C)``."""
         config = self.config
-        grid = (images.shape[-2] // config.patch_size, images.shape[-1] // config.patch_size)
         return alternate(
             self.patch_embed(images.flatten(0, 1)), self.specials(*images.shape[:2]), self.frame_blocks,
             self.global_blocks, grid, config.rope_base, config.embed_dim // config.heads,
@@ -122,13 +130,11 @@ class VGGT(GeometryEncoder):
     @classmethod
     def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> VGGTConfig:
         """The used round is the last but one, as in VG-LLM."""
-        dim = shapes["aggregator.camera_token"][-1]
-        patch = shapes["aggregator.patch_embed.patch_embed.proj.weight"][-1]
+        patches = patch_sizes(shapes, "aggregator.patch_embed.")
+        dim = patches["embed_dim"]
         rounds = count_blocks(shapes, "aggregator.frame_blocks")
         return VGGTConfig(
-            embed_dim=dim,
-            patch_size=patch,
-            img_size=patch * round((shapes["aggregator.patch_embed.pos_embed"][1] - 1) ** 0.5),
+            **patches,
             patch_depth=count_blocks(shapes, "aggregator.patch_embed.blocks"),
             rounds=rounds,
             output_round=max(0, rounds - 2),
@@ -142,5 +148,5 @@ class VGGT(GeometryEncoder):
         beyond = later is not None and int(later[2]) > self.config.output_round
         return beyond or _HEADS.search(name) is not None
 
-    def features(self, images: Tensor) -> Tensor:
-        return self.aggregator(images)
+    def features(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        return self.aggregator(images, grid)

@@ -18,7 +18,7 @@ from rich.console import Console
 from transformers import PreTrainedTokenizerBase
 
 from rft3d.digests import write_list
-from rft3d.files import replacing, write_json
+from rft3d.files import read_json, write_json, write_text
 from rft3d.locks import only_writer
 from rft3d.models import Policy, TinyConfig, build_tiny, load_policy
 from rft3d.models.tokens import train_tokenizer
@@ -103,7 +103,7 @@ def make_weights(config: WeightsConfig, out: Path, console: Console) -> Path:
     with only_writer(out):
         settings = json.loads(json.dumps(asdict(config), default=str))
         known = out / "config.json"
-        if known.is_file() and json.loads(known.read_text(encoding="utf-8")) != settings:
+        if known.is_file() and read_json(known) != settings:
             raise ValueError(f"{known} has other settings; give another --out, or remove that folder")
         write_json(known, settings)
         start, encoders, sft = (out / "models" / name for name in ("start", "encoders", "rooms-sft"))
@@ -185,13 +185,10 @@ def ship(model: Path, out: Path, world: str, card: str) -> Path:
     policy.model.half()
     policy.save(out)
     write_json(out / WORLD_FILE, asdict(WORLDS[world]))
-    with replacing(out / "README.md") as unfinished:
-        unfinished.write_text(card, encoding="utf-8")
+    write_text(out / "README.md", card)
     (out / "generation_config.json").unlink(missing_ok=True)
-    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    write_json(
-        out / "config.json", config | {"dtype": "float32"}
-    )  # what it runs in; the file is half of that
+    # what it runs in; the file is half of that
+    write_json(out / "config.json", read_json(out / "config.json") | {"dtype": "float32"})
     write_list(out)
     return out
 

@@ -19,7 +19,8 @@ one box in ten learns little from IoUs that are nearly all zero):
 
 after Zheng et al., "Distance-IoU Loss" (arXiv 1911.08287). There c is the diagonal of the axis-aligned box
 around both; here it is the largest distance between two of their 16 corners, which does not depend on how
-the camera is turned. It is never smaller than d, so a shaped value lies in [0, 1].
+the camera is turned. It is never smaller than d, so a shaped value lies in [0, 1]. But c grows with the box, so
+that a larger one loses less by being off: paid box by box, that made boxes grow (``docs/log.md``).
 
 Rare classes weigh as much as frequent ones in the balanced rewards. The published F1 is the unweighted mean
 over K classes, each pooled over the data set,

@@ -17,6 +17,7 @@ from typing import Any
 
 from rft3d.evaluation.benchmarks.registry import find_benchmark
 from rft3d.evaluation.stats import is_rate
+from rft3d.files import read_json
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "scannet-detection-4f": ("precision@0.25", "recall@0.25", "f1@0.25"),
@@ -84,10 +85,7 @@ def our_entries(path: str | Path, name: str | None = None) -> list[Entry]:
     ``name``: of the model; the file's stem when None. ValueError for a file that is no such result.
     """
     path = Path(path)
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+    result = read_json(path)
     if not isinstance(result, dict) or "benchmark" not in result or "variants" not in result:
         raise ValueError(f"{path}: no benchmark's result; write one with rft3d score --benchmark NAME --out")
     benchmark = find_benchmark(result["benchmark"]["name"])
