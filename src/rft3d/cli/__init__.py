@@ -48,6 +48,7 @@ VERBS = {
 _EXTRAS = {
     "av": "video",
     "deepspeed": "deepspeed",
+    "matplotlib": "viz",
     "openpyxl": "sheets",
     "pyarrow": "data",
     "rerun": "rerun",
@@ -167,7 +168,8 @@ def _usage() -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError):
+    # Python's own words name no fix; whoever wrote other ones about a package of no extra did
+    if isinstance(error, ModuleNotFoundError) and (error.name in _EXTRAS or "No module named" in str(error)):
         extra = _EXTRAS.get(error.name or "", "train")
         return f"this needs the package {error.name!r}, which is not installed; try pip install '.[{extra}]'"
     if isinstance(error, OSError) and error.strerror:

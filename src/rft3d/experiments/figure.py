@@ -78,11 +78,8 @@ def _svg(curves: Mapping[str, Mapping[str, Line]], panels: Sequence[tuple[str, s
 
 def _matplotlib() -> tuple[Any, Any]:
     """``Figure`` and ``rc_context``; an extra, so it is looked for only here."""
-    try:
-        package = importlib.import_module("matplotlib")
-        return importlib.import_module("matplotlib.figure").Figure, package.rc_context
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("figures need matplotlib: pip install 'rft3d[viz]'") from error
+    package = importlib.import_module("matplotlib")
+    return importlib.import_module("matplotlib.figure").Figure, package.rc_context
 
 
 def mean_line(lines: Sequence[Line]) -> Line:
