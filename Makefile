@@ -14,7 +14,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One thread a process: the tests run in parallel processes, and two thread pools on two cores only fight.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo demo-quick weights results results-quick test test-oldest lint format nightly bench docs pin clean distclean python-check
+.PHONY: help demo demo-quick weights results results-quick test test-oldest lint format nightly fuzz bench docs pin clean distclean python-check
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -54,9 +54,15 @@ format: .venv/.stamp-dev  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 nightly: lint  ## every test that needs no accelerator, more random cases, run-time type checks, then the benchmarks
-	RFT3D_KILLS=100 RFT3D_TYPECHECK=1 HYPOTHESIS_PROFILE=nightly $(TEST_ENV) $(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
+	RFT3D_KILLS=100 RFT3D_DAMAGE=1000 RFT3D_TYPECHECK=1 HYPOTHESIS_PROFILE=nightly $(TEST_ENV) $(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
+	$(MAKE) fuzz
 	$(MAKE) results-quick
 	$(MAKE) bench
+
+fuzz: python-check  ## the reader of annotation pickles against a coverage-guided fuzzer, ten minutes in an environment of its own
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --editable . atheris pytest
+	.venv-fuzz/bin/python .ci/fuzz_pickle.py -max_total_time=600
 
 test-oldest: python-check  ## models and training on the oldest torch and transformers that pyproject.toml allows
 	$(PYTHON) -m venv .venv-oldest
@@ -103,4 +109,4 @@ clean:  ## remove caches and build leftovers; results in runs/ stay
 	find src tests examples benchmarks recipes .ci -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too
-	rm -rf .venv .venv-oldest src/rft3d.egg-info
+	rm -rf .venv .venv-oldest .venv-fuzz src/rft3d.egg-info

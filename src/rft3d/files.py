@@ -167,9 +167,13 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"{path}: not valid JSON ({excerpt(error)}); write or get the file again") from None
 
 
+class DamagedFile(ValueError):
+    """A file that is there and cannot be read; the message names it."""
+
+
 @contextmanager
 def blaming(path: str | Path, *kinds: type[Exception], fix: str = "get the file again") -> Iterator[None]:
-    """Turn errors of these kinds, which a damaged file causes in a library, into a ValueError that names it."""
+    """Turn errors of these kinds, which a damaged file causes in a library, into a DamagedFile that names it."""
     try:
         yield
     except FileNotFoundError:
@@ -178,7 +182,16 @@ def blaming(path: str | Path, *kinds: type[Exception], fix: str = "get the file 
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
         kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
-        raise ValueError(f"{path} cannot be read ({kind}{excerpt(error, 300)}); {fix}") from None
+        raise DamagedFile(f"{path} cannot be read ({kind}{excerpt(error, 300)}); {fix}") from None
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Put the file's name before the message of a ValueError that lacks it."""
+    try:
+        yield
+    except ValueError as error:
+        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from error
 
 
 def plain(value: Any) -> Any:

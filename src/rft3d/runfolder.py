@@ -20,7 +20,6 @@ readers take whole lines and say how many they skipped.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from types import NoneType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from rft3d import files
+from rft3d.typed import is_number
 
 Record = TypeVar("Record")
 METRICS, ROLLOUTS, ALARMS = "metrics.jsonl", "rollouts.jsonl", "alarms.jsonl"
@@ -177,7 +177,8 @@ def drop_after(path: Path, step: int) -> set[int]:
 
     Returns the steps that have records.
     """
-    kept = [record for record in read_records(path)[0] if record["step"] <= step] if step else []
+    read = read_records(path)[0] if step else []
+    kept = [record for record in read if is_number(record.get("step")) and record["step"] <= step]
     files.write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
     return {record["step"] for record in kept}
 
@@ -214,8 +215,7 @@ def _read(hint: Any, value: Any) -> Any:
     if is_dataclass(kind):
         return as_record(cast(type[Any], kind), value) if isinstance(value, dict) else None
     if kind in (int, float):
-        fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        return kind(value) if fine else None
+        return kind(value) if is_number(value) else None
     return value if isinstance(value, kind) else None
 
 
@@ -226,4 +226,5 @@ def append_alarms(path: Path, alarms: Sequence[Alarm]) -> None:
 
 def logged_seconds(stage: Path) -> float:
     """Seconds that the steps of a stage folder took, over all interruptions."""
-    return round(sum(row.get("seconds", 0.0) for row in read_records(stage / METRICS)[0]), 2)
+    spent = (row.get("seconds", 0.0) for row in read_records(stage / METRICS)[0])
+    return round(sum(each for each in spent if is_number(each)), 2)

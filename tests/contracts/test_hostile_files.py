@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import io
+import json
 import struct
 import zipfile
 import zlib
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
+from tests.report.runs import make_run
 
 from rft3d.cli import main
 from rft3d.evaluation.outside_formats import READERS
+from rft3d.evaluation.tables import comparison_table
 from rft3d.files import excerpt, read_json
 from rft3d.models import load_policy
+from rft3d.report.live import read_stages, render
+from rft3d.report.run_folder import read_run_folder
 from rft3d.scenes.clips import read_clip
 from rft3d.scenes.fields import read_fields
 from rft3d.scenes.images import read_image
 from rft3d.scenes.readers._files import iter_objects, picture_size
 from rft3d.scenes.readers.scannet_sens import read_sens
+from rft3d.tasks import Sample, read_samples, write_samples
 
 
 def _png(width: int, height: int) -> bytes:
@@ -208,3 +217,76 @@ def test_the_last_resort_is_one_line(monkeypatch, capsys: pytest.CaptureFixture[
     assert said.count("\n") == 1 and "RuntimeError: a bug of two lines" in said
     (trace,) = tmp_path.glob("rft3d-*.trace.txt")
     assert str(trace) in said and "in broken" in trace.read_text()
+
+
+@pytest.mark.parametrize("name", ["MAX_ROWS", "MAX_COLUMNS", "MAX_UNPACKED"])
+def test_what_parquet_says_of_itself_is_bounded(monkeypatch, tmp_path: Path, name: str) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "s.parquet"
+    write_samples(path, [Sample("a", "mine", "s", (), "?", {})])
+    assert [sample.id for sample in read_samples(path)] == ["a"]
+    monkeypatch.setattr(f"rft3d.scenes.readers._files.{name}", 0)
+    with pytest.raises(ValueError, match=rf"s\.parquet.*it says it has \d+, more than {name} = 0"):
+        list(read_samples(path))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"s\.parquet cannot be read"):
+        list(read_samples(path))
+
+
+def test_one_endless_record_is_refused(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("rft3d.scenes.readers._files.CHUNK", 1000)
+    monkeypatch.setattr("rft3d.scenes.readers._files.MAX_RECORD", 10_000)
+    (tmp_path / "a.json").write_text('[{"a": "' + "x" * 100_000)
+    with pytest.raises(ValueError, match=r"a\.json: record 0 is longer than MAX_RECORD=10000 characters"):
+        list(iter_objects(tmp_path / "a.json"))
+
+
+def test_times_without_end_are_watched(tmp_path: Path) -> None:
+    stage = tmp_path / "stages" / "sft"
+    stage.mkdir(parents=True)
+    (stage / "stage.json").write_text('{"steps": 1e999}')
+    rows = (
+        '{"step": 1, "time": 1e999, "loss": 1e999}',
+        '{"step": 2, "time": -1e308}',
+        '{"step": 3, "time": 1e308}',
+    )
+    rows += (
+        '{"step": 4, "time": 5}',
+        '{"step": 4, "time": 6, "loss": 1}',
+        f'{{"step": {10**400}, "time": 7}}',
+    )
+    rows += ('{"step": true, "time": 8}', '{"step": 5, "time": "9"}')
+    (stage / "metrics.jsonl").write_text("\n".join(rows))
+    (state,) = read_stages(tmp_path, now=0.0)
+    assert (state.step, state.steps, state.seconds_a_step, state.left_s) == (4, None, None, None)
+    Console(file=io.StringIO()).print(render(tmp_path))
+
+
+def test_damaged_scores_are_made_again(tmp_path: Path) -> None:
+    make_run(tmp_path, samples=2, steps=5)
+    file = tmp_path / "eval" / "sft" / "detection.scores.json"
+    scores = json.loads(file.read_text())
+    for change in ({"headline": {"f1": 7}}, {"samples": "two"}, {"reward": None}, {"metrics": {"a": [1]}}):
+        file.write_text(json.dumps({**scores, **change}))
+        notes = " ".join(read_run_folder(tmp_path, resamples=2).notes)
+        assert (
+            f"eval/sft/detection.scores.json is damaged (eval/sft/detection.scores.json.{next(iter(change))}"
+            in notes
+        )
+
+
+def test_a_killed_worker_is_one_line(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*_: object) -> int:
+        raise BrokenProcessPool("a process in the pool was terminated abruptly")
+
+    monkeypatch.setattr("rft3d.cli._run", broken)
+    assert main(["data"]) == 2
+    assert capsys.readouterr().err == (
+        "rft3d data: a worker process was killed (for want of memory?); start again, with fewer --workers\n"
+    )
+
+
+def test_names_with_brackets_are_printed_as_they_are() -> None:
+    page = io.StringIO()
+    Console(file=page, width=200).print(comparison_table("[/red]a[bold].jsonl minus [b]", []))
+    assert "[/red]a[bold].jsonl minus [b]" in page.getvalue()

@@ -300,10 +300,13 @@ def test_vgllm_records_become_samples(tmp_path: Path) -> None:
     assert len(grounded.truth["T_world_camera"]) == 1 and TASKS["grounding"]().gold(grounded)
 
 
+TRUTH = {"question_type": "object_counting", "answer": 3}
+
+
 def make_three(key: str) -> Made:
     if key == "stop":
         raise RuntimeError("stopped")
-    return Made(tuple(Sample(f"{key}-{k}", "spatial", key, (), "text", {}) for k in range(3)), {"why": 1})
+    return Made(tuple(Sample(f"{key}-{k}", "spatial", key, (), "text", TRUTH) for k in range(3)), {"why": 1})
 
 
 def jobs(*keys: str) -> Iterator[Job]:

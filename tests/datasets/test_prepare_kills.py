@@ -20,7 +20,8 @@ JOBS = 3
 
 
 def make(payload: int) -> Made:
-    samples = [Sample(f"{payload}/{i}", "spatial", str(payload), (), "?", {"n": payload}) for i in range(2)]
+    truth = {"question_type": "object_counting", "answer": payload}
+    samples = [Sample(f"{payload}/{i}", "spatial", str(payload), (), "?", truth) for i in range(2)]
     return Made(tuple(samples), {"too small": 1})
 
 

@@ -217,7 +217,7 @@ def test_predicted_boxes_of_a_model_that_can_see(
         ScoreConfig(resamples=10, options=options),
     )
     write_json(tmp_path / "eval" / "gold" / f"{task}.scores.json", made)
-    path = write_report(tmp_path, gallery=6, resamples=10)
+    path = write_report(tmp_path, gallery=6, resamples=10, pictures=demo / "eval")
     checked = 0
     for index in range(4):
         browser.goto(path, f"#samples/{task}/{index}")

@@ -191,7 +191,7 @@ def test_a_gold_that_earns_no_format_mark_stops_the_run_before_training(
     samples[0].truth["boxes"][0]["label"] = ""
     write_samples(here / "data" / "damaged.jsonl", samples)
     line = one_line(here, capsys, "--samples.detection", str(here / "data" / "damaged.jsonl"))
-    assert repr(samples[0].id) in line and "label" in line
+    assert "damaged.jsonl:1: truth.boxes[0]" in line and "label" in line
 
 
 @pytest.mark.parametrize(

@@ -127,13 +127,14 @@ def _labelled_box(entry: object, exact: bool) -> LabelledBox:
         raise Unreadable('"label" must be a string')
     if not exact:
         label = label.strip()
-    fault = _label_fault(label)
+    fault = label_fault(label)
     if fault is not None:
         raise Unreadable(fault)
     return LabelledBox(label, nine_numbers(fields["bbox_3d"]))
 
 
-def _label_fault(label: str) -> str | None:
+def label_fault(label: str) -> str | None:
+    """What keeps ``label`` from being written and read back; None: nothing."""
     # Control characters and lone surrogates would break logs and reports far from here.
     if not 1 <= len(label) <= MAX_LABEL_CHARS:
         return f'"label" must have 1 to {MAX_LABEL_CHARS} characters, got {len(label)}'
@@ -166,9 +167,9 @@ def render_detections(
     """
     lines: list[str] = []
     for index, detection in enumerate(detections):
-        fault = _label_fault(detection.label)
+        fault = label_fault(detection.label)
         if fault is not None:
-            raise ValueError(f"render_detections: entry {index}: {fault}, got {detection.label!r}")
+            raise ValueError(f"render_detections: entry {index}: {fault}, got {excerpt(detection.label)}")
         box = _rounded(detection.box, decimals, rounding, f"render_detections: entry {index}")
         lines.append("\t" + json.dumps({"label": detection.label, "bbox_3d": box}))
     body = ",\n".join(lines) + "\n" if lines else ""

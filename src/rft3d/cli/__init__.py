@@ -16,6 +16,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 
 from rft3d.cli._words import did_you_mean, plain, with_examples
 from rft3d.locks import outputs
@@ -27,7 +28,7 @@ VERBS = {
     "rooms": "make procedural rooms and samples files of every task",
     "samples": "ask every task about a real clip or a scene folder",
     "data": "prepare benchmark samples from raw annotations, check a data folder, extract pictures",
-    "train": "run a recipe (a Python file that returns a frozen config)",
+    "train": "run a recipe (a Python file that returns a frozen config, or its fields as TOML or JSON)",
     "predict": "let a model answer a samples file (resumable)",
     "headroom": "what RL can be expected to gain from a model, before it is run",
     "score": "score a predictions file, with intervals; needs no torch",
@@ -56,6 +57,9 @@ _EXTRAS = {
 
 OVERRIDE = "cannot override the recipe: "
 """What :mod:`rft3d.training.recipes` says before tyro's own words, which are put into our form."""
+_MOST_SAID = 3000
+"""Characters of an error's line; a file may have names and values of any length."""
+
 _OVERRIDABLE = {"train", "estimate"}  # what tyro doesn't know there is passed on as overrides of the recipe
 
 
@@ -95,6 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if said.startswith(OVERRIDE):
             said = plain(verb, said.removeprefix(OVERRIDE))
         return _fail(f"{verb}: {said}")
+    except BrokenExecutor:
+        return _fail(
+            f"{verb}: a worker process was killed (for want of memory?); start again, with fewer --workers"
+        )
     except Exception as error:
         if debug:
             raise
@@ -120,7 +128,11 @@ def _run(verb: str, arguments: list[str]) -> int:
     module = importlib.import_module(f"rft3d.cli.{verb}")
     overridable = verb in _OVERRIDABLE
     # behind a recipe --help asks for the recipe's fields, not for ours
-    of_recipe = overridable and "--help" in arguments and any(each.endswith(".py") for each in arguments)
+    of_recipe = (
+        overridable
+        and "--help" in arguments
+        and any(each.endswith((".py", ".toml", ".json")) for each in arguments)
+    )
     arguments = [each for each in arguments if not (of_recipe and each == "--help")]
     complaint = io.StringIO()  # tyro frames its complaints in a box; a script wants one line
     try:
@@ -175,7 +187,8 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         named = f": {error.filename}" if error.filename is not None else ""
         return f"{error.strerror}{named}"
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]} ..."
 
 
 def _fail(message: str, code: int = 2) -> int:

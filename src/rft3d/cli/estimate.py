@@ -15,8 +15,9 @@ from rft3d.cli._choices import recipe_at
 class Args:
     """Tokens, parameters, memory by part and compute by stage of a recipe, from its config alone.
 
-    Needs neither weights nor a GPU. Every other option overrides a field of the recipe, as in rft3d
-    train, e.g. rft3d estimate recipes/rft_4b_detection.py --plan.gpus 2 --stages.0.group-size 16.
+    A .py recipe is executed, a .toml or .json one only read. Needs neither weights nor a GPU. Every other option
+    overrides a field of the recipe, as in rft3d train, e.g. rft3d estimate recipes/rft_4b_detection.py
+    --plan.gpus 2 --stages.0.group-size 16.
     """
 
     recipe: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]

@@ -33,6 +33,8 @@ class _Shown:
     """only the questions with these ids"""
     limit: int = 8
     """questions of each task, evenly spaced over the file"""
+    pictures: Path | None = None
+    """folder besides the run's own that pictures may be taken from"""
 
     def shown(self) -> Iterator[Exhibit]:
         """What is to be drawn, each named on standard error as its turn comes: it may take minutes."""
@@ -45,6 +47,7 @@ class _Shown:
             models=self.only,
             ids=self.ids,
             limit=self.limit,
+            pictures=self.pictures,
             say=partial(print, file=sys.stderr, flush=True),
         )
 

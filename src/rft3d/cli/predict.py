@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class Args:
     """0 is greedy; when not given 0, with --consensus 0.6"""
     consensus: int = 0
     """sample so many answers and write the one that they agree on (8 is a good start); 0: one answer alone"""
+    pictures: Path | None = None
+    """folder besides that of the samples file in which its pictures may lie"""
     seed: int = 0
     """seed of sampling (no effect when greedy)"""
 
@@ -49,4 +52,14 @@ def main(args: Args) -> None:
     from rft3d.models import load_policy
 
     policy = load_policy(args.model)
-    print(predict(policy, args.samples, args.out, model=fingerprint, config=config, force=args.force))
+    out = predict(
+        policy,
+        args.samples,
+        args.out,
+        model=fingerprint,
+        config=config,
+        force=args.force,
+        pictures=args.pictures,
+        told=lambda line: print(line, file=sys.stderr),
+    )
+    print(out)

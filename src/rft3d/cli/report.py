@@ -32,6 +32,8 @@ class Args:
     """samples of each task whose pictures go in first: worst, best, most changed, and evenly between"""
     resamples: int = 1000
     """bootstrap resamples of the paired comparisons"""
+    pictures: Path | None = None
+    """folder besides the runs' own that pictures may be taken from"""
     max_mb: float = 15.0
     """size of the file in MB; pictures, then rollouts and samples are left out to keep it"""
 
@@ -41,6 +43,7 @@ def main(args: Args) -> None:
     from rft3d.report.overview import runs_below, write_overview
 
     settings: dict[str, Any] = {"gallery": args.gallery, "resamples": args.resamples, "max_mb": args.max_mb}
+    settings["pictures"] = args.pictures
     if args.runs[0].is_dir():  # else it is told below
         free(args.out or args.runs[0] / "report", force=True)
     inner = runs_below(args.runs[0]) if len(args.runs) == 1 else []

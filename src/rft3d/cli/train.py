@@ -13,7 +13,9 @@ from rft3d.cli._choices import recipe_at
 
 @dataclass(frozen=True)
 class Args:
-    """Run a recipe: a Python file that returns a frozen config (see recipes/).
+    """Run a recipe (see recipes/): a .py file that returns a frozen config, or a .toml or .json file of its fields.
+
+    A .py recipe is executed: run only those that you trust. A .toml or .json recipe is only read.
 
     Its docstring states the command, the hardware, the hours and the expected number. Every other
     option overrides a field of its config, e.g. rft3d train recipes/x.py --seed 3.

@@ -14,7 +14,7 @@ from typing import Any
 from rft3d.cost.estimate import StageCost, feature_bytes, stage_cost
 from rft3d.cost.passes import Question
 from rft3d.cost.sizes import Sizes, released, sizes_of
-from rft3d.files import read_json
+from rft3d.files import blaming, read_json
 from rft3d.models import PUBLIC_WEIGHTS
 from rft3d.models.images import GEOMETRY_PATCH
 from rft3d.models.loading import OFF
@@ -159,8 +159,10 @@ def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
 def _frame_size(recipe: Recipe) -> tuple[int, int] | None:
     if recipe.model is None or not (Path(recipe.model) / META).is_file():
         return None
-    size = read_json(Path(recipe.model) / META).get("frame_size")
-    return (int(size[0]), int(size[1])) if isinstance(size, list) else None
+    file = Path(recipe.model) / META
+    with blaming(file, LookupError, TypeError, AttributeError, OverflowError):
+        size = read_json(file).get("frame_size")
+        return (int(size[0]), int(size[1])) if isinstance(size, list) else None
 
 
 def _question(

@@ -17,6 +17,7 @@ from rft3d.evaluation.benchmarks.run import benchmark_runs
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.score import ScoreConfig, ScoredRun, pools_of, score_predictions
 from rft3d.evaluation.stats import Difference, Finish, Totals, differences, is_rate, resample_pools
+from rft3d.files import naming
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, summed
@@ -97,7 +98,11 @@ def compare_prediction_files(
     else:
         assert task is not None
         made = make_task(task, config.mode)
-        run_a, run_b = (score_predictions(made, samples, read, config.allow_missing) for read in loaded)
+        runs = []
+        for path, read in zip((path_a, path_b), loaded, strict=True):
+            with naming(path):
+                runs.append(score_predictions(made, samples, read, config.allow_missing))
+        run_a, run_b = runs
         tables["ours"] = compare_runs(run_a, run_b, config)
     first = next(iter(tables.values()))
     return {

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from rft3d.evaluation.records import SHAPES, prediction_id, prediction_text
-from rft3d.files import blaming, read_json
+from rft3d.files import blaming, excerpt, read_json
 from rft3d.tasks.samples import read_jsonl
 
 PredictionFormat = Literal["auto", "rft3d", "plain", "lmms-eval", "vlmevalkit"]
@@ -59,13 +59,13 @@ def _plain(path: Path) -> Iterator[Row]:
         for number, record in enumerate(value):
             where = f"{path}[{number}]"
             if not isinstance(record, dict):
-                raise ValueError(f"{where}: {record!r} is no object; {SHAPES}")
+                raise ValueError(f"{where}: {excerpt(record)} is no object; {SHAPES}")
             yield Row((prediction_id(record, where),), None, prediction_text(record, where), where=where)
         return
     for identity, text in value.items():
-        where = f"{path}: {identity!r}"
+        where = f"{path}: {excerpt(identity)}"
         if not isinstance(text, str | list | dict):
-            raise ValueError(f"{where} has {text!r}; {SHAPES}")
+            raise ValueError(f"{where} has {excerpt(text)}; {SHAPES}")
         yield Row((identity,), None, text if isinstance(text, str) else json.dumps(text), where=where)
 
 
@@ -80,13 +80,15 @@ def _lmms_eval(path: Path) -> Iterator[Row]:
     for number, record in records:
         where = f"{path}:{number}"
         if not isinstance(record, dict):
-            raise ValueError(f"{where}: {record!r} is no object; an lmms-eval log has one a sample")
+            raise ValueError(f"{where}: {excerpt(record)} is no object; an lmms-eval log has one a sample")
         doc = record.get("doc")
         doc = doc if isinstance(doc, dict) else {}
-        names = tuple(str(doc[key]) for key in ("id", "sample_id", "question_id") if key in doc)
+        names = tuple(
+            str(doc[key]) for key in ("id", "sample_id", "question_id") if isinstance(doc.get(key), str | int)
+        )
         place = record.get("doc_id")
         if place is not None and (isinstance(place, bool) or not isinstance(place, int)):
-            raise ValueError(f"{where}: field 'doc_id' must be a whole number, got {place!r}")
+            raise ValueError(f"{where}: field 'doc_id' must be a whole number, got {excerpt(place)}")
         target = record.get("target", doc.get("ground_truth"))
         yield Row(
             names,
@@ -104,7 +106,7 @@ def _response(record: Mapping[str, Any], where: str) -> str:
     while isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, str):
-        raise ValueError(f"{where}: field 'resps' holds no text, got {record.get('resps')!r}")
+        raise ValueError(f"{where}: field 'resps' holds no text, got {excerpt(record.get('resps'))}")
     return value
 
 
@@ -132,7 +134,7 @@ def _vlmevalkit(path: Path) -> Iterator[Row]:
         text, truth = row.get("prediction"), row.get("answer")
         yield Row(
             names,
-            int(place) if place.isdecimal() else None,
+            int(place) if place.isdecimal() and len(place) < 16 else None,
             None if text is None else _cell(text),
             None if truth in (None, "") else _cell(truth),
             _cell(row.get("video", "")),

@@ -11,7 +11,7 @@ Torch is needed only by the policy itself, which the caller loads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -32,13 +32,15 @@ from rft3d.evaluation.records import (
     read_predictions,
     write_predictions,
 )
-from rft3d.files import publish, read_json, source_commit, write_json
+from rft3d.files import DamagedFile, publish, read_json, source_commit, write_json
 from rft3d.locks import only_writer
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.settings import Checked, Count, Natural, NotNegative
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
+
+Advice = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def predict(
     config: PredictConfig | None = None,
     progress: bool = True,
     force: bool = False,
+    pictures: str | Path | None = None,
+    told: Advice = lambda line: None,
 ) -> Path:
     """Write one prediction a sample to ``out`` and return it.
 
@@ -85,10 +89,12 @@ def predict(
         config: generation settings.
         progress: show a progress bar with ETA on standard error.
         force: forget what is at ``out``.
+        pictures: a folder besides that of the samples file in which pictures may lie.
+        told: called with a line about every sample whose picture is damaged; its answer is the empty text.
 
     Raises:
-        ValueError: a picture is missing, or the partial or finished file at ``out`` has another model,
-            samples file or settings.
+        ValueError: a picture is missing or lies elsewhere, or the partial or finished file at ``out`` has another
+            model, samples file or settings.
         FileNotFoundError: the samples file is missing.
         InUse: another process writes ``out``.
     """
@@ -101,13 +107,15 @@ def predict(
         if force:
             for name in ("", ".meta.json", ".partial", ".partial.meta.json"):
                 out.with_name(out.name + name).unlink(missing_ok=True)
-        _predict(policy, samples_path, samples, out, meta, config, progress)
+        inside = (samples_path.parent, *([] if pictures is None else [Path(pictures)]))
+        _predict(policy, inside, told, samples, out, meta, config, progress)
     return out
 
 
 def _predict(
     policy: TextPolicy,
-    samples_path: Path,
+    inside: Sequence[Path],
+    told: Advice,
     samples: Sequence[Sample],
     out: Path,
     meta: dict[str, Any],
@@ -124,7 +132,7 @@ def _predict(
     with shown as advance, partial.open("ab") as stream:
         for start in range(len(done), len(samples), config.batch_size):
             batch = samples[start : start + config.batch_size]
-            for prediction in _answer(policy, batch, samples_path.parent, config, start):
+            for prediction in _answer(policy, batch, inside, told, config, start):
                 stream.write(json_line(prediction_record(prediction)).encode("ascii"))
             stream.flush()
             advance(len(batch), "")
@@ -133,22 +141,54 @@ def _predict(
     _meta_path(partial).unlink()
 
 
-def load_frames(sample: Sample, folder: Path) -> list[NDArray[np.uint8]]:
+def load_frames(
+    sample: Sample, folder: Path, inside: Sequence[Path | str] | None = None
+) -> list[NDArray[np.uint8]]:
     """The sample's pictures, ``(H, W, 3)`` uint8, in prompt order; paths are relative to ``folder``.
 
-    References ``rooms:<seed>/<index>`` are drawn again. ValueError names the sample of a missing picture.
+    References ``rooms:<seed>/<index>`` are drawn again; ``inside`` as in
+    :func:`~rft3d.scenes.sources.load_frame_ref`.
+
+    Raises:
+        DamagedFile, ValueError: naming the sample whose picture is damaged, missing or outside.
     """
     try:
-        return [load_frame_ref(reference, folder) for reference in sample.frames]
+        return [load_frame_ref(reference, folder, inside=inside) for reference in sample.frames]
+    except DamagedFile as error:
+        raise DamagedFile(f"sample {sample.id!r}: {error}") from error
     except ValueError as error:
         raise ValueError(f"sample {sample.id!r}: {error}") from error
 
 
 def _answer(
-    policy: TextPolicy, batch: Sequence[Sample], folder: Path, config: PredictConfig, start: int
+    policy: TextPolicy,
+    batch: Sequence[Sample],
+    inside: Sequence[Path],
+    told: Advice,
+    config: PredictConfig,
+    start: int,
+) -> list[Prediction]:
+    """Answers in the batch's order; a damaged picture costs its own sample, which is answered by nothing."""
+    seen: dict[str, list[NDArray[np.uint8]]] = {}
+    for sample in batch:
+        try:
+            seen[sample.id] = load_frames(sample, inside[0], inside)
+        except DamagedFile as error:
+            told(f"{error}; it is answered by an empty text")
+    shown = [sample for sample in batch if sample.id in seen]
+    made = _generated(policy, shown, list(seen.values()), config, start) if shown else []
+    answers = {prediction.id: prediction for prediction in made}
+    return [answers.get(sample.id) or Prediction(sample.id, "", False, 0) for sample in batch]
+
+
+def _generated(
+    policy: TextPolicy,
+    batch: Sequence[Sample],
+    frames: Sequence[Sequence[NDArray[np.uint8]]],
+    config: PredictConfig,
+    start: int,
 ) -> list[Prediction]:
     prompts = [sample.turns() for sample in batch]
-    frames = [load_frames(sample, folder) for sample in batch]
     # a batch's draws depend on its place alone, so that a resumed run samples the same texts
     seed = config.seed * 1_000_003 + start
     settings: dict[str, Any] = {"max_new_tokens": config.max_new_tokens, "seed": seed}

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.files import write_text
+from rft3d.files import excerpt, write_text
 from rft3d.prompts import Prompt
 from rft3d.scenes.types import Scene
 from rft3d.tasks.samples import read_jsonl
@@ -159,7 +159,7 @@ def prediction_text(record: Mapping[str, Any], where: str) -> str:
             return value
         if value is not None:
             return json.dumps(value)
-    raise ValueError(f"{where}: no answer among the fields {sorted(record)}; {SHAPES}")
+    raise ValueError(f"{where}: no answer among the fields {excerpt(sorted(record), 300)}; {SHAPES}")
 
 
 def prediction_id(record: Mapping[str, Any], where: str) -> str:
@@ -168,14 +168,14 @@ def prediction_id(record: Mapping[str, Any], where: str) -> str:
         value = record.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
             return str(value)
-    raise ValueError(f"{where}: no id among the fields {sorted(record)}; {SHAPES}")
+    raise ValueError(f"{where}: no id among the fields {excerpt(sorted(record), 300)}; {SHAPES}")
 
 
 def _prediction_from(record: dict[str, Any], where: str) -> Prediction:
     identity, text = prediction_id(record, where), prediction_text(record, where)
     tokens, truncated = record.get("tokens"), record.get("truncated", False)
-    if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int)):
-        raise ValueError(f"{where}: field 'tokens' must be a whole number or absent, got {tokens!r}")
+    if tokens is not None and not (type(tokens) is int and 0 <= tokens < 10**9):
+        raise ValueError(f"{where}: field 'tokens' must be a whole number or absent, got {excerpt(tokens)}")
     if not isinstance(truncated, bool):
-        raise ValueError(f"{where}: field 'truncated' must be true or false, got {truncated!r}")
+        raise ValueError(f"{where}: field 'truncated' must be true or false, got {excerpt(truncated)}")
     return Prediction(identity, text, truncated, tokens)

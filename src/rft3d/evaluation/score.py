@@ -26,7 +26,7 @@ from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.stats import Finish, Resampled, intervals, resample_pools
-from rft3d.files import read_json, source_commit
+from rft3d.files import naming, read_json, source_commit
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
 from rft3d.tasks.detection import Detection
@@ -167,7 +167,8 @@ def score_files(
         if config.boxes == "sun-rgbd":
             extra["sun_rgbd"] = sun_rgbd_score(samples, predictions)
         predictions = [replace(p, text=in_house_layout(p.text, config.boxes)) for p in predictions]
-    run = score_predictions(task, samples, predictions, config.allow_missing)
+    with naming(predictions_path):
+        run = score_predictions(task, samples, predictions, config.allow_missing)
     return {
         **summarise(run, config),
         **extra_findings(run),

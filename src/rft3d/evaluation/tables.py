@@ -185,9 +185,10 @@ def categories_table(result: Mapping[str, Any]) -> Table:
 
 def comparison_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """Rows of :func:`rft3d.evaluation.compare_prediction_files`; ``*`` where the interval leaves 0 out."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title)
+    table = Table(title=escape(title))
     for name in ("metric", "category", "A", "B", "B - A", "interval", ""):
         table.add_column(name, justify="left" if name in ("metric", "category", "") else "right")
     for row in rows:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.runfolder import SIGNALS, read_records
+from rft3d.typed import is_number
 
 _NOT_CURVES = {"step", "time", "epoch", "seconds"}
 # the order in which a reader asks; other panels follow alphabetically
@@ -33,10 +34,10 @@ def read_metrics(path: str | Path, stage: str) -> StageMetrics:
     rows, skipped = read_records(Path(path))
     for number, row in enumerate(rows):
         step = row.get("step", number)
-        if not _is_number(step):
+        if not is_number(step):
             step = number
         for name, value in row.items():
-            if name not in _NOT_CURVES and _is_number(value):
+            if name not in _NOT_CURVES and is_number(value):
                 series.setdefault(name, []).append((float(step), float(value)))
     return StageMetrics(stage, series, skipped)
 
@@ -112,7 +113,3 @@ def _line(points: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
         ]
 
     return {"x": thin(steps), "y": thin(values), "mean": thin(means)}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -91,6 +91,7 @@ def exhibits(
     models: Sequence[str] = (),
     ids: Sequence[str] = (),
     limit: int = 8,
+    pictures: str | Path | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Exhibit]:
     """What ``source`` has to show: a run folder, or anything that :func:`rft3d.scenes.open_scenes` opens.
@@ -98,6 +99,7 @@ def exhibits(
     Args:
         tasks, models, ids: only these (model folders by name); all when empty.
         limit: at most so many questions of each task, evenly spaced over the file, or so many scenes.
+        pictures: a folder besides the run's own that a question's pictures may be taken from.
         say: told the number and name of each before it is read.
 
     Raises:
@@ -117,6 +119,7 @@ def exhibits(
             yield of_scene(scene)
         return
     _check(run, tasks, models, ids)
+    inside = [run.root, *([] if pictures is None else [Path(pictures)])]
     wanted = [
         (task, index, cameras)
         for task in run.tasks
@@ -126,7 +129,7 @@ def exhibits(
     ]
     for number, (task, index, cameras) in enumerate(wanted, 1):
         say(f"{number} of {len(wanted)}: {task.samples[index].id}")
-        yield of_sample(task, index, cameras, models)
+        yield of_sample(task, index, cameras, inside, models)
     if not wanted:
         raise ValueError(
             f"{source} has nothing to show: no question has pictures and cameras (meta 'intrinsics' and "
@@ -159,8 +162,10 @@ def _chosen(task: TaskRuns, ids: Sequence[str], limit: int) -> list[int]:
     return indices
 
 
-def of_sample(task: TaskRuns, index: int, cameras: Cameras, models: Sequence[str] = ()) -> Exhibit:
-    """Question ``index`` of ``task`` with the answers of ``models`` (all when empty)."""
+def of_sample(
+    task: TaskRuns, index: int, cameras: Cameras, inside: Sequence[Path], models: Sequence[str] = ()
+) -> Exhibit:
+    """Question ``index`` of ``task``, pictures from ``inside``, with the answers of ``models`` (all when empty)."""
     sample = task.samples[index]
     true = true_boxes(task.runs[0].scored.task, sample, cameras)[1] if task.runs else None
     predicted: dict[str, Sequence[ShownBox]] = {}
@@ -174,7 +179,7 @@ def of_sample(task: TaskRuns, index: int, cameras: Cameras, models: Sequence[str
         predicted[run.title] = _shown(first_camera_boxes(parsed, cameras)[0], cameras, facts)
         texts[run.title] = answer.text
     shown = None if true is None else _shown(true, cameras)
-    pictures = load_frames(sample, task.folder)
+    pictures = load_frames(sample, task.folder, inside)
     return _exhibit(sample, pictures, cameras, shown, predicted, texts)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rft3d.digests import file_digest
 from rft3d.evaluation.headroom import SHOWN
 from rft3d.evaluation.tables import percent
-from rft3d.files import read_json
+from rft3d.files import blaming, read_json
 from rft3d.report.run_folder import RunFolder
 from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
 
@@ -89,13 +89,16 @@ def headroom_view(joined: Joined) -> list[dict[str, Any]]:
         path = Path(run.root) / "headroom.json"
         if not path.is_file():
             continue
-        for task in read_json(path)["tasks"]:
-            best = max(
-                task["temperatures"],
-                key=lambda row: row["minus greedy"]["consensus"][task["metrics"][0]]["difference"] or 0,
-            )
-            gap = best["minus greedy"]["consensus"][task["metrics"][0]]
-            found.append({"sentence": task["sentence"], "closed": _closed(run, task, gap)})
+        with blaming(
+            path, LookupError, TypeError, AttributeError, ValueError, fix="run rft3d headroom again"
+        ):
+            for task in read_json(path)["tasks"]:
+                best = max(
+                    task["temperatures"],
+                    key=lambda row: row["minus greedy"]["consensus"][task["metrics"][0]]["difference"] or 0,
+                )
+                gap = best["minus greedy"]["consensus"][task["metrics"][0]]
+                found.append({"sentence": task["sentence"], "closed": _closed(run, task, gap)})
     return found
 
 

@@ -18,6 +18,7 @@ from rft3d.report.alarms import AlarmSpan, StageAlarms, read_alarms
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.report.page import duration, number, one_line
 from rft3d.runfolder import METRICS, ROLLOUTS, as_rollouts, read_lines, read_records
+from rft3d.typed import is_number
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,6 +30,7 @@ STALE_S = 90.0
 _SHOWN = ("loss", "reward", "kl", "entropy", "grad_norm", "completion_length", "parse_failure", "truncated",
           "zero_std", "held_out")  # fmt: skip
 _TAIL_BYTES = 400_000
+_LONG = 10**12  # more steps, or seconds since 1970, than any run has
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,11 @@ def read_stages(run: str | Path, now: float | None = None) -> list[StageState]:
 def _stage(path: Path, times: Sequence[tuple[int, float]], now: float) -> StageState:
     metrics = read_metrics(path, path.parent.name)
     facts = _json(path.with_name("stage.json"))
-    steps = facts.get("steps") if isinstance(facts.get("steps"), int) else None
+    steps = facts.get("steps")
+    steps = steps if type(steps) is int and 0 <= steps < _LONG else None
     step = times[-1][0] if times else 0
-    pace = (times[-1][1] - times[0][1]) / (times[-1][0] - times[0][0]) if len(times) > 1 else None
+    taken = times[-1][0] - times[0][0] if times else 0
+    pace = (times[-1][1] - times[0][1]) / taken if taken > 0 else None
     done = path.with_name("done.json").is_file()
     left = None if steps is None or pace is None or done else max(0, steps - step) * pace
     quiet = max(0.0, now - path.stat().st_mtime)
@@ -88,10 +92,9 @@ def _stage(path: Path, times: Sequence[tuple[int, float]], now: float) -> StageS
 
 def _step_times(path: Path, latest: int = 20) -> list[tuple[int, float]]:
     """``(step, time)`` of the latest lines: the present pace counts, not that of hours ago."""
-    rows = [row for row in read_records(path, _TAIL_BYTES)[0] if isinstance(row.get("step"), int)]
-    return [(row["step"], float(row["time"])) for row in rows if isinstance(row.get("time"), int | float)][
-        -latest:
-    ]
+    pairs = [(row.get("step"), row.get("time")) for row in read_records(path, _TAIL_BYTES)[0]]
+    sane = [(s, t) for s, t in pairs if type(s) is int and is_number(t) and max(abs(s), abs(t)) < _LONG]
+    return [(step, float(time)) for step, time in sane[-latest:]]
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:

@@ -76,6 +76,7 @@ def write_overview(
     gallery: int = 16,
     resamples: int = 1000,
     max_mb: float = 15.0,
+    pictures: str | Path | None = None,
     told: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write ``RUN/report/index.html`` for each of ``runs`` and ``root/report/index.html`` above them.
@@ -94,7 +95,7 @@ def write_overview(
     for run in runs:
         row: dict[str, Any] = {"title": str(run.relative_to(root)), "link": None, "reason": ""}
         try:
-            page = write_report(run, gallery=gallery, resamples=resamples, max_mb=max_mb)
+            page = write_report(run, gallery=gallery, resamples=resamples, max_mb=max_mb, pictures=pictures)
             row["link"] = os.path.relpath(page, folder)
             if told is not None:
                 told(page)

@@ -54,8 +54,8 @@ class Scenes:
 class TaskIndex:
     """Every sample of a joined task, read once."""
 
-    def __init__(self, task: JoinedTask, pictures: Pictures, scenes: Scenes) -> None:
-        self.task, self.pictures, self.scenes = task, pictures, scenes
+    def __init__(self, task: JoinedTask, pictures: Pictures, scenes: Scenes, inside: Sequence[Path]) -> None:
+        self.task, self.pictures, self.scenes, self.inside = task, pictures, scenes, inside
         self.details = [self._detail(index) for index in range(len(task.samples))]
 
     def order(self, gallery: int) -> Chosen:
@@ -114,12 +114,14 @@ class TaskIndex:
         detail = question_view(sample, gold, true)
         detail["kind"] = _kind(sample)
         detail["frames"] = [
-            self.pictures.number(f"{folder.resolve()}|{ref}", partial(_load, sample.id, ref, folder))
+            self.pictures.number(
+                f"{folder.resolve()}|{ref}", partial(_load, sample.id, ref, folder, self.inside)
+            )
             for ref in sample.frames
         ]
         detail["answers"] = [self._answer(c, index, true) for c in range(len(task.columns))]
         detail["place"], detail["objects"], detail["floor"] = None, [], None
-        facts = facts_of_pictures(sample.frames, folder)
+        facts = facts_of_pictures(sample.frames, folder, self.inside)
         pose = None if cameras is None else cameras.T_world_camera[0]
         if facts is not None and pose is not None and same_world(facts, folder / sample.frames[0], pose):
             detail["place"] = self.scenes.number(facts)
@@ -216,8 +218,8 @@ def _kind(sample: Sample) -> str:
     return str(sample.meta.get("question_type") or sample.meta.get("label") or "")
 
 
-def _load(identity: str, ref: str, folder: Path) -> Any:
+def _load(identity: str, ref: str, folder: Path, inside: Sequence[Path]) -> Any:
     try:
-        return load_frame_ref(ref, folder)
+        return load_frame_ref(ref, folder, inside=inside)
     except ValueError as error:
         raise ValueError(f"sample {identity!r}: {error}") from error

@@ -41,6 +41,8 @@ class KnownSamples:
     config: Any
     shown: Mapping[str, tuple[Sample, Path]]
     """samples that the report reads anyway, by id, with the folder that their frames are relative to"""
+    inside: Sequence[Path]
+    """folders that pictures may come from"""
     _recipe: dict[str, tuple[Sample, Path]] | None = None
 
     def find(self, group: LoggedGroup) -> tuple[Sample, Path] | None:
@@ -65,7 +67,7 @@ class KnownSamples:
 
     def picture(self, ref: str, folder: Path) -> Callable[[], NDArray[np.uint8]]:
         """Reads (or draws) the picture that ``ref`` names when it is called."""
-        return lambda: load_frame_ref(ref, folder, room_config(self.config))
+        return lambda: load_frame_ref(ref, folder, room_config(self.config), self.inside)
 
     def _posed(self, sample: Sample) -> Sample:
         """``sample`` with the cameras of the procedural room that its frames name, if it has none."""

@@ -16,18 +16,20 @@ samples files may be named ``samples.<task>.jsonl``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.records import Prediction, read_predictions
 from rft3d.evaluation.score import ScoreConfig, ScoredRun, score_predictions, summarise
-from rft3d.files import read_json
+from rft3d.files import naming, read_json
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.runfolder import METRICS, Titles, read_titles
 from rft3d.tasks import TASKS, make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
+from rft3d.typed import typed
 
 
 @dataclass(frozen=True)
@@ -139,19 +141,67 @@ def _model_run(
 ) -> ModelRun:
     model = path.parent.name
     scores_path = path.with_name(f"{task_name}.scores.json")
-    summary = _json(scores_path, notes, optional=True)
-    if not isinstance(summary, dict) or not {"headline", "metrics", "protocol"} <= summary.keys():
-        notes.append(f"{scores_path.relative_to(root).as_posix()} was missing; scored for this page")
-        summary = None
+    summary = _summary(scores_path, root, notes)
     predictions = read_predictions(path)
     made_with = summary or {"protocol": {}}
-    task = make_task(task_name, made_with["protocol"].get("mode"), made_with.get("options"))
-    scored = score_predictions(task, samples, predictions, allow_missing=True)
+    with naming(path if summary is None else scores_path):
+        task = make_task(task_name, made_with["protocol"].get("mode"), made_with.get("options"))
+    with naming(path):
+        scored = score_predictions(task, samples, predictions, allow_missing=True)
     if summary is None:
         summary = summarise(scored, ScoreConfig(allow_missing=True, resamples=resamples))
         tokens = [prediction.tokens for prediction in predictions if prediction.tokens is not None]
         summary["mean_tokens"] = sum(tokens) / len(tokens) if tokens else None
     return ModelRun(model, titles.of(model), {p.id: p for p in predictions}, scored, summary)
+
+
+@dataclass(frozen=True)
+class _Interval:
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class _Count:
+    count: int = 0
+    rate: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Reward:
+    total: float
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What the page needs of a ``scores.json``."""
+
+    headline: Mapping[str, _Interval]
+    metrics: Mapping[str, float | None]
+    protocol: Mapping[str, Any]
+    samples: int
+    scenes: int
+    missing: _Count
+    parse_failures: _Count
+    truncated: _Count
+    reward: _Reward
+    options: Mapping[str, Any] | None = None
+    mean_tokens: float | None = None
+
+
+def _summary(path: Path, root: Path, notes: list[str]) -> dict[str, Any] | None:
+    """The scores of a model, None (and a note) where they are missing or nothing of the kind."""
+    name = path.relative_to(root).as_posix()
+    try:
+        found = read_json(path)
+        typed(_Scores, found, name, extra=True)
+        return found
+    except FileNotFoundError:
+        notes.append(f"{name} was missing; scored for this page")
+    except ValueError as error:
+        notes.append(f"{name} is damaged ({error}); scored for this page")
+    return None
 
 
 def _json(path: Path, notes: list[str], optional: bool = False) -> Any:

@@ -52,6 +52,7 @@ def write_report(
     gallery: int = 16,
     resamples: int = 1000,
     max_mb: float = 15.0,
+    pictures: str | Path | None = None,
 ) -> Path:
     """Write the report of one run folder, or of several side by side, and return the page's path.
 
@@ -64,6 +65,7 @@ def write_report(
         resamples: of the paired comparisons, and of intervals where a scores file is missing.
         max_mb: the file's size in MB (10^6 bytes). Pictures, then rollouts and samples, are left out to keep
             it, and the page says so.
+        pictures: a folder besides the runs' own that pictures may be taken from.
 
     Raises:
         FileNotFoundError, ValueError: no run folder, or nothing in it to report on; a bad number.
@@ -78,7 +80,8 @@ def write_report(
     if not 2 <= max_mb <= 1000:
         raise ValueError(f"max_mb must lie between 2 and 1000, got {max_mb}")
     joined = join_runs([read_run_folder(root, resamples) for root in roots])
-    page = _Page(joined, gallery, resamples, int(max_mb * 1e6)).render()
+    inside = [*roots, *([] if pictures is None else [Path(pictures)])]
+    page = _Page(joined, gallery, resamples, int(max_mb * 1e6), inside).render()
     folder = Path(out) if out is not None else roots[0] / "report"
     path = folder / ("index.html" if out is not None or len(roots) == 1 else "compare.html")
     write_text(path, page)
@@ -88,8 +91,15 @@ def write_report(
 class _Page:
     """The page of some runs: what goes in, in which order, until it is full."""
 
-    def __init__(self, joined: Joined, gallery: int, resamples: int, size: int) -> None:
-        self.joined, self.gallery = joined, gallery
+    def __init__(
+        self,
+        joined: Joined,
+        gallery: int,
+        resamples: int,
+        size: int,
+        inside: Sequence[Path],
+    ) -> None:
+        self.joined, self.gallery, self.inside = joined, gallery, inside
         self.pairs = {task.name: Pairs(task, resamples) for task in joined.tasks}
         read = [(title, read_alarms(run.root)) for title, run in zip(joined.titles, joined.runs, strict=True)]
         self.alarms = [(title, stages) for title, stages in read if stages]
@@ -101,7 +111,7 @@ class _Page:
 
     def render(self) -> str:
         context = self._tables()
-        tasks = [TaskIndex(task, self.pictures, self.scenes) for task in self.joined.tasks]
+        tasks = [TaskIndex(task, self.pictures, self.scenes, self.inside) for task in self.joined.tasks]
         order = {index.task.name: index.order(self.gallery) for index in tasks}
         self.budget.left -= len(self._html(context, "").encode())
         groups, group_rows = self._rollouts()
@@ -184,7 +194,7 @@ class _Page:
         def views() -> Iterator[Any]:
             for run, folder in enumerate(self.joined.runs):
                 samples = {s.id: (s, task.folder) for task in folder.tasks for s in task.samples}
-                known = KnownSamples(folder.root, folder.config, samples)
+                known = KnownSamples(folder.root, folder.config, samples, self.inside)
                 groups = read_groups(folder.root, self.notes)
                 for place in spread(len(groups)):
                     view, found = group_view(*groups[place], known)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -49,11 +50,14 @@ def scene_facts(folder: Path) -> SceneFacts | None:
     return SceneFacts(folder, scene, frames)
 
 
-def facts_of_pictures(frames: tuple[str, ...], folder: Path) -> SceneFacts | None:
-    """The scene folder two levels above the first picture (``<scene>/rgb/000.png``), if it is one."""
+def facts_of_pictures(frames: tuple[str, ...], folder: Path, inside: Sequence[Path]) -> SceneFacts | None:
+    """The scene folder two levels above the first picture (``<scene>/rgb/000.png``), if ``inside`` has it."""
     if not frames or frames[0].startswith("rooms:"):
         return None
-    facts = scene_facts((folder / frames[0]).resolve().parent.parent)
+    scene = (folder / frames[0]).resolve().parent.parent
+    if not any(scene.is_relative_to(each.resolve()) for each in inside):
+        return None
+    facts = scene_facts(scene)
     if facts is None or (folder / frames[0]).resolve() not in facts.frame_of:
         return None
     return facts

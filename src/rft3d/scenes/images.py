@@ -37,7 +37,7 @@ def opened_picture(source: Path | BinaryIO, name: Path | str = "") -> Iterator[I
     """An image file, its pixels not decoded yet; it is closed at the end of the block.
 
     Raises:
-        ValueError: naming the file (``name`` when ``source`` isn't one), when it is no picture, damaged, or says
+        DamagedFile: naming the file (``name`` when ``source`` isn't one), when it is no picture, damaged, or says
             that it has more than :data:`MAX_PIXELS`; before anything of that size is made.
     """
     name = name or str(source)

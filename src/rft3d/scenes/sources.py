@@ -171,7 +171,10 @@ def _picture(path: Path, _mtime_ns: int, _size: int) -> NDArray[np.uint8]:
 
 
 def load_frame_ref(
-    ref: str, root: Path | str | None = None, config: RoomConfig | None = None
+    ref: str,
+    root: Path | str | None = None,
+    config: RoomConfig | None = None,
+    inside: Iterable[Path | str] | None = None,
 ) -> NDArray[np.uint8]:
     """``(H, W, 3)`` uint8 picture that a frame reference names.
 
@@ -179,9 +182,11 @@ def load_frame_ref(
         ref: as :func:`frame_refs` gives it.
         root: folder to which paths are relative.
         config: with which the referenced rooms were made; the reference holds only seed and index.
+        inside: folders one of which must hold the picture, links followed; None: it may lie anywhere.
 
     Raises:
-        ValueError: a room reference beyond the clip, or a picture that doesn't exist.
+        DamagedFile: the picture cannot be read.
+        ValueError: a room reference beyond the clip, or a picture that doesn't exist or lies outside ``inside``.
     """
     match = _ROOM_REF.fullmatch(ref)
     if match:
@@ -196,6 +201,12 @@ def load_frame_ref(
     if not path.is_file():
         raise ValueError(
             f"frame reference {ref!r}: no picture at {path}; give the folder it is relative to as root"
+        )
+    folders = None if inside is None else [Path(each).resolve() for each in inside]
+    if folders is not None and not any(path.resolve().is_relative_to(each) for each in folders):
+        raise ValueError(
+            f"frame reference {ref!r}: {path.resolve()} lies outside {' and '.join(map(str, folders))}; "
+            "if you trust the samples file, name the folder of its pictures with --pictures"
         )
     status = path.stat()
     return _picture(path, status.st_mtime_ns, status.st_size)

@@ -16,7 +16,9 @@ from typing import Any, NoReturn, cast
 
 from rft3d.files import excerpt, replacing
 from rft3d.prompts import IMAGE
+from rft3d.tasks.truths import TRUTHS
 from rft3d.tasks.types import Sample
+from rft3d.typed import typed
 
 _FIELDS = {f.name for f in fields(Sample)}
 _REQUIRED = _FIELDS - {"meta"}
@@ -92,6 +94,8 @@ def sample_from_record(record: Mapping[str, Any], where: str = "sample") -> Samp
     for name in ("truth", "meta"):
         if not isinstance(record.get(name, {}), dict):
             fail(name, record[name], "it must be an object")
+    if record["task"] in TRUTHS:
+        typed(TRUTHS[record["task"]], record["truth"], f"{where}: truth", extra=True)
     found = record["prompt"].count(IMAGE)
     if found != len(frames):
         fail(

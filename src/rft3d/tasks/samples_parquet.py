@@ -17,8 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rft3d.files import replacing
-from rft3d.scenes.readers._files import parquet_rows
+from rft3d.files import excerpt, replacing
+from rft3d.scenes.readers._files import opened_parquet
 
 FORMAT = "rft3d-samples"
 VERSION = 1
@@ -68,37 +68,28 @@ def _row(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """``(row from 1, record)`` of a samples file. ValueError: no parquet, no samples, another version."""
-    known = _metadata(path)
-    if known.get("format") != FORMAT or known.get("version") != str(VERSION):
-        raise ValueError(
-            f"{path}: its metadata must have format {FORMAT!r} and version {VERSION}, got "
-            f"{known.get('format')!r} and {known.get('version')!r}; make the samples again"
-        )
-    for number, row in enumerate(parquet_rows(path), start=1):
-        yield number, {**row, **{name: _json(path, number, name, row.get(name)) for name in _JSON}}
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    import pyarrow
-    import pyarrow.parquet as pq
-
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: not a readable parquet file ({error}); make the samples again") from None
-    return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
+    with opened_parquet(path) as (metadata, rows):
+        form, version = (metadata.get(key, b"").decode("utf-8", "replace") for key in (b"format", b"version"))
+        if (form, version) != (FORMAT, str(VERSION)):
+            raise ValueError(
+                f"{path}: its metadata must have format {FORMAT!r} and version {VERSION}, got "
+                f"{excerpt(form)} and {excerpt(version)}; make the samples again"
+            )
+        for number, row in enumerate(rows, 1):
+            yield number, {**row, **{name: _json(path, number, name, row.get(name)) for name in _JSON}}
 
 
 def _json(path: Path, number: int, name: str, text: object) -> Any:
     try:
         return json.loads(str(text))
-    except ValueError as error:
-        raise ValueError(f"{path}:{number}: field {name!r} is not JSON ({error})") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}:{number}: field {name!r} is not JSON ({excerpt(error)})") from None
 
 
 def is_samples_parquet(path: Path) -> bool:
     """Whether a parquet file says that it holds samples; False for one that can't be read."""
     try:
-        return _metadata(path).get("format") == FORMAT
+        with opened_parquet(path) as (metadata, _):
+            return metadata.get(b"format") == FORMAT.encode()
     except ValueError:
         return False

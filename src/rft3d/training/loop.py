@@ -81,7 +81,7 @@ class Loop:
 
     def _say(self, line: str) -> None:
         if is_main_process():
-            self.console.print(f"{self.title}: {line}", highlight=False, soft_wrap=True)
+            self.console.print(f"{self.title}: {line}", highlight=False, soft_wrap=True, markup=False)
 
     def __enter__(self) -> Loop:
         self._advance = self._stack.enter_context(progress(self.console, self.title, self.steps, self.start))

@@ -1,4 +1,7 @@
-"""A run as one Python file: ``def config() -> Recipe``; ``rft3d train RECIPE`` does what it says.
+"""A run as one file; ``rft3d train RECIPE`` does what it says.
+
+A Python file with ``def config() -> Recipe`` is executed: train by those that you trust. A ``.toml`` or ``.json``
+file with the same fields (of a stage also ``kind = "sft"`` or ``"rft"``) is only read.
 
 ::
 
@@ -17,13 +20,14 @@ import dataclasses
 import importlib.util
 import io
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from rft3d.digests import file_digest, model_fingerprint
-from rft3d.files import model_folder
+from rft3d.files import blaming, model_folder, read_json
 from rft3d.locks import only_writer
 from rft3d.models import Policy
 from rft3d.models.features import FeatureCache, Format
@@ -43,6 +47,7 @@ from rft3d.training.runs import Run, write_json
 from rft3d.training.selection import HeldOut
 from rft3d.training.sft import train_sft
 from rft3d.training.zero import wants_zero
+from rft3d.typed import typed
 
 
 @dataclass(frozen=True)
@@ -252,10 +257,21 @@ def require_files(recipe: Path, fields: Mapping[str, Path]) -> None:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """What ``config()`` of the Python file ``path`` returns."""
+    """What ``config()`` of the Python file ``path`` returns, or what a ``.toml`` or ``.json`` file holds.
+
+    Only a Python file is executed.
+    """
+    if path.suffix in (".toml", ".json"):
+        with blaming(path, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, fix="mend the line"):
+            data = (
+                read_json(path) if path.suffix == ".json" else tomllib.loads(path.read_text(encoding="utf-8"))
+            )
+        return typed(Recipe, data, str(path))
     spec = importlib.util.spec_from_file_location("rft3d_recipe", path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{path} is not a Python file (*.py); a recipe is one with 'def config() -> Recipe'")
+        raise ValueError(
+            f"{path} is no recipe: a .py file with 'def config() -> Recipe', or a .toml or .json file of its fields"
+        )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     make = getattr(module, "config", None)

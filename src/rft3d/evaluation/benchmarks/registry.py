@@ -8,6 +8,7 @@ from rft3d.evaluation.benchmarks.scannet_detection import FOUR_FRAMES, SIX_FRAME
 from rft3d.evaluation.benchmarks.scanrefer import SCANREFER
 from rft3d.evaluation.benchmarks.types import Benchmark
 from rft3d.evaluation.benchmarks.vsi_bench import VSI_BENCH, VSI_BENCH_DEBIASED
+from rft3d.files import excerpt
 
 BENCHMARKS: dict[str, Benchmark] = {
     "scannet-detection-4f": FOUR_FRAMES,
@@ -23,5 +24,5 @@ BENCHMARKS: dict[str, Benchmark] = {
 def find_benchmark(name: str) -> Benchmark:
     """The benchmark called ``name``; ValueError lists the known ones."""
     if name not in BENCHMARKS:
-        raise ValueError(f"unknown benchmark {name!r}; known: {', '.join(BENCHMARKS)}")
+        raise ValueError(f"unknown benchmark {excerpt(name)}; known: {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]

@@ -20,6 +20,7 @@ from rft3d.evaluation.score import (
     summarise,
 )
 from rft3d.evaluation.stats import intervals, resample_pools
+from rft3d.files import naming
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
@@ -45,7 +46,8 @@ def score_benchmark(
         )
     samples = list(read_samples(samples_path))
     loaded = load_predictions(predictions_path, samples, config.format)
-    run, found = benchmark_runs(benchmark, samples, loaded.predictions, config)
+    with naming(predictions_path):
+        run, found = benchmark_runs(benchmark, samples, loaded.predictions, config)
     variants = {each.name: _variant(each, run, config) for each in found}
     return {
         **summarise(run, replace(config, resamples=0)),

@@ -17,7 +17,7 @@ from typing import Any
 
 from rft3d.evaluation.benchmarks.registry import find_benchmark
 from rft3d.evaluation.stats import is_rate
-from rft3d.files import read_json
+from rft3d.files import blaming, naming, read_json
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "scannet-detection-4f": ("precision@0.25", "recall@0.25", "f1@0.25"),
@@ -88,6 +88,14 @@ def our_entries(path: str | Path, name: str | None = None) -> list[Entry]:
     result = read_json(path)
     if not isinstance(result, dict) or "benchmark" not in result or "variants" not in result:
         raise ValueError(f"{path}: no benchmark's result; write one with rft3d score --benchmark NAME --out")
+    with (
+        naming(path),
+        blaming(path, LookupError, TypeError, AttributeError, fix="write it again with rft3d score --out"),
+    ):
+        return _entries(path, name, result)
+
+
+def _entries(path: Path, name: str | None, result: dict[str, Any]) -> list[Entry]:
     benchmark = find_benchmark(result["benchmark"]["name"])
     official = result["official"]
     complete = "" if official["complete"] else f"NOT the complete benchmark: {official['found']}"

@@ -150,8 +150,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                 )
             stream.thread_type = "AUTO"
             yield container, stream
-    except FFmpegError as error:
-        reason = (error.strerror or type(error).__name__).rstrip(".")
+    except (FFmpegError, UnicodeDecodeError) as error:  # a stream's name may be any bytes
+        reason = (getattr(error, "strerror", "") or type(error).__name__).rstrip(".")
         raise ValueError(
             f"{path} cannot be read as a video ({reason}); a file that was cut off or only partly copied "
             "looks like this"

@@ -7,16 +7,22 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import blaming
 from rft3d.scenes.fields import Fields
 from rft3d.scenes.images import opened_picture
 
 CHUNK = 1 << 20
+MAX_RECORD = 64 << 20
+"""Characters of one record of a list beyond which a file is refused: each piece that is read tries it again."""
+MAX_ROWS, MAX_COLUMNS, MAX_UNPACKED = 20_000_000, 1_000, 32 << 30
+"""Of a parquet file, as it says of itself, before any of it is unpacked."""
 MEASURED = 1e-3
 """Poses are stored with few digits; rotations this close to orthonormal are made exactly so."""
 
@@ -67,6 +73,8 @@ def _values(path: Path) -> Iterator[Any]:
                         f"{path}: not JSON after {count} records ({error}): {shown!r}; "
                         "the file is damaged or was cut off, get it again"
                     ) from None
+            if len(buffer) - place > MAX_RECORD:
+                raise ValueError(f"{path}: record {count} is longer than {MAX_RECORD=} characters")
             piece = file.read(CHUNK)
             ended = not piece
             try:
@@ -75,22 +83,26 @@ def _values(path: Path) -> Iterator[Any]:
                 raise ValueError(f"{path}: not UTF-8 text ({error.reason}) after {count} records") from None
 
 
-def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a parquet file, a thousand in memory at a time. Needs pyarrow (the extra ``data``).
+@contextmanager
+def opened_parquet(path: Path) -> Iterator[tuple[dict[bytes, bytes], Iterator[dict[str, Any]]]]:
+    """The schema's metadata and the rows of a parquet file, a thousand in memory at a time.
 
     Raises:
-        ValueError: not a readable parquet file.
-        ModuleNotFoundError: pyarrow is not installed.
+        ValueError: naming the file, when it is damaged or says that it is larger than :data:`MAX_ROWS`,
+            :data:`MAX_COLUMNS` or :data:`MAX_UNPACKED` (bytes).
     """
     import pyarrow
-    import pyarrow.parquet
+    from pyarrow.parquet import ParquetFile
 
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                yield from batch.to_pylist()
-    except pyarrow.ArrowException as error:
-        raise ValueError(f"{path}: not a readable parquet file ({error}); get or make it again") from None
+    with blaming(path, pyarrow.ArrowException, OSError, ValueError, MemoryError), ParquetFile(path) as file:
+        facts = file.metadata
+        unpacked = sum(facts.row_group(k).total_byte_size for k in range(facts.num_row_groups))
+        found = {"MAX_ROWS": facts.num_rows, "MAX_COLUMNS": facts.num_columns, "MAX_UNPACKED": unpacked}
+        for name, size in found.items():
+            if size > (most := globals()[name]):
+                raise ValueError(f"it says it has {size}, more than {name} = {most}")
+        rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
+        yield file.schema_arrow.metadata or {}, rows
 
 
 def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:

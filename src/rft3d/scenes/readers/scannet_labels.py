@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import blaming
 from rft3d.geometry import box_from_axis_aligned, transform_points
 from rft3d.scenes.fields import read_fields
 from rft3d.scenes.readers._files import nearest_rigid
@@ -109,7 +110,7 @@ def ply_vertices(path: Path) -> NDArray[np.float64]:
         ValueError: no such file, not such a PLY, or cut off.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, blaming(path, ValueError, LookupError):
             header = []
             while not header or header[-1] != "end_header":
                 line = file.readline(4096)
@@ -119,7 +120,15 @@ def ply_vertices(path: Path) -> NDArray[np.float64]:
             data = file.read()
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    fields, count, layout = _ply_layout(header, path)
+    with blaming(path, ValueError, LookupError, OverflowError, MemoryError):
+        return _vertices(path, data, *_ply_layout(header, path))
+
+
+def _vertices(
+    path: Path, data: bytes, fields: list[tuple[str, str]], count: int, layout: str
+) -> NDArray[np.float64]:
+    if count < 0:
+        raise ValueError(f"{path}: {count} vertices were announced")
     if layout == "ascii":
         rows = [line.split() for line in data.decode("latin1").splitlines()[:count]]
         if len(rows) < count or any(len(row) < len(fields) for row in rows):
@@ -162,7 +171,7 @@ def read_nyu40(path: Path | str) -> Mapping[str, int]:
     """
     path = Path(path)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file, blaming(path, csv.Error, UnicodeDecodeError):
             rows = list(csv.DictReader(file, delimiter="\t"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; it comes with ScanNet") from None

@@ -53,7 +53,7 @@ def _marks(record: Fields) -> dict[str, Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise record.error("spar_info", value, "an object as JSON text") from None
     if not isinstance(value, dict):
         raise record.error("spar_info", value, "an object as JSON text")

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rft3d.scenes.fields import Fields
-from rft3d.scenes.readers._files import iter_objects, parquet_rows
+from rft3d.scenes.readers._files import iter_objects, opened_parquet
 from rft3d.scenes.readers.records import QuestionRecord
 
 COUNTS = {
@@ -64,11 +64,7 @@ def vsi_bench(path: Path | str) -> Iterator[QuestionRecord]:
         ModuleNotFoundError: parquet without pyarrow.
     """
     path = Path(path)
-    if path.suffix == ".parquet":
-        rows = (Fields(path, f"[{index}]", row) for index, row in enumerate(parquet_rows(path)))
-    else:
-        rows = iter_objects(path)
-    for row in rows:
+    for row in _parquet(path) if path.suffix == ".parquet" else iter_objects(path):
         kind, revsi = row.text("question_type"), row.has("num_frames")
         if kind not in (known := REVSI if revsi else COUNTS):
             raise row.error("question_type", kind, f"one of {sorted(known)}")
@@ -88,3 +84,9 @@ def vsi_bench(path: Path | str) -> Iterator[QuestionRecord]:
             video=f"{budget}_frame/{scene}.mp4" if revsi else f"{dataset}/{scene}.mp4",
             extra=extra,
         )
+
+
+def _parquet(path: Path) -> Iterator[Fields]:
+    with opened_parquet(path) as (_, rows):
+        for index, row in enumerate(rows):
+            yield Fields(path, f"[{index}]", row)

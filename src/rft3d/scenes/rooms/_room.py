@@ -14,10 +14,10 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from rft3d.scenes.rooms._render import Pictures, in_view_share, render, world_pa
 from rft3d.scenes.rooms._shell import Shell, finish_room
 from rft3d.scenes.types import Frame, Scene, SceneObject
 from rft3d.settings import Bounds, Checked, Count, Share
+from rft3d.typed import typed
 
 ATTEMPTS = 24
 """How many layouts of a seed are tried before giving up; each one gets a larger room."""
@@ -83,12 +84,7 @@ def read_room_config(file: Path | str) -> RoomConfig:
     Raises:
         ValueError: not a JSON object, an unknown field, or a value that is refused.
     """
-    data: dict[str, Any] = read_fields(Path(file)).data
-    unknown = sorted(set(data) - {field.name for field in fields(RoomConfig)})
-    if unknown:
-        raise ValueError(f"{file}: RoomConfig has no field {', '.join(unknown)}")
-    given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
-    return RoomConfig(**given)
+    return typed(RoomConfig, read_fields(Path(file)).data, str(file))
 
 
 _WIDE = RoomConfig(width=252, height=168, pan_deg=60.0, jitter=0.5, camera_variation=0.5)

@@ -1,0 +1,152 @@
+"""Values out of a stranger's JSON or TOML, as the types that a dataclass declares for its fields.
+
+::
+
+    typed(Recipe, tomllib.load(file), "recipe.toml") == Recipe(out=Path("runs/a"), ...)
+
+What cannot be is a ValueError that names the place, the value and what it must be; nothing is executed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NoReturn, TypeGuard, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from rft3d.files import excerpt
+
+_WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text", Path: "a path"}
+_PLAIN = {**_WORDS, NoneType: "nothing"}
+
+
+class Numbers(tuple[int, ...]):
+    """``Annotated[Any, Numbers((-1, 9))]``: nested lists of finite numbers of this shape; -1: any length."""
+
+
+def typed(kind: Any, value: Any, where: str, *, extra: bool = False) -> Any:
+    """``value`` as ``kind``: a dataclass, ``Mapping[str, X]``, ``tuple[X, ...]``, ``Literal``, a union, bool, int,
+    float, str, Path, None, Any, or numbers of a shape (:class:`Numbers`).
+
+    A union of dataclasses is told apart by a field ``kind``: ``sft`` for ``SFTConfig``.
+
+    Args:
+        where: the file and the field, for messages.
+        extra: let fields pass that a dataclass does not have (they are left out).
+
+    Raises:
+        ValueError: naming ``where``, the value and what is right.
+    """
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if origin is Annotated:
+        if isinstance(inner[1], Numbers):
+            return _numbers(inner[1], value, where)
+        return typed(inner[0], value, where, extra=extra)  # bounds are checked by the dataclass itself
+    if dataclasses.is_dataclass(kind):
+        return _record(kind, value, where, extra)
+    if origin in (Union, UnionType):
+        return _one_of(inner, value, where, extra)
+    if origin is Literal:
+        if isinstance(value, str | int) and value in inner:
+            return value
+        _wrong(where, value, f"one of {', '.join(map(repr, inner))}")
+    if origin is tuple:
+        kinds = inner[:1] * len(value) if inner[1:] == (...,) and isinstance(value, list) else inner
+        if not isinstance(value, list) or len(value) != len(kinds):
+            _wrong(where, value, "a list" if inner[1:] == (...,) else f"a list of {len(inner)}")
+        pairs = enumerate(zip(kinds, value, strict=True))
+        return tuple(typed(each, item, f"{where}[{k}]", extra=extra) for k, (each, item) in pairs)
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, dict):
+            _wrong(where, value, "a table of named values")
+        return {str(key): typed(inner[1], item, f"{where}.{key}", extra=extra) for key, item in value.items()}
+    return _plain(kind, value, where)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether ``value`` is an int or a finite float, no bool, and not too large to calculate with (1e300)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _plain(kind: Any, value: Any, where: str) -> Any:
+    if kind is float and is_number(value):
+        return float(value)
+    if kind is Path and isinstance(value, str) and value and "\0" not in value:
+        return Path(value)
+    if kind in (bool, int, str, NoneType) and type(value) is kind:
+        return value
+    _wrong(where, value, _PLAIN[kind])
+
+
+def _record(kind: Any, value: Any, where: str, extra: bool) -> Any:
+    if not isinstance(value, dict):
+        _wrong(where, value, "an object with named fields")
+    hints = _hints(kind)
+    for name in value.keys() - hints.keys() if not extra else ():
+        close = difflib.get_close_matches(str(name)[:80], hints, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(hints)}"
+        raise ValueError(f"{where} has no field {excerpt(name)}; {hint}")
+    for field in dataclasses.fields(kind):
+        if field.default is field.default_factory is dataclasses.MISSING and field.name not in value:
+            raise ValueError(f"{where} lacks the field {field.name!r}")
+    given = {
+        name: typed(hints[name], value[name], f"{where}.{name}", extra=extra)
+        for name in hints
+        if name in value
+    }
+    try:
+        return kind(**given)
+    except ValueError as error:
+        raise error if where in str(error) else ValueError(f"{where}: {error}") from None
+
+
+def _one_of(kinds: tuple[Any, ...], value: Any, where: str, extra: bool) -> Any:
+    records = [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+    named = {kind.__name__.removesuffix("Config").lower(): kind for kind in records}
+    if named and isinstance(value, dict):
+        rest = dict(value)
+        name = rest.pop("kind", None)
+        if not isinstance(name, str) or name not in named:
+            _wrong(f"{where}.kind", name, f"one of {', '.join(map(repr, named))}")
+        return typed(named[name], rest, where, extra=extra)
+    said: list[str] = []
+    for kind in kinds:
+        try:
+            return typed(kind, value, where, extra=extra)
+        except ValueError as error:
+            said.append(str(error))
+    if isinstance(value, list | dict):  # the first kind's complaint names the field inside
+        raise ValueError(said[0])
+    _wrong(
+        where,
+        value,
+        " or ".join(_PLAIN.get(getattr(kind, "__origin__", kind), "a list or an object") for kind in kinds),
+    )
+
+
+def _numbers(shape: Numbers, value: Any, where: str) -> Any:
+    try:
+        array = np.array(value)
+        fits = len(shape) == array.ndim and all(s in (-1, n) for s, n in zip(shape, array.shape, strict=True))
+        if fits and array.dtype.kind in "iuf" and np.isfinite(array).all():
+            return value
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        pass
+    _wrong(where, value, f"finite numbers of shape {list(shape)} (-1: any)")
+
+
+def _wrong(where: str, value: Any, wanted: str) -> NoReturn:
+    raise ValueError(f"{where} is {excerpt(value)}; it must be {wanted}")
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
