@@ -43,8 +43,6 @@ if os.environ.get("RFT3D_TYPECHECK") == "1":
     beartype_packages(
         tuple(f"rft3d.{floor}" for floor in ("geometry", "answers", "scenes", "rewards")),
         conf=BeartypeConf(
-            # the annotations of its NamedTuple name an alias that beartype can't resolve
-            claw_skip_package_names=("rft3d.geometry._iou_numpy",),
             is_pep484_tower=True,  # an int is welcome where a float is asked for
             # numpy's protocol for nested sequences cannot be checked at run time
             hint_overrides=FrozenDict({ArrayLike: object}),

@@ -1,20 +1,16 @@
-"""Box IoU against the exact reference, both engines; the reference itself against known answers."""
+"""Box IoU against the exact reference; the reference itself against known answers."""
 
 from __future__ import annotations
 
-import importlib.util
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from rft3d.geometry import box_iou, box_iou_pairs
+from rft3d.geometry import box_iou_pairs
 
 from .families import FAMILIES, pairs, parallel_plates
 from .reference import Solid, exact_iou, pythagorean, solid_from_box, solid_from_cos_sin
-
-no_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
-ENGINES = ["numpy", pytest.param("numba", marks=no_numba)]
 
 
 def test_reference_knows_the_octagon_of_two_squares() -> None:
@@ -38,7 +34,7 @@ def test_reference_knows_the_cube_inside_a_cube_on_its_corner() -> None:
 def test_exact_to_1e12_on_every_family(family: str) -> None:
     a, b = pairs(family, 14)
     exact = [exact_iou(solid_from_box(p), solid_from_box(q)) for p, q in zip(a, b, strict=True)]
-    np.testing.assert_allclose(box_iou_pairs(a, b, engine="numpy"), exact, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(box_iou_pairs(a, b), exact, rtol=0, atol=1e-12)
 
 
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="longdouble is float64 on this machine")
@@ -46,22 +42,13 @@ def test_exact_to_1e12_on_every_family(family: str) -> None:
 def test_exact_to_1e9_for_extreme_plates(ratio: float) -> None:
     a, b = parallel_plates(ratio)(np.random.default_rng(3), 14)
     exact = [exact_iou(solid_from_box(p), solid_from_box(q)) for p, q in zip(a, b, strict=True)]
-    np.testing.assert_allclose(box_iou_pairs(a, b, engine="numpy"), exact, rtol=0, atol=1e-9)
-
-
-@no_numba
-@pytest.mark.parametrize("family", FAMILIES)
-def test_engines_agree_bit_by_bit(family: str) -> None:
-    a, b = pairs(family, 300)
-    assert np.array_equal(box_iou_pairs(a, b, engine="numba"), box_iou_pairs(a, b, engine="numpy"))
-    assert np.array_equal(box_iou(a[:40], b[:50], engine="numba"), box_iou(a[:40], b[:50], engine="numpy"))
+    np.testing.assert_allclose(box_iou_pairs(a, b), exact, rtol=0, atol=1e-9)
 
 
 TURNS = [(1, 0), (0, 1), (2, 1), (3, 2), (4, 1), (7, 4), (1, 1)]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_exact_on_rational_rotations_with_shared_planes(engine: str) -> None:
+def test_exact_on_rational_rotations_with_shared_planes() -> None:
     """Fractions end to end: identical, touching, coplanar and nested boxes with no tolerance in the truth."""
     rng = np.random.default_rng(0)
     boxes: list[list[list[float]]] = []
@@ -81,5 +68,5 @@ def test_exact_on_rational_rotations_with_shared_planes(engine: str) -> None:
         boxes.append(floats)
         exact.append(exact_iou(*solids))
     a, b = np.array(boxes).transpose(1, 0, 2)
-    np.testing.assert_allclose(box_iou_pairs(a, b, engine=engine), exact, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(box_iou_pairs(a, b), exact, rtol=0, atol=1e-12)
     assert len(set(exact)) > 30

@@ -1,10 +1,8 @@
-"""Laws of box IoU over random, degenerate and hostile boxes; shapes, engines and errors."""
+"""Laws of box IoU over random, degenerate and hostile boxes; shapes and errors."""
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,17 +15,13 @@ from rft3d.geometry import (
     box_from_axis_aligned,
     box_iou,
     box_iou_pairs,
-    iou,
     matrix_from_euler_zxy,
     pose_from,
     transform_boxes,
 )
+from rft3d.geometry.compiling import compiled
 
 from .families import FAMILIES, general, pairs
-
-no_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
-ENGINES = ["numpy", pytest.param("numba", marks=no_numba)]
-every_engine = pytest.mark.parametrize("engine", ENGINES)
 
 Array = NDArray[np.float64]
 
@@ -53,14 +47,14 @@ def rounding(*boxes: Array) -> float:
 
 @given(BOXES, BOXES)
 def test_symmetric_bit_by_bit_and_between_0_and_1(a: Array, b: Array) -> None:
-    result = box_iou(a, b, engine="numpy")
-    assert np.array_equal(result, box_iou(b, a, engine="numpy").T)
+    result = box_iou(a, b)
+    assert np.array_equal(result, box_iou(b, a).T)
     assert np.all((result >= 0) & (result <= 1))
 
 
 @given(BOXES)
 def test_identical_boxes_give_exactly_1(boxes: Array) -> None:
-    assert np.all(np.diagonal(box_iou(boxes, boxes.copy(), engine="numpy")) == 1.0)
+    assert np.all(np.diagonal(box_iou(boxes, boxes.copy())) == 1.0)
 
 
 @given(BOXES, BOXES, numbers(-3.2, 3.2, 3), numbers(-5, 5, 3))
@@ -107,8 +101,7 @@ def test_nested_boxes_give_the_ratio_of_volumes(box: Array, shrink: list[float])
     assert box_iou(box[None], inner[None])[0, 0] == pytest.approx(np.prod(shrink), rel=1e-12)
 
 
-@every_engine
-def test_touching_boxes_give_exactly_0(engine: str) -> None:
+def test_touching_boxes_give_exactly_0() -> None:
     """Face, edge and corner contact along the axes of a rotated box."""
     a = general(np.random.default_rng(5), 40)
     a[:, :3] *= 10
@@ -118,35 +111,24 @@ def test_touching_boxes_give_exactly_0(engine: str) -> None:
         b[:, 3:6] *= 0.7
         step = np.array(side) * 0.5 * (a[:, 3:6] + b[:, 3:6])
         b[:, :3] += np.einsum("nij,nj->ni", matrix_from_euler_zxy(a[:, 6:]), step)
-        assert np.all(box_iou_pairs(a, b, engine=engine) == 0.0), side
+        assert np.all(box_iou_pairs(a, b) == 0.0), side
 
 
-@every_engine
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_pair_scores_the_same_bits_in_any_batch_and_order(family: str, engine: str) -> None:
+def test_a_pair_scores_the_same_bits_in_any_batch_and_order(family: str) -> None:
     a, b = pairs(family, 30)
-    matrix = box_iou(a, b, engine=engine)
-    assert np.array_equal(matrix, box_iou(b, a, engine=engine).T)
-    assert np.array_equal(np.diagonal(matrix), box_iou_pairs(a, b, engine=engine))
+    matrix = box_iou(a, b)
+    assert np.array_equal(matrix, box_iou(b, a).T)
+    assert np.array_equal(np.diagonal(matrix), box_iou_pairs(a, b))
     for i, j in ((0, 0), (3, 7), (29, 1)):
-        assert box_iou(a[i : i + 1], b[j : j + 1], engine=engine)[0, 0] == matrix[i, j]
-
-
-@every_engine
-def test_many_chunks_agree_with_one(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(2)
-    a, b = general(rng, 70), general(rng, 61)
-    whole = box_iou(a, b, engine=engine)
-    monkeypatch.setattr("rft3d.geometry._iou_numpy.CHUNK_PAIRS", 7)
-    assert np.array_equal(box_iou(a, b, engine=engine), whole)
+        assert box_iou(a[i : i + 1], b[j : j + 1])[0, 0] == matrix[i, j]
 
 
 INVALID = [(k, v) for k in range(9) for v in (np.nan, np.inf, -np.inf)]
 INVALID += [(k, v) for k in (3, 4, 5) for v in (0.0, -0.0, -1.0, 1e-60, 1e300)] + [(0, 1e300)]
 
 
-@every_engine
-def test_invalid_boxes_give_0_and_leave_others_alone(engine: str) -> None:
+def test_invalid_boxes_give_0_and_leave_others_alone() -> None:
     good = np.array([[0, 0, 0, 1, 1, 1, 0, 0, 0.0]])
     bad = np.repeat(good, len(INVALID), axis=0)
     for row, (column, value) in enumerate(INVALID):
@@ -154,26 +136,24 @@ def test_invalid_boxes_give_0_and_leave_others_alone(engine: str) -> None:
     boxes = np.concatenate([bad, good])
     expected = np.zeros((len(boxes), len(boxes)))
     expected[-1, -1] = 1.0
-    assert np.array_equal(box_iou(boxes, boxes, engine=engine), expected)
-    assert np.array_equal(box_iou_pairs(boxes, boxes, engine=engine), np.diagonal(expected))
+    assert np.array_equal(box_iou(boxes, boxes), expected)
+    assert np.array_equal(box_iou_pairs(boxes, boxes), np.diagonal(expected))
 
 
-@every_engine
-def test_extreme_but_valid_sizes(engine: str) -> None:
+def test_extreme_but_valid_sizes() -> None:
     boxes = np.array([[0, 0, 0, s, s, s, 0.3, 0.2, 0.1] for s in (1e-50, 1e-20, 1.0, 1e20, 1e50)])
     with np.errstate(under="ignore"):
-        result = box_iou(boxes, boxes, engine=engine)
+        result = box_iou(boxes, boxes)
     assert np.array_equal(np.diagonal(result), np.ones(5))
     assert np.all(result[~np.eye(5, dtype=bool)] < 1e-59)
 
 
-@every_engine
-def test_empty_inputs(engine: str) -> None:
+def test_empty_inputs() -> None:
     some = np.zeros((3, 9))
-    assert box_iou([], some, engine=engine).shape == (0, 3)
-    assert box_iou(some, np.empty((0, 9)), engine=engine).shape == (3, 0)
-    assert box_iou([], [], engine=engine).shape == (0, 0)
-    assert box_iou_pairs([], [], engine=engine).shape == (0,)
+    assert box_iou([], some).shape == (0, 3)
+    assert box_iou(some, np.empty((0, 9))).shape == (3, 0)
+    assert box_iou([], []).shape == (0, 0)
+    assert box_iou_pairs([], []).shape == (0,)
 
 
 def test_accepts_lists_and_strided_float32() -> None:
@@ -196,49 +176,19 @@ def test_wrong_shapes_name_the_argument_and_the_shape(shape: tuple[int, ...]) ->
         box_iou_pairs(good, np.zeros((2, 9)))
 
 
-def test_unknown_engine_is_named() -> None:
-    # any exception type: with run-time type checks on, they refuse the value first
-    with pytest.raises(Exception, match="'cuda'"):
-        box_iou([], [], engine="cuda")  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def fresh_engine_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a new process that has scored nothing."""
-    monkeypatch.setattr(iou, "_pairs_so_far", 0)
-    monkeypatch.setattr(iou, "_numba_engine", None)
-    monkeypatch.setattr(iou, "_numba_missing", False)
-
-
-@pytest.mark.usefixtures("fresh_engine_choice")
-@pytest.mark.parametrize("error", [ImportError("no numba"), RuntimeError("cannot cache function")])
-def test_auto_stays_on_numpy_when_numba_cannot_be_used(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
+def test_without_a_place_for_compiled_code_functions_are_compiled_anew(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    attempts: list[Exception] = []
+    import numba
 
-    def refuse() -> ModuleType:
-        attempts.append(error)
-        raise error
+    asked: list[bool] = []
 
-    monkeypatch.setattr(iou, "_load_numba_engine", refuse)
-    boxes = general(np.random.default_rng(1), 150)
-    expected = box_iou(boxes[:20], boxes[:20], engine="numpy")
-    assert not attempts
-    assert np.array_equal(box_iou(boxes, boxes)[:20, :20], expected)  # 22,500 pairs: tries numba
-    assert np.array_equal(box_iou(boxes[:20], boxes[:20]), expected)  # and does not try again
-    assert len(attempts) == 1
-    with pytest.raises(type(error)):
-        box_iou(boxes, boxes, engine="numba")
+    def njit(*signature: str, cache: bool = False, **options: object) -> object:
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function")
+        return lambda function: function
 
-
-@no_numba
-@pytest.mark.usefixtures("fresh_engine_choice")
-def test_auto_turns_to_numba_when_the_work_adds_up() -> None:
-    boxes = general(np.random.default_rng(1), 100)
-    first = box_iou(boxes, boxes)
-    assert iou._numba_engine is None
-    box_iou(boxes, boxes)
-    third = box_iou(boxes, boxes)
-    assert iou._numba_engine is not None
-    assert np.array_equal(first, third)
+    monkeypatch.setattr(numba, "njit", njit)
+    assert compiled("float64(float64)")(abs) is abs
+    assert asked == [True, False]

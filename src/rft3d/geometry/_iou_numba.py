@@ -1,9 +1,8 @@
 # pyright: basic
-"""Box IoU compiled by numba: a scalar loop over pairs with early exits. The algorithm is told in :mod:`.iou`.
+"""Box IoU, compiled: a scalar loop over pairs with early exits. The algorithm is told in :mod:`.iou`.
 
-Imported lazily by :mod:`.iou`; importing compiles, or loads from numba's cache (RuntimeError when there is
-no writable place for it). Every sum has the order of :mod:`._iou_numpy` and there is no fastmath, so that
-both give the same bits.
+Imported lazily by :mod:`.iou`; importing compiles, or loads from numba's cache. There is no fastmath, so that a
+pair gives the same bits in any batch.
 
 Layout of a prepared box, ``(18,)``: centre 0-2, half sizes 3-5, rotation 6-14 (row-major), radius 15,
 volume 16 (-1 marks an invalid box), 17 whether it is thin. ``work`` holds two buffers for a polygon's x, y
@@ -13,15 +12,24 @@ and z, as one array with offsets because swapping numba array variables costs re
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rft3d.geometry._iou_numpy import NEGLIGIBLE_FACE, THIN_RATIO, TOUCHING
+from rft3d.geometry.compiling import compiled
 
+TOUCHING = 2e-13
+"""Overlaps below this share of the two volumes are rounding noise of touching boxes and count as 0."""
+NEGLIGIBLE_FACE = 1e-17
+"""Faces whose largest possible term is below this share of the two volumes are skipped."""
+THIN_RATIO = 3e3
+"""Longest over shortest side from which a relative pose is needed in extended precision.
+
+The error of nearly parallel tilted plates is about 4e-17 times this ratio: rounding their rotation matrices
+tilts them. ``longdouble`` (64-bit mantissa on x86) divides that by 2,000; elsewhere it may be plain float64.
+"""
 WIDTH = 48
 """Room for a polygon's vertices: 4, and one more for each of 6 planes; a clip can't add over half."""
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled()
 def _prepare(boxes, cos, sin, valid):
     out = np.empty((boxes.shape[0], 18))
     for i in range(boxes.shape[0]):
@@ -40,7 +48,7 @@ def _prepare(boxes, cos, sin, valid):
     return out
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled()
 def _clip(work, p, n, axis, limit, sign):
     """Clip the polygon of n vertices at offset p to ``sign * coordinate[axis] <= limit``.
 
@@ -69,7 +77,7 @@ def _clip(work, p, n, axis, limit, sign):
     return m - q, q
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled()
 def _area_2(work, p, n):
     """Twice the signed area of the polygon's xy shadow."""
     x0, y0 = work[p], work[p + WIDTH]
@@ -82,7 +90,7 @@ def _area_2(work, p, n):
     return total
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled()
 def _moment_6(work, p, n):
     """Six times the integral of z dx dy over the polygon."""
     x0, y0, z0 = work[p], work[p + WIDTH], work[p + 2 * WIDTH]
@@ -95,7 +103,7 @@ def _moment_6(work, p, n):
     return total
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled()
 def _face_integral(work, x, y, z, rx, ry, rz, ax, ay, az):
     """Integral of clamp(z, -az, az) dx dy over the quad in ``work`` within |x| <= ax, |y| <= ay.
 
@@ -131,7 +139,7 @@ def _face_integral(work, x, y, z, rx, ry, rz, ax, ay, az):
     return integral
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled()
 def _clamped_boundary(solids, i, j, work, pose):
     """Sum of box j's face integrals; ``pose`` ``(3, 4)`` holds its axes and centre in box i's frame."""
     iz = 0
@@ -173,16 +181,20 @@ def _clamped_boundary(solids, i, j, work, pose):
     return closed_form + clipped
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def _intersection(solids, i, j, same, work, pose):
-    """Intersection volume of box i, the larger, with box j: early exits, then the clamped boundary."""
+@compiled()
+def _intersection(solids, i, j, same, work, pose, given):
+    """Intersection volume of box i, the larger, with box j: early exits, then the clamped boundary.
+
+    ``pose`` ``(3, 4)``: box j's axes and centre in box i's frame, worked out here unless it is ``given``.
+    """
     tx, ty, tz = solids[j, 0] - solids[i, 0], solids[j, 1] - solids[i, 1], solids[j, 2] - solids[i, 2]
     inside = True
     for r in range(3):
-        a0, a1, a2 = solids[i, 6 + r], solids[i, 9 + r], solids[i, 12 + r]
-        for c in range(3):
-            pose[r, c] = a0 * solids[j, 6 + c] + a1 * solids[j, 9 + c] + a2 * solids[j, 12 + c]
-        pose[r, 3] = a0 * tx + a1 * ty + a2 * tz
+        if not given:
+            a0, a1, a2 = solids[i, 6 + r], solids[i, 9 + r], solids[i, 12 + r]
+            for c in range(3):
+                pose[r, c] = a0 * solids[j, 6 + c] + a1 * solids[j, 9 + c] + a2 * solids[j, 12 + c]
+            pose[r, 3] = a0 * tx + a1 * ty + a2 * tz
         extent = (
             abs(pose[r, 0]) * solids[j, 3] + abs(pose[r, 1]) * solids[j, 4] + abs(pose[r, 2]) * solids[j, 5]
         )
@@ -212,22 +224,12 @@ def _intersection(solids, i, j, same, work, pose):
     return min(volume, min(solids[i, 16], solids[j, 16]))
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def _iou(solids, i, j, boxes, work, pose):
-    """IoU of two boxes; 0 where one is invalid, NaN where a thin one needs the precision of `_iou_numpy`.
+@compiled(inline="always")
+def _ordered_iou(solids, i, j, boxes, work, forth, back, given):
+    """IoU of two valid boxes; the larger goes first, ties are ordered by the nine numbers.
 
-    The larger goes first, ties are ordered by the nine numbers.
+    ``forth`` is room for the pose of j in i's frame, ``back`` for that of i in j's.
     """
-    tx, ty, tz = (
-        solids[j, 0] - solids[i, 0],
-        solids[j, 1] - solids[i, 1],
-        solids[j, 2] - solids[i, 2],
-    )
-    reach = solids[i, 15] + solids[j, 15]
-    if tx * tx + ty * ty + tz * tz >= reach * reach or solids[i, 16] < 0.0 or solids[j, 16] < 0.0:
-        return 0.0
-    if solids[i, 17] + solids[j, 17] > 0.0:
-        return np.nan
     difference = solids[j, 16] - solids[i, 16]
     same = False
     if difference == 0.0:
@@ -237,16 +239,28 @@ def _iou(solids, i, j, boxes, work, pose):
                 break
         same = difference == 0.0
     if difference > 0.0:
-        volume = _intersection(solids, j, i, same, work, pose)
+        volume = _intersection(solids, j, i, same, work, back, given)
     else:
-        volume = _intersection(solids, i, j, same, work, pose)
+        volume = _intersection(solids, i, j, same, work, forth, given)
     return min(volume / (solids[i, 16] + solids[j, 16] - volume), 1.0)
 
 
-_PREPARED = "float64[:,::1], float64[:,::1], float64[:,::1], boolean[::1], int64"
+@compiled()
+def _iou(solids, i, j, boxes, work, pose):
+    """IoU of two boxes; 0 where one is invalid, NaN where a thin one needs :func:`iou_of_thin`."""
+    tx, ty, tz = solids[j, 0] - solids[i, 0], solids[j, 1] - solids[i, 1], solids[j, 2] - solids[i, 2]
+    reach = solids[i, 15] + solids[j, 15]
+    if tx * tx + ty * ty + tz * tz >= reach * reach or solids[i, 16] < 0.0 or solids[j, 16] < 0.0:
+        return 0.0
+    if solids[i, 17] + solids[j, 17] > 0.0:
+        return np.nan
+    return _ordered_iou(solids, i, j, boxes, work, pose, pose, False)
 
 
-@njit(f"float64[:,::1]({_PREPARED})", cache=True, error_model="numpy", nogil=True)
+_PREPARED = "float64[:,::1], float64[:,::1], float64[:,::1], boolean[::1]"
+
+
+@compiled(f"float64[:,::1]({_PREPARED}, int64)")
 def iou_matrix(boxes, cos, sin, valid, n):
     """IoU ``(n, m)`` of the first n boxes with the m others; the arguments come from ``iou._prepare``."""
     solids = _prepare(boxes, cos, sin, valid)
@@ -258,7 +272,7 @@ def iou_matrix(boxes, cos, sin, valid, n):
     return out
 
 
-@njit(f"float64[::1]({_PREPARED})", cache=True, error_model="numpy", nogil=True)
+@compiled(f"float64[::1]({_PREPARED}, int64)")
 def iou_pairs(boxes, cos, sin, valid, n):
     """IoU ``(n,)`` of box i with box n + i, of 2 n boxes; arguments as for :func:`iou_matrix`."""
     solids = _prepare(boxes, cos, sin, valid)
@@ -266,4 +280,19 @@ def iou_pairs(boxes, cos, sin, valid, n):
     work, pose = np.empty(6 * WIDTH), np.empty((3, 4))
     for i in range(n):
         out[i] = _iou(solids, i, n + i, boxes, work, pose)
+    return out
+
+
+@compiled(f"float64[::1]({_PREPARED}, int64[::1], int64[::1], float64[:,::1], float64[:,::1])")
+def iou_of_thin(boxes, cos, sin, valid, first, second, forth, back):
+    """IoU ``(K,)`` of the pairs (first[k], second[k]), of which the caller knows the poses.
+
+    ``forth`` ``(3 K, 4)``: the second's axes and centre in the first's frame; ``back``: the other way round.
+    """
+    solids = _prepare(boxes, cos, sin, valid)
+    out = np.empty(len(first))
+    work = np.empty(6 * WIDTH)
+    for k in range(len(first)):
+        a, b = forth[3 * k : 3 * k + 3], back[3 * k : 3 * k + 3]
+        out[k] = _ordered_iou(solids, first[k], second[k], boxes, work, a, b, True)
     return out

@@ -17,8 +17,6 @@ from rft3d.geometry import box_corners, box_iou, box_iou_pairs, boxes_valid, gre
 Detections = Sequence[LabelledBox]
 Assignment = tuple[tuple[float, int | None], ...]
 """Each prediction's value and the index of its truth, in output order; ``(0, None)`` without one."""
-NUMBA_PAYS_PAIRS = 1_000_000
-"""Pairs in one call of :func:`label_ious` above which the accelerator may be started for it."""
 MATRIX_PAYS_PAIRS = 4096
 """Pairs of one label in one answer above which a call of its own is faster: each box is prepared once."""
 
@@ -159,9 +157,7 @@ def label_ious(pairs: Sequence[tuple[Detections, Detections]]) -> list[np.ndarra
     for number, (predicted, truth) in enumerate(pairs):
         for rows, columns in _of_one_label(predicted, truth):
             if len(rows) * len(columns) > MATRIX_PAYS_PAIRS:
-                named = box_iou(
-                    [predicted[i].box for i in rows], [truth[j].box for j in columns], engine="numpy"
-                )
+                named = box_iou([predicted[i].box for i in rows], [truth[j].box for j in columns])
                 matrices[number][np.ix_(rows, columns)] = named
                 continue
             for i, j in product(rows, columns):
@@ -169,9 +165,7 @@ def label_ious(pairs: Sequence[tuple[Detections, Detections]]) -> list[np.ndarra
                 ours.append(predicted[i].box)
                 theirs.append(truth[j].box)
     if where:
-        # numba's first call can cost longer than all the pairs of a benchmark on numpy
-        engine = "numpy" if len(where) < NUMBA_PAYS_PAIRS else "auto"
-        found = box_iou_pairs(np.array(ours), np.array(theirs), engine=engine).tolist()
+        found = box_iou_pairs(np.array(ours), np.array(theirs)).tolist()
         for (number, i, j), value in zip(where, found, strict=True):
             matrices[number][i, j] = value
     return matrices

@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from rft3d.geometry.compiling import compiled as numba_compiled
 
 # No sub-array views inside pixel loops: each would cost two atomic reference counts.
-compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=True)
-inlined = njit(nogil=True, cache=True, error_model="numpy", fastmath=True, inline="always")
+compiled = numba_compiled(fastmath=True)
+inlined = numba_compiled(fastmath=True, inline="always")
 
 FAR = 1e9
 NEAR = 0.05
