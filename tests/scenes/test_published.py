@@ -245,7 +245,7 @@ def test_vsi_bench_parquet(tmp_path: Path) -> None:
     assert (first.id, first.options, first.answer, first.video) == ("0", (), "3", f"scannet/{VAL}.mp4")
     assert second.options == ("A. x", "B. y")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match="cannot be read .*get the file again"):
+    with pytest.raises(ValueError, match=r"cannot be read .*get the file again"):
         list(RECORDS["vsi_bench"](path))
 
 
