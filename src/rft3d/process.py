@@ -10,7 +10,6 @@ same pages again (a third of a tiny model's step went there). :func:`keep_freed_
 from __future__ import annotations
 
 import ctypes
-import gc
 import multiprocessing
 import os
 import signal
@@ -121,17 +120,6 @@ def keep_freed_memory() -> bool:
         return False  # another C library: nothing to do, nothing lost but time
     settings = ((_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20), (_M_MMAP_MAX, 0))
     return all(mallopt(name, value) == 1 for name, value in settings)
-
-
-def give_back_memory() -> None:
-    """Hand what was freed and kept back to the system: before other processes do the work, say."""
-    gc.collect()
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):
-        return  # another C library keeps nothing on our request either
 
 
 @contextmanager

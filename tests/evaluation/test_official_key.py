@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections import Counter
 from dataclasses import replace
@@ -24,7 +25,7 @@ from rft3d.evaluation.solving import (
     places_from_scenes,
     solve_samples,
 )
-from rft3d.evaluation.solving.blind import prior_of
+from rft3d.evaluation.solving.blind import answer_by_folds, prior_of
 from rft3d.evaluation.solving.split import query_of
 from rft3d.scenes import SOURCES, make_room
 from rft3d.scenes.readers.records import QuestionRecord
@@ -99,6 +100,11 @@ def route(number: int, text: str) -> Sample:
     return Sample(f"q{number}", "spatial", f"s{number}", (), text, truth)
 
 
+def size_sample(name: str, scene: str, answer: float) -> Sample:
+    truth = {"question_type": "object_size_estimation", "answer": answer}
+    return Sample(name, "spatial", scene, (), size_of("bed"), truth)
+
+
 def test_a_question_that_nobody_understands_is_unsolved_and_no_exception() -> None:
     odd = route(1, "You are a robot somewhere.")
     plain = [route(n, ROUTE.format("at the chair and facing the bed")) for n in range(2, 5)]
@@ -112,9 +118,23 @@ def test_a_question_that_nobody_understands_is_unsolved_and_no_exception() -> No
 def test_constants_are_drawn_towards_their_types_by_what_pays() -> None:
     rng = np.random.default_rng(0)
     noise = [rng.choice([2.0, 3.0, 4.0, 6.0], 10, p=[0.5, 0.25, 0.15, 0.1]) for _ in range(20)]
-    assert prior_of(noise, 2.0) >= 20  # things that differ by chance only
+    assert prior_of(noise, 2.0) == math.inf  # things that differ by chance only
     sizes = [rng.normal(mean, 0.05 * mean, 10) for mean in (30.0, 80.0, 200.0)]
     assert prior_of(sizes, 80.0) <= 5
+
+
+def test_the_floor_of_a_file_is_measured_ten_fold_by_room(tmp_path: Path) -> None:
+    rooms = [size_sample(f"q{n}", f"s{n}", answer) for n, answer in enumerate([200.0] * 11 + [90.0])]
+    answers = {each.sample.scene: each.found for each in answer_by_folds(rooms)}
+    assert answers == dict.fromkeys(answers, Solved(200)) and len(answers) == 12
+    alone = [size_sample("more", "s0", 30.0), *rooms]  # its own room teaches it nothing
+    assert answer_by_folds(alone)[0].found == Solved(200)
+    with pytest.raises(ValueError, match="10 folds need as many scenes, and the questions are about 9"):
+        answer_by_folds(rooms[:9])
+    write_samples(tmp_path / "q.jsonl", rooms)
+    q, out = str(tmp_path / "q.jsonl"), str(tmp_path / "out.jsonl")
+    assert main(["solve", "--samples", q, "--blind", q, "--predictions-out", out]) == 0
+    assert [each.text for each in read_predictions(out)] == ["200"] * 12
 
 
 def test_any_question_that_cannot_be_read_is_unsolved_in_every_verb(
@@ -144,7 +164,7 @@ META = [make_room(seed) for seed in range(4)]
 
 def test_questions_about_scene_metadata_need_no_frames(tmp_path: Path) -> None:
     meta, out = write_meta(tmp_path / "scannet_meta_info_val.json", META), tmp_path / "q.jsonl"
-    command = ["questions", str(meta), "--source", "vsi_meta", "--out", str(out)]
+    command = ["questions", str(meta), "--out", str(out)]
     assert main(command) == 0
     samples = list(read_samples(out))
     kinds = {sample.truth["question_type"] for sample in samples}
@@ -261,6 +281,17 @@ def test_question_files_are_solved_as_they_are(
         main(["solve", "--samples", str(tmp_path / "q.json"), "--boxes", str(tmp_path / "boxes.jsonl")]) == 0
     )
     assert "100.0" in capsys.readouterr().out
+    out = str(tmp_path / "kept.jsonl")
+    assert main(["questions", str(tmp_path / "q.json"), "--out", out]) == 0
+    assert list(read_samples(out)) == [sample]
+    listed = tmp_path / "listed.txt"
+    listed.write_text("s1\n")
+    assert (
+        main(["questions", str(tmp_path / "q.json"), "--out", out, "--force", "--exclude", str(listed)]) == 0
+    )
+    assert not list(read_samples(out)) and "1 excluded" in capsys.readouterr().out
+    assert main(["questions", str(tmp_path / "q.json"), "--out", out, "--force", "--answers", "think"]) == 2
+    assert "worked out from boxes" in capsys.readouterr().err
     other = json.loads(json.dumps(LAYOUTS[layout]).replace(size_of("bed"), "What is the colour?"))
     if "question_type" not in other and "original_question_type" not in other:  # a type that nobody names
         (tmp_path / "q.json").write_text(json.dumps([other]))

@@ -17,10 +17,9 @@ from torch import Tensor
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from rft3d.models import Policy
-from rft3d.models.fusion import SpatialConfig
-from rft3d.models.qwen3 import SpatialConfig3
-from rft3d.models.sizes import random_policy
-from rft3d.models.tokens import special_ids
+from rft3d.models.fusion import SpatialConfig, SpatialQwen
+from rft3d.models.qwen3 import SpatialConfig3, SpatialQwen3
+from rft3d.models.tokens import byte_tokenizer, special_ids
 from rft3d.models.vggt import VGGT, VGGTConfig
 
 VOCABULARY = 320
@@ -91,9 +90,15 @@ def make_real(
     """A tiny policy with the real layout: GQA, window attention, width-fitted frames, shaken weights."""
     config = config3(**changes) if kind == "qwen3" else config25(**changes)
     name = "qwen3-vl-4b-vggt" if kind == "qwen3" else "qwen2.5-vl-3b-vggt"
-    policy = random_policy(config, name, seed=seed, frame_size=frame_size)
-    shake(policy.model, seed)
-    return policy
+    tokenizer = byte_tokenizer()
+    for token, value in special_ids(tokenizer).items():
+        setattr(config, token, value)
+    model_class: Any = SpatialQwen3 if kind == "qwen3" else SpatialQwen
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = model_class._from_config(config)
+    shake(model, seed)
+    return Policy(model.eval(), tokenizer, frame_size, {}, backbone=name)
 
 
 def make_clips(*counts: int, size: tuple[int, int] = (60, 80), seed: int = 0) -> list[list[np.ndarray]]:

@@ -110,4 +110,4 @@ def say(*things: Any) -> None:
 
     console = Console()
     for thing in things:
-        console.print(thing, highlight=False)
+        console.print(thing, highlight=False, soft_wrap=isinstance(thing, str))

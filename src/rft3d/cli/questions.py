@@ -21,8 +21,8 @@ class Args:
     """
 
     scenes: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SCENES")]
-    """scene folder, posed clip, folder of them, or rooms:0-31; or what --source reads (vsi_meta: VSI-Bench's scene
-    metadata, a file or their folder)"""
+    """scene folder, posed clip, folder of them, or rooms:0-31; what --source reads (vsi_meta: VSI-Bench's scene
+    metadata); or a question file of VLM-3R, Spatial-MLLM, SpaceR or VSI-Bench: its questions, kept as they are"""
     out: Path
     """samples file to write (JSON lines); pictures stay where they are"""
     force: bool = False
@@ -52,11 +52,16 @@ class Args:
 def main(args: Args) -> None:
     free(args.out, args.force)
     from rft3d.datasets.leaks import leaking, place
+    from rft3d.datasets.prepare import holds_questions, keep_questions
     from rft3d.evaluation.questions import NEEDS, QuestionConfig, exclude_list, write_questions
     from rft3d.scenes import SOURCES, open_scenes
     from rft3d.tasks.spatial import Limits
 
     listed = exclude_list(args.exclude, place)
+
+    def excluded(scene: str) -> bool:
+        return listed(scene) or (not args.allow_benchmark_scenes and bool(leaking([scene.split("/")[-1]])))
+
     config = QuestionConfig(
         args.types,
         args.per_type,
@@ -66,18 +71,17 @@ def main(args: Args) -> None:
         args.seed,
         args.distribution,
     )
-    made = write_questions(
-        open_scenes(args.scenes) if args.source == "auto" else SOURCES[args.source](args.scenes),
-        args.out,
-        config,
-        lambda scene: (
-            listed(scene) or (not args.allow_benchmark_scenes and bool(leaking([scene.split("/")[-1]])))
-        ),
-    )
+    if args.source == "auto" and holds_questions(Path(args.scenes)):
+        made = keep_questions(Path(args.scenes), args.out, config, excluded)
+    else:
+        scenes = open_scenes(args.scenes) if args.source == "auto" else SOURCES[args.source](args.scenes)
+        made = write_questions(scenes, args.out, config, excluded)
     print(
         f"{args.out}: {made.by_type.total()} questions about {made.scenes} scenes; "
         f"{len(made.excluded)} excluded, {len(made.silent)} without a clear question"
     )
+    for reason, count in made.left_out.items():
+        print(f"  left out {count} x {reason}")
     for kind, count in made.by_type.items():
         note = f"   ({NEEDS[kind]})" if kind in NEEDS and not args.scenes.startswith("rooms:") else ""
         print(f"  {kind:28} {count}{note}")

@@ -38,7 +38,8 @@ class Args(JsonOut):
     detection_samples: Path | None = None
     """detection samples file with the windows' cameras"""
     blind: Path | None = None
-    """questions about other rooms, as --samples: answer with what earns most on these, without looking"""
+    """questions about other rooms, as --samples: answer with what earns most on these, without looking;
+    the --samples file itself: ten-fold by room"""
     predictions: Path | None = None
     """a model's own answers to --samples: split its failures, or compare them with --blind"""
     predictions_out: Path | None = None
@@ -79,7 +80,7 @@ def main(args: Args) -> None:
     if args.blind is None:
         places = places_from(**given, source=args.source, detection_samples=args.detection_samples)
     else:
-        known = _asked(args.blind)
+        known = samples if args.blind == args.samples else _asked(args.blind)
     solved, rows = solve_questions(samples, places, known, args.predictions)
     if args.predictions_out is not None:
         write_predictions(args.predictions_out, as_predictions(solved))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vgllm import Angles, make_vgllm, old_angles, vgllm_jobs
 from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
 from rft3d.datasets.work import Prepared, prepare_samples
+from rft3d.evaluation.questions import Made as MadeQuestions
+from rft3d.evaluation.questions import QuestionConfig
 from rft3d.evaluation.solving.places import places_from_scenes
 from rft3d.scenes.readers.embodiedscan import embodiedscan, info_records
 from rft3d.scenes.readers.proposals import read_proposals
@@ -25,7 +27,7 @@ from rft3d.scenes.readers.spacer import spacer
 from rft3d.scenes.readers.vsi_bench import vsi_bench
 from rft3d.scenes.readers.vsi_meta import vsi_meta
 from rft3d.scenes.types import Scene
-from rft3d.tasks.samples import read_samples
+from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.types import Sample
 
 NOT_OPENED = (1296, 968)
@@ -222,6 +224,39 @@ def asked_in(path: Path) -> tuple[list[Sample], Counter[str]]:
         except NotASample as reason:
             left_out[str(reason)] += 1
     return samples, left_out
+
+
+def holds_questions(path: Path) -> bool:
+    """Whether ``path`` is a question file of VSI-Bench, VLM-3R, SpaceR or Spatial-MLLM."""
+    return path.is_file() and kind_of(path) in ("SpaceR", "VLM-3R", "VSI-Bench")
+
+
+def keep_questions(
+    path: Path, out: Path, config: QuestionConfig, excluded: Callable[[str], bool]
+) -> MadeQuestions:
+    """A question file's own questions as a samples file without frames; only ``config.types`` chooses.
+
+    Raises:
+        ValueError: ``config`` asks for thoughts, which need boxes.
+    """
+    if config.answers == "think":
+        raise ValueError(
+            f"{path}: thoughts are worked out from boxes, and this file has none; give them to "
+            "rft3d data prepare vsi --answers think --metadata ..."
+        )
+    samples, left_out = asked_in(path)
+    made = MadeQuestions(left_out=left_out)
+    kept: list[Sample] = []
+    scenes = {sample.scene: excluded(sample.scene) for sample in samples}
+    for sample in samples:
+        kind = str(sample.meta.get("question_type"))
+        if not scenes[sample.scene] and kind in config.types:
+            made.by_type[kind] += 1
+            kept.append(sample)
+    made.excluded = [scene for scene, out_of_it in scenes.items() if out_of_it]
+    made.scenes = len({sample.scene for sample in kept})
+    write_samples(out, kept)
+    return made
 
 
 def _refuse_leaks(scans: Iterable[str], split: str, file: Path) -> None:

@@ -77,6 +77,8 @@ class Made:
     silent: list[str] = field(default_factory=list)
     """scenes about which nothing unambiguous can be asked"""
     by_type: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    """of a question file: why a record became no sample -> how many"""
     balance: Balance = field(default_factory=Balance)
 
 

@@ -325,13 +325,14 @@ def _followed(found: Mapping[str, Any] | None) -> list[str]:
 
 
 def key_checks(checks: Sequence[KeyCheck]) -> list[str]:
-    """What :func:`rft3d.evaluation.solving.check_official` found, a line a question type, examples below."""
+    """What :func:`rft3d.evaluation.solving.check_official` found, a line a question type; below it each
+    question without an answer, and examples of what differs."""
     lines = []
     for check in checks:
         lines.append(
             f"{'ok ' if check.passed else 'NO '} {check.type:28} {check.reproduced} of {check.answerable} "
             f"({100 * check.share:.2f} %, needed {100 * check.bar:.0f} %; {check.unsolved} more have no answer)"
         )
-        examples = check.without_answer[:5] + (() if check.passed else check.examples)
+        examples = check.without_answer + (() if check.passed else check.examples)
         lines += [f"      {line}" for line in examples]
     return lines

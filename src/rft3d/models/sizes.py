@@ -1,4 +1,4 @@
-"""The full-size architectures as configs, and models of them with random weights (benchmarks, estimates).
+"""The full-size architectures as configs (benchmarks, estimates).
 
 Loading weights never reads these numbers: a checkpoint's own config and shapes decide. Qwen2.5-VL's are its
 published configs; Qwen3-VL-4B's are from memory of its published config and were not compared with it.
@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from transformers import PreTrainedTokenizerBase
-
-from rft3d.models.fusion import SpatialConfig, SpatialQwen
+from rft3d.models.fusion import SpatialConfig
 from rft3d.models.geometry import ENCODERS
-from rft3d.models.images import VGLLM_WIDTH
-from rft3d.models.policy import Policy
-from rft3d.models.qwen3 import SpatialConfig3, SpatialQwen3
-from rft3d.models.spatial import SpatialModel
-from rft3d.models.tokens import byte_tokenizer, special_ids
+from rft3d.models.qwen3 import SpatialConfig3
 
 _VISION_25: dict[str, Any] = {
     "depth": 32,
@@ -115,29 +108,3 @@ def full_config(backbone: str, geometry: bool = True) -> SpatialConfig | Spatial
     text = {"max_position_embeddings": 128000, "rope_parameters": rope, "rms_norm_eps": 1e-6, **_IDS, **sizes}
     vision = {**_VISION_25, "out_hidden_size": sizes["hidden_size"]}
     return SpatialConfig(text_config=text, vision_config=vision, tie_word_embeddings=tied, **extra)
-
-
-def random_policy(
-    config: SpatialConfig | SpatialConfig3,
-    backbone: str,
-    *,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    seed: int = 0,
-    tokenizer: PreTrainedTokenizerBase | None = None,
-    frame_size: tuple[int, int] | int = VGLLM_WIDTH,
-) -> Policy:
-    """A policy with random weights, made on ``device``; without a tokenizer it gets one of bytes.
-
-    The config's special ids become the tokenizer's, so a byte tokenizer works with any vocabulary that is
-    large enough.
-    """
-    tokenizer = tokenizer or byte_tokenizer()
-    for name, value in special_ids(tokenizer).items():
-        setattr(config, name, value)
-    model_class: Any = SpatialQwen3 if isinstance(config, SpatialConfig3) else SpatialQwen
-    cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), torch.device(device):
-        torch.manual_seed(seed)
-        model: SpatialModel = model_class._from_config(config, dtype=dtype)
-    return Policy(model.eval(), tokenizer, frame_size, {}, backbone=backbone)

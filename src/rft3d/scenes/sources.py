@@ -94,12 +94,14 @@ SCENE_LIKE = "a scene folder, a posed clip, a folder of them, rooms:SEED or room
 def open_scenes(source: Path | str, config: RoomConfig | None = None) -> Iterator[Scene]:
     """Scenes of whatever ``source`` is (:data:`SCENE_LIKE`); ``config`` is of rooms.
 
+    A file named as VSI-Bench names its scene metadata (``*_meta_info*.json``) gives boxes without pictures.
+
     Raises:
         FileNotFoundError, ValueError: as :func:`folder` does.
     """
     match = _ROOMS.fullmatch(str(source))
     if match is None:
-        return folder(source)
+        return vsi_meta(source) if "_meta_info" in Path(source).name else folder(source)
     first = int(match[1])
     last = int(match[2]) if match[2] else first
     if last < first:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,21 +107,43 @@ def answer_blindly(samples: Sequence[Sample], known: Sequence[Sample]) -> list[S
     return solve_each(samples, lambda _, query: blind.answer(query))
 
 
+def answer_by_folds(samples: Sequence[Sample], folds: int = 10) -> list[SolvedSample]:
+    """Every question answered from what the questions about other rooms teach: rooms dealt into ``folds``.
+
+    Raises:
+        ValueError: fewer rooms than folds, or see :class:`Blind`.
+    """
+    scenes = sorted({sample.scene for sample in samples})
+    if len(scenes) < folds:
+        raise ValueError(f"{folds} folds need as many scenes, and the questions are about {len(scenes)}")
+    Random(0).shuffle(scenes)
+    found: dict[str, SolvedSample] = {}
+    for fold in range(folds):
+        asked = set(scenes[fold::folds])
+        others = [sample for sample in samples if sample.scene not in asked]
+        mine = answer_blindly([sample for sample in samples if sample.scene in asked], others)
+        found |= {each.sample.id: each for each in mine}
+    return [found[sample.id] for sample in samples]
+
+
 def prior_of(groups: Sequence[Array], whole: float) -> float:
     """Which of :data:`PRIORS` earns most on answers left out, :data:`FOLDS`-fold, over all things of one type.
 
     A few answers about a thing say less than they seem to: in VSI-Bench's counting, constants of their own earn
-    less than the one of the type. ``groups``: the known answers about each thing; ``whole``: the type's constant.
+    less than the one of the type, which therefore stays unless another earns more by a standard error.
+    ``groups``: the known answers about each thing; ``whole``: the type's constant.
     """
-    gained = dict.fromkeys(PRIORS, 0.0)
+    gained: dict[float, list[float]] = {prior: [] for prior in PRIORS}
     for truths in groups:
         for fold in range(FOLDS):
             kept = np.arange(len(truths)) % FOLDS != fold
             own = _best(truths[kept])
             for prior in PRIORS:
                 drawn = _between(own, whole, int(kept.sum()), prior)
-                gained[prior] += float(_earned(np.array([drawn]), truths[~kept])[0])
-    return max(PRIORS, key=lambda prior: (gained[prior], prior))
+                gained[prior] += [float(_earned(np.array([drawn]), each)[0]) for each in truths[~kept, None]]
+    best = max(PRIORS, key=lambda prior: (sum(gained[prior]), prior))
+    more = np.subtract(gained[best], gained[math.inf])
+    return best if more.sum() > more.std() * math.sqrt(len(more)) else math.inf
 
 
 def _keys(query: Query) -> tuple[Key, Key]:

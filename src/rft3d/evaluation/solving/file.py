@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.outside import load_predictions
-from rft3d.evaluation.solving.blind import answer_blindly
+from rft3d.evaluation.solving.blind import answer_blindly, answer_by_folds
 from rft3d.evaluation.solving.follow import follow
 from rft3d.evaluation.solving.places import Places
 from rft3d.evaluation.solving.split import SolvedSample, as_predictions, solve_samples, split_failures
@@ -21,11 +21,15 @@ def solve_questions(
     """Answers to the questions, and what they are worth by question type (and ``"all"``).
 
     Args:
-        places: the scenes' boxes; None: answers without looking, learned from the ``known`` answers.
+        places: the scenes' boxes; None: answers without looking, learned from the ``known`` answers; where
+            these are ``samples`` themselves, ten-fold by room.
         own: a model's predictions. From boxes, its failures are split (:func:`split_failures`); blindly, a row
             has its accuracy ``own`` and, for numbers, whether they follow the rooms (``follows``).
     """
-    solved = answer_blindly(samples, known) if places is None else solve_samples(samples, places)
+    if places is not None:
+        solved = solve_samples(samples, places)
+    else:
+        solved = answer_by_folds(samples) if known is samples else answer_blindly(samples, known)
     told = None if own is None else load_predictions(own, samples).predictions
     rows = split_failures(solved, as_predictions(solved) if told is None else told)
     if places is not None:
