@@ -240,10 +240,10 @@ def test_routes_have_up_to_three_turns_and_are_right(tmp_path: Path) -> None:
         worked = work_out(query, place, sample.truth["answer"])
         assert isinstance(worked, str) and worked.count(" degrees to the ") == count
     assert min(turns[1], turns[2], turns[3]) >= 1
-    write_questions(META, tmp_path / "one.jsonl", QuestionConfig(types, limits=Limits(turns=1)))
+    write_questions(META, tmp_path / "one.jsonl", QuestionConfig(types, turns=1))
     assert {query_of(sample).steps.count(None) for sample in read_samples(tmp_path / "one.jsonl")} == {1}
     with pytest.raises(ValueError, match="turns must be at least 1"):
-        Limits(turns=0)
+        QuestionConfig(turns=0)
 
 
 LAYOUTS = {

@@ -116,4 +116,4 @@ def _said(text: str) -> str:
     sub = re.search(r"Missing subcommand Expected one of \{(.*?)\}", text)
     if sub:
         return f"say which: {sub[1]}"
-    return text
+    return text.split("Value error Error parsing config: ", 1)[-1]  # our own words, of a config's field

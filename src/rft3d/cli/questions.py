@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from rft3d.cli._choices import SourceName, free
-from rft3d.tasks.spatial.questions import QUESTION_TYPES
+from rft3d.evaluation.questions import QuestionConfig
 
 
 @dataclass(frozen=True)
@@ -25,57 +25,34 @@ class Args:
     metadata); or a question file of VLM-3R, Spatial-MLLM, SpaceR or VSI-Bench: its questions, kept as they are"""
     out: Path
     """samples file to write (JSON lines); pictures stay where they are"""
+    config: tyro.conf.OmitArgPrefixes[QuestionConfig]
     force: bool = False
     """replace what is at --out"""
     source: SourceName = "auto"
     """a data set's own format (docs/data.md); auto: one of the four above"""
-    types: tuple[str, ...] = QUESTION_TYPES
-    """question types"""
-    per_type: int = 4
-    """at most so many questions of a type and scene"""
-    frames: int = 32
-    """of every question, spread over the scene's (official: 32); 0: all"""
-    answers: Literal["direct", "think"] = "direct"
-    """think: with a thought worked out from the geometry"""
-    turns: int = 3
-    """most turns of a route"""
-    distribution: Literal["balanced", "official"] = "balanced"
-    """official: words are right as often as in VSI-Bench's key (84 % of hard directions "front ...")"""
     exclude: tuple[Path, ...] = ()
     """scene ids one a line, or samples files whose scenes must not be asked about"""
     allow_benchmark_scenes: bool = False
     """ask about benchmark scenes too (never for training)"""
-    seed: int = 0
-    """which questions are drawn"""
 
 
 def main(args: Args) -> None:
     free(args.out, args.force)
     from rft3d.datasets.leaks import leaking, place
     from rft3d.datasets.prepare import holds_questions, keep_questions
-    from rft3d.evaluation.questions import NEEDS, QuestionConfig, exclude_list, write_questions
+    from rft3d.evaluation.questions import NEEDS, exclude_list, write_questions
     from rft3d.scenes import SOURCES, open_scenes
-    from rft3d.tasks.spatial import Limits
 
     listed = exclude_list(args.exclude, place)
 
     def excluded(scene: str) -> bool:
         return listed(scene) or (not args.allow_benchmark_scenes and bool(leaking([scene.split("/")[-1]])))
 
-    config = QuestionConfig(
-        args.types,
-        args.per_type,
-        args.frames,
-        args.answers,
-        Limits(turns=args.turns),
-        args.seed,
-        args.distribution,
-    )
     if args.source == "auto" and holds_questions(Path(args.scenes)):
-        made = keep_questions(Path(args.scenes), args.out, config, excluded)
+        made = keep_questions(Path(args.scenes), args.out, args.config, excluded)
     else:
         scenes = open_scenes(args.scenes) if args.source == "auto" else SOURCES[args.source](args.scenes)
-        made = write_questions(scenes, args.out, config, excluded)
+        made = write_questions(scenes, args.out, args.config, excluded)
     print(
         f"{args.out}: {made.by_type.total()} questions about {made.scenes} scenes; "
         f"{len(made.excluded)} excluded, {len(made.silent)} without a clear question"

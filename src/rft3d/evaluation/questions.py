@@ -21,6 +21,7 @@ from random import Random
 from typing import Literal
 
 from rft3d.evaluation.records import with_cameras
+from rft3d.evaluation.solving.places import scene_key
 from rft3d.scenes.sources import frame_refs
 from rft3d.scenes.types import Scene
 from rft3d.scenes.windows import select_frames, spread_frames
@@ -43,23 +44,21 @@ class QuestionConfig(Checked):
 
     Attributes:
         types: question types.
-        per_type: at most so many of a type and scene.
-        frames: of every question, spread over the scene's; 0: all of them.
-        answers: ``direct``, or ``think`` with a thought worked out from the geometry.
-        limits: when a question is unambiguous, and how many turns a route may have.
+        per_type: at most so many questions of a type and scene.
+        frames: of every question, spread over the scene's (official: 32); 0: all.
+        answers: ``think``: with a thought worked out from the geometry.
+        turns: most turns of a route.
         seed: which questions are drawn.
-        distribution: ``balanced``, or ``official``: words right as often as in VSI-Bench's key.
-        cameras: keep the frames' cameras in ``meta``.
+        distribution: ``official``: words are right as often as in VSI-Bench (84 % of hard directions "front ...").
     """
 
     types: tuple[str, ...] = QUESTION_TYPES
     per_type: Count = 4
     frames: Natural = 32
-    answers: str = "direct"
-    limits: Limits = field(default_factory=lambda: Limits(turns=3))
+    answers: Literal["direct", "think"] = "direct"
+    turns: Count = 3
     seed: int = 0
     distribution: Literal["balanced", "official"] = "balanced"
-    cameras: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,12 +116,8 @@ def exclude_list(
     """
     rooms: set[str] = set()
     for path in map(Path, paths):
-        rooms |= {room_of(_key(scene)) for scene in _listed(path)}
-    return lambda scene: room_of(_key(scene)) in rooms
-
-
-def _key(scene: str) -> str:
-    return scene.split("/")[-1]
+        rooms |= {room_of(scene_key(scene)) for scene in _listed(path)}
+    return lambda scene: room_of(scene_key(scene)) in rooms
 
 
 def _listed(path: Path) -> Iterator[str]:
@@ -150,12 +145,8 @@ def _samples(
     excluded: Callable[[str], bool] | None,
     made: Made,
 ) -> Iterator[Sample]:
-    task = Spatial(
-        answers="think" if config.answers == "think" else "direct",
-        types=config.types,
-        max_per_type=config.per_type,
-        limits=config.limits,
-    )
+    limits = Limits(turns=config.turns)
+    task = Spatial(config.answers, types=config.types, max_per_type=config.per_type, limits=limits)
     for scene in scenes:
         if excluded is not None and excluded(scene.id):
             made.excluded.append(scene.id)
@@ -172,13 +163,12 @@ def _samples(
         refs = frame_refs(scene, out.parent.resolve())
         by_name = {frame.name: ref for frame, ref in zip(scene.frames, refs, strict=True)}
         own = tuple(by_name[frame.name] for frame in cut.frames)
-        view, before = View(cut, config.limits), made.by_type.total()
+        view, before = View(cut, limits), made.by_type.total()
         for kind in config.types:
             rng = Random(f"{config.seed}:{scene.id}:{kind}")
             chosen = made.balance.choose(offer(view, kind, rng), config.per_type)
             for index, question in enumerate(chosen):
                 made.by_type[kind] += 1
-                sample = task.sample(view, own, question, index)
-                yield with_cameras(sample, cut, own) if config.cameras else sample
+                yield with_cameras(task.sample(view, own, question, index), cut, own)
         if made.by_type.total() == before:
             made.silent.append(scene.id)
