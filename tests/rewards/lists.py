@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from rft3d import rewards
 from rft3d.answers import LabelledBox
@@ -34,11 +34,3 @@ def detection_assignment(predicted: Boxes, truth: Boxes) -> tuple[tuple[float, i
 
 def detection_credit(predicted: Boxes, truth: Boxes) -> tuple[float, ...]:
     return tuple(value for value, _ in Comparison.of(predicted, truth).assigned)
-
-
-def balanced_f1(predicted: Boxes, truth: Boxes, weights: Mapping[str, float]) -> Part:
-    return rewards.balanced_f1(Comparison.of(predicted, truth, weights))
-
-
-def balanced_matched_iou(predicted: Boxes, truth: Boxes, weights: Mapping[str, float]) -> Part:
-    return rewards.balanced_iou(Comparison.of(predicted, truth, weights))

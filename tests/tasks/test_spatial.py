@@ -8,12 +8,9 @@ from itertools import pairwise
 from math import degrees
 from random import Random
 
-import numpy as np
 import pytest
 
 from rft3d.answers import split_sections
-from rft3d.answers.places import read_places
-from rft3d.geometry import box_iou, transform_boxes
 from rft3d.scenes.types import Scene
 from rft3d.tasks import Spatial
 from rft3d.tasks.spatial import NUMERIC_TYPES, QUESTION_TYPES, Limits, View, ask
@@ -21,6 +18,7 @@ from rft3d.tasks.spatial import semantics as s
 from rft3d.tasks.types import Sample
 
 MANY = 10_000
+NUMBER = r"-?\d+\.\d+"
 
 
 def questions(scene: Scene, kind: str, limits: Limits | None = None):
@@ -178,50 +176,18 @@ def test_thoughts_lead_to_the_answer(scene: Scene, frame_refs: list[str]) -> Non
 def test_coarse_thoughts_say_the_same_with_fewer_digits(scene: Scene, frame_refs: list[str]) -> None:
     fine = Spatial(answers="think", max_per_type=4).samples(scene, frame_refs, 0)
     task = Spatial(answers="think", max_per_type=4, decimals=1)
-    places = 0
+    numbers = 0
     for sample, other in zip(task.samples(scene, frame_refs, 0), fine, strict=True):
         thought, finer = sample.truth["thought"], other.truth["thought"]
         assert not re.search(r"\d\.\d\d|-0\.0\b", thought), thought
         assert thought.rpartition("So it is")[2] == finer.rpartition("So it is")[2]
-        assert re.sub(r"-?\d+\.\d+", "#", thought) == re.sub(r"-?\d+\.\d+", "#", finer), "the same words"
+        assert re.sub(NUMBER, "#", thought) == re.sub(NUMBER, "#", finer), "the same words"
         assert sample.truth["answer"] == other.truth["answer"]
         assert task.score(task.gold(sample), sample).total == 2.0
-        for near, far in zip(read_places(thought), read_places(finer), strict=True):
-            assert near.label == far.label and abs(near.x - far.x) < 0.0501 and abs(near.y - far.y) < 0.0501
-            places += 1
-    assert places > 20
-
-
-def test_thoughts_may_start_with_boxes(scene: Scene, frame_refs: list[str]) -> None:
-    """The list names what the question is about, in the first camera's frame; it is paid apart from the answer."""
-    task = Spatial(answers="perceive", max_per_type=2, process=True)
-    samples = task.samples(scene, frame_refs, 0)
-    plain = Spatial(answers="think", max_per_type=2).samples(scene, frame_refs, 0)
-    things = np.stack([thing.box for thing in scene.objects])
-    listed = 0
-    for sample, bare in zip(samples, plain, strict=True):
-        assert sample.id == bare.id.replace("spatial-think", "spatial-perceive")
-        assert sample.truth["thought"] == bare.truth["thought"]
-        gold, rows = task.gold(sample), sample.truth["boxes"]
-        parts = {part.name: part.value for part in task.score(gold, sample).parts}
-        assert (parts["format"], parts["accuracy"]) == (1.0, 1.0) and parts["boxes"] > 0.9  # rounded
-        assert len(replace(task, process=False).score(gold, sample).parts) == 2, "only where it is asked for"
-        assert {row["label"] for row in rows} <= set(sample.meta["labels"])
-        if not rows:
-            assert sample.truth["question_type"] == "room_size_estimation"
-            continue
-        listed += 1
-        boxes = np.array([row["bbox_3d"] for row in rows])
-        world = transform_boxes(scene.frames[0].T_world_camera, boxes)
-        best = box_iou(world, things).argmax(axis=1)
-        assert [scene.objects[k].label for k in best] == [row["label"] for row in rows]
-        assert box_iou(world, things).max(axis=1) == pytest.approx(1.0)
-        renamed = gold.replace(f'"label": "{rows[0]["label"]}"', '"label": "unicorn"')
-        worse = {part.name: part.value for part in task.score(renamed, sample).parts}
-        assert worse["boxes"] < parts["boxes"] and worse["accuracy"] == 1.0
-        silent = gold.replace('"bbox_3d"', '"box"')
-        assert {part.name: part.value for part in task.score(silent, sample).parts}["boxes"] == 0.0
-    assert listed > 10
+        for near, far in zip(re.findall(NUMBER, thought), re.findall(NUMBER, finer), strict=True):
+            assert abs(float(near) - float(far)) < 0.0501
+            numbers += 1
+    assert numbers > 40
 
 
 def test_format_depends_on_what_was_asked(scene: Scene, frame_refs: list[str]) -> None:

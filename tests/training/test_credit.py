@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from itertools import permutations
 
@@ -13,7 +12,7 @@ from rft3d.answers import LabelledBox
 from rft3d.models.tokens import byte_tokenizer
 from rft3d.rewards import SET_REWARDS, Comparison, Part, Score, marginal_credit
 from rft3d.tasks import Detection, Task
-from rft3d.training.advantages import attempts, marginal, token_credit, token_owners
+from rft3d.training.advantages import token_credit, token_owners
 from rft3d.training.data import Corpus
 
 PIECES = ["```json\n[\n\t{", "},\n\t{", "}\n]```", "AA", "BB", "CC"]
@@ -88,7 +87,7 @@ def test_marginal_credit_is_the_reward_with_and_without_the_box(seed: int) -> No
     """Brute force: the whole reward of both lists, by an independent formula and by the tasks' own rewards."""
     rng = np.random.default_rng(seed)
     predicted, truth = boxes(rng, seed % 5 + 1), boxes(rng, int(rng.integers(0, 5)))
-    both = Comparison.of(predicted, truth, {"chair": 2.0, "table": 0.5})
+    both = Comparison.of(predicted, truth)
 
     def credit(*names: str) -> tuple[float, ...]:
         parts = (Part("format", 1.0, ""), *(SET_REWARDS[name](both) for name in names))
@@ -98,7 +97,7 @@ def test_marginal_credit_is_the_reward_with_and_without_the_box(seed: int) -> No
     whole = matched_iou(predicted, truth)
     assert credit("matched_iou") == pytest.approx([whole - matched_iou(less, truth) for less in rest])
     for name, reward in SET_REWARDS.items():
-        fresh = [Comparison.of(less, truth, both.class_weights) for less in rest]
+        fresh = [Comparison.of(less, truth) for less in rest]
         wanted = [reward(both).value - reward(less).value for less in fresh]
         assert credit(name) == pytest.approx(wanted, abs=1e-12)
     names = ("f1@0.25", "matched_diou")
@@ -139,38 +138,3 @@ def test_credit_lands_on_the_tokens_of_its_box() -> None:
     assert found[1] == pytest.approx([alarm] * 3 + [0] + [hit] * 3)
     assert token_credit("none", [ids, ids], scores) == [[0.0] * 7] * 2
     assert token_credit("marginal", [ids], [Score(())]) == [[0.0] * 7], "not a list of boxes"
-    assert marginal(scores) == [pytest.approx([hit, alarm]), pytest.approx([alarm, hit])]
-
-
-def test_attempts_at_an_object_are_a_group_of_their_own() -> None:
-    """Centred and of nearly unit spread for each object; an answer that misses it, or a stray box, has no say."""
-    truth = tuple(LabelledBox(label, (0.0, 0, 0, 1, 1, 1, 0, 0, 0)) for label in ("chair", "table"))
-
-    def answer(*named: tuple[str, float]) -> Score:
-        """Boxes whose IoU with the true one is the given number."""
-        made = tuple(LabelledBox(label, (0.0, 0, 0, 1, 1, iou, 0, 0, 0)) for label, iou in named)
-        return Score((), comparison=Comparison.of(made, truth))
-
-    group = [
-        answer(("chair", 0.9), ("table", 0.3)),
-        answer(("table", 0.1), ("chair", 0.7)),
-        answer(("lamp", 1.0)),
-        Score(()),
-    ]
-    unit = 0.1 / (0.1 + 0.01)
-    assert attempts(group) == [pytest.approx([unit, unit]), pytest.approx([-unit, -unit]), [0.0], []]
-    assert attempts([answer(("chair", 0.4))]) == [[0.0]], "nothing to compare with: no credit"
-
-
-def test_a_shaped_reward_pays_attempts_for_coming_near(corpus: Corpus) -> None:
-    item = corpus.items("detection")[0]
-    task = Detection(decimals=1, reward="matched_diou")
-    texts = []
-    for away in (3.0, 4.0):
-        rows = [dict(row, bbox_3d=list(row["bbox_3d"])) for row in item.sample.truth["boxes"]]
-        rows[0]["bbox_3d"][0] += away  # overlaps nothing, but one is nearer than the other
-        texts.append("[" + ", ".join(json.dumps(row) for row in rows) + "]")
-    near, far = attempts([task.score(text, item.sample) for text in texts])
-    assert near[0] > 0 > far[0]
-    plain = Detection(decimals=1, reward="matched")
-    assert [row[0] for row in attempts([plain.score(text, item.sample) for text in texts])] == [0, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
@@ -62,7 +62,6 @@ class Comparison:
     Attributes:
         predicted, truth: N and M labelled boxes in one frame, metres and radians.
         iou: ``(N, M)`` exact IoUs, 0 where the labels differ (compared exactly); :meth:`of` computes it.
-        class_weights: what a box of a label counts in the balanced rewards; 1 where absent.
 
     ::
 
@@ -73,15 +72,12 @@ class Comparison:
     predicted: tuple[LabelledBox, ...]
     truth: tuple[LabelledBox, ...]
     iou: NDArray[np.float64]
-    class_weights: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @classmethod
-    def of(
-        cls, predicted: Detections, truth: Detections, class_weights: Mapping[str, float] | None = None
-    ) -> Comparison:
+    def of(cls, predicted: Detections, truth: Detections) -> Comparison:
         """The comparison of two lists, with its IoUs."""
         (iou,) = label_ious([(predicted, truth)])
-        return cls(tuple(predicted), tuple(truth), iou, class_weights or {})
+        return cls(tuple(predicted), tuple(truth), iou)
 
     def hits(self, threshold: float) -> DetectionMatch:
         """Greedy one-to-one matching per label, in output order, as the official evaluation counts.
@@ -137,9 +133,7 @@ class Comparison:
     def without(self, index: int) -> Comparison:
         """The same without prediction ``index``; nothing is computed again that only loses a row."""
         kept = [i for i in range(len(self.predicted)) if i != index]
-        less = Comparison(
-            tuple(self.predicted[i] for i in kept), self.truth, self.iou[kept], self.class_weights
-        )
+        less = Comparison(tuple(self.predicted[i] for i in kept), self.truth, self.iou[kept])
         if "shaped_iou" in self.__dict__:
             less.__dict__["shaped_iou"] = self.shaped_iou[kept]
         return less

@@ -22,17 +22,6 @@ around both; here it is the largest distance between two of their 16 corners, wh
 the camera is turned. It is never smaller than d, so a shaped value lies in [0, 1]. But c grows with the box, so
 that a larger one loses less by being off: paid box by box, that made boxes grow (``docs/log.md``).
 
-Rare classes weigh as much as frequent ones in the balanced rewards. The published F1 is the unweighted mean
-over K classes, each pooled over the data set,
-
-    F1 = 1/K sum_c 2 TP_c / (N_c + M_c)
-
-so a hit of class c adds about 1 / (K M_c) to it, while R_F1 pays for a chair as for a bathtub. With w_c in
-proportion to 1 / M_c (:func:`inverse_frequency`) an answer's own weighted forms pay for the same things:
-
-    R = 2 sum_TP w / (sum_predicted w + sum_true w)
-    R = (sum of w IoU over the best one-to-one assignment) / max(sum_predicted w, sum_true w)
-
 What the paper leaves open and how it is decided here: only boxes of the same label can meet
 (as in the official evaluation; labels are compared exactly); "no boxes" answers a
 truth of "no boxes" perfectly (1), and earns 0 otherwise; predictions where there is nothing earn 0.
@@ -43,11 +32,9 @@ verl's export and the contract tests read that table.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
-from rft3d.rewards.comparison import Comparison, Detections
+from rft3d.rewards.comparison import Comparison
 from rft3d.rewards.types import Part
 
 FALSE_ALARM = 0.3
@@ -119,29 +106,6 @@ def hungarian(both: Comparison, threshold: float = 0.25) -> Part:
     return Part("hungarian", value, f"{missed} of {m} missed, {wrong} of {n} wrong at {FALSE_ALARM:g} each")
 
 
-def balanced_f1(both: Comparison) -> Part:
-    """R_F1 at 0.25 with each box counted ``class_weights[label]`` times."""
-    if (empty := _empty_part("balanced_f1@0.25", both)) is not None:
-        return empty
-    pairs = both.match.pairs
-    hits = sum(both.class_weights.get(both.predicted[i].label, 1.0) for i, _, _ in pairs)
-    named, true = _weight(both.predicted, both), _weight(both.truth, both)
-    found = f"{len(pairs)} of {len(both.truth)} found"
-    reason = f"{found}, by weight {hits:.2f} of {true:.2f}, {named - hits:.2f} wrong"
-    return Part("balanced_f1@0.25", min(2 * hits / (named + true), 1.0), reason)
-
-
-def balanced_iou(both: Comparison) -> Part:
-    """The matched reward with each box counted ``class_weights[label]`` times."""
-    if (empty := _empty_part("balanced_iou", both)) is not None:
-        return empty
-    pairs = zip(both.predicted, both.assigned, strict=True)
-    total = sum(both.class_weights.get(box.label, 1.0) * value for box, (value, _) in pairs)
-    larger = max(_weight(both.predicted, both), _weight(both.truth, both))
-    reason = f"matched IoU by weight {total:.3f} over {larger:.2f}"
-    return Part("balanced_iou", min(total / larger, 1.0), reason)
-
-
 SET_REWARDS: dict[str, Callable[[Comparison], Part]] = {
     "mean_iou": mean_iou,
     "f1@0.25": f1,
@@ -149,29 +113,8 @@ SET_REWARDS: dict[str, Callable[[Comparison], Part]] = {
     "matched_iou": matched_iou,
     "matched_diou": matched_diou,
     "hungarian": hungarian,
-    "balanced_f1@0.25": balanced_f1,
-    "balanced_iou": balanced_iou,
 }
 """Rewards of a list of boxes, by the name of their part."""
-
-
-def inverse_frequency(labels: Iterable[str]) -> dict[str, float]:
-    """Weights for the labels of a training set's boxes: 1 / count, with mean 1 over the boxes.
-
-    Raises:
-        ValueError: no labels.
-    """
-    counts = Counter(labels)
-    if not counts:
-        raise ValueError("class weights need at least one label")
-    return {label: counts.total() / (len(counts) * count) for label, count in sorted(counts.items())}
-
-
-def check_class_weights(weights: Mapping[str, object]) -> None:
-    """ValueError unless every weight is a positive number."""
-    for label, weight in weights.items():
-        if not (isinstance(weight, int | float) and math.isfinite(weight) and weight > 0):
-            raise ValueError(f"the class weight of {label!r} must be a positive number, got {weight!r}")
 
 
 def _empty_part(name: str, both: Comparison) -> Part | None:
@@ -191,7 +134,3 @@ def _over_larger(total: float, both: Comparison) -> float:
 
 def _larger(both: Comparison) -> str:
     return f"the larger of {len(both.predicted)} predictions and {len(both.truth)} objects"
-
-
-def _weight(boxes: Detections, both: Comparison) -> float:
-    return sum(both.class_weights.get(box.label, 1.0) for box in boxes)

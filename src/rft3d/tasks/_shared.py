@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rft3d.answers import LabelledBox, Rounding, render_detections
+from rft3d.answers import LabelledBox
 from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.scenes.types import Scene, SceneObject
 
@@ -55,11 +55,6 @@ def boxed_in_first_camera(
 def labelled(rows: Iterable[Mapping[str, Any]]) -> tuple[LabelledBox, ...]:
     """Rows of a sample's truth as boxes."""
     return tuple(LabelledBox(row["label"], tuple(row["bbox_3d"])) for row in rows)
-
-
-def render_rows(rows: Iterable[Mapping[str, Any]], decimals: int, rounding: Rounding = "safe") -> str:
-    """The rows as the text of a detection answer, rounded to ``decimals``."""
-    return render_detections(labelled(rows), decimals, rounding)
 
 
 def mean(values: Iterable[float]) -> float | None:

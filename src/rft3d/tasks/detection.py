@@ -22,9 +22,9 @@ the text; prompts here are what the model sees.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from math import atan2, degrees, hypot
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from math import atan2
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -34,15 +34,13 @@ from rft3d.answers import (
     ParseMode,
     Rounding,
     parse_detections,
-    render_thought,
-    split_sections,
+    render_detections,
 )
 from rft3d.prompts import IMAGE
 from rft3d.rewards import (
     SET_REWARDS,
     Comparison,
     Score,
-    check_class_weights,
     format_part,
     label_ious,
     zero_parts,
@@ -55,7 +53,6 @@ from rft3d.tasks._shared import (
     checked_refs,
     first_seen,
     labelled,
-    render_rows,
 )
 from rft3d.tasks.detection_metric import detection_details, metric_from, pool_details
 from rft3d.tasks.types import Sample, Task, reward_parts
@@ -68,12 +65,6 @@ PROMPT = (
     "pitch]."
 )
 
-THINK = (
-    "\nFirst note inside <think> and </think> what you see and roughly where, then give only the list inside "
-    "<answer> and </answer>."
-)
-"""Ours: the paper gives its perception tasks no thoughts and leaves open what they would do."""
-
 PRESETS: dict[str, tuple[str, ...]] = {
     "paper": ("format", "mean_iou", "f1@0.25"),
     "matched": ("format", "f1@0.25", "matched_iou"),
@@ -81,8 +72,6 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "iou": ("format", "mean_iou"),
     "f1": ("format", "f1@0.25"),
     "matched_diou": ("format", "f1@0.25", "matched_diou"),
-    "f1_balanced": ("format", "balanced_f1@0.25"),
-    "matched_balanced": ("format", "balanced_f1@0.25", "balanced_iou"),
     "hungarian": ("format", "hungarian"),
     "graded": ("format", "f1@0.25:0.75"),
     "matched_graded": ("format", "f1@0.25:0.75", "matched_diou"),
@@ -120,15 +109,10 @@ class Detection(Task):
             ``matched``: format + F1@0.25 + one-to-one IoU over the larger count, which can't be hacked by
             naming only what is sure (:mod:`rft3d.rewards.detection`). For ablations: ``format`` alone,
             ``iou`` (format + mean IoU), ``f1`` (format + F1), and ``matched_diou``, which is ``matched`` with
-            DIoU shaping on the matched pairs. ``f1_balanced`` and ``matched_balanced`` are ``f1`` and
-            ``matched`` with ``class_weights`` (:mod:`rft3d.rewards.balanced`). ``hungarian``: format + misses
-            and false alarms counted unequally; ``graded``: format + F1 at IoU 0.25, 0.5 and 0.75 together,
-            ``matched_graded`` with DIoU shaping beside it (:mod:`rft3d.rewards.comparison`).
-        class_weights: how much a box of a label counts in the balanced rewards;
-            :func:`rft3d.rewards.inverse_frequency` of the training boxes makes them pay for the macro mean.
+            DIoU shaping on the matched pairs. ``hungarian``: format + misses and false alarms counted
+            unequally; ``graded``: format + F1 at IoU 0.25, 0.5 and 0.75 together, ``matched_graded`` with
+            DIoU shaping beside it.
         mode: how the boxes are read; the format part always needs ``strict``.
-        answers: ``think``: a thought before the list, with each object's distance and direction, nearest
-            first; inside ``<think>``, the list inside ``<answer>``.
         classes: the list that macro means go over; ``CATE20`` (:mod:`rft3d.scenes.labels`) is published.
     """
 
@@ -143,26 +127,19 @@ class Detection(Task):
     reward: str = "paper"
     mode: ParseMode = "lenient"
     classes: tuple[str, ...] = CATE20
-    answers: Literal["direct", "think"] = "direct"
-    class_weights: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
 
     name: ClassVar[str] = "detection"
     rewards: ClassVar[tuple[str, ...]] = ("format", *SET_REWARDS)
 
     def __post_init__(self) -> None:
-        parts = reward_parts("Detection", self.reward, PRESETS, ("format", *SET_REWARDS))
-        if self.answers not in ("direct", "think"):
-            raise ValueError(f"Detection.answers must be 'direct' or 'think', got {self.answers!r}")
+        self._parts()  # an unknown reward is named here
         if self.order not in ("first_seen", "azimuth"):
             raise ValueError(f"Detection.order must be 'first_seen' or 'azimuth', got {self.order!r}")
-        check_class_weights(self.class_weights)
-        if any("balanced" in name for name in parts) and not self.class_weights:
-            raise ValueError(
-                f"Detection.reward {self.reward!r} needs class_weights, e.g. "
-                "rft3d.rewards.inverse_frequency of the labels of the training boxes"
-            )
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"Detection.classes must be unique, got {self.classes}")
+
+    def _parts(self) -> tuple[str, ...]:
+        return reward_parts("Detection", self.reward, PRESETS, self.rewards)
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample with all frames; none when no frame shows an object (see
@@ -178,15 +155,14 @@ class Detection(Task):
         rows = boxed_in_first_camera(scene, things, self.canonical)
         if self.order == "azimuth":
             rows.sort(key=lambda row: atan2(row["bbox_3d"][0], row["bbox_3d"][2]))
-        thinks = self.answers == "think"
         return [
             Sample(
-                id=f"{scene.id}:detection{'-think' if thinks else ''}:0",
+                id=f"{scene.id}:detection:0",
                 task=self.name,
                 scene=scene.id,
                 frames=refs,
-                prompt=IMAGE * len(refs) + PROMPT + (THINK if thinks else ""),
-                truth={"boxes": rows, **({"thought": _thought(rows)} if thinks else {})},
+                prompt=IMAGE * len(refs) + PROMPT,
+                truth={"boxes": rows},
                 meta={
                     "objects": len(rows),
                     **({} if self.rounding == "safe" else {"rounding": self.rounding}),
@@ -197,9 +173,7 @@ class Detection(Task):
     def gold(self, sample: Sample) -> str:
         """The truth in upstream's layout; rounded, so its IoU is not quite 1."""
         rounding: Rounding = sample.meta.get("rounding", self.rounding)
-        text = render_rows(sample.truth["boxes"], self.decimals, rounding)
-        thought = sample.truth.get("thought")
-        return text if thought is None else render_thought(thought, text)
+        return render_detections(detection_truth(sample), self.decimals, rounding)
 
     def parse(
         self, text: str, sample: Sample, mode: ParseMode | None = None
@@ -225,8 +199,6 @@ class Detection(Task):
             return _Reading((), None, None, truncated=True)
         strict = self.parse(text, sample, "strict")
         fault = strict if isinstance(strict, ParseFailure) else None
-        if fault is None and "thought" in sample.truth and not split_sections(text).well_formed:
-            fault = ParseFailure("not exactly <think>…</think><answer>…</answer>", text[:80])
         # what strict takes, lenient takes too, but for space around a label: no need to read twice
         boxes = strict if self.mode == "lenient" and _all_bare(strict) else self.parse(text, sample)
         if isinstance(boxes, ParseFailure):
@@ -234,9 +206,9 @@ class Detection(Task):
         return _Reading(boxes, None, fault)
 
     def _scored(self, reading: _Reading, truth: Sequence[LabelledBox], iou: np.ndarray) -> Score:
-        both = Comparison(reading.boxes, tuple(truth), iou, self.class_weights)
+        both = Comparison(reading.boxes, tuple(truth), iou)
         details = detection_details(both)
-        names = reward_parts("Detection", self.reward, PRESETS, ("format", *SET_REWARDS))
+        names = self._parts()
         if reading.truncated:
             return Score(zero_parts(names, TRUNCATED), truncated=True, details=details, comparison=both)
         if reading.failure is not None:
@@ -262,21 +234,6 @@ class Detection(Task):
         ``classes``; they cost nothing in the means over classes. Rates are None of nothing.
         """
         return metric_from(totals, self.classes)
-
-
-def _thought(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What is where, seen from the first camera: distance over the floor and direction, nearest first."""
-    notes: list[tuple[float, str]] = []
-    for row in rows:
-        x, _, z = row["bbox_3d"][:3]
-        side = "right" if x > 0 else "left"
-        notes.append(
-            (
-                hypot(x, z),
-                f"{row['label']} {hypot(x, z):.1f} m, {abs(degrees(atan2(x, z))):.0f} degrees {side}",
-            )
-        )
-    return f"{len(rows)} objects: " + "; ".join(note for _, note in sorted(notes)) + "."
 
 
 def _all_bare(boxes: tuple[LabelledBox, ...] | ParseFailure) -> bool:

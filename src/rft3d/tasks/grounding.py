@@ -82,11 +82,14 @@ class Grounding(Task):
     rewards: ClassVar[tuple[str, ...]] = ("format", *FRAME_REWARDS)
 
     def __post_init__(self) -> None:
-        reward_parts("Grounding", self.reward, PRESETS, ("format", *FRAME_REWARDS))
+        self._parts()  # an unknown reward is named here
         if self.target_frame not in ("best", "first_clear"):
             raise ValueError(
                 f"Grounding.target_frame must be 'best' or 'first_clear', got {self.target_frame!r}"
             )
+
+    def _parts(self) -> tuple[str, ...]:
+        return reward_parts("Grounding", self.reward, PRESETS, self.rewards)
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample for each description whose object some frame shows."""
@@ -160,7 +163,7 @@ class Grounding(Task):
                 "its file serves SFT only"
             )
         nothing: dict[str, object] = {"iou": 0.0, "frame": None, "true_frame": truth["frame"]}
-        names = reward_parts("Grounding", self.reward, PRESETS, ("format", *FRAME_REWARDS))
+        names = self._parts()
         if truncated:
             return Score(zero_parts(names, TRUNCATED), truncated=True, details=nothing)
         answer = self.parse(text, sample)
@@ -171,12 +174,7 @@ class Grounding(Task):
         poses = np.array(truth["T_world_camera"])
         both = Placement(answer, truth["frame"], truth["box_world"], poses, self.tau)
         parts = tuple(form if name == form.name else FRAME_REWARDS[name](both) for name in names)
-        details: dict[str, object] = {
-            "iou": both.iou.value,
-            "frame": answer.frame,
-            "true_frame": truth["frame"],
-        }
-        return Score(parts, details=details)
+        return Score(parts, details={**nothing, "iou": both.iou, "frame": answer.frame})
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """Per answer: :func:`pool_iou`."""

@@ -17,9 +17,8 @@ and every token of completion i gets A_i. Variants, each a setting of ``RFTConfi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from statistics import fmean, pstdev
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +30,6 @@ from rft3d.training.rollout import Group
 
 EPS = 1e-4
 """Added to every spread, as TRL does; the 3D-RFT paper does not say."""
-LEAST_SPREAD = 0.01
-"""Added to the spread of attempts at an object, so that those that differ by rounding don't count fully."""
 
 
 def assign_advantages(
@@ -139,14 +136,14 @@ def _spread(values: NDArray[np.float64]) -> float:
 
 
 def token_credit(kind: str, texts: Sequence[Sequence[str]], scores: Sequence[Score]) -> list[list[float]]:
-    """``CREDITS[kind]`` of a group's answers on the tokens of each; zeros for ``none`` and outside boxes.
+    """Each box's :func:`~rft3d.rewards.marginal_credit` on its tokens; zeros for ``none`` and outside boxes.
 
     ``texts[i]``: the text of each token of answer i.
     """
     if kind == "none" or all(score.comparison is None for score in scores):
         return [[0.0] * len(row) for row in texts]
     out = []
-    for row, boxes in zip(texts, CREDITS[kind](scores), strict=True):
+    for row, boxes in zip(texts, map(marginal_credit, scores), strict=True):
         owners = token_owners(row, len(boxes)) if any(boxes) else [None] * len(row)
         out.append([0.0 if owner is None else boxes[owner] for owner in owners])
     return out
@@ -172,38 +169,3 @@ def token_owners(texts: Sequence[str], boxes: int) -> list[int | None]:
                 inside = False
         owners.append(owner)
     return owners if box + 1 == boxes else [None] * len(texts)
-
-
-def marginal(scores: Sequence[Score]) -> list[list[float]]:
-    """Each box's :func:`~rft3d.rewards.marginal_credit`, answer by answer."""
-    return [list(marginal_credit(score)) for score in scores]
-
-
-def attempts(scores: Sequence[Score]) -> list[list[float]]:
-    """``(value - mean) / (spread + 0.01)`` over the group's boxes for the same true object; 0 without an object.
-
-    A missed object does not count: whether to name it is the matter of the sequence's reward.
-    """
-    paid = [_paid(score) for score in scores]
-    found: dict[int, list[float]] = {}
-    for boxes in paid:
-        for value, owner in boxes:
-            if owner is not None:
-                found.setdefault(owner, []).append(value)
-    mean = {owner: fmean(values) for owner, values in found.items()}
-    unit = {owner: pstdev(values) + LEAST_SPREAD for owner, values in found.items()}
-    return [[0.0 if o is None else (v - mean[o]) / unit[o] for v, o in boxes] for boxes in paid]
-
-
-CREDITS: dict[str, Callable[[Sequence[Score]], list[list[float]]]] = {
-    "attempts": attempts,
-    "marginal": marginal,
-}
-
-
-def _paid(score: Score) -> Sequence[tuple[float, int | None]]:
-    """What each predicted box was paid, and for which true object: its shaped value where the reward is shaped."""
-    if score.comparison is None:
-        return ()
-    shaped = any(part.name == "matched_diou" for part in score.parts)
-    return score.comparison.shaped if shaped else score.comparison.assigned

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from rft3d.settings import Bounds, Checked, Count, Natural, NotNegative, Positive, Share
 
 Scale = Literal["group", "task", "none"]
-Credit = Literal["none", "attempts", "marginal"]
+Credit = Literal["none", "marginal"]
 Parallel = Literal["single", "ddp", "zero2", "fsdp2"]
 LossKind = Literal["token", "grpo", "dapo", "dr_grpo", "gspo", "cispo"]
 
@@ -145,9 +145,8 @@ class RFTConfig(Checked):
     baseline: Literal["mean", "leave_one_out"] = "mean"
     """What a completion is compared with: the mean of the group, or of its other members (RLOO)."""
     credit: Credit = "none"
-    """What a box of a detection is paid on its own tokens, beside the answer's advantage: nothing; what it adds
-    to the answer's reward (``marginal``); how it compares with the group's other boxes for the same
-    object (``attempts``)."""
+    """What a box of a detection is paid on its own tokens, beside the answer's advantage: nothing, or what it
+    adds to the answer's reward (``marginal``)."""
     credit_weight: NotNegative = 1.0
     """Factor on ``credit``."""
     epsilon: NotNegative = 0.2

@@ -18,11 +18,8 @@ and with ``answers="think"``: ``<think>From the first camera (x right, y ahead, 
 1.00), pillow (-0.14, 2.00), table (1.45, 1.70). Standing by the chair and facing the pillow, I turn 47
 degrees to the right to face the table. So it is right, option A.</think><answer>A</answer>``.
 
-``answers="perceive"`` puts a list of the objects' boxes before that thought, as detection writes it; both can be
-checked against the scene and paid for (``process``).
-
-The prompt for thoughts is **not given in the paper** (nor is its thought data public): ``THINK`` and
-``PERCEIVE`` replace the line that asks for a direct answer.
+The prompt for thoughts is **not given in the paper** (nor is its thought data public): ``THINK`` replaces the line
+that asks for a direct answer.
 """
 
 from __future__ import annotations
@@ -41,7 +38,6 @@ from rft3d.answers import (
     render_thought,
     split_sections,
 )
-from rft3d.answers.places import read_places
 from rft3d.prompts import IMAGE
 from rft3d.rewards import (
     Part,
@@ -52,10 +48,8 @@ from rft3d.rewards import (
     think_format_part,
     zero_parts,
 )
-from rft3d.rewards.process import boxes_part, places_part
 from rft3d.scenes.types import Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, labelled, mean, render_rows
-from rft3d.tasks.spatial.perceive import perceived, read_boxes
+from rft3d.tasks._shared import TRUNCATED, checked_refs, mean
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
 from rft3d.tasks.spatial.thoughts import think
 from rft3d.tasks.spatial.view import Limits, Question, View
@@ -68,12 +62,7 @@ THINK = (
     "Work it out step by step inside <think> and </think>, "
     "then give only {what} inside <answer> and </answer>."
 )
-PERCEIVE = (
-    "Inside <think> and </think>, first list the objects in question with their 3D bounding boxes in the camera "
-    'coordinate system of the first frame, as a json list with "label" and "bbox_3d", and work it out from '
-    "there; then give only {what} inside <answer> and </answer>."
-)
-_ASKING = {"think": THINK, "perceive": PERCEIVE}
+_PARTS = ("format", "accuracy")
 _DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 
 
@@ -83,32 +72,28 @@ class Spatial(Task):
 
     Attributes:
         answers: ``direct``: the letter or number alone; ``think``: a thought worked out from the
-            scene's geometry before it, ``<think>…</think><answer>…</answer>``; ``perceive``: the same behind a
-            list of the objects' boxes.
+            scene's geometry before it, ``<think>…</think><answer>…</answer>``.
         types: question types to ask (``QUESTION_TYPES``).
         max_per_type: at most so many questions of a type and scene.
         limits: when a question is unambiguous enough to be asked.
         mode: how the answer is read. ``lenient``: the first letter or number in the sentence; ``strict``:
             the text up to the first space (VSI-Bench's harness). Both are counted; this one scores.
-        process: pay for what the thought says, too (:mod:`rft3d.rewards.process`); a third part, for samples
-            with a thought: ``boxes`` where it starts with boxes, else ``places``.
         decimals: of the metres in gold thoughts; 2 for centimetres, 1 is easier to learn for small models.
     """
 
-    answers: Literal["direct", "think", "perceive"] = "direct"
+    answers: Literal["direct", "think"] = "direct"
     types: tuple[str, ...] = QUESTION_TYPES
     max_per_type: int = 2
     limits: Limits = field(default_factory=Limits)
     mode: ParseMode = "lenient"
-    process: bool = False
     decimals: int = 2
 
     name: ClassVar[str] = "spatial"
-    rewards: ClassVar[tuple[str, ...]] = ("format", "accuracy", "boxes", "places")
+    rewards: ClassVar[tuple[str, ...]] = _PARTS
 
     def __post_init__(self) -> None:
-        if self.answers not in ("direct", *_ASKING):
-            raise ValueError(f"Spatial.answers must be 'direct', 'think' or 'perceive', got {self.answers!r}")
+        if self.answers not in ("direct", "think"):
+            raise ValueError(f"Spatial.answers must be 'direct' or 'think', got {self.answers!r}")
         unknown = [kind for kind in self.types if kind not in QUESTION_TYPES]
         if unknown:
             raise ValueError(f"Spatial.types has unknown {unknown}; use some of {QUESTION_TYPES}")
@@ -136,10 +121,7 @@ class Spatial(Task):
             after = AFTER_OPTIONS if options else AFTER_NUMBER
         else:
             truth["thought"] = think(question, view, self.decimals)
-            what = "the option's letter" if options else "the number"
-            after = _ASKING[self.answers].format(what=what)
-        if self.answers == "perceive":
-            truth["boxes"] = perceived(question, view)
+            after = THINK.format(what="the option's letter" if options else "the number")
         lines = [BEFORE, question.text, *(["Options:", *options] if options else []), after]
         view_name = self.name if self.answers == "direct" else f"{self.name}-{self.answers}"
         return Sample(
@@ -157,10 +139,7 @@ class Spatial(Task):
         answer = sample.truth["answer"]
         text = answer if isinstance(answer, str) else render_number(answer)
         thought = sample.truth.get("thought")
-        if thought is None:
-            return text
-        rows = sample.truth.get("boxes")
-        return render_thought(f"{render_rows(rows, self.decimals)}\n{thought}" if rows else thought, text)
+        return text if thought is None else render_thought(thought, text)
 
     def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> str | float | ParseFailure:
         """Letter or number in ``text`` (inside ``<answer>``, if any). ``mode`` None: the task's."""
@@ -179,22 +158,16 @@ class Spatial(Task):
         readings.setdefault(self.mode, self.parse(text, sample))
         if truncated:
             details = _details(sample, {"strict": None, "lenient": None}, 0.0)
-            return Score(zero_parts(self._parts(sample), TRUNCATED), truncated=True, details=details)
+            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True, details=details)
         parts = {mode: _accuracy(reading, sample) for mode, reading in readings.items()}
         values = {mode: part.value if part is not None else None for mode, part in parts.items()}
         reading, accuracy = readings[self.mode], parts[self.mode]
         if isinstance(reading, ParseFailure) or accuracy is None:
             assert isinstance(reading, ParseFailure), "no accuracy only where nothing was read"
-            none = zero_parts(self._parts(sample), reading.reason)
+            none = zero_parts(_PARTS, reading.reason)
             return Score(none, reading, details=_details(sample, values, 0.0))
         form = _format(text, sample, readings["strict"])
-        paid = (form, accuracy, *([_process(text, sample)] if len(self._parts(sample)) > 2 else []))
-        return Score(paid, details=_details(sample, values, accuracy.value))
-
-    def _parts(self, sample: Sample) -> tuple[str, ...]:
-        if not (self.process and "thought" in sample.truth):
-            return ("format", "accuracy")
-        return ("format", "accuracy", "boxes" if "boxes" in sample.truth else "places")
+        return Score((form, accuracy), details=_details(sample, values, accuracy.value))
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """Per answer: :func:`pool_readings`."""
@@ -256,13 +229,6 @@ def _format(text: str, sample: Sample, strict: str | float | ParseFailure) -> Pa
     elif sections.tagged or sections.think is not None:
         return Part("format", 0.0, "tags around an answer that should be given directly")
     return format_part(strict if isinstance(strict, ParseFailure) else None)
-
-
-def _process(text: str, sample: Sample) -> Part:
-    thought = split_sections(text).think or ""
-    if "boxes" in sample.truth:
-        return boxes_part(read_boxes(thought), labelled(sample.truth["boxes"]))
-    return places_part(read_places(thought), read_places(sample.truth["thought"]))
 
 
 def _details(sample: Sample, readings: dict[str, float | None], accuracy: float) -> dict[str, object]:
