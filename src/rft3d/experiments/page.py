@@ -25,7 +25,7 @@ from rft3d.experiments.numbers import (
 from rft3d.experiments.run import places
 from rft3d.experiments.types import STANDARD, Arm, Experiment, folder_of, task_of
 from rft3d.files import read_json
-from rft3d.report.overview import Grid, Section, write_tables
+from rft3d.report.overview import Grid, Section, Tables
 
 DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
 HEAD = """# Results
@@ -61,7 +61,7 @@ def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> P
     if out.is_dir():
         for name in (name for section in sections for name, _ in section.pictures):
             files.write_text(out / "images" / name, (images / name).read_text(encoding="utf-8"))
-        write_tables(out, state, sections)
+        files.write_json(out / "tables.json", Tables(state, tuple(sections)))
     return page
 
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rft3d import __version__
 from rft3d.files import write_text
 from rft3d.report.alarms import read_alarms
 from rft3d.report.page import environment, one_line
@@ -61,7 +60,7 @@ def model_card(run: RunFolder, model: str, licences: Mapping[str, str]) -> str:
     card = environment(autoescape=False)
     card.filters["line"] = _line
     return card.get_template("card.md.j2").render(
-        run=run, model=model, title=run.titles.of(model), version=__version__, unknown=NOT_STATED,
+        run=run, model=model, title=run.titles.of(model), unknown=NOT_STATED,
         answers=answers, licences={"base": "", **licences}, only_rooms=only_rooms, trained=trained,
         commit=str(env.get("commit") or NOT_STATED)[:16], config=json.dumps(run.config, indent=1),
         data_set="rft3d-rooms" if rooms else "own",

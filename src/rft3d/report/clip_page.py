@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d import __version__
 from rft3d.digests import model_fingerprint
 from rft3d.evaluation.infer import Inference, boxes_in_frame, infer, inference_record, known_boxes
 from rft3d.evaluation.world import room_config_of
@@ -119,7 +118,6 @@ def write_clip_report(
         .get_template("clip.html.j2")
         .render(
             title=f"{found.sample.task}: {clip.name}",
-            version=__version__,
             record=record,
             prompt=found.sample.prompt,
             frames=[{"src": src, "name": name} for src, name in zip(names, clip.names, strict=True)],

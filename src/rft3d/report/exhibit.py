@@ -17,30 +17,26 @@ from numpy.typing import NDArray
 
 from rft3d.evaluation.predict import load_frames
 from rft3d.evaluation.records import Prediction
-from rft3d.geometry import backproject, transform_boxes, transform_points
 from rft3d.report.run_folder import NothingToReport, RunFolder, TaskRuns, read_run_folder
-from rft3d.report.samples import (
-    Cameras,
-    NamedBoxes,
-    answer_view,
-    first_camera_boxes,
-    read_cameras,
-    true_boxes,
-)
-from rft3d.scenes.images import load_depth, load_rgb
+from rft3d.report.samples import answer_view, question_view, read_cameras, true_boxes
+from rft3d.report.scene_facts import Cloud, point_cloud
+from rft3d.scenes.images import load_rgb
 from rft3d.scenes.sources import open_scenes, scene_folders
 from rft3d.scenes.types import Scene
-from rft3d.tasks.types import Sample
+from rft3d.tasks import TASKS, Sample, Task
+
+CLOUD_POINTS = 20_000
+"""A picture of a scene."""
 
 
 @dataclass(frozen=True, eq=False)
 class ShownBox:
-    """A ``(9,)`` box in the world; ``iou`` and ``hit`` are known for predictions that have a truth."""
+    """A ``(9,)`` box in the world; ``iou`` (None: a true box) and ``hit`` tell how it meets the truth."""
 
     label: str
     box: NDArray[np.float64]
     iou: float | None = None
-    hit: bool | None = None
+    hit: bool = True
 
     @property
     def tag(self) -> str:
@@ -58,7 +54,7 @@ class Exhibit:
         true: true boxes; None where the answer has no boxes.
         predicted: display name of a model -> its boxes.
         texts: display name of a model -> its answer as written.
-        depth: ``(H, W)`` float32 metres each, 0 unknown; empty when there is none.
+        cloud: world points and their colours, where depth is known.
     """
 
     id: str
@@ -70,18 +66,7 @@ class Exhibit:
     predicted: Mapping[str, Sequence[ShownBox]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     prompt: str = ""
-    depth: Sequence[NDArray[np.float32]] = ()
-
-    def points(self, per_frame: int = 20_000) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-        """World points ``(P, 3)`` of the known depth and their colours, at most ``per_frame`` a picture."""
-        places: list[NDArray[np.float64]] = [np.zeros((0, 3))]
-        colours: list[NDArray[np.uint8]] = [np.zeros((0, 3), np.uint8)]
-        for picture, depth, K, T in zip(self.pictures, self.depth, self.K, self.T_world_camera, strict=False):
-            step = max(1, int(np.ceil(np.sqrt(depth.size / per_frame))))
-            known = (depth > 0)[::step, ::step]
-            places.append(transform_points(T, backproject(depth, K)[::step, ::step][known]))
-            colours.append(picture[::step, ::step][known])
-        return np.concatenate(places), np.concatenate(colours)
+    cloud: Cloud | None = None
 
 
 def exhibits(
@@ -121,15 +106,22 @@ def exhibits(
     _check(run, tasks, models, ids)
     inside = [run.root, *([] if pictures is None else [Path(pictures)])]
     wanted = [
-        (task, index, cameras)
+        (task, task.samples[index])
         for task in run.tasks
         if not tasks or task.name in tasks
         for index in _chosen(task, ids, limit)
-        if (cameras := read_cameras(task.samples[index])[0]) is not None
+        if read_cameras(task.samples[index])[0] is not None
     ]
-    for number, (task, index, cameras) in enumerate(wanted, 1):
-        say(f"{number} of {len(wanted)}: {task.samples[index].id}")
-        yield of_sample(task, index, cameras, inside, models)
+    for number, (task, sample) in enumerate(wanted, 1):
+        say(f"{number} of {len(wanted)}: {sample.id}")
+        answers = {
+            made.title: (made.scored.task, made.predictions.get(sample.id, Prediction(sample.id, "")).text)
+            for made in task.runs
+            if not models or made.name in models
+        }
+        shown = of_answers(sample, load_frames(sample, task.folder, inside), answers)
+        assert shown is not None, "it has cameras"
+        yield shown
     if not wanted:
         raise ValueError(
             f"{source} has nothing to show: no question has pictures and cameras (meta 'intrinsics' and "
@@ -139,11 +131,6 @@ def exhibits(
 
 def of_scene(scene: Scene) -> Exhibit:
     """A scene with its own labels as the truth."""
-    depth = (
-        [load_depth(frame) for frame in scene.frames]
-        if all(f.depth is not None for f in scene.frames)
-        else []
-    )
     return Exhibit(
         id=scene.id,
         task="scene",
@@ -151,7 +138,7 @@ def of_scene(scene: Scene) -> Exhibit:
         K=np.stack([frame.intrinsics for frame in scene.frames]),
         T_world_camera=np.stack([frame.T_world_camera for frame in scene.frames]),
         true=[ShownBox(thing.label, np.asarray(thing.box)) for thing in scene.objects],
-        depth=depth,
+        cloud=point_cloud(scene, CLOUD_POINTS * len(scene.frames), len(scene.frames)),
     )
 
 
@@ -162,61 +149,34 @@ def _chosen(task: TaskRuns, ids: Sequence[str], limit: int) -> list[int]:
     return indices
 
 
-def of_sample(
-    task: TaskRuns, index: int, cameras: Cameras, inside: Sequence[Path], models: Sequence[str] = ()
-) -> Exhibit:
-    """Question ``index`` of ``task``, pictures from ``inside``, with the answers of ``models`` (all when empty)."""
-    sample = task.samples[index]
-    true = true_boxes(task.runs[0].scored.task, sample, cameras)[1] if task.runs else None
-    predicted: dict[str, Sequence[ShownBox]] = {}
-    texts: dict[str, str] = {}
-    for run in task.runs:
-        if models and run.name not in models:
-            continue
-        answer = run.predictions.get(sample.id, Prediction(sample.id, ""))
-        parsed = run.scored.task.parse(answer.text, sample)
-        facts = answer_view(parsed, sample, true, cameras)["boxes"]
-        predicted[run.title] = _shown(first_camera_boxes(parsed, cameras)[0], cameras, facts)
-        texts[run.title] = answer.text
-    shown = None if true is None else _shown(true, cameras)
-    pictures = load_frames(sample, task.folder, inside)
-    return _exhibit(sample, pictures, cameras, shown, predicted, texts)
-
-
-def answered(
-    sample: Sample, parsed: object, gold: object, pictures: Sequence[NDArray[np.uint8]]
+def of_answers(
+    sample: Sample, pictures: Sequence[NDArray[np.uint8]], answers: Mapping[str, tuple[Task, str]]
 ) -> Exhibit | None:
-    """One answer to ``sample``, both read by its task; None when the sample has no cameras to draw with."""
+    """``sample`` with answers (display name -> the task that reads it, its text); None without cameras."""
     cameras, _ = read_cameras(sample)
     if cameras is None:
         return None
-    true, said = (_shown(first_camera_boxes(each, cameras)[0], cameras) for each in (gold, parsed))
-    return _exhibit(sample, pictures, cameras, true, {"answer": said})
-
-
-def _exhibit(
-    sample: Sample,
-    pictures: Sequence[NDArray[np.uint8]],
-    cameras: Cameras,
-    true: Sequence[ShownBox] | None,
-    predicted: Mapping[str, Sequence[ShownBox]],
-    texts: Mapping[str, str] | None = None,
-) -> Exhibit:
+    reader = next((task for task, _ in answers.values()), None) or TASKS[sample.task]()
+    gold, true = true_boxes(reader, sample, cameras)
+    truth = question_view(sample, gold, true)["truth"]
+    predicted = {
+        name: _shown(answer_view(task.parse(text, sample), sample, true, cameras)["boxes"])
+        for name, (task, text) in answers.items()
+    }
     return Exhibit(
-        sample.id, sample.task, pictures, cameras.K, cameras.T_world_camera, true, predicted, texts or {},
+        sample.id, sample.task, pictures, cameras.K, cameras.T_world_camera,
+        None if true is None else _shown(truth), predicted, {n: text for n, (_, text) in answers.items()},
         sample.prompt,
     )  # fmt: skip
 
 
-def _shown(
-    named: NamedBoxes | None, cameras: Cameras, facts: Sequence[Mapping[str, Any]] | None = None
-) -> list[ShownBox]:
-    """Boxes of the first camera in the world; ``facts`` hold ``iou`` and ``match`` of predicted ones."""
-    if not named:
-        return []
-    rows = transform_boxes(cameras.T_world_camera[0], np.array([box for _, box in named], dtype=np.float64))
-    known = [(fact["iou"], fact["match"] is not None) for fact in facts or ()] or [(None, None)] * len(named)
-    return [ShownBox(n, row, *each) for (n, _), row, each in zip(named, rows, known, strict=True)]
+def _shown(views: Sequence[Mapping[str, Any]]) -> list[ShownBox]:
+    """The boxes of a question's or an answer's view (:mod:`rft3d.report.samples`)."""
+    return [
+        ShownBox(view["label"], np.array(view["box"]), view.get("iou"), view.get("match", -1) is not None)
+        for view in views
+        if view["box"] is not None
+    ]
 
 
 def _check(run: RunFolder, tasks: Sequence[str], models: Sequence[str], ids: Sequence[str]) -> None:

@@ -7,14 +7,14 @@ The trainer needs no server and does not know who watches: everything comes from
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rft3d.files import read_json
-from rft3d.report.alarms import AlarmSpan, StageAlarms, read_alarms
+from rft3d.report.alarms import StageAlarms, read_alarms
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.report.page import duration, number, one_line
 from rft3d.runfolder import METRICS, ROLLOUTS, as_rollouts, read_lines, read_records
@@ -22,6 +22,7 @@ from rft3d.typed import is_number
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.table import Table
 
 BARS = "▁▂▃▄▅▆▇█"
 STALE_S = 90.0
@@ -77,9 +78,10 @@ def read_stages(run: str | Path, now: float | None = None) -> list[StageState]:
 
 
 def _stage(path: Path, times: Sequence[tuple[int, float]], now: float) -> StageState:
-    metrics = read_metrics(path, path.parent.name)
-    facts = _json(path.with_name("stage.json"))
-    steps = facts.get("steps")
+    try:
+        steps = read_json(path.with_name("stage.json")).get("steps")
+    except (OSError, ValueError, AttributeError):
+        steps = None
     steps = steps if type(steps) is int and 0 <= steps < _LONG else None
     step = times[-1][0] if times else 0
     taken = times[-1][0] - times[0][0] if times else 0
@@ -87,14 +89,15 @@ def _stage(path: Path, times: Sequence[tuple[int, float]], now: float) -> StageS
     done = path.with_name("done.json").is_file()
     left = None if steps is None or pace is None or done else max(0, steps - step) * pace
     quiet = max(0.0, now - path.stat().st_mtime)
+    metrics = read_metrics(path, path.parent.name)
     return StageState(path.parent.name, step, steps, pace, left, quiet, done, metrics)
 
 
-def _step_times(path: Path, latest: int = 20) -> list[tuple[int, float]]:
-    """``(step, time)`` of the latest lines: the present pace counts, not that of hours ago."""
+def _step_times(path: Path) -> list[tuple[int, float]]:
+    """``(step, time)`` of the latest 20 lines: the present pace counts, not that of hours ago."""
     pairs = [(row.get("step"), row.get("time")) for row in read_records(path, _TAIL_BYTES)[0]]
     sane = [(s, t) for s, t in pairs if type(s) is int and is_number(t) and max(abs(s), abs(t)) < _LONG]
-    return [(step, float(time)) for step, time in sane[-latest:]]
+    return [(step, float(time)) for step, time in sane[-20:]]
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:
@@ -120,9 +123,10 @@ def render(run: str | Path, now: float | None = None) -> RenderableType:
     alarms = {stage.stage: stage for stage in read_alarms(run)}
     parts: list[RenderableType] = [_overview(stages, alarms), Rule(f"[bold]{_safe(current.name)}")]
     parts.append(_curves(current))
-    if current.name in alarms:
-        parts += _alarm_lines(alarms[current.name])
-    parts += _samples(Path(run) / "stages" / current.name / ROLLOUTS)
+    if watched := alarms.get(current.name):
+        parts += [Rule("[bold]alarms", style="red" if watched.active else "green"), *_alarms(watched)]
+    if samples := list(_samples(Path(run) / "stages" / current.name / ROLLOUTS)):
+        parts += [Rule("[bold]last samples"), *samples]
     return Group(*parts)
 
 
@@ -149,95 +153,75 @@ def watch(
     console.print(render(run))
 
 
-def _overview(stages: Sequence[StageState], alarms: dict[str, StageAlarms]) -> RenderableType:
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("stage", "", "steps", "a step", "left", "state", "alarms"):
-        table.add_column(name, justify="right" if name in ("steps", "a step", "left") else "left", style="")
-    for stage in stages:
-        on = len(alarms[stage.name].active) if stage.name in alarms else None
-        total = stage.steps or stage.step or 1
-        table.add_row(
-            _safe(stage.name),
-            ProgressBar(total=total, completed=total if stage.done else stage.step, width=20),
-            f"{stage.step}/{stage.steps if stage.steps is not None else '?'}",
-            duration(stage.seconds_a_step),
-            "" if stage.done else duration(stage.left_s),
-            _coloured(stage.status),
-            "" if on is None else (f"[red]{on} on[/red]" if on else "[green]none[/green]"),
-        )
-    return table
-
-
-def _coloured(status: str) -> str:
-    colour = {"done": "green", "running": "cyan"}.get(status, "yellow")
-    return f"[{colour}]{status}[/{colour}]"
-
-
-def _curves(stage: StageState) -> RenderableType:
-    """One line a metric: first value, sparkline, last value."""
+def _columns(*justify: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for justify in ("left", "right", "left", "right"):
-        table.add_column(justify=justify)
-    names = [n for n in stage.metrics.series if n.split("/")[0] in _SHOWN]
-    for name in sorted(names, key=lambda n: (_SHOWN.index(n.split("/")[0]), n)):
-        values = [value for _, value in stage.metrics.series[name]]
+    for side in justify:
+        table.add_column(justify="right" if side == "right" else "left")
+    return table
+
+
+def _overview(stages: Sequence[StageState], alarms: dict[str, StageAlarms]) -> Table:
+    from rich.progress_bar import ProgressBar
+
+    table = _columns("left", "left", "right", "right", "right")
+    table.show_header = True
+    for column, name in zip(table.columns, ("stage", "", "steps", "a step", "left"), strict=True):
+        column.header = name
+    table.add_column("state")
+    table.add_column("alarms")
+    for stage in stages:
+        on = len(alarms[stage.name].active) if stage.name in alarms else None
+        total = stage.steps or stage.step or 1
+        colour = {"done": "green", "running": "cyan"}.get(stage.status, "yellow")
         table.add_row(
-            _safe(name),
-            f"[dim]{number(values[0])}",
-            f"[cyan]{sparkline(values)}",
-            f"[bold]{number(values[-1])}",
+            _safe(stage.name),
+            ProgressBar(total=total, completed=total if stage.done else stage.step, width=20),
+            f"{stage.step}/{'?' if stage.steps is None else stage.steps}",
+            duration(stage.seconds_a_step),
+            "" if stage.done else duration(stage.left_s),
+            f"[{colour}]{stage.status}",
+            "" if on is None else f"[red]{on} on" if on else "[green]none",
         )
     return table
 
 
-def _alarm_lines(stage: StageAlarms) -> list[RenderableType]:
-    from rich.rule import Rule
-    from rich.text import Text
+def _curves(stage: StageState) -> Table:
+    """One line a metric: first value, sparkline, last value."""
+    table = _columns("left", "right", "left", "right")
+    names = [n for n in stage.metrics.series if n.split("/")[0] in _SHOWN]
+    for name in sorted(names, key=lambda n: (_SHOWN.index(n.split("/")[0]), n)):
+        values = [value for _, value in stage.metrics.series[name]]
+        ends = number(values[0]), number(values[-1])
+        table.add_row(_safe(name), f"[dim]{ends[0]}", f"[cyan]{sparkline(values)}", f"[bold]{ends[1]}")
+    return table
 
-    lines: list[RenderableType] = [Rule("[bold]alarms", style="red" if stage.active else "green")]
+
+def _alarms(stage: StageAlarms) -> Iterator[RenderableType]:
     if not stage.spans:
-        lines.append(Text(f"none in {stage.last} steps", style="green"))
+        yield f"[green]none in {stage.last} steps"
     for span in stage.spans:
-        lines.append(_alarm_line(span))
-    return lines
+        alarm, on = span.alarm, span.until is None
+        state = f"since step {alarm.since}" if on else f"steps {alarm.since} to {span.until}"
+        title, saw = _safe(f"{alarm.task}: {alarm.title}"), _safe(f" ({state}; {alarm.saw})")
+        if on:
+            yield f"[bold red]● [/][bold]{title}[/]{saw}\n  [dim]{_safe(alarm.advice)}"
+        else:
+            yield f"[dim]○ {title}{saw}"
 
 
-def _alarm_line(span: AlarmSpan) -> RenderableType:
-    from rich.text import Text
-
-    on = span.until is None
-    text = Text("● " if on else "○ ", style="bold red" if on else "dim")
-    state = f"since step {span.alarm.since}" if on else f"steps {span.alarm.since} to {span.until}"
-    text.append(one_line(f"{span.alarm.task}: {span.alarm.title}"), style="bold" if on else "dim")
-    text.append(one_line(f" ({state}; {span.alarm.saw})"), style="" if on else "dim")
-    if on:
-        text.append("\n  " + one_line(span.alarm.advice), style="dim")
-    return text
-
-
-def _samples(path: Path) -> list[RenderableType]:
+def _samples(path: Path) -> Iterator[RenderableType]:
     """The best and the worst answer of the latest logged group of every task."""
-    from rich.rule import Rule
-    from rich.text import Text
-
-    latest = {
-        group.task: group for group in as_rollouts(read_lines(path, _TAIL_BYTES))[0] if group.completions
-    }
-    lines: list[RenderableType] = [Rule("[bold]last samples")] if latest else []
-    for task, group in latest.items():
+    groups = as_rollouts(read_lines(path, _TAIL_BYTES))[0]
+    for task, group in {group.task: group for group in groups if group.completions}.items():
         made = sorted(
             ((c.total, c.text) for c in group.completions if c.total is not None), key=lambda c: -c[0]
         )
-        lines.append(Text(one_line(f"{task}, step {group.step or 0:g}: {group.sample_id}"), style="bold"))
+        yield f"[bold]{_safe(f'{task}, step {group.step or 0:g}: {group.sample_id}')}"
         for name, (total, said) in zip(("best ", "worst"), made[:1] + made[1:][-1:], strict=False):
-            text = Text(f"  {name} {total:.2f} ", style="green" if name == "best " else "yellow")
-            lines.append(text.append(one_line(said)[:300], style="dim"))
-    return lines
+            colour = "green" if name == "best " else "yellow"
+            yield f"[{colour}]  {name} {total:.2f} [/][dim]{_safe(one_line(said)[:300])}"
 
 
 def _safe(text: str) -> str:
@@ -245,11 +229,3 @@ def _safe(text: str) -> str:
     from rich.markup import escape
 
     return escape(one_line(text))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rft3d.geometry import boxes_valid, invert_pose, transform_boxes
 from rft3d.report.draw import PREDICTED_COLOUR, TRUE_COLOUR, draw_boxes, label_colour, plain, save, tile
-from rft3d.report.exhibit import Exhibit, ShownBox, answered
+from rft3d.report.exhibit import Exhibit, ShownBox, of_answers
 from rft3d.report.page import one_line
 from rft3d.scenes.clips import write_video
 from rft3d.tasks.types import Sample, Task
@@ -56,7 +56,7 @@ def look(box: ShownBox, is_true: bool, colour: Colour, alone: bool = False) -> t
     """Colour of a box and whether its lines are dashed; ``alone``: no predictions beside the truth."""
     if colour == "label":
         return label_colour(box.label), is_true and not alone
-    return (TRUE_COLOUR, False) if is_true else (PREDICTED_COLOUR, box.hit is False)
+    return (TRUE_COLOUR, False) if is_true else (PREDICTED_COLOUR, not box.hit)
 
 
 def draw_sheet(exhibit: Exhibit, style: OverlayStyle, columns: int = 4) -> NDArray[np.uint8]:
@@ -96,7 +96,7 @@ def paint_answer(
     """One answer as one picture, for trackers: frames with true and predicted boxes, the text below."""
     from PIL import Image, ImageDraw, ImageFont
 
-    shown = answered(sample, task.parse(text, sample), task.parse(task.gold(sample), sample), pictures)
+    shown = of_answers(sample, pictures, {"answer": (task, text)})
     style, frames = OverlayStyle(width_px=360), range(min(4, len(pictures)))
     drawn = [draw_frame(shown, k, "answer", style) if shown is not None else pictures[k] for k in frames]
     strip = tile(drawn, [f"frame {k}" for k in frames], len(frames), 360 * len(frames))

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rft3d import __version__
-from rft3d.files import read_json, write_json, write_text
+from rft3d.files import blaming, read_json, write_text
 from rft3d.report.page import render_overview
 from rft3d.report.run_folder import NothingToReport
 from rft3d.report.run_report import write_report
+from rft3d.runfolder import as_record
 
 DEEPEST = 3
 """So many folders below the given one a run may lie (``OUT/<world>/seed0`` is two below)."""
@@ -30,19 +30,27 @@ LARGEST_PICTURE = 2_000_000
 class Grid:
     """A table's cells, as text."""
 
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class Section:
     """What there is to say of one experiment. ``pictures``: ``(file name, what it shows)``."""
 
-    name: str
-    question: str
-    claims: Grid
-    arms: Grid
-    pictures: tuple[tuple[str, str], ...]
+    name: str = ""
+    question: str = ""
+    claims: Grid = Grid()
+    arms: Grid = Grid()
+    pictures: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Tables:
+    """``tables.json`` in a folder of run folders, which ``rft3d experiment table`` writes."""
+
+    state: str = ""
+    sections: tuple[Section, ...] = ()
 
 
 def is_run(folder: Path) -> bool:
@@ -89,7 +97,10 @@ def write_overview(
         ValueError: none of ``runs`` has anything to report on, ``tables.json`` can't be read, a bad number.
     """
     root = Path(root)
-    tables = read_tables(root / "tables.json")
+    tables = Tables()
+    if (file := root / "tables.json").is_file():
+        with blaming(file, AttributeError, fix="write it again with rft3d experiment table"):
+            tables = as_record(Tables, read_json(file))
     folder = Path(out) if out is not None else root / "report"
     rows: list[dict[str, Any]] = []
     for run in runs:
@@ -105,12 +116,8 @@ def write_overview(
     if all(row["link"] is None for row in rows):
         raise ValueError(f"{root}: none of its {len(rows)} run folders has anything to report on yet")
     path = folder / "index.html"
-    state, sections = tables or ("", [])
-    page = render_overview(
-        title=root.name, version=__version__, runs=rows, state=state, sections=sections,
-        picture=partial(_picture, root / "images"),
-    )  # fmt: skip
-    write_text(path, page)
+    picture = partial(_picture, root / "images")
+    write_text(path, render_overview(title=root.name, runs=rows, tables=tables, picture=picture))
     return path
 
 
@@ -123,39 +130,6 @@ def _facts(run: Path) -> dict[str, Any]:
     except (OSError, ValueError, AttributeError):
         commit = None
     return {"models": len(trained), "scored": len(evaluated), "commit": str(commit or "")[:12]}
-
-
-def write_tables(root: Path, state: str, sections: Sequence[Section]) -> None:
-    """Write ``root/tables.json``, for the page above ``root``'s runs."""
-    write_json(root / "tables.json", {"state": state, "sections": list(sections)})
-
-
-def read_tables(file: Path) -> tuple[str, list[Section]] | None:
-    """What :func:`write_tables` wrote, checked in shape: it is shown as text only. None without a file."""
-    if not file.is_file():
-        return None
-    try:
-        found = read_json(file)
-        sections = [
-            Section(
-                str(section["name"]),
-                str(section["question"]),
-                _grid(section["claims"]),
-                _grid(section["arms"]),
-                tuple((str(name), str(what)) for name, what in section["pictures"]),
-            )
-            for section in found["sections"]
-        ]
-        return str(found["state"]), sections
-    except (ValueError, KeyError, TypeError) as problem:
-        raise ValueError(
-            f"{file}: not the tables of experiments ({type(problem).__name__}: {problem}); "
-            "write it again with rft3d experiment table"
-        ) from None
-
-
-def _grid(found: Any) -> Grid:
-    return Grid(tuple(map(str, found["head"])), tuple(tuple(map(str, row)) for row in found["rows"]))
 
 
 def _picture(folder: Path, name: str) -> str | None:

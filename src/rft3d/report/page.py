@@ -11,6 +11,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from rft3d import __version__
+
 LONGEST_TEXT = 20_000
 
 # right-to-left overrides could show a text in another order than it has
@@ -68,6 +70,7 @@ def environment(autoescape: bool = True) -> Any:
         lstrip_blocks=True,
     )
     made.filters.update(clean=clean, percent=percent, number=number, duration=duration)
+    made.globals["version"] = __version__
     return made
 
 

@@ -32,7 +32,7 @@ from rft3d.report.page import clean
 MODEL_COLOURS = (PREDICTED_COLOUR, PALETTE[0], *PALETTE[3:7])
 
 
-def write_rerun(exhibits: Iterable[Exhibit], path: str | Path, application: str = "rft3d") -> int:
+def write_rerun(exhibits: Iterable[Exhibit], path: str | Path) -> int:
     """Write ``exhibits`` to the recording ``path``, which appears complete or not at all; returns how many.
 
     Raises:
@@ -40,7 +40,7 @@ def write_rerun(exhibits: Iterable[Exhibit], path: str | Path, application: str 
     """
     import rerun as rr
 
-    recording = rr.RecordingStream(application)
+    recording = rr.RecordingStream("rft3d")
     count = 0
     with replacing(path) as unfinished:
         recording.save(str(unfinished), default_blueprint=_blueprint())
@@ -82,8 +82,8 @@ def _log(recording: Any, exhibit: Exhibit, index: int) -> None:
     _log_boxes(recording, "world/true", exhibit.true or (), TRUE_COLOUR)
     for place, (model, boxes) in enumerate(exhibit.predicted.items()):
         _log_boxes(recording, f"world/predicted/{file_stem(model)}", boxes, MODEL_COLOURS[place % 6])
-    points, colours = exhibit.points()
-    if len(points):
+    if exhibit.cloud is not None:
+        points, colours = exhibit.cloud
         recording.log("world/points", rr.Points3D(points, colors=colours, radii=0.01))
     recording.log("texts", rr.TextDocument(_texts(exhibit)))
     for frame, picture in enumerate(exhibit.pictures):

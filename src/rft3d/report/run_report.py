@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rft3d import __version__
 from rft3d.files import write_text
 from rft3d.report.alarms import read_alarms
 from rft3d.report.curves import curves_view
@@ -150,7 +149,6 @@ class _Page:
         return render_page(
             title=f"rft3d: {', '.join(self.joined.titles)}",
             lead=self._lead(),
-            version=__version__,
             notes=self.notes,
             index=packed,
             blobs=self.blobs,

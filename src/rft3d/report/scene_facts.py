@@ -108,15 +108,15 @@ def drawn_again(scene: Scene, config: RoomConfig) -> Scene | None:
     return room if same else None
 
 
-def point_cloud(scene: Scene) -> Cloud | None:
+def point_cloud(scene: Scene, most: int = CLOUD_POINTS, frames: int = CLOUD_FRAMES) -> Cloud | None:
     """World points (metres) and their colours from the frames' depth; None where no frame has any.
 
-    At most :data:`CLOUD_FRAMES` frames, spread over the clip, and :data:`CLOUD_POINTS` points.
+    At most so many ``frames``, spread over the clip, and ``most`` points.
     """
     known = [frame for frame in scene.frames if frame.depth is not None]
     if not known:
         return None
-    places = np.unique(np.linspace(0, len(known) - 1, min(CLOUD_FRAMES, len(known))).round().astype(int))
+    places = np.unique(np.linspace(0, len(known) - 1, min(frames, len(known))).round().astype(int))
     rng = np.random.default_rng(0)
     points, colours = [], []
     for frame in (known[place] for place in places):
@@ -130,7 +130,7 @@ def point_cloud(scene: Scene) -> Cloud | None:
         valid = np.flatnonzero(depth.reshape(-1) > 0)
         if not len(valid):
             continue
-        chosen = rng.choice(valid, min(len(valid), CLOUD_POINTS // len(places)), replace=False)
+        chosen = rng.choice(valid, min(len(valid), most // len(places)), replace=False)
         points.append(transform_points(frame.T_world_camera, camera[chosen]))
         colours.append(pixels[chosen])
     return (np.concatenate(points), np.concatenate(colours)) if points else None
