@@ -25,7 +25,6 @@ class _Row:
 @dataclass(frozen=True)
 class _Detection:
     boxes: tuple[_Row, ...]
-    thought: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,6 @@ class _Spatial:
     answer: float | str
     options: tuple[str, ...] | None = None
     thought: str | None = None
-    boxes: tuple[_Row, ...] | None = None
 
     def __post_init__(self) -> None:
         letters = "ABCD"[: len(self.options or ())]
