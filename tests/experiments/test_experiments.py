@@ -49,7 +49,7 @@ def small(start: str = "nobody") -> Experiment:
         question="Which?",
         world=world,
         arms=(
-            Arm("start", "the start", None, judge=asked),
+            Arm("first", "the start", None, judge=asked),
             Arm("more", "more SFT", sft, judge=asked),
             Arm("rft", "RFT", rft, "more", judge=asked),
         ),
@@ -177,10 +177,17 @@ def test_corrupted_thoughts_lie_about_the_room_and_keep_the_conclusion() -> None
     assert different > 0.8 * len(pairs)
 
 
+def test_no_arm_takes_the_name_of_the_first_policy() -> None:
+    """An arm of that name wrote over the policy that others were loading."""
+    with pytest.raises(ValueError, match="an arm cannot be called 'start'"):
+        Arm("start", "the start", None)
+
+
 def test_nothing_run_is_said(experiments: dict[str, Experiment], tmp_path: Path) -> None:
     page = write_results([experiments["rewards"]], tmp_path / "runs", tmp_path / "results.md")
     text = page.read_text(encoding="utf-8")
-    assert "State: 0 of 9 arms" in text and "not yet run" in text and "holds** |" not in text
+    assert "State: 0 of 9 arms" in text and "holds** |" not in text
+    assert "## Not yet run\n\n- `rewards`: Which reward" in text and "| not yet run" not in text
 
 
 def test_the_figure_has_the_arms_that_ran(tmp_path: Path) -> None:
@@ -218,7 +225,7 @@ def test_arms_from_end_to_end(start: str, tmp_path: Path) -> None:
     weights = root / "models" / "rft" / "model.safetensors"
     made = weights.stat().st_mtime_ns
     assert run_experiments([two], out, console=QUIET) and weights.stat().st_mtime_ns == made
-    assert read_titles(root).titles == {"start": "the start", "more": "more SFT", "rft": "RFT"}
+    assert read_titles(root).titles == {"first": "the start", "more": "more SFT", "rft": "RFT"}
     done = json.loads((root / "stages" / "more" / "done.json").read_text())
     assert done["steps"] == 2 and done["tokens"] > 0 and done["training_seconds"] > 0
     roots = {0: root}

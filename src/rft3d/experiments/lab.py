@@ -36,7 +36,7 @@ from rft3d.evaluation import (
 from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom_of_files, spread_questions
 from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, room_painter, training_rooms
 from rft3d.experiments.scratch import from_scratch
-from rft3d.experiments.types import STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
+from rft3d.experiments.types import FIRST, STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
 from rft3d.experiments.views import corrupted, derived_options
 from rft3d.files import read_json, write_json
 from rft3d.models import Policy, load_policy
@@ -93,7 +93,7 @@ class Lab:
                 policy = load_policy(world.start, dtype=torch.float32)
                 own = self._options(policy, world.views)
                 source = self._rooms(range(first, first + world.train_rooms), own, "rooms")
-            policy.save(self.model_dir("start"))
+            policy.save(self.model_dir(FIRST))
             self._keep("train", policy, source, world.train_rooms)
             if world.watched_rooms:
                 own = self._options(policy, world.held_out)
@@ -135,7 +135,7 @@ class Lab:
 
     @cached_property
     def start(self) -> Policy:
-        return load_policy(self.model_dir("start"))
+        return load_policy(self.model_dir(FIRST))
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -210,7 +210,7 @@ class Lab:
             )
 
     def _policy_before(self, arm: Arm) -> Policy:
-        folder = self.model_dir(arm.base or "start")
+        folder = self.model_dir(arm.base or FIRST)
         return load_policy(folder) if arm.geometry else load_policy(folder, geometry="off")
 
     def hold_out(self, where: str) -> None:
@@ -218,7 +218,7 @@ class Lab:
         folder, world = held_out_folder(self.run.root, where), self.world
         if folder.exists():
             return
-        options = self._options(load_policy(self.model_dir("start")), world.held_out)
+        options = self._options(load_policy(self.model_dir(FIRST)), world.held_out)
         rooms, first = world.rooms, HELD_OUT
         if where != STANDARD:
             rooms, first = world.elsewhere[where].rooms, ELSEWHERE
@@ -246,9 +246,9 @@ class Lab:
             resamples=self.world.resamples,
         )
         with self.run.timed("headroom"):
-            model = model_fingerprint(self.model_dir("start"))
+            model = model_fingerprint(self.model_dir(FIRST))
             found = headroom_of_files(
-                self._judged_policy("start"),
+                self._judged_policy(FIRST),
                 model,
                 questions,
                 config,

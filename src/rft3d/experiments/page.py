@@ -55,14 +55,27 @@ def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> P
     arms = sum(len(place.arms) for place in everywhere)
     done = arms - sum(len(place.left()) for place in everywhere)
     state = f"{done} of {arms} arms (an arm counts once a seed) are done{_commits(experiments, out)}."
-    sections = [_section(experiment, out, images) for experiment in experiments]
-    parts = [HEAD, f"State: {state}\n", *(_markdown(section, images.name) for section in sections), HOW]
+    begun = [each for each in experiments if _begun(each, out)]
+    sections = [_section(experiment, out, images) for experiment in begun]
+    parts = [HEAD, f"State: {state}\n", *(_markdown(section, images.name) for section in sections)]
+    waiting = [f"- `{each.name}`: {each.question}" for each in experiments if each not in begun]
+    if waiting:
+        parts.append("\n".join(["## Not yet run", "", *waiting, ""]))
+    parts.append(HOW)
     files.write_text(page, "\n".join(parts))
     if out.is_dir():
         for name in (name for section in sections for name, _ in section.pictures):
             files.write_text(out / "images" / name, (images / name).read_text(encoding="utf-8"))
         files.write_json(out / "tables.json", Tables(state, tuple(sections)))
     return page
+
+
+def _begun(experiment: Experiment, out: Path) -> bool:
+    """Whether any arm that trains has taken a step."""
+    logs = (
+        root / "stages" / arm.name for root in _roots(experiment, out).values() for arm in experiment.arms
+    )
+    return any((stage / "metrics.jsonl").is_file() for stage in logs)
 
 
 def _roots(experiment: Experiment, out: Path) -> dict[int, Path]:

@@ -16,6 +16,8 @@ Options = Mapping[str, Mapping[str, Any]]
 """Options by *view*: a task's name (``spatial``), or one with a suffix (``spatial-think``): the same task with
 other options, and samples of its own."""
 
+FIRST = "start"
+"""``models/start`` of a run is its world's first policy."""
 STANDARD = "eval"
 """The held-out set that every arm is judged on; others lie in ``ood/<name>``."""
 
@@ -77,7 +79,7 @@ class Arm:
     """One training stage from one policy.
 
     Attributes:
-        name: unique in its world; ``models/<name>`` holds the result.
+        name: unique in its world and not ``start``; ``models/<name>`` holds the result.
         title: for tables and the report.
         stage: what is done; its ``seed`` is added to the run's. None: nothing, the start is judged as it is.
         base: the arm to start from; None: the world's start.
@@ -96,6 +98,10 @@ class Arm:
     options: Options = field(default_factory=dict)
     judge: tuple[str, ...] = ("detection", "grounding", "spatial")
     elsewhere: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name == FIRST:
+            raise ValueError(f"an arm cannot be called {FIRST!r}: models/{FIRST} is the world's first policy")
 
     def views(self) -> list[str]:
         """The views that it trains on."""
