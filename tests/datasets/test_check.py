@@ -24,7 +24,7 @@ from tests.scenes.published import (
 )
 
 from rft3d.cli import main
-from rft3d.datasets import DetectionSettings, leaking, prepare_detection
+from rft3d.datasets import DetectionSettings, ScannetDetection, leaking
 from rft3d.datasets.check import BoxSet, Report, angle_verdict, check_folder
 from rft3d.datasets.leaks import benchmark_scenes
 from rft3d.geometry import euler_zxy_from_matrix, invert_pose, matrix_from_euler_zxy, transform_boxes
@@ -39,10 +39,12 @@ def folder(tmp_path: Path) -> Path:
     write_scans(tmp_path / "scans")
     write_sens(tmp_path / "scans" / VAL / f"{VAL}.sens")
     write_descriptions(tmp_path / "ScanRefer_filtered_val.json")
-    prepare_detection(
-        tmp_path / "embodiedscan_infos_val.pkl", tmp_path / "prepared" / "det.jsonl", tmp_path / "media",
-        DetectionSettings(frames=2),
-    )  # fmt: skip
+    ScannetDetection(
+        infos=tmp_path / "embodiedscan_infos_val.pkl",
+        out=tmp_path / "prepared" / "det.jsonl",
+        media=tmp_path / "media",
+        settings=DetectionSettings(frames=2),
+    ).prepare()
     return tmp_path
 
 

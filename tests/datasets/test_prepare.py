@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from tests.scenes.published import (
     TRAIN,
     VAL,
@@ -30,11 +31,13 @@ from rft3d.datasets import (
     CaptionSettings,
     DetectionSettings,
     GroundingSettings,
+    Output,
+    Prepared,
+    Scan2cap,
+    ScannetDetection,
+    Scanrefer,
+    Vsi,
     VsiSettings,
-    prepare_detection,
-    prepare_referring,
-    prepare_samples,
-    prepare_vsi,
     read_meta,
 )
 from rft3d.datasets.areas import frame_area, frame_area_upstream
@@ -43,7 +46,7 @@ from rft3d.datasets.convert import detection_sample, grounding_sample, type_from
 from rft3d.datasets.detection import run_windows
 from rft3d.datasets.extract import extract_scan
 from rft3d.datasets.views import rotated_frames, spaced_frames
-from rft3d.datasets.work import Job, Made
+from rft3d.datasets.work import Job, Made, prepare_samples
 from rft3d.geometry import box_iou_pairs, canonical_boxes, transform_boxes
 from rft3d.scenes.readers.vgllm import vgllm
 from rft3d.scenes.sources import load_frame_ref
@@ -65,6 +68,21 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def detection(disk: Path, out: Path, settings: DetectionSettings | None = None, **more: Any) -> Prepared:
+    more = {"media": disk / "media", "settings": settings or DetectionSettings(), **more}
+    return ScannetDetection(infos=disk / "embodiedscan_infos_val.pkl", out=out, **more).prepare()
+
+
+def scanned(disk: Path, split: str) -> dict[str, Path]:
+    """The files of one split that ScanRefer's and Scan2Cap's samples come from."""
+    return {
+        "descriptions": disk / f"ScanRefer_filtered_{split}.json",
+        "infos": disk / f"embodiedscan_infos_{split}.pkl",
+        "scans": disk / "scans",
+        "media": disk / "media",
+    }
+
+
 def test_windows_are_runs_without_gaps() -> None:
     assert run_windows([0, 10, 20, 30, 40], 2, 3, 10) == [(0, 3), (1, 4)]
     assert run_windows([0, 10, 20, 40, 50, 60, 70], 2, 3, 10) == [(3, 6)]
@@ -73,7 +91,7 @@ def test_windows_are_runs_without_gaps() -> None:
 
 def test_detection_samples(disk: Path, tmp_path: Path) -> None:
     out = tmp_path / "val.jsonl"
-    made = prepare_detection(disk / "embodiedscan_infos_val.pkl", out, disk / "media")
+    made = detection(disk, out)
     samples = list(read_samples(out))
     assert made.samples == len(samples) == 4, (
         "13 places, a window of 4 spans 10: 4 windows, below the 10 drawn"
@@ -94,7 +112,7 @@ def test_detection_samples(disk: Path, tmp_path: Path) -> None:
         for row, box in zip(sample.truth["boxes"], world, strict=True):
             assert max(box_iou_pairs(box[None], t[None])[0] for t in true[row["label"]]) > 0.9999
     again = tmp_path / "again.jsonl"
-    prepare_detection(disk / "embodiedscan_infos_val.pkl", again, disk / "media")
+    detection(disk, again)
     assert again.read_bytes() == out.read_bytes()
     meta = read_meta(out)
     assert (
@@ -105,10 +123,8 @@ def test_detection_samples(disk: Path, tmp_path: Path) -> None:
 def test_detection_like_upstream(disk: Path, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     few = DetectionSettings(windows=2)
-    prepare_detection(disk / "embodiedscan_infos_val.pkl", ours, disk / "media", few)
-    prepare_detection(
-        disk / "embodiedscan_infos_val.pkl", theirs, disk / "media", replace(few, like="vg-llm")
-    )
+    detection(disk, ours, few)
+    detection(disk, theirs, replace(few, like="vg-llm"))
     drawn = [sample.meta["window"][0] for sample in read_samples(theirs)]
     assert drawn == [f"{10 * w:05d}" for w in Random(42).sample(range(4), 2)]
     for sample in read_samples(theirs):
@@ -122,10 +138,9 @@ def test_detection_like_upstream(disk: Path, tmp_path: Path) -> None:
 
 def test_grounding_samples(disk: Path, tmp_path: Path) -> None:
     out = tmp_path / "val.jsonl"
-    made = prepare_referring(
-        "scanrefer", disk / "ScanRefer_filtered_val.json", disk / "embodiedscan_infos_val.pkl",
-        disk / "scans", out, disk / "media", GroundingSettings(frames=5), labels=disk / "labels.tsv",
-    )  # fmt: skip
+    made = Scanrefer(
+        **scanned(disk, "val"), out=out, settings=GroundingSettings(frames=5), labels=disk / "labels.tsv"
+    ).prepare()
     samples = list(read_samples(out))
     assert made.samples == 2 * len(room().objects), "every description of val is kept"
     assert len({sample.frames for sample in samples}) == 1, "the frames of val don't depend on the object"
@@ -149,20 +164,21 @@ def test_grounding_samples(disk: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("like", ["rft3d", "vg-llm"])
 def test_training_frames_show_the_object(disk: Path, tmp_path: Path, like: Any) -> None:
     out = tmp_path / "train.jsonl"
-    made = prepare_referring(
-        "scanrefer", disk / "ScanRefer_filtered_train.json", disk / "embodiedscan_infos_train.pkl",
-        disk / "scans", out, disk / "media", GroundingSettings("train", 3, like=like), image_size=(64, 48),
-    )  # fmt: skip
+    made = Scanrefer(
+        **scanned(disk, "train"),
+        out=out,
+        settings=GroundingSettings("train", 3, like=like),  # type: ignore[arg-type]
+        image_size=(64, 48),
+    ).prepare()
     samples = list(read_samples(out))
     assert len(samples) + sum(made.skipped.values()) * (1 if like == "rft3d" else 2) >= 4 * len(
         room().objects
     )
     assert all(sample.meta["seen"] and len(sample.frames) <= 3 for sample in samples) and samples
     with pytest.raises(ValueError, match="scans of benchmarks"):
-        prepare_referring(
-            "scanrefer", disk / "ScanRefer_filtered_val.json", disk / "embodiedscan_infos_val.pkl",
-            disk / "scans", tmp_path / "no.jsonl", disk / "media", GroundingSettings("train"),
-        )  # fmt: skip
+        Scanrefer(
+            **scanned(disk, "val"), out=tmp_path / "no.jsonl", settings=GroundingSettings("train")
+        ).prepare()
 
 
 def test_frame_draws() -> None:
@@ -186,10 +202,9 @@ def test_caption_samples(disk: Path, tmp_path: Path) -> None:
     box = room().objects[0].box
     proposals.write_text(json.dumps({f"scannet/{VAL}": [[*box[:3], *box[3:6]], [9, 9, 9, 1, 1, 1]]}))
     out = tmp_path / "cap.jsonl"
-    prepare_referring(
-        "scan2cap", disk / "ScanRefer_filtered_val.json", disk / "embodiedscan_infos_val.pkl",
-        disk / "scans", out, disk / "media", CaptionSettings(frames=4), proposals=proposals,
-    )  # fmt: skip
+    Scan2cap(
+        **scanned(disk, "val"), out=out, settings=CaptionSettings(frames=4), proposals=proposals
+    ).prepare()
     samples = list(read_samples(out))
     assert len(samples) == len(room().objects) and all(len(s.truth["references"]) == 2 for s in samples)
     assert samples[0].truth["iou"] > 0.2 and samples[0].truth["input_box_world"][:3] == pytest.approx(box[:3])
@@ -218,7 +233,7 @@ def test_vsi_samples_from_videos(tmp_path: Path) -> None:
     questions = tmp_path / "test.jsonl"
     questions.write_text("".join(json.dumps(row) + "\n" for row in vsi_rows()))
     out = tmp_path / "out" / "vsi.jsonl"
-    made = prepare_vsi([questions], tmp_path / "videos", out)
+    made = Vsi(questions=(questions,), media=tmp_path / "videos", out=out).prepare()
     one, two = read_samples(out)
     assert made.samples == 2 and len(one.frames) == 32
     expected = [6 * k for k in np.linspace(0, 39, 32).astype(int)]
@@ -243,7 +258,12 @@ def test_vsi_training_questions(disk: Path, tmp_path: Path) -> None:
     path.write_text(json.dumps(rows))
     for like in ("rft3d", "vg-llm"):
         out = tmp_path / f"{like}.jsonl"
-        made = prepare_vsi([path], tmp_path / "media", out, VsiSettings("train", 5, like=like))  # type: ignore[arg-type]
+        made = Vsi(
+            questions=(path,),
+            media=tmp_path / "media",
+            out=out,
+            settings=VsiSettings("train", 5, like=like),  # type: ignore[arg-type]
+        ).prepare()
         (sample,) = read_samples(out)
         assert made.skipped == {"question about a benchmark's room": 1}
         assert sample.truth == {
@@ -255,7 +275,12 @@ def test_vsi_training_questions(disk: Path, tmp_path: Path) -> None:
             sample.frames
         ) == sorted(sample.frames)
     with pytest.raises(FileExistsError, match="other settings"):
-        prepare_vsi([path], tmp_path / "media", tmp_path / "rft3d.jsonl", VsiSettings("train", 6))
+        Vsi(
+            questions=(path,),
+            media=tmp_path / "media",
+            out=tmp_path / "rft3d.jsonl",
+            settings=VsiSettings("train", 6),
+        ).prepare()
 
 
 def test_words_tell_the_question_type() -> None:
@@ -314,33 +339,31 @@ def jobs(*keys: str) -> Iterator[Job]:
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
-    out, quiet = tmp_path / "a.jsonl", io.StringIO()
+    text = io.StringIO()
+    out, quiet = Output(out=tmp_path / "a.jsonl"), Console(file=text)
     with pytest.raises(RuntimeError, match="stopped"):
-        prepare_samples(jobs("a/1", "b", "stop"), make_three, out, plan={"x": 1}, progress=quiet)
-    assert not out.exists()
+        prepare_samples(out, jobs("a/1", "b", "stop"), make_three, plan={"x": 1}, console=quiet)
+    assert not out.out.exists()
     with pytest.raises(FileExistsError, match="other settings"):
-        prepare_samples(jobs("a/1"), make_three, out, plan={"x": 2}, progress=quiet)
-    made = prepare_samples(jobs("a/1", "b", "c"), make_three, out, plan={"x": 1}, progress=quiet, total=3)
-    assert (made.samples, made.resumed, made.skipped) == (
-        9,
-        2,
-        {"why": 3},
-    ) and "3/3 jobs, 9 samples" in quiet.getvalue()
+        prepare_samples(out, jobs("a/1"), make_three, plan={"x": 2}, console=quiet)
+    made = prepare_samples(out, jobs("a/1", "b", "c"), make_three, plan={"x": 1}, console=quiet, total=3)
+    assert (made.samples, made.resumed, made.skipped) == (9, 2, {"why": 3})
+    assert "jobs 3/3" in text.getvalue()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.meta.json"]
-    again = prepare_samples(jobs(), make_three, out, plan={"x": 1}, progress=quiet)
+    again = prepare_samples(out, jobs(), make_three, plan={"x": 1}, console=quiet)
     assert (again.samples, again.resumed) == (9, 3), "nothing to do"
     with pytest.raises(ValueError, match="two jobs"):
-        prepare_samples(jobs("a", "a"), make_three, tmp_path / "b.jsonl", plan={}, progress=quiet)
+        prepare_samples(Output(out=tmp_path / "b.jsonl"), jobs("a", "a"), make_three, plan={})
 
 
 def test_parquet_is_prepared_alike(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     lines, table = tmp_path / "a.jsonl", tmp_path / "a.parquet"
     for out in (lines, table):
-        prepare_samples(jobs("a", "b"), make_three, out, plan={"x": 1}, progress=io.StringIO())
+        prepare_samples(Output(out=out), jobs("a", "b"), make_three, plan={"x": 1})
     assert list(read_samples(table)) == list(read_samples(lines)) and len(list(read_samples(table))) == 6
     assert json.loads((tmp_path / "a.parquet.meta.json").read_text())["version"] == 1
-    assert prepare_samples(jobs(), make_three, table, plan={"x": 1}, progress=io.StringIO()).resumed == 2
+    assert prepare_samples(Output(out=table), jobs(), make_three, plan={"x": 1}).resumed == 2
     report = check_folder(tmp_path)
     assert {f.where: f.what for f in report.findings if f.kind == "present"} == {
         "a.jsonl": "6 samples about 2 scans",
@@ -351,13 +374,7 @@ def test_parquet_is_prepared_alike(tmp_path: Path) -> None:
 def test_processes_write_the_same_bytes(disk: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
         settings = DetectionSettings(frames=2)
-        prepare_detection(
-            disk / "embodiedscan_infos_val.pkl",
-            tmp_path / f"{workers}.jsonl",
-            disk / "media",
-            settings,
-            workers=workers,
-        )
+        detection(disk, tmp_path / f"{workers}.jsonl", settings, workers=workers)
     assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()
 
 
@@ -466,9 +483,8 @@ def test_thoughts_are_worked_out_from_metadata(disk: Path, tmp_path: Path) -> No
         json.dumps({scan: {"room_size": 12.0, "object_counts": counts, "object_bbox": boxes}})
     )
     settings = VsiSettings("train", 3, answers="think")
-    made = prepare_vsi(
-        [tmp_path / "vlm3r.json"], tmp_path / "media", tmp_path / "t.jsonl", settings, metadata=[metadata]
-    )
+    given: dict[str, Any] = {"questions": (tmp_path / "vlm3r.json",), "media": tmp_path / "media"}
+    made = Vsi(**given, out=tmp_path / "t.jsonl", settings=settings, metadata=(metadata,)).prepare()
     samples = list(read_samples(tmp_path / "t.jsonl"))
     assert [TASKS["spatial"]().gold(sample) for sample in samples] == [
         "<think>From above (metres): chair at (2.00, 0.00); (0.00, 3.00). So it is 2.</think><answer>2</answer>",
@@ -481,7 +497,7 @@ def test_thoughts_are_worked_out_from_metadata(disk: Path, tmp_path: Path) -> No
         "no thought for room_size_estimation: a floor area without the floor's outline has no working": 1,
     }
     with pytest.raises(ValueError, match="need each other"):
-        prepare_vsi([tmp_path / "vlm3r.json"], tmp_path / "media", tmp_path / "u.jsonl", settings)
+        Vsi(**given, out=tmp_path / "u.jsonl", settings=settings).prepare()
     with pytest.raises(ValueError, match="think-prompt"):
         VsiSettings("test", answers="think")
 
@@ -498,10 +514,8 @@ def test_samples_without_pictures_or_videos(disk: Path, tmp_path: Path) -> None:
     (sample,) = read_samples(tmp_path / "q.jsonl")
     assert sample.frames == () and "<image>" not in sample.prompt and sample.truth["answer"] == 4
     assert main([*command, "--out", str(tmp_path / "r.jsonl")]) == 2  # neither videos nor --no-frames
-    bare = prepare_detection(disk / "embodiedscan_infos_val.pkl", tmp_path / "d.jsonl", no_frames=True)
-    shown = prepare_detection(
-        disk / "embodiedscan_infos_val.pkl", tmp_path / "e.jsonl", disk / "media", image_size=(1296, 968)
-    )
+    bare = detection(disk, tmp_path / "d.jsonl", media=None, no_frames=True)
+    shown = detection(disk, tmp_path / "e.jsonl", image_size=(1296, 968))
     assert bare.samples == shown.samples
     for one, other in zip(read_samples(bare.path), read_samples(shown.path), strict=True):
         assert one.truth == other.truth and one.frames == () and other.frames

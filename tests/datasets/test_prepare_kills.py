@@ -7,13 +7,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
-from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tests.training.survivor import KILLED, KillAt, in_child, killed_at_random
 
-from rft3d.datasets.work import Job, Made, Prepared, meta_path, prepare_samples
+from rft3d.datasets.work import Job, Made, Output, Prepared, meta_path, prepare_samples
 from rft3d.tasks.types import Sample
 
 JOBS = 3
@@ -25,9 +25,10 @@ def make(payload: int) -> Made:
     return Made(tuple(samples), {"too small": 1})
 
 
-def prepare(out: Path, settings: str = "new", overwrite: bool = False, jobs: int = JOBS) -> Prepared:
+def prepare(out: Path, settings: str = "new", force: bool = False, jobs: int = JOBS) -> Prepared:
     todo = (Job(str(number), number) for number in range(jobs))
-    return prepare_samples(todo, make, out, plan={"s": settings}, progress=StringIO(), overwrite=overwrite)
+    output = Output(out=out, force=force)
+    return prepare_samples(output, todo, make, plan={"s": settings}, console=Console(quiet=True))
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -38,9 +39,9 @@ def everything(folder: Path) -> dict[str, bytes]:
 def test_a_kill_at_every_disk_operation(before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path / "whole" / "s.jsonl")
     whole = everything(tmp_path / "whole")
-    base, overwrite = tmp_path / "base", before != "nothing"
+    base, force = tmp_path / "base", before != "nothing"
     base.mkdir()
-    if overwrite:
+    if force:
         prepare(base / "s.jsonl", "old")
     if before.startswith("parts"):
         for path in (base / "s.jsonl", meta_path(base / "s.jsonl")):
@@ -59,10 +60,10 @@ def test_a_kill_at_every_disk_operation(before: str, tmp_path: Path, monkeypatch
                 monkeypatch.setattr(os, name, bomb.around(getattr(os, name)))
             for owner, name in ((Path, "write_bytes"), (builtins, "open"), (shutil, "rmtree")):
                 monkeypatch.setattr(owner, name, bomb.around(getattr(owner, name)))
-            prepare(folder / "s.jsonl", overwrite=overwrite)
+            prepare(folder / "s.jsonl", force=force)
 
         code = in_child(cut)
-        again = prepare(folder / "s.jsonl", overwrite=overwrite)
+        again = prepare(folder / "s.jsonl", force=force)
         assert everything(folder) == whole, number
         assert again.samples == 2 * JOBS and again.skipped == {"too small": JOBS}
         shutil.rmtree(folder)
@@ -82,13 +83,8 @@ def test_a_damaged_part_is_made_again(damage: bytes, tmp_path: Path) -> None:
 
     out = tmp_path / "cut" / "s.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        prepare_samples(
-            two([Job(str(number), number) for number in range(JOBS)]),
-            make,
-            out,
-            plan={"s": "new"},
-            progress=StringIO(),
-        )
+        cut = two([Job(str(number), number) for number in range(JOBS)])
+        prepare_samples(Output(out=out), cut, make, plan={"s": "new"})
     (victim,) = (tmp_path / "cut").rglob("1.part.json")
     victim.write_bytes(damage)
     assert prepare(out).resumed == 1

@@ -1,8 +1,6 @@
-"""Floor 4'' (above evaluation): from raw annotations on disk to samples files, and what is
-wrong there.
+"""Floor 4'' (above evaluation): from raw annotations on disk to samples files, and what is wrong there.
 
-``prepare`` makes a benchmark's samples, ``check`` says what is missing, damaged, stale or leaking. Needs no
-torch.
+``prepare`` makes a benchmark's samples, ``check`` says what is missing, damaged, stale or leaking. Needs no torch.
 """
 
 from __future__ import annotations
@@ -12,23 +10,25 @@ from rft3d.datasets.detection import DetectionSettings
 from rft3d.datasets.extract import extract_recordings
 from rft3d.datasets.grounding import GroundingSettings
 from rft3d.datasets.leaks import benchmark_scenes, leaking
-from rft3d.datasets.prepare import prepare_detection, prepare_referring, prepare_vgllm, prepare_vsi
+from rft3d.datasets.prepare import Scan2cap, ScannetDetection, Scanrefer, Vgllm, Vsi
 from rft3d.datasets.vsi import VsiSettings
-from rft3d.datasets.work import Prepared, prepare_samples, read_meta
+from rft3d.datasets.work import Output, Prepared, prepare_samples, read_meta
 
 __all__ = [
     "CaptionSettings",
     "DetectionSettings",
     "GroundingSettings",
+    "Output",
     "Prepared",
+    "Scan2cap",
+    "ScannetDetection",
+    "Scanrefer",
+    "Vgllm",
+    "Vsi",
     "VsiSettings",
     "benchmark_scenes",
     "extract_recordings",
     "leaking",
-    "prepare_detection",
-    "prepare_referring",
     "prepare_samples",
-    "prepare_vgllm",
-    "prepare_vsi",
     "read_meta",
 ]

@@ -37,15 +37,9 @@ def detection_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     """A sample of VG-LLM's detection record: boxes are in the first frame's camera already."""
     if "boxes" not in record.extra:
         raise NotASample("record without boxes")
-    return Sample(
-        id=f"{record.scene or 'vgllm'}:detection:{record.id}",
-        task="detection",
-        scene=record.scene or record.id,
-        frames=tuple(frames),
-        prompt=_shown(record.turns[0].text, len(frames)),
-        truth={"boxes": record.extra["boxes"]},
-        meta={"objects": len(record.extra["boxes"]), **_facts(record)},
-    )
+    boxes = record.extra["boxes"]
+    prompt = _shown(record.turns[0].text, IMAGE * len(frames), len(frames))
+    return _of_chat("detection", record, frames, prompt, {"boxes": boxes}, {"objects": len(boxes)})
 
 
 def grounding_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
@@ -53,26 +47,14 @@ def grounding_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     if "target" not in record.extra:
         raise NotASample("record without target")
     known = {key: record.extra[name] for key, name in _WORLD.items() if name in record.extra}
-    metadata = record.extra.get("metadata", {})
-    meta = _facts(record)
-    for key in ("object_id", "ann_id"):
-        if key in metadata:
-            meta[key] = metadata[key]
+    target, metadata = record.extra["target"], record.extra.get("metadata", {})
+    truth = {key: target[key] for key in ("frame", "bbox_3d")} | (known if len(known) == len(_WORLD) else {})
+    meta = {key: metadata[key] for key in ("object_id", "ann_id") if key in metadata}
     if record.question_type in ("unique", "multiple"):
         meta["unique"] = record.question_type == "unique"
-    return Sample(
-        id=f"{record.scene or 'vgllm'}:grounding:{record.id}",
-        task="grounding",
-        scene=record.scene or record.id,
-        frames=tuple(frames),
-        prompt=_grounding_prompt(record.extra.get("prompt", record.turns[0].text), len(frames)),
-        truth={
-            "frame": record.extra["target"]["frame"],
-            "bbox_3d": record.extra["target"]["bbox_3d"],
-            **(known if len(known) == len(_WORLD) else {}),
-        },
-        meta=meta,
-    )
+    named = "".join(f"Frame-{index}: {IMAGE}" for index in range(len(frames)))
+    prompt = _shown(record.extra.get("prompt", record.turns[0].text), named, len(frames))
+    return _of_chat("grounding", record, frames, prompt, truth, meta)
 
 
 def caption_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
@@ -86,15 +68,39 @@ def caption_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     for name, key in (("gt_box", "box_world"), ("input_box", "input_box_world")):
         if name in record.extra:
             truth[key] = [*record.extra[name], 0.0, 0.0, 0.0]
+    prompt = _shown(record.turns[0].text, IMAGE * len(frames), len(frames))
+    return _of_chat("captioning", record, frames, prompt, truth, {})
+
+
+def _of_chat(
+    task: str,
+    record: ChatRecord,
+    frames: Sequence[str],
+    prompt: str,
+    truth: dict[str, Any],
+    meta: dict[str, Any],
+) -> Sample:
+    cameras = {key: record.extra[key] for key in ("intrinsics", "T_world_camera") if key in record.extra}
     return Sample(
-        id=f"{record.scene or 'vgllm'}:captioning:{record.id}",
-        task="captioning",
+        id=f"{record.scene or 'vgllm'}:{task}:{record.id}",
+        task=task,
         scene=record.scene or record.id,
         frames=tuple(frames),
-        prompt=_shown(record.turns[0].text, len(frames)),
+        prompt=prompt,
         truth=truth,
-        meta=_facts(record),
+        meta={**meta, "dataset": record.dataset, "rounding": "plain", **cameras},
     )
+
+
+def _shown(text: str, pictures: str, count: int) -> str:
+    """The human text as a model sees it: ``pictures`` first where it names none; a newline after an image tag
+    goes, as upstream's loader does it."""
+    if IMAGE not in text:
+        text = pictures + text.lstrip("\n")
+    text = text.replace(f"{IMAGE}\n", IMAGE)
+    if text.count(IMAGE) != count:
+        raise NotASample("as many image tags as pictures are needed")
+    return text
 
 
 def question_sample(
@@ -222,29 +228,3 @@ def _choice(record: QuestionRecord) -> tuple[str, list[str]]:
     if answer not in "ABCD"[: len(options)] or not answer:
         raise NotASample("key that is no option")
     return answer, options
-
-
-def _facts(record: ChatRecord) -> dict[str, Any]:
-    facts = {"dataset": record.dataset, "rounding": "plain"}
-    return facts | {key: record.extra[key] for key in ("intrinsics", "T_world_camera") if key in record.extra}
-
-
-def _grounding_prompt(text: str, frames: int) -> str:
-    """The human text with its frames named, whether the file's text has them (train) or not (val)."""
-    if IMAGE not in text:
-        text = "".join(f"Frame-{index}: {IMAGE}" for index in range(frames)) + text.lstrip("\n")
-    text = text.replace(f"{IMAGE}\n", IMAGE)
-    if text.count(IMAGE) != frames:
-        raise NotASample("as many image tags as pictures are needed")
-    return text
-
-
-def _shown(text: str, frames: int) -> str:
-    """The human text as a model sees it: a newline after an image tag goes, as upstream's loader does it."""
-    text = text.replace(f"{IMAGE}\n", IMAGE)
-    found = text.count(IMAGE)
-    if found == 0:
-        return IMAGE * frames + text.lstrip("\n")
-    if found != frames:
-        raise NotASample("as many image tags as pictures are needed")
-    return text

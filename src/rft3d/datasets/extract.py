@@ -7,19 +7,17 @@ not encoded again. Files that are there are kept, so that a stopped run goes on.
 from __future__ import annotations
 
 import multiprocessing
-import sys
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
+from rich.console import Console
 
 from rft3d.files import write_bytes, write_text
 from rft3d.locks import only_writer
-from rft3d.process import end_with_parent
+from rft3d.process import end_with_parent, progress
 from rft3d.scenes.readers.scannet_sens import SensFile, read_sens
 
 
@@ -59,39 +57,11 @@ def _write_scan(recording: SensFile, folder: Path, every: int) -> int:
     return len(chosen)
 
 
-def extract_scans(
-    sens: Sequence[Path], out: Path, every: int = 10, workers: int = 1, progress: TextIO | None = None
-) -> tuple[int, list[str]]:
-    """:func:`extract_scan` of many, in parallel processes: the number of pictures, and what was left out and why.
-
-    Raises:
-        ValueError: none could be extracted.
-    """
-    work = partial(_extract, out=out, every=every)
-    stream = progress or sys.stderr
-    total, left_out = 0, []
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, end_with_parent) if workers > 1 else nullcontext() as pool:
-        for index, found in enumerate(pool.map(work, sens) if pool else map(work, sens)):
-            if isinstance(found, str):
-                left_out.append(found)
-            else:
-                total += found
-            print(f"{index + 1}/{len(sens)} recordings, {total} pictures", file=stream, flush=True)
-    if len(left_out) == len(sens):
-        raise ValueError(left_out[0])
-    return total, left_out
-
-
-def _extract(sens: Path, out: Path, every: int) -> int | str:
-    try:
-        return extract_scan(sens, out, every)
-    except ValueError as problem:  # one recording must not stop the others
-        return str(problem)
-
-
 def extract_recordings(scans: Path, out: Path, every: int = 10, workers: int = 1) -> tuple[str, bool]:
-    """:func:`extract_scans` of the recording ``scans`` or of those below it: what was done, and whether all was.
+    """:func:`extract_scan` of the recording ``scans`` or of those below it, in parallel processes.
+
+    Returns:
+        What was done and what was left out and why, and whether all was done.
 
     Raises:
         ValueError: no recordings there, or none that can be extracted.
@@ -99,9 +69,30 @@ def extract_recordings(scans: Path, out: Path, every: int = 10, workers: int = 1
     files = [scans] if scans.is_file() else sorted(scans.glob("*.sens")) + sorted(scans.glob("*/*.sens"))
     if not files:
         raise ValueError(f"{scans}: no .sens file here or one level below")
-    total, left_out = extract_scans(files, out, every, workers)
+    work = partial(_extract, out=out, every=every)
+    total, left_out = 0, []
+    context = multiprocessing.get_context("spawn")
+    with (
+        progress(Console(stderr=True), "recordings", len(files)) as advance,
+        ProcessPoolExecutor(workers, context, end_with_parent) if workers > 1 else nullcontext() as pool,
+    ):
+        for found in pool.map(work, files) if pool else map(work, files):
+            if isinstance(found, str):
+                left_out.append(found)
+            else:
+                total += found
+            advance(1, f"{total} pictures")
+    if len(left_out) == len(files):
+        raise ValueError(left_out[0])
     words = [f"{total} pictures of {len(files) - len(left_out)} recordings"]
     return "\n".join([*words, *(f"  left out: {reason}" for reason in left_out)]), not left_out
+
+
+def _extract(sens: Path, out: Path, every: int) -> int | str:
+    try:
+        return extract_scan(sens, out, every)
+    except ValueError as problem:  # one recording must not stop the others
+        return str(problem)
 
 
 def _matrix(matrix: np.ndarray) -> str:

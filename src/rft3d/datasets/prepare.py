@@ -1,21 +1,27 @@
-"""The preparations, from files to a samples file: what ``rft3d data prepare`` calls."""
+"""The preparations, from files to a samples file: what ``rft3d data prepare`` offers, a class a benchmark.
+
+::
+
+    ScannetDetection(infos=infos, media=media, out=Path("val.jsonl")).prepare().words()
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from rft3d.datasets.captions import CaptionSettings, make_captions
-from rft3d.datasets.check.kinds import READERS, kind_of
+from rft3d.datasets.check.annotations import kind_of
 from rft3d.datasets.convert import NotASample, question_sample
 from rft3d.datasets.detection import DetectionSettings, detection_jobs, make_detection
 from rft3d.datasets.grounding import GroundingSettings, make_grounding, referring_jobs
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vgllm import Angles, make_vgllm, old_angles, vgllm_jobs
 from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
-from rft3d.datasets.work import Prepared, prepare_samples
+from rft3d.datasets.work import Made, Output, Prepared, prepare_samples
 from rft3d.evaluation.questions import Made as MadeQuestions
 from rft3d.evaluation.questions import QuestionConfig
 from rft3d.evaluation.solving.places import places_from_scenes
@@ -23,190 +29,178 @@ from rft3d.scenes.readers.embodiedscan import embodiedscan, info_records
 from rft3d.scenes.readers.proposals import read_proposals
 from rft3d.scenes.readers.scannet_labels import read_nyu40
 from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
-from rft3d.scenes.readers.spacer import spacer
 from rft3d.scenes.readers.vsi_bench import vsi_bench
 from rft3d.scenes.readers.vsi_meta import vsi_meta
+from rft3d.scenes.sources import RECORDS
 from rft3d.scenes.types import Scene
 from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.types import Sample
 
 NOT_OPENED = (1296, 968)
 """Size of ScanNet's colour pictures, which samples without frames take for granted."""
+QUESTIONS = ("spacer", "vlm3r", "vsi_bench")
+"""Of ``RECORDS``: questions in VSI-Bench's style."""
 
 
-def prepare_detection(
-    infos: Path,
-    out: Path,
-    media: Path | None = None,
-    settings: DetectionSettings | None = None,
-    *,
-    image_size: tuple[int, int] | None = None,
-    workers: int = 1,
-    overwrite: bool = False,
-    no_frames: bool = False,
-) -> Prepared:
-    """ScanNetDetection from EmbodiedScan's infos; see :mod:`rft3d.datasets.detection`.
-
-    Raises:
-        ValueError: damaged annotations, or a training set with validation scans.
-    """
-    settings = settings or DetectionSettings()
-    scans = scans_of(infos)
-    _refuse_leaks(scans, settings.split, infos)
-    left_out: Counter[str] = Counter()
-    size = image_size or (NOT_OPENED if no_frames else None)
-    scenes = embodiedscan(infos, media, image_size=size, left_out=left_out)
-    made = prepare_samples(
-        detection_jobs(scenes, out.parent, settings),
-        make_detection,
-        out,
-        plan={"benchmark": "scannet-detection", "settings": asdict(settings)},
-        inputs=[infos],
-        workers=workers,
-        total=len(scans),
-        overwrite=overwrite,
-        no_frames=no_frames,
-    )
-    return replace(made, skipped={**made.skipped, **left_out})
+@dataclass(frozen=True, kw_only=True)
+class _FromMedia(Output):
+    media: Path | None = None
+    """folder that the annotations' picture paths start in; their own folder when left out"""
 
 
-def prepare_referring(
-    benchmark: str,
-    descriptions: Path,
-    infos: Path,
-    scans: Path,
-    out: Path,
-    media: Path | None = None,
-    settings: GroundingSettings | None = None,
-    *,
-    labels: Path | None = None,
-    proposals: Path | None = None,
-    image_size: tuple[int, int] | None = None,
-    workers: int = 1,
-    overwrite: bool = False,
-    no_frames: bool = False,
-) -> Prepared:
-    """``scanrefer`` or ``scan2cap`` from ScanRefer's file, the infos and ScanNet's annotations.
+@dataclass(frozen=True, kw_only=True)
+class _FromInfos(_FromMedia):
+    infos: Path
+    """embodiedscan_infos_{train,val}.pkl of the split"""
+    image_size: tuple[int, int] | None = None
+    """width and height of the pictures, when they are not on disk yet"""
 
-    ``labels`` (ScanNet's label table) tells unique from multiple; ``proposals`` only serve ``scan2cap``.
-
-    Raises:
-        ValueError: damaged annotations, or a training set with validation scans.
-    """
-    if benchmark not in ("scanrefer", "scan2cap"):
-        raise ValueError(f"benchmark must be 'scanrefer' or 'scan2cap', got {benchmark!r}")
-    settings = settings or (GroundingSettings() if benchmark == "scanrefer" else CaptionSettings())
-    rows = list(scanrefer(descriptions))
-    wanted = {row.scene for row in rows}
-    _refuse_leaks(wanted, settings.split, descriptions)
-    unique = unique_objects(rows, read_nyu40(labels)) if labels is not None else {}
-    boxes = read_proposals(proposals) if proposals is not None else None
-    size = image_size or (NOT_OPENED if no_frames else None)
-    left_out: Counter[str] = Counter()
-    scenes = _sorted_frames(embodiedscan(infos, media, scenes=wanted, image_size=size, left_out=left_out))
-    inputs = [descriptions, infos, *(path for path in (labels, proposals) if path is not None)]
-    made = prepare_samples(
-        referring_jobs(scenes, rows, unique, scans, out.parent, settings, boxes),
-        make_grounding if benchmark == "scanrefer" else make_captions,
-        out,
-        plan={"benchmark": benchmark, "settings": asdict(settings)},
-        inputs=inputs,
-        workers=workers,
-        total=len(wanted),
-        overwrite=overwrite,
-        no_frames=no_frames,
-    )
-    return replace(made, skipped={**made.skipped, **left_out})
+    def _scenes(self, left_out: Counter[str], scans: Iterable[str] | None = None) -> Iterator[Scene]:
+        size = self.image_size or (NOT_OPENED if self.no_frames else None)
+        wanted = None if scans is None else set(scans)
+        return embodiedscan(self.infos, self.media, scenes=wanted, image_size=size, left_out=left_out)
 
 
-def prepare_vsi(
-    questions: Sequence[Path],
-    media: Path | None,
-    out: Path,
-    settings: VsiSettings | None = None,
-    *,
-    metadata: Sequence[Path] = (),
-    workers: int = 1,
-    overwrite: bool = False,
-    no_frames: bool = False,
-) -> Prepared:
-    """VSI-Bench (``split="test"``), or training questions of VLM-3R and SpaceR files (``"train"``).
+@dataclass(frozen=True, kw_only=True)
+class ScannetDetection(_FromInfos):
+    """ScanNetDetection from EmbodiedScan's infos: windows of frames a second apart, and their objects."""
 
-    ``no_frames`` needs no ``media``: questions and keys only, to score a log of answers.
+    settings: DetectionSettings = field(default_factory=DetectionSettings)
 
-    ``metadata``: scene metadata files; ``answers="think"`` works its thoughts out from their boxes.
+    def prepare(self) -> Prepared:
+        """Write the samples. ValueError: damaged annotations, or a training set with validation scans."""
+        names = [record.text("sample_idx") for record, _ in info_records(self.infos)]
+        scans = [name.removeprefix("scannet/") for name in names if name.startswith("scannet/")]
+        _refuse_leaks(scans, self.settings.split, self.infos)
+        left_out: Counter[str] = Counter()
+        jobs = detection_jobs(self._scenes(left_out), self.out.parent, self.settings)
+        plan = {"benchmark": "scannet-detection", "settings": asdict(self.settings)}
+        made = prepare_samples(self, jobs, make_detection, plan=plan, inputs=[self.infos], total=len(scans))
+        return replace(made, skipped={**made.skipped, **left_out})
 
-    Raises:
-        ValueError: damaged annotations, missing videos, or a test file that isn't the whole benchmark.
-    """
-    settings = settings or VsiSettings()
-    if media is None and not no_frames:
-        raise ValueError("give the folder of videos (--media), or --no-frames to score answers without them")
-    if (settings.answers == "think") != bool(metadata):
-        raise ValueError(
-            "worked thoughts (--answers think) and scene metadata (--metadata) need each other; for RFT and "
-            "evaluation, which need no thoughts, ask with --answers think-prompt"
+
+@dataclass(frozen=True, kw_only=True)
+class _Referring(_FromInfos):
+    descriptions: Path
+    """ScanRefer_filtered_{train,val}.json"""
+    scans: Path
+    """ScanNet's scans folder: <scan>/<scan>.txt, .aggregation.json, segs.json and _vh_clean_2.ply"""
+    labels: Path | None = None
+    """scannetv2-labels.combined.tsv: tells unique from multiple"""
+
+    def _prepare(
+        self,
+        benchmark: str,
+        settings: GroundingSettings,
+        make: Callable[[Any], Made],
+        proposals: Path | None = None,
+    ) -> Prepared:
+        rows = list(scanrefer(self.descriptions))
+        wanted = {row.scene for row in rows}
+        _refuse_leaks(wanted, settings.split, self.descriptions)
+        unique = {} if self.labels is None else unique_objects(rows, read_nyu40(self.labels))
+        boxes = None if proposals is None else read_proposals(proposals)
+        left_out: Counter[str] = Counter()
+        scenes = (
+            replace(scene, frames=tuple(sorted(scene.frames, key=lambda frame: frame.name)))
+            for scene in self._scenes(left_out, wanted)
         )
-    places = places_from_scenes(scene for path in metadata for scene in vsi_meta(path))
-    read = vsi_bench if settings.split == "test" else read_questions
-    records = [record for path in questions for record in read(path)]
-    scans = {f"{record.dataset}/{record.scene or record.video}" for record in records}
-    return prepare_samples(
-        vsi_jobs(records, None if no_frames else media, out.parent, settings, places),
-        make_vsi,
-        out,
-        plan={"benchmark": "vsi", "settings": asdict(settings)},
-        inputs=[*questions, *metadata],
-        workers=workers,
-        total=len(scans),
-        overwrite=overwrite,
-        no_frames=no_frames,
-    )
+        made = prepare_samples(
+            self,
+            referring_jobs(scenes, rows, unique, self.scans, self.out.parent, settings, boxes),
+            make,
+            plan={"benchmark": benchmark, "settings": asdict(settings)},
+            inputs=[self.descriptions, self.infos, *filter(None, (self.labels, proposals))],
+            total=len(wanted),
+        )
+        return replace(made, skipped={**made.skipped, **left_out})
 
 
-def prepare_vgllm(
-    file: Path,
-    media: Path | None,
-    out: Path,
-    angles: Angles = "detect",
-    *,
-    workers: int = 1,
-    overwrite: bool = False,
-    no_frames: bool = False,
-) -> Prepared:
-    """The samples of one of VG-LLM's own JSON files; see :mod:`rft3d.datasets.vgllm`.
+@dataclass(frozen=True, kw_only=True)
+class Scanrefer(_Referring):
+    """ScanRefer: which frame shows the described object best, and its box there."""
 
-    Raises:
-        ValueError: damaged records, or boxes that don't tell their angles' convention.
+    settings: GroundingSettings = field(default_factory=GroundingSettings)
+
+    def prepare(self) -> Prepared:
+        """Write the samples. ValueError: damaged annotations, or a training set with validation scans."""
+        return self._prepare("scanrefer", self.settings, make_grounding)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan2cap(_Referring):
+    """Scan2Cap: describe the object at a place."""
+
+    settings: CaptionSettings = field(default_factory=CaptionSettings)
+    proposals: Path | None = None
+    """scannet_val_pred_box.json; without it val asks about true boxes, unlike the published protocol"""
+
+    def prepare(self) -> Prepared:
+        """Write the samples. ValueError: damaged annotations, or a training set with validation scans."""
+        return self._prepare("scan2cap", self.settings, make_captions, self.proposals)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vsi(_FromMedia):
+    """VSI-Bench (test), or training questions in its style without benchmarks' rooms (train).
+
+    --media is a folder of <dataset>/<scene>.mp4 (test), VG-LLM's media folder or one with the videos (train).
     """
-    if media is None and not no_frames:
-        raise ValueError("give the folder that the pictures' paths start in (--media), or --no-frames")
-    old = old_angles(file, angles)
-    return prepare_samples(
-        vgllm_jobs(file, media or file.parent, out.parent, old),
-        make_vgllm,
-        out,
-        plan={"benchmark": "vg-llm", "settings": {"angles": "extrinsic" if old else "intrinsic"}},
-        inputs=[file],
-        workers=workers,
-        overwrite=overwrite,
-        no_frames=no_frames,
-    )
+
+    questions: tuple[Path, ...]
+    """test: the parquet file; train: VLM-3R and SpaceR files"""
+    settings: VsiSettings = field(default_factory=VsiSettings)
+    metadata: tuple[Path, ...] = ()
+    """scene metadata, {dataset}_meta_info_*.json: boxes that thoughts are worked out from"""
+
+    def prepare(self) -> Prepared:
+        """Write the samples.
+
+        Raises:
+            ValueError: damaged annotations, missing videos, or a test file that isn't the whole benchmark.
+        """
+        if self.media is None and not self.no_frames:
+            raise ValueError(
+                "give the folder of videos (--media), or --no-frames to score answers without them"
+            )
+        if (self.settings.answers == "think") != bool(self.metadata):
+            raise ValueError(
+                "worked thoughts (--answers think) and scene metadata (--metadata) need each other; for RFT and "
+                "evaluation, which need no thoughts, ask with --answers think-prompt"
+            )
+        places = places_from_scenes(scene for path in self.metadata for scene in vsi_meta(path))
+        read = vsi_bench if self.settings.split == "test" else read_questions
+        records = [record for path in self.questions for record in read(path)]
+        media = None if self.no_frames else self.media
+        jobs = vsi_jobs(records, media, self.out.parent, self.settings, places)
+        plan = {"benchmark": "vsi", "settings": asdict(self.settings)}
+        inputs = [*self.questions, *self.metadata]
+        return prepare_samples(self, jobs, make_vsi, plan=plan, inputs=inputs, total=len(jobs))
 
 
-def scans_of(infos: Path, dataset: str = "scannet") -> list[str]:
-    """Scan ids of an infos pickle."""
-    names = [record.text("sample_idx") for record, _ in info_records(infos)]
-    return [name.partition("/")[2] for name in names if name.startswith(f"{dataset}/")]
+@dataclass(frozen=True, kw_only=True)
+class Vgllm(_FromMedia):
+    """VG-LLM's own JSON files: detection of 4 or 6 frames, ScanRefer, Scan2Cap."""
+
+    file: Path
+    """scannet_det_val_4frames.json, scanrefer_val_32frames.json ..."""
+    angles: Angles = "detect"
+    """of its boxes: extrinsic in files from before 2025-11-27; detect decides it from the boxes"""
+
+    def prepare(self) -> Prepared:
+        """Write the samples. ValueError: damaged records, or boxes that don't tell their angles' convention."""
+        if self.media is None and not self.no_frames:
+            raise ValueError("give the folder that the pictures' paths start in (--media), or --no-frames")
+        old = old_angles(self.file, self.angles)
+        jobs = vgllm_jobs(self.file, self.media or self.file.parent, self.out.parent, old)
+        plan = {"benchmark": "vg-llm", "settings": {"angles": "extrinsic" if old else "intrinsic"}}
+        return prepare_samples(self, jobs, make_vgllm, plan=plan, inputs=[self.file], total=len(jobs))
 
 
 def read_questions(path: Path) -> Iterator[Question]:
     """The questions of a file of VSI-Bench, VLM-3R, SpaceR or Spatial-MLLM, told by its first record."""
-    kind = kind_of(path)
-    if kind == "SpaceR":
-        return spacer(path)
-    if kind in ("VLM-3R", "VSI-Bench"):
-        return READERS[kind](path)
+    if (kind := kind_of(path)) in QUESTIONS:
+        return RECORDS[kind](path)
     raise ValueError(
         f"{path}: neither VSI-Bench's, VLM-3R's, SpaceR's nor Spatial-MLLM's layout of questions"
     )
@@ -228,7 +222,7 @@ def asked_in(path: Path) -> tuple[list[Sample], Counter[str]]:
 
 def holds_questions(path: Path) -> bool:
     """Whether ``path`` is a question file of VSI-Bench, VLM-3R, SpaceR or Spatial-MLLM."""
-    return path.is_file() and kind_of(path) in ("SpaceR", "VLM-3R", "VSI-Bench")
+    return path.is_file() and kind_of(path) in QUESTIONS
 
 
 def keep_questions(
@@ -265,8 +259,3 @@ def _refuse_leaks(scans: Iterable[str], split: str, file: Path) -> None:
         raise ValueError(
             f"{file}: training annotations with scans of benchmarks ({shown}); is this the val file?"
         )
-
-
-def _sorted_frames(scenes: Iterable[Scene]) -> Iterator[Scene]:
-    for scene in scenes:
-        yield replace(scene, frames=tuple(sorted(scene.frames, key=lambda frame: frame.name)))

@@ -9,7 +9,6 @@ lack cameras: such samples serve SFT and are refused by every score.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,8 +20,7 @@ from rft3d.datasets.check.angles import angle_verdict
 from rft3d.datasets.check.annotations import record_boxes
 from rft3d.datasets.convert import NotASample, caption_sample, detection_sample, grounding_sample
 from rft3d.datasets.views import Target, any_frame, target_frame
-from rft3d.datasets.vsi import relative
-from rft3d.datasets.work import Job, Made
+from rft3d.datasets.work import Job, Made, relative
 from rft3d.geometry import invert_pose, transform_boxes
 from rft3d.scenes.readers.records import ChatRecord
 from rft3d.scenes.readers.vgllm import vgllm
@@ -61,13 +59,12 @@ def old_angles(path: Path, angles: Angles) -> bool:
     return verdict.convention == "extrinsic"
 
 
-def vgllm_jobs(path: Path, media: Path, root: Path, old: bool) -> Iterator[Job]:
-    """A job a scan, in the order in which scans first occur; all records are held in memory."""
+def vgllm_jobs(path: Path, media: Path, root: Path, old: bool) -> list[Job]:
+    """A job a scan, in the order in which scans first occur."""
     groups: dict[str, list[ChatRecord]] = {}
     for record in vgllm(path, old_angles=old):
         groups.setdefault(record.scene or "?", []).append(record)
-    for scan, records in groups.items():
-        yield Job(scan, VgllmJob(tuple(records), media, root))
+    return [Job(scan, VgllmJob(tuple(records), media, root)) for scan, records in groups.items()]
 
 
 def make_vgllm(job: VgllmJob) -> Made:

@@ -14,18 +14,18 @@ Scans of benchmarks are left out and counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from rft3d.datasets.convert import Answers, NotASample, Question, question_sample
 from rft3d.datasets.detection import Like
 from rft3d.datasets.leaks import leaking
-from rft3d.datasets.work import Job, Made
+from rft3d.datasets.work import Job, Made, relative
 from rft3d.evaluation.solving.places import scene_key
 from rft3d.files import excerpt
 from rft3d.scenes.clips import spread_indices
@@ -90,18 +90,18 @@ def vsi_jobs(
     root: Path,
     settings: VsiSettings,
     places: Mapping[str, Place] | None = None,
-) -> Iterator[Job]:
-    """A job a scan, in the order in which scans first occur. All questions are held in memory (some 300
-    MB).
-    """
+) -> list[Job]:
+    """A job a scan, in the order in which scans first occur."""
     groups: dict[str, list[Question]] = {}
     for record in records:
         groups.setdefault(f"{record.dataset}/{record.scene or record.video}", []).append(record)
+    jobs = []
     for key, mine in groups.items():
         place = (places or {}).get(scene_key(mine[0].scene or ""))
         budget = str(mine[0].extra.get("frame_budget"))  # ReVSI's key is true of that many frames
         shown = replace(settings, frames=int(budget)) if budget.isdigit() else settings
-        yield Job(key, VsiJob(key, tuple(mine), media, root, shown, place))
+        jobs.append(Job(key, VsiJob(key, tuple(mine), media, root, shown, place)))
+    return jobs
 
 
 def make_vsi(job: VsiJob) -> Made:
@@ -178,18 +178,6 @@ def find_video(media: Path, record: Question) -> Path:
         if path.is_file():
             return path
     raise ValueError(f"{tried[0]}: no such video (nor {tried[1]}); unpack the data set's videos there")
-
-
-def relative(path: Path, root: Path) -> str:
-    """``path`` as a samples file in ``root`` names it."""
-    import os
-
-    return Path(os.path.relpath(path, root)).as_posix()
-
-
-def summary(samples: Iterable[Sample]) -> dict[str, Any]:
-    """Number of samples of each question type."""
-    return dict(sorted(Counter(str(sample.meta.get("question_type")) for sample in samples).items()))
 
 
 def missing_questions(records: Iterable[Question]) -> dict[str, int]:

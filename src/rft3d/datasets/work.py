@@ -1,5 +1,4 @@
-"""One samples file from many scenes: in parallel processes, resumable, the same bytes whatever the number
-of workers.
+"""One samples file from many scenes: in parallel processes, resumable; the number of workers changes no byte.
 
 Each scene is a :class:`Job`; what it makes is written to a part file at once. When all parts are there they
 are joined in the order of the jobs, ``<file>.meta.json`` is written, the samples file gets its name, and the
@@ -13,20 +12,21 @@ import json
 import multiprocessing
 import os
 import shutil
-import sys
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import quote
+
+from rich.console import Console
 
 from rft3d.digests import file_digest
 from rft3d.files import publish, read_json, source_commit, write_json, write_text
 from rft3d.locks import only_writer
-from rft3d.process import end_with_parent
+from rft3d.process import end_with_parent, progress
 from rft3d.prompts import IMAGE
 from rft3d.tasks.samples import sample_from_record, write_samples
 from rft3d.tasks.samples_parquet import FORMAT, VERSION
@@ -35,9 +35,7 @@ from rft3d.tasks.types import Sample
 
 @dataclass(frozen=True)
 class Job:
-    """One unit of work; ``payload`` and what is made of it must be picklable when there are several
-    workers.
-    """
+    """One unit of work; ``payload`` and what is made of it must be picklable when there are several workers."""
 
     key: str
     payload: Any
@@ -68,88 +66,93 @@ class Prepared:
         return "\n".join([f"{self.path}: {self.samples} samples of {self.jobs} scans{again}", *left_out])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where a samples file goes, and how it is written."""
+
+    out: Path
+    """samples file to write (JSON lines, or .parquet); OUT.meta.json says what it was made from"""
+    workers: int = 1
+    """processes"""
+    force: bool = False
+    """replace a file that was made with other settings"""
+    no_frames: bool = False
+    """questions and truths only: enough to score answers, and no picture or video is looked for"""
+
+
 def prepare_samples(
+    output: Output,
     jobs: Iterable[Job],
     make: Callable[[Any], Made],
-    out: Path | str,
     *,
     plan: Mapping[str, Any],
-    inputs: Iterable[Path | str] = (),
-    workers: int = 1,
-    total: int | None = None,
-    progress: TextIO | None = None,
-    overwrite: bool = False,
-    no_frames: bool = False,
+    inputs: Iterable[Path] = (),
+    total: int = 0,
+    console: Console | None = None,
 ) -> Prepared:
-    """Write ``out`` (JSON lines, or ``.parquet``) and ``out.meta.json`` from what ``make`` makes of each job.
+    """Write ``output.out`` and its meta file from what ``make`` makes of each job.
 
     Args:
         jobs: read once, in order; at most ``2 * workers`` payloads are in memory.
-        make: pure: the same payload gives the same samples. Top-level function when ``workers`` > 1.
+        make: pure: the same payload gives the same samples. Top-level function when there are several workers.
         plan: everything that decides the samples, as plain JSON values; goes into the meta file.
         inputs: annotation files; their sizes and digests go into the plan, so that a changed file is noticed.
-        workers: processes; 1 works in this one.
-        total: number of jobs, for the estimate of the time left.
-        progress: where lines of progress go; None: standard error.
-        overwrite: replace an existing file of another plan, and forget parts of another plan.
-        no_frames: samples name no pictures: enough to score answers, not to make them.
+        total: number of jobs, for the progress; 0: not known.
+        console: where the progress goes; None: standard error.
 
     Raises:
-        FileExistsError: ``out`` or its parts come from another plan.
+        FileExistsError: the file or its parts come from another plan, and ``output.force`` is off.
         ValueError: two samples or two jobs with one name, or a sample that is no JSON.
     """
-    out = Path(out)
-    if no_frames:
+    out = output.out
+    if output.no_frames:
         make, plan = _Bare(make), {**plan, "no_frames": True}
-    plan = {**plan, "inputs": [_input(Path(path), out.parent) for path in inputs]}
-    plan = json.loads(json.dumps(plan, allow_nan=False))  # as it will be read back: tuples are lists
+    files = [
+        {"file": relative(path, out.parent), "bytes": path.stat().st_size, "sha256": file_digest(path)}
+        for path in inputs
+    ]
+    # as it will be read back: tuples are lists
+    plan = json.loads(json.dumps({**plan, "inputs": files}, allow_nan=False))
     with only_writer(out):
-        done = _finished(out, plan, overwrite)
-        return done or _prepare(
-            jobs, make, out, plan, workers, _Progress(total, progress or sys.stderr), overwrite
-        )
+        if done := _finished(out, plan, output.force):
+            return done
+        parts = _parts(out)
+        _open_parts(parts, plan, output.force)
+        was_there: dict[str, bool] = {}
+        with progress(console or Console(stderr=True), "jobs", max(1, total)) as advance:
+            for key, found in _run(jobs, make, parts, output.workers):
+                was_there[key] = found
+                advance(1, "")
+        return _join(out, parts, plan, was_there)
 
 
-def _prepare(
-    jobs: Iterable[Job],
-    make: Callable[[Any], Made],
-    out: Path,
-    plan: Mapping[str, Any],
-    workers: int,
-    report: _Progress,
-    overwrite: bool,
-) -> Prepared:
-    parts = _parts(out)
-    _open_parts(parts, plan, overwrite)
-    keys: list[str] = []
-    resumed = 0
-    for key, was_there in _run(jobs, make, parts, workers, report):
-        keys.append(key)
-        resumed += was_there
-    report.finish()
-    skipped: Counter[str] = Counter()
-    for key in keys:
-        skipped.update(_whole_part(parts, key)["skipped"])
+def _join(out: Path, parts: Path, plan: Mapping[str, Any], was_there: Mapping[str, bool]) -> Prepared:
+    counted: Counter[str] = Counter()
+
+    def samples() -> Iterator[Sample]:
+        for key in was_there:
+            if (part := _read_part(parts, key)) is None:
+                raise ValueError(f"{_part(parts, key)} was damaged while others were made; start again")
+            counted.update(part["skipped"])
+            yield from (sample_from_record(record, f"{out}: job {key}") for record in part["samples"])
+
     joined = parts / out.name
-    write_samples(
-        joined,
-        (sample_from_record(r, f"{out}: job {k}") for k in keys for r in _whole_part(parts, k)["samples"]),
-    )
-    count = report.samples
+    count = write_samples(joined, samples())
+    skipped = dict(sorted(counted.items()))
     meta = {
         "format": FORMAT,
         "version": VERSION,
         "plan": plan,
-        "jobs": len(keys),
+        "jobs": len(was_there),
         "samples": count,
-        "skipped": dict(sorted(skipped.items())),
+        "skipped": skipped,
         "sha256": file_digest(joined),
         "commit": source_commit(),
     }
     write_json(meta_path(out), meta)
     publish(joined, out)
     shutil.rmtree(parts)
-    return Prepared(out, count, len(keys), resumed, dict(sorted(skipped.items())))
+    return Prepared(out, count, len(was_there), sum(was_there.values()), skipped)
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,11 @@ class _Bare:
         made = self.make(payload)
         bare = (replace(each, frames=(), prompt=each.prompt.replace(IMAGE, "")) for each in made.samples)
         return replace(made, samples=tuple(bare))
+
+
+def relative(path: Path, root: Path) -> str:
+    """``path`` as a file in ``root`` names it."""
+    return Path(os.path.relpath(path, root)).as_posix()
 
 
 def meta_path(samples: Path | str) -> Path:
@@ -181,8 +189,6 @@ def read_meta(samples: Path | str) -> dict[str, Any]:
         meta = read_json(path)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; was {samples} made by rft3d data prepare?") from None
-    except (UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"{path}: not JSON ({error}); prepare the samples again") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT or meta.get("version") != VERSION:
         raise ValueError(
             f"{path}: must have format {FORMAT!r} and version {VERSION}; prepare the samples again"
@@ -190,15 +196,7 @@ def read_meta(samples: Path | str) -> dict[str, Any]:
     return meta
 
 
-def _input(path: Path, home: Path) -> dict[str, Any]:
-    return {
-        "file": Path(os.path.relpath(path, home)).as_posix(),
-        "bytes": path.stat().st_size,
-        "sha256": file_digest(path),
-    }
-
-
-def _finished(out: Path, plan: Mapping[str, Any], overwrite: bool) -> Prepared | None:
+def _finished(out: Path, plan: Mapping[str, Any], force: bool) -> Prepared | None:
     if not out.exists():
         return None
     if (
@@ -208,19 +206,19 @@ def _finished(out: Path, plan: Mapping[str, Any], overwrite: bool) -> Prepared |
     ):
         shutil.rmtree(_parts(out), ignore_errors=True)  # of a run that was killed at its very end
         return Prepared(out, meta["samples"], meta["jobs"], meta["jobs"], meta["skipped"])
-    if overwrite:
+    if force:
         return None
     raise FileExistsError(
         f"{out} exists and was made with other settings or files; choose another name or --force"
     )
 
 
-def _open_parts(parts: Path, plan: Mapping[str, Any], overwrite: bool) -> None:
+def _open_parts(parts: Path, plan: Mapping[str, Any], force: bool) -> None:
     note = parts / "plan.json"
     found = _read(note)
     if found == plan:
         return
-    if found is not None and not overwrite:
+    if found is not None and not force:
         raise FileExistsError(
             f"{parts} holds the parts of a run with other settings; finish that run, or --force"
         )
@@ -252,92 +250,50 @@ def _read_part(parts: Path, key: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and {"samples", "skipped"} <= found.keys() else None
 
 
-def _whole_part(parts: Path, key: str) -> dict[str, Any]:
-    if (found := _read_part(parts, key)) is None:
-        raise ValueError(f"{_part(parts, key)} was damaged while others were made; start again")
-    return found
-
-
-def _work(make: Callable[[Any], Made], payload: Any, part: Path) -> int:
+def _work(make: Callable[[Any], Made], payload: Any, part: Path) -> None:
     made = make(payload)
     record = {"samples": [asdict(sample) for sample in made.samples], "skipped": dict(made.skipped)}
     write_text(part, json.dumps(record, allow_nan=False))
-    return len(made.samples)
 
 
 def _run(
-    jobs: Iterable[Job], make: Callable[[Any], Made], parts: Path, workers: int, report: _Progress
+    jobs: Iterable[Job], make: Callable[[Any], Made], parts: Path, workers: int
 ) -> Iterator[tuple[str, bool]]:
     """Each job's key and whether its part was there before, in order, when its part is there."""
     seen: set[str] = set()
-
-    def fresh() -> Iterator[Job]:
-        for job in jobs:
-            if job.key in seen:
-                raise ValueError(f"two jobs are named {job.key!r}; a scan occurs twice in the annotations")
-            seen.add(job.key)
-            yield job
-
-    if workers <= 1:
-        for job in fresh():
-            found = _read_part(parts, job.key)
-            count = len(found["samples"]) if found else _work(make, job.payload, _part(parts, job.key))
-            report.step(count, found is not None)
-            yield job.key, found is not None
-        return
+    waiting: deque[tuple[str, Future[None] | None]] = deque()
     context = multiprocessing.get_context("spawn")  # forking a process with threads can hang
-    with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
-        waiting: deque[tuple[str, Future[int] | int]] = deque()
+    with ProcessPoolExecutor(workers, context, end_with_parent) if workers > 1 else nullcontext() as pool:
 
         def take() -> tuple[str, bool]:
             key, future = waiting.popleft()
-            was_there = isinstance(future, int)
-            report.step(future if was_there else future.result(), was_there)
-            return key, was_there
+            if future is not None:
+                future.result()
+            return key, future is None
 
         try:
-            for job in fresh():
-                found = _read_part(parts, job.key)
-                part = _part(parts, job.key)
-                made = len(found["samples"]) if found else pool.submit(_work, make, job.payload, part)
-                waiting.append((job.key, made))
-                if len(waiting) >= 2 * workers:
+            for job in jobs:
+                if job.key in seen:
+                    raise ValueError(
+                        f"two jobs are named {job.key!r}; a scan occurs twice in the annotations"
+                    )
+                seen.add(job.key)
+                future = None
+                if _read_part(parts, job.key) is None:
+                    start = _at_once if pool is None else pool.submit
+                    future = start(_work, make, job.payload, _part(parts, job.key))
+                waiting.append((job.key, future))
+                if pool is None or len(waiting) >= 2 * workers:
                     yield take()
             while waiting:
                 yield take()
         except BaseException:  # an error or Ctrl-C: don't start what still waits; finished parts stay
-            pool.shutdown(wait=True, cancel_futures=True)
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-class _Progress:
-    """``812/1201 scenes, 40211 samples, 3.1 scenes/s, 2:05 left``, every few seconds."""
-
-    def __init__(self, total: int | None, stream: TextIO, every_s: float = 5.0) -> None:
-        self.total, self.stream, self.every_s = total, stream, every_s
-        self.done = self.worked = self.samples = 0
-        self.start = self.last = time.monotonic()
-
-    def step(self, samples: int, was_there: bool) -> None:
-        self.done += 1
-        self.worked += not was_there
-        self.samples += samples
-        if time.monotonic() - self.last >= self.every_s:
-            self._write()
-
-    def finish(self) -> None:
-        self._write()
-
-    def _write(self) -> None:
-        self.last = time.monotonic()
-        rate = self.worked / max(self.last - self.start, 1e-9)
-        of = f"/{self.total}" if self.total else ""
-        left = ""
-        if self.total and rate and self.done < self.total:
-            seconds = round((self.total - self.done) / rate)
-            left = f", {seconds // 60}:{seconds % 60:02d} left"
-        print(
-            f"{self.done}{of} jobs, {self.samples} samples, {rate:.1f} jobs/s{left}",
-            file=self.stream,
-            flush=True,
-        )
+def _at_once(work: Callable[..., None], *arguments: Any) -> Future[None]:
+    future: Future[None] = Future()
+    future.set_result(work(*arguments))
+    return future

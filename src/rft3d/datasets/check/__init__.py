@@ -1,6 +1,4 @@
-"""The doctor: what is in a data folder, what is missing, cut off, stale, misaligned or leaking, and what to
-do next.
-"""
+"""The doctor: what is in a data folder, what is missing, cut off, stale, misaligned or leaking, and what to do."""
 
 from __future__ import annotations
 
@@ -8,10 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rft3d.datasets.check.angles import BoxSet, Verdict, angle_verdict
-from rft3d.datasets.check.annotations import check_annotations
+from rft3d.datasets.check.annotations import (
+    broken_json,
+    check_annotations,
+    check_samples,
+    files_below,
+    json_files,
+    kind_of,
+)
 from rft3d.datasets.check.findings import Finding, Report, problem
-from rft3d.datasets.check.kinds import broken_json, files_below, json_files, kind_of
-from rft3d.datasets.check.samples import check_samples
 from rft3d.datasets.check.scans import (
     check_infos,
     check_pictures,
@@ -29,7 +32,8 @@ def check_folder(root: Path | str, media: Path | str | None = None, *, fast: boo
 
     Args:
         media: folder that picture paths of annotations start in; None: ``root/media`` if there is one, else
-        ``root``. fast: don't open the pictures (no check for cut-off or repeated ones).
+            ``root``.
+        fast: don't open the pictures (no check for cut-off or repeated ones).
 
     Raises:
         FileNotFoundError: no such folder.
@@ -42,8 +46,8 @@ def check_folder(root: Path | str, media: Path | str | None = None, *, fast: boo
 
 
 def _findings(root: Path, media: Path, fast: bool) -> Iterator[Finding]:
-    files = json_files(root)
     every = files_below(root)
+    files = json_files(every)
     infos = [path for path in every if path.match("embodiedscan_infos*.pkl")]
     yield from pointers([*files, *infos], root)
     if folders := scan_folders(every):

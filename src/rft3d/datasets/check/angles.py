@@ -18,7 +18,8 @@ so small that both readings agree).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Literal
 
 import numpy as np
@@ -76,7 +77,7 @@ class Verdict:
 def angle_verdict(sets: Iterable[BoxSet]) -> Verdict:
     """The convention of many samples' boxes. Boxes that aren't finite with positive sizes are left out."""
     kept = [clean for each in sets if (clean := _finite(each)) is not None]
-    readings = [kept, [_old(each) for each in kept]]
+    readings = [kept, [replace(each, boxes=convert_old_angles(each.boxes)) for each in kept]]
     count = sum(len(each.boxes) for each in kept)
     upright = [_upright(each) for each in readings]
     reprojected = [_reprojected(each) for each in readings]
@@ -101,19 +102,8 @@ def _finite(each: BoxSet) -> BoxSet | None:
     good = np.logical_and(np.isfinite(each.boxes).all(axis=1), (each.boxes[:, 3:6] > 0).all(axis=1)).tolist()
     if not any(good):
         return None
-    return BoxSet(
-        each.scene,
-        tuple(label for label, keep in zip(each.labels, good, strict=True) if keep),
-        each.boxes[good],
-        each.T_world_camera,
-        None if each.true_world is None else each.true_world[good],
-    )
-
-
-def _old(each: BoxSet) -> BoxSet:
-    return BoxSet(
-        each.scene, each.labels, convert_old_angles(each.boxes), each.T_world_camera, each.true_world
-    )
+    true = None if each.true_world is None else each.true_world[good]
+    return replace(each, labels=tuple(compress(each.labels, good)), boxes=each.boxes[good], true_world=true)
 
 
 def _upright(sets: Sequence[BoxSet]) -> float | None:
@@ -121,9 +111,7 @@ def _upright(sets: Sequence[BoxSet]) -> float | None:
     for each in sets:
         if len(each.boxes) < 2 and each.T_world_camera is None:
             continue  # one box always agrees with itself
-        axes = np.swapaxes(matrix_from_euler_zxy(each.boxes[:, 6:9]), -1, -2).reshape(
-            -1, 3
-        )  # three rows a box
+        axes = np.swapaxes(matrix_from_euler_zxy(each.boxes[:, 6:9]), -1, -2).reshape(-1, 3)
         pose = each.T_world_camera
         candidates = axes if pose is None else pose[2, :3][None]  # the world's up as the camera sees it
         near = np.abs(candidates @ axes.T).reshape(len(candidates), -1, 3) >= UPRIGHT_COS

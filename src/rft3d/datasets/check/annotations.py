@@ -1,19 +1,120 @@
-"""Annotation files: whether they are whole, their angles, missing pictures, and benchmark rooms in training."""
+"""Annotations and samples files: whole and well formed, of what is there now, their angles, pictures and rooms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rft3d.datasets.check.angles import BoxSet
-from rft3d.datasets.check.findings import Finding, found, problem
-from rft3d.datasets.check.judge import ANGLE_SAMPLES, check_angles, check_leaks, is_training
-from rft3d.datasets.check.kinds import READERS, without_path
+from rft3d.datasets.check.angles import BoxSet, angle_verdict
+from rft3d.datasets.check.findings import Finding, found, listed, note, problem
+from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vsi import missing_questions
+from rft3d.datasets.work import read_meta
+from rft3d.digests import file_digest
+from rft3d.files import read_json
+from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.records import ChatRecord
+from rft3d.scenes.sources import RECORDS, SOURCES
+from rft3d.tasks.samples import read_samples
+from rft3d.tasks.samples_parquet import is_samples_parquet
+from rft3d.tasks.types import Sample
+
+ANGLE_SAMPLES = 2000
+"""Records that the angle check looks at."""
+LEAST_UPRIGHT = 0.5
+TITLES = {
+    "scanrefer": "ScanRefer",
+    "vlm3r": "VLM-3R",
+    "spacer": "SpaceR",
+    "spar": "SPAR",
+    "vgllm": "VG-LLM",
+    "vsi_bench": "VSI-Bench",
+    "vsi_meta": "VSI-Bench metadata",
+}
+_TELLING = {
+    "samples": {"id", "task", "scene", "frames", "prompt", "truth"},
+    "scanrefer": {"scene_id", "object_id", "ann_id", "description"},
+    "vlm3r": {"conversations", "data_source", "scene_name"},
+    "spacer": {"problem", "problem_type", "solution"},
+    "vsi_bench": {"question_type", "question", "ground_truth"},
+}
+"""Fields that only records of a kind have."""
+
+
+def kind_of(path: Path) -> str | None:
+    """``"samples"`` or a key of ``RECORDS``, told by a file's first record; None: no known data set."""
+    if path.suffix == ".parquet":
+        try:
+            return "samples" if is_samples_parquet(path) else "vsi_bench"
+        except ModuleNotFoundError:  # its reader says what to install
+            return "vsi_bench"
+    try:
+        first = next(iter_objects(path), None)
+    except ValueError:
+        return None
+    if first is None:
+        return None
+    data = first.data
+    for kind, fields in _TELLING.items():
+        if fields <= data.keys():
+            return kind
+    if {"conversations", "video"} <= data.keys():  # Spatial-MLLM's
+        return "vlm3r"
+    if "conversations" in data:
+        boxes = {"boxes", "target", "gt_bbox", "input_box", "cam2global"} & data.keys()
+        return "vgllm" if boxes or "spar_info" not in data else "spar"
+    if data and all(isinstance(v, dict) and "object_counts" in v for v in islice(data.values(), 3)):
+        return "vsi_meta"
+    return None
+
+
+def files_below(root: Path) -> list[Path]:
+    """Every file below ``root``, sorted; links to folders are followed, each folder once."""
+    listed: list[Path] = []
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            inner.clear()  # a link back, or a second way to the same folder
+            continue
+        seen.add(real)
+        listed += [Path(folder, name) for name in names]
+    return sorted(listed)
+
+
+def json_files(files: Iterable[Path]) -> list[Path]:
+    """Annotation candidates; scene folders, ScanNet's own files of a scan, meta files and parts are left out."""
+    others = (".aggregation.json", ".segs.json", ".meta.json", "_3dod_annotation.json")
+    return [
+        path
+        for path in files
+        if path.suffix in (".json", ".jsonl", ".parquet")
+        and not any(part.startswith(".") for part in path.parts)
+        and path.name != "scene.json"
+        and not path.name.endswith(others)
+    ]
+
+
+def broken_json(path: Path) -> str | None:
+    """Why a file of unknown kind is not valid JSON, or None when it is."""
+    try:
+        for _ in iter_objects(path):
+            return None
+    except ValueError as error:
+        with path.open("rb") as file:
+            begins_so = file.read(1) in (b"{", b"[")
+        if not begins_so:
+            return None
+        try:
+            read_json(path)  # one value that is no record may be sound JSON
+        except ValueError:
+            return without_path(error, path)
+    return None
 
 
 def check_annotations(path: Path, kind: str, root: Path, media: Path) -> Iterator[Finding]:
@@ -24,67 +125,172 @@ def check_annotations(path: Path, kind: str, root: Path, media: Path) -> Iterato
     gone: dict[str, None] = {}
     records: list[Any] = []
     count = 0
+    options = {"source": None} if kind == "spacer" else {}
     try:
-        for record in READERS[kind](path):
+        for record in {**SOURCES, **RECORDS}[kind](path, **options):
             count += 1
-            scan = getattr(record, "scene", None) or (record.id if kind == "VSI-Bench metadata" else None)
-            if scan:
+            if scan := record.id if kind == "vsi_meta" else record.scene:
                 scans.add(scan)
-            if kind == "VSI-Bench":
+            if kind == "vsi_bench":
                 records.append(record)
             if isinstance(record, ChatRecord):
                 if len(sets) < ANGLE_SAMPLES:
                     sets += record_boxes(record)
                 gone.update((name, None) for name in _missing_media(record, media) if len(gone) < 1000)
     except ValueError as error:
-        cut = "cut off" in str(error)
-        yield problem(
-            "truncated" if cut else "damaged", where, without_path(str(error), path), "get the file again"
-        )
+        state = "truncated" if "cut off" in str(error) else "damaged"
+        yield problem(state, where, without_path(error, path), "get the file again")
         return
     except ModuleNotFoundError as error:
         yield problem("missing", where, f"reading it needs the package {error.name}", "pip install '.[data]'")
         return
-    yield found(where, f"{kind}, {count} records about {len(scans)} scans")
-    yield from check_angles(sets, where, converts=kind == "VG-LLM")
-    whole = kind != "VSI-Bench" or any(record.extra.get("frame_budget") for record in records)
-    if not whole and (short := missing_questions(records)):
-        lacks = [f"{name} {number:+d}" for name, number in ((k, -v) for k, v in short.items())]
-        yield problem(
-            "missing",
-            where,
-            "not the whole test split (rows too few or too many)",
-            "download the parquet file of the split 'test' again",
-            lacks,
-        )
-    if gone:
-        yield problem(
-            "missing",
-            where,
-            f"{len(gone)} or more pictures or videos are not below {media}",
-            "unpack the data set's pictures there, or say where they are with --media",
-            list(gone),
-        )
-    if is_training(path, kind):
-        yield from check_leaks(scans, where, kind)
+    yield found(where, f"{TITLES[kind]}, {count} records about {len(scans)} scans")
+    yield from _check_angles(sets, where, converts=kind == "vgllm")
+    budgeted = any(record.extra.get("frame_budget") for record in records)
+    short = missing_questions(records) if kind == "vsi_bench" and not budgeted else {}
+    yield from listed(
+        "missing",
+        where,
+        "not the whole test split (rows too few or too many)",
+        "download the parquet file of the split 'test' again",
+        [f"{name} {-number:+d}" for name, number in short.items()],
+    )
+    yield from listed(
+        "missing",
+        where,
+        f"{{n}} or more pictures or videos are not below {media}",
+        "unpack the data set's pictures there, or say where they are with --media",
+        gone,
+    )
+    if _is_training(path, kind):
+        yield from _check_leaks(scans, where)
 
 
 def record_boxes(record: ChatRecord) -> list[BoxSet]:
     """The boxes of a VG-LLM record with what is known of their cameras."""
     extra, poses = record.extra, record.extra.get("T_world_camera")
     if extra.get("boxes"):
-        labels = tuple(row["label"] for row in extra["boxes"])
-        boxes = np.array([row["bbox_3d"] for row in extra["boxes"]])
-        return [
-            BoxSet(record.scene or record.id, labels, boxes, None if poses is None else np.array(poses[0]))
-        ]
+        return [_box_set(record.scene or record.id, extra["boxes"], poses)]
     if "target" in extra and poses is not None and "gt_bbox" in extra:
-        pose = np.array(poses[extra["target"]["frame"]])
-        true = np.array([extra["gt_bbox"]])
-        return [BoxSet(record.scene or record.id, ("",), np.array([extra["target"]["bbox_3d"]]), pose, true)]
+        target = extra["target"]
+        return [_one_box(record.scene or record.id, target, poses[target["frame"]], extra["gt_bbox"])]
     return []
+
+
+def check_samples(path: Path, root: Path) -> Iterator[Finding]:
+    """A samples file: readable, made of the files that lie there now, its pictures, angles and leaks."""
+    where = path.relative_to(root).as_posix()
+    pictures: dict[str, None] = {}
+    scans: set[str] = set()
+    sets: list[BoxSet] = []
+    training, count = False, 0
+    try:
+        for sample in read_samples(path):
+            count += 1
+            training |= sample.meta.get("split") == "train"
+            scans.add(sample.scene)
+            pictures.update((frame, None) for frame in sample.frames if not frame.startswith("rooms:"))
+            if len(sets) < ANGLE_SAMPLES:
+                sets += _sample_boxes(sample)
+    except ValueError as error:
+        yield problem("damaged", where, without_path(error, path), "prepare the samples again")
+        return
+    yield found(where, f"{count} samples about {len(scans)} scans")
+    yield from listed(
+        "missing",
+        where,
+        f"{{n}} of {len(pictures)} pictures are missing",
+        "put the pictures back, or prepare the samples again",
+        [name for name in pictures if not (path.parent / name).is_file()],
+    )
+    yield from _check_stale(path, where)
+    yield from _check_angles(sets, where, converts=False)
+    if training or _is_training(path, "samples"):
+        yield from _check_leaks(scans, where)
+
+
+def _check_stale(path: Path, where: str) -> Iterator[Finding]:
+    try:
+        meta = read_meta(path)
+    except ValueError:
+        yield note("stale", where, "no meta file beside it: its source is unknown")
+        return
+    again = "prepare the samples again (--force)"
+    if meta["sha256"] != file_digest(path):
+        yield problem("stale", where, "changed since it was prepared", again)
+    changed = []
+    for item in meta["plan"]["inputs"]:
+        source = path.parent / item["file"]
+        if not source.is_file():
+            yield note("stale", where, f"its source {item['file']} is no longer there")
+        elif source.stat().st_size != item["bytes"] or file_digest(source) != item["sha256"]:
+            changed.append(item["file"])
+    yield from listed("stale", where, "made from other versions of its annotations", again, changed)
+
+
+def _check_leaks(scans: Iterable[str], where: str) -> Iterator[Finding]:
+    """Rooms of benchmarks among the scans of a training file."""
+    for benchmark, hits in leaking(scans).items():
+        yield from listed(
+            "leak",
+            where,
+            f"training data about {{n}} scans of {benchmark}",
+            "leave these scans out (rft3d data prepare vsi does so), or don't report that benchmark",
+            hits,
+        )
+
+
+def _check_angles(sets: list[BoxSet], where: str, converts: bool) -> Iterator[Finding]:
+    """The angle convention of boxes, and whether they stand upright in the world at all."""
+    if not sets:
+        return
+    verdict = angle_verdict(sets)
+    if verdict.convention == "extrinsic":
+        how = "vgllm(path, old_angles=True) converts them" if converts else "then prepare the samples again"
+        what = f"boxes look like the angle convention of before 2025-11-27 ({verdict.words()})"
+        yield problem("old-angles", where, what, f"download the files of 2025-11-27 or later; {how}")
+    elif verdict.convention == "intrinsic":
+        yield found(where, f"angles are intrinsic ZXY ({verdict.words()})")
+    else:
+        yield note("old-angles", where, f"the boxes don't tell their angles ({verdict.words()})")
+    if verdict.world_upright is not None and verdict.boxes >= 8 and verdict.world_upright < LEAST_UPRIGHT:
+        what = f"only {verdict.world_upright:.0%} of boxes are upright in the world"
+        mend = "the cameras are not in the axis-aligned world; multiply by axis_align_matrix"
+        yield problem("unaligned", where, what, mend)
+
+
+def _is_training(path: Path, kind: str) -> bool:
+    """Whether a file is meant for training: VLM-3R, SpaceR and SPAR always, others by their name."""
+    return kind in ("vlm3r", "spacer", "spar") or bool(re.search(r"(^|[^a-z])train", path.stem.lower()))
 
 
 def _missing_media(record: ChatRecord, media: Path) -> list[str]:
     names = record.images or ((record.video,) if record.video else ())
     return [name for name in names if not (media / name).exists()]
+
+
+def _sample_boxes(sample: Sample) -> list[BoxSet]:
+    truth, poses = sample.truth, sample.meta.get("T_world_camera")
+    if sample.task == "detection" and truth.get("boxes"):
+        return [_box_set(sample.scene, truth["boxes"], poses)]
+    if sample.task == "grounding" and {"bbox_3d", "box_world", "T_world_camera", "frame"} <= truth.keys():
+        return [_one_box(sample.scene, truth, truth["T_world_camera"][truth["frame"]], truth["box_world"])]
+    return []
+
+
+def _box_set(scene: str, rows: list[dict[str, Any]], poses: Any) -> BoxSet:
+    """The boxes of a detection record, in the first of its cameras."""
+    boxes = np.array([row["bbox_3d"] for row in rows], dtype=np.float64)
+    return BoxSet(
+        scene, tuple(row["label"] for row in rows), boxes, None if poses is None else np.array(poses[0])
+    )
+
+
+def _one_box(scene: str, row: dict[str, Any], pose: Any, true_world: Any) -> BoxSet:
+    """The box of a grounding record, and the same one in the world."""
+    return BoxSet(scene, ("",), np.array([row["bbox_3d"]]), np.array(pose), np.array([true_world]))
+
+
+def without_path(error: ValueError, path: Path) -> str:
+    """An error's message without the file that it begins with: the report names it already."""
+    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path}:")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,11 +17,9 @@ class Finding:
 
     Attributes:
         severity: ``ok``; ``note`` (worth knowing, nothing to do); ``problem`` (samples or scores would be
-        wrong or
-            could not be made).
-        kind: ``present``, ``missing``, ``truncated``, ``stale``, ``old-angles``, ``unaligned``,
-        ``duplicate``, ``leak``,
-            ``disk`` or ``damaged``.
+            wrong or could not be made).
+        kind: ``present``, ``missing``, ``truncated``, ``stale``, ``old-angles``, ``unaligned``, ``duplicate``,
+            ``leak``, ``disk`` or ``damaged``.
         where: file or folder, relative to the checked folder.
         what: one sentence without a full stop.
         examples: scans, files or ids that it is true of.
@@ -83,11 +81,30 @@ class Report:
         return "\n".join(lines)
 
 
-def found(where: str, what: str, examples: Sequence[str] = ()) -> Finding:
+def found(where: str, what: str, examples: Iterable[str] = ()) -> Finding:
     """Something that is there."""
     return Finding("ok", "present", where, what, tuple(examples))
 
 
-def problem(kind: str, where: str, what: str, next_step: str, examples: Sequence[str] = ()) -> Finding:
+def note(kind: str, where: str, what: str, examples: Iterable[str] = ()) -> Finding:
+    """Something worth knowing, with nothing to do."""
+    return Finding("note", kind, where, what, tuple(examples))
+
+
+def problem(kind: str, where: str, what: str, next_step: str, examples: Iterable[str] = ()) -> Finding:
     """Something that has to be mended."""
     return Finding("problem", kind, where, what, tuple(examples), next_step)
+
+
+def listed(kind: str, where: str, what: str, next_step: str, examples: Collection[str]) -> Iterator[Finding]:
+    """A problem for each of ``examples`` together, if there are any; ``{n}`` in ``what`` is how many.
+
+    Without a ``next_step`` it is a note.
+    """
+    if examples:
+        words = what.replace("{n}", str(len(examples)))
+        yield (
+            problem(kind, where, words, next_step, examples)
+            if next_step
+            else note(kind, where, words, examples)
+        )

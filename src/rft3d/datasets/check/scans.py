@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from rft3d.datasets.check.findings import Finding, found, problem
-from rft3d.datasets.check.kinds import without_path
-from rft3d.datasets.check.pictures import cut_off, duplicates, is_pointer
+from rft3d.datasets.check.annotations import without_path
+from rft3d.datasets.check.findings import Finding, found, listed, note, problem
 from rft3d.scenes.readers._files import read_matrix
 from rft3d.scenes.readers.embodiedscan import image_paths, info_records, unaligned
 from rft3d.scenes.readers.scannet_export import export_files, is_export
@@ -22,6 +22,12 @@ from rft3d.scenes.sources import folder as read_scenes
 PICTURE_BYTES = 160_000
 """A ScanNet JPEG of 1296 x 968, for estimates where none is on disk."""
 ANNOTATIONS = (".aggregation.json", "_vh_clean_2.0.010000.segs.json", "_vh_clean_2.ply", ".txt")
+_LFS = b"version https://git-lfs"
+_ENDS = {
+    ".jpg": (b"\xff\xd8", b"\xff\xd9"),
+    ".jpeg": (b"\xff\xd8", b"\xff\xd9"),
+    ".png": (b"\x89PNG", b"IEND\xaeB`\x82"),
+}
 
 
 def scan_folders(files: Iterable[Path]) -> list[Path]:
@@ -64,47 +70,27 @@ def check_scans(folders: Iterable[Path], root: Path) -> Iterator[Finding]:
         needed += sum(frame.colour_bytes for frame in recording.frames[::10])
     where = _where(folders, root)
     yield found(where, f"{len(folders)} ScanNet scans", [folder.name for folder in folders])
-    if truncated:
-        yield problem(
-            "truncated",
-            where,
-            f"{len(truncated)} recordings are cut off or damaged",
-            "download these recordings again",
-            truncated,
-        )
+    yield from listed(
+        "truncated",
+        where,
+        "{n} recordings are cut off or damaged",
+        "download these recordings again",
+        truncated,
+    )
     for ending, scans in missing.items():
         if ending == ".sens":
-            yield Finding(
-                "note",
-                "missing",
-                where,
-                f"{len(scans)} scans without a .sens recording (needed only to extract pictures)",
-                tuple(scans),
-            )
+            what, mend = "{n} scans without a .sens recording (needed only to extract pictures)", ""
         else:
-            yield problem(
-                "missing",
-                where,
-                f"{len(scans)} scans without <scan>{ending}",
-                f"download ScanNet's *{ending} of these scans",
-                scans,
-            )
-    if raw:
-        yield problem(
-            "unaligned",
-            where,
-            f"{len(raw)} scans are unaligned (axisAlignment missing or the identity)",
-            "download <scan>.txt again; leave scans without alignment (the test scans) out",
-            raw,
-        )
-    if tracked_out:
-        yield Finding(
-            "note",
-            "damaged",
-            where,
-            f"{len(tracked_out)} scans where tracking lost most frames",
-            tuple(tracked_out),
-        )
+            what, mend = f"{{n}} scans without <scan>{ending}", f"download ScanNet's *{ending} of these scans"
+        yield from listed("missing", where, what, mend, scans)
+    yield from listed(
+        "unaligned",
+        where,
+        "{n} scans are unaligned (axisAlignment missing or the identity)",
+        "download <scan>.txt again; leave scans without alignment (the test scans) out",
+        raw,
+    )
+    yield from listed("damaged", where, "{n} scans where tracking lost most frames", "", tracked_out)
     if needed:
         yield from disk(root, where, needed, "extracting every 10th picture")
 
@@ -132,23 +118,18 @@ def check_scenes(folders: Iterable[Path], root: Path, fast: bool) -> Iterator[Fi
             try:
                 (scene,) = read_scenes(each)
             except ValueError as error:
-                damaged.append(f"{each.name} ({without_path(str(error), each / 'scene.json')})")
+                damaged.append(f"{each.name} ({without_path(error, each / 'scene.json')})")
                 continue
             kinds["posed clips" if scene.source == "posed_clip" else "scene folders"] += 1
             frames += len(scene.frames)
-            if not fast:
-                pictures = [frame.rgb for frame in scene.frames if isinstance(frame.rgb, Path)]
-                broken += [f"{each.name}/{path.name}" for path in cut_off(pictures)]
+            pictures = [frame.rgb for frame in scene.frames if isinstance(frame.rgb, Path)]
+            broken += [f"{each.name}/{path.name}" for path in pictures if not fast and not whole(path)]
         where = _relative(parent, root)
         if kinds:
             words = " and ".join(f"{count} {kind}" for kind, count in kinds.items())
             yield found(where, f"{words} with {frames} posed pictures", [each.name for each in mine])
-        if damaged:
-            yield problem(
-                "damaged", where, f"{len(damaged)} scenes cannot be read", "get them again", damaged
-            )
-        if broken:
-            yield problem("truncated", where, f"{len(broken)} pictures are cut off", "get them again", broken)
+        yield from listed("damaged", where, "{n} scenes cannot be read", "get them again", damaged)
+        yield from listed("truncated", where, "{n} pictures are cut off", "get them again", broken)
 
 
 def _pictures(folders: list[Path], where: str, fast: bool) -> Iterator[Finding]:
@@ -161,41 +142,21 @@ def _pictures(folders: list[Path], where: str, fast: bool) -> Iterator[Finding]:
         poseless += [f"{folder.name}/{rgb.name}" for _, rgb, pose, _ in rows if not _posed(pose)]
         if not fast:
             pictures = [rgb for _, rgb, _, _ in rows]
-            broken += [f"{folder.name}/{path.name}" for path in cut_off(pictures)]
+            broken += [f"{folder.name}/{path.name}" for path in pictures if not whole(path)]
             twice += [f"{folder.name}/{b.name} = {a.name}" for a, b in duplicates(pictures)]
     yield found(where, f"{len(folders)} scans with {count} posed pictures", [f.name for f in folders])
-    if empty:
-        yield problem(
-            "missing",
-            where,
-            f"{len(empty)} scans without pictures",
-            "extract them again: rft3d data extract",
-            empty,
-        )
-    if broken:
-        yield problem(
-            "truncated",
-            where,
-            f"{len(broken)} pictures are cut off or empty",
-            "delete these pictures and extract them again: rft3d data extract",
-            broken,
-        )
-    if poseless:
-        yield Finding(
-            "note",
-            "missing",
-            where,
-            f"{len(poseless)} pictures without a valid pose (left out)",
-            tuple(poseless),
-        )
-    if twice:
-        yield problem(
-            "duplicate",
-            where,
-            f"{len(twice)} pictures repeat another one of their scan",
-            "look at these scans: a repeated frame means a damaged export",
-            twice,
-        )
+    again = "extract them again: rft3d data extract"
+    yield from listed("missing", where, "{n} scans without pictures", again, empty)
+    broken_step = f"delete these pictures and {again}"
+    yield from listed("truncated", where, "{n} pictures are cut off or empty", broken_step, broken)
+    yield from listed("missing", where, "{n} pictures without a valid pose (left out)", "", poseless)
+    yield from listed(
+        "duplicate",
+        where,
+        "{n} pictures repeat another one of their scan",
+        "look at these scans: a repeated frame means a damaged export",
+        twice,
+    )
 
 
 def check_infos(path: Path, root: Path, media: Path) -> Iterator[Finding]:
@@ -219,32 +180,25 @@ def check_infos(path: Path, root: Path, media: Path) -> Iterator[Finding]:
         yield problem("damaged", where, str(error), "download the infos again")
         return
     yield found(where, f"EmbodiedScan infos of {len(scans)} ScanNet scans with {stated} pictures")
-    if raw:
-        yield problem(
-            "unaligned",
-            where,
-            f"{len(raw)} scans have the identity as axis_align_matrix",
-            "leave these scans out; their boxes are not in an aligned world",
-            raw,
-        )
+    yield from listed(
+        "unaligned",
+        where,
+        "{n} scans have the identity as axis_align_matrix",
+        "leave these scans out; their boxes are not in an aligned world",
+        raw,
+    )
+    extract = f"rft3d data extract SCANS --out {media}/scannet/posed_images"
+    yield from listed(
+        "missing",
+        where,
+        f"{absent} of {stated} pictures are not below {media}",
+        f"{extract} (or say where they are with --media)",
+        missing,
+    )
     if missing:
-        yield problem(
-            "missing",
-            where,
-            f"{absent} of {stated} pictures are not below {media}",
-            "rft3d data extract SCANS --out "
-            f"{media}/scannet/posed_images (or say where they are with --media)",
-            missing,
-        )
         yield from disk(media, where, absent * PICTURE_BYTES, f"the {absent} missing pictures")
-    if len(scans) != len(set(scans)):
-        yield problem(
-            "duplicate",
-            where,
-            "scans occur twice",
-            "use one infos file a split",
-            sorted({scan for scan in scans if scans.count(scan) > 1}),
-        )
+    twice = sorted({scan for scan in scans if scans.count(scan) > 1})
+    yield from listed("duplicate", where, "scans occur twice", "use one infos file a split", twice)
 
 
 def disk(place: Path, where: str, needed: int, what: str) -> Iterator[Finding]:
@@ -254,20 +208,57 @@ def disk(place: Path, where: str, needed: int, what: str) -> Iterator[Finding]:
     if needed > free:
         yield problem("disk", where, text, "free room, or work on fewer scans at a time")
     else:
-        yield Finding("note", "disk", where, text)
+        yield note("disk", where, text)
 
 
 def pointers(paths: Iterable[Path], root: Path) -> Iterator[Finding]:
     """Git LFS pointers in place of annotation files."""
     names = [_relative(path, root) for path in paths if is_pointer(path)]
-    if names:
-        yield problem(
-            "missing",
-            names[0],
-            f"{len(names)} files are Git LFS pointers, not data",
-            "git lfs pull in the data set's checkout",
-            names,
-        )
+    yield from listed(
+        "missing",
+        names[0] if names else "",
+        "{n} files are Git LFS pointers, not data",
+        "git lfs pull in the data set's checkout",
+        names,
+    )
+
+
+def whole(path: Path) -> bool:
+    """Whether a JPEG or PNG file begins and ends as one does (zeros may follow); of others, that it isn't empty."""
+    size = path.stat().st_size
+    ends = _ENDS.get(path.suffix.lower())
+    if size == 0 or ends is None:
+        return size > 0
+    with path.open("rb") as file:
+        head = file.read(8)
+        file.seek(max(0, size - 64))
+        tail = file.read()
+    return head.startswith(ends[0]) and tail.rstrip(b"\0").endswith(ends[1])
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is a Git LFS pointer in place of the real one."""
+    with path.open("rb") as file:
+        return file.read(len(_LFS)) == _LFS
+
+
+def duplicates(paths: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Pairs of files of the same bytes, each later one with the first. Only files of equal size are read."""
+    by_size: dict[int, list[Path]] = {}
+    for path in paths:
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    pairs = []
+    for group in by_size.values():
+        if len(group) < 2:
+            continue
+        first: dict[bytes, Path] = {}
+        for path in group:
+            key = hashlib.sha256(path.read_bytes()).digest()
+            if key in first:
+                pairs.append((first[key], path))
+            else:
+                first[key] = path
+    return pairs
 
 
 def _posed(path: Path) -> bool:
