@@ -139,7 +139,7 @@ class Detection(Task):
             raise ValueError(f"Detection.classes must be unique, got {self.classes}")
 
     def _parts(self) -> tuple[str, ...]:
-        return reward_parts("Detection", self.reward, PRESETS, self.rewards)
+        return reward_parts("Detection", self.reward, PRESETS, ("format", *SET_REWARDS))
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample with all frames; none when no frame shows an object (see

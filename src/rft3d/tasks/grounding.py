@@ -89,7 +89,7 @@ class Grounding(Task):
             )
 
     def _parts(self) -> tuple[str, ...]:
-        return reward_parts("Grounding", self.reward, PRESETS, self.rewards)
+        return reward_parts("Grounding", self.reward, PRESETS, ("format", *FRAME_REWARDS))
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample for each description whose object some frame shows."""
