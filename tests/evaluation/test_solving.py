@@ -103,9 +103,9 @@ def test_boxes_in_a_camera_are_moved_to_the_world(tmp_path: Path, asked: list[Sa
     solved = solve_samples(directions, places_from_file(path))
     assert directions and all(each.accuracy == 1.0 for each in solved)
     for field, value, message in (
-        ("scene", 3, "'scene'"),
+        ("scene", 3, "scene is 3"),
         ("boxes", [{"label": "a", "bbox_3d": [1]}], r"boxes\[0\]"),
-        ("T_world_camera", [[1]], "4 x 4"),
+        ("T_world_camera", [[1]], r"shape \[4, 4\]"),
         ("floor_area_m2", -1, "floor_area_m2"),
     ):
         path.write_text(json.dumps({**lines[0], field: value}) + "\n")

@@ -26,17 +26,31 @@ def interval_text(found: Mapping[str, Any]) -> str:
     return "-" if found["low"] is None else f"{percent(found['low'])} .. {percent(found['high'])}"
 
 
-def answer_table(record: Mapping[str, Any]) -> Table:
-    """The boxes of :func:`rft3d.evaluation.infer.inference_record`: where, how large, turned how far."""
+def _table(
+    title: str, left: Sequence[str], right: Sequence[str], after: Sequence[str] = (), gap: int = 0
+) -> Table:
+    """A table with columns of words, of numbers, and of words again; nothing in its title is markup.
+
+    ``gap``: characters between columns of a table without a frame; 0: with one.
+    """
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
-        title=escape(f"{record['clip']}: {len(record['boxes'])} boxes"), box=None, padding=(0, 2, 0, 0)
+    table = (
+        Table(title=escape(title), box=None, padding=(0, gap, 0, 0)) if gap else Table(title=escape(title))
     )
-    table.add_column("label")
-    for name in ("frame", "x y z (m)", "size (m)", "yaw roll pitch"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in (*left, *right, *after):
+        justify = "right" if name in right else "left"
+        table.add_column(name, justify=justify, no_wrap=gap > 0 or name == left[0])
+    return table
+
+
+def answer_table(record: Mapping[str, Any]) -> Table:
+    """The boxes of :func:`rft3d.evaluation.infer.inference_record`: where, how large, turned how far."""
+    from rich.markup import escape
+
+    title = f"{record['clip']}: {len(record['boxes'])} boxes"
+    table = _table(title, ["label"], ["frame", "x y z (m)", "size (m)", "yaw roll pitch"], gap=2)
     for box in record["boxes"]:
         values = box["bbox_3d"]
         parts = (" ".join(f"{value:.2f}" for value in values[i : i + 3]) for i in (0, 3, 6))
@@ -46,26 +60,18 @@ def answer_table(record: Mapping[str, Any]) -> Table:
 
 def headroom_table(found: Mapping[str, Any]) -> Table:
     """What :func:`rft3d.evaluation.headroom.headroom` found about a task."""
-    from rich.table import Table
-
-    table = Table(
-        title=f"{found['task']}: {found['samples']} samples, {found['scenes']} scenes (in %)",
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
-    table.add_column("answer", no_wrap=True)
+    title = f"{found['task']}: {found['samples']} samples, {found['scenes']} scenes (in %)"
     short = {"f1@0.25/micro": "F1 pooled", "precision@0.25": "P@0.25", "recall@0.25": "R@0.25"}
     metrics: list[str] = found["metrics"]
-    for metric in metrics:
-        table.add_column(short.get(metric, metric), justify="right", no_wrap=True)
+    table = _table(title, ["answer"], [short.get(name, name) for name in metrics], gap=2)
     for number, row in enumerate(found["temperatures"]):
         names = {"one sample": "one sample", "best of k": f"best of {found['k']}", "consensus": "consensus"}
         shown = {} if number else {"greedy": row["greedy"]}
         shown |= {f"{title}, T {row['temperature']:g}": row[name] for name, title in names.items()}
-        for title, values in shown.items():
-            cells = (values[metric] for metric in found["metrics"])
+        for name, values in shown.items():
+            cells = (values[metric] for metric in metrics)
             table.add_row(
-                title, *(f"{percent(c['value'])}\n{interval_text(c).replace(' .. ', '-')}" for c in cells)
+                name, *(f"{percent(c['value'])}\n{interval_text(c).replace(' .. ', '-')}" for c in cells)
             )
     return table
 
@@ -76,11 +82,8 @@ BESIDE = {"f1@0.25/present": "f1@0.25, present classes", "f1@0.25/micro": "f1@0.
 
 def task_table(result: Mapping[str, Any]) -> Table:
     """The headline numbers of :func:`rft3d.evaluation.score_files`."""
-    from rich.table import Table
-
-    table = Table(title=f"{result['task']}: {result['samples']} samples, {result['scenes']} scenes (in %)")
-    for name in ("metric", "value", "interval"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
+    title = f"{result['task']}: {result['samples']} samples, {result['scenes']} scenes (in %)"
+    table = _table(title, ["metric"], ["value", "interval"])
     for name, found in result["headline"].items():
         table.add_row(name, percent(found["value"]), interval_text(found))
     for name, title in BESIDE.items():
@@ -137,15 +140,9 @@ def _detection_notes(result: Mapping[str, Any], metrics: Mapping[str, float | No
 
 def variants_table(result: Mapping[str, Any]) -> Table:
     """The headline numbers of :func:`rft3d.evaluation.score_benchmark`, a column a variant."""
-    from rich.table import Table
-
     variants: Mapping[str, Any] = result["variants"]
     title = f"{result['benchmark']['title']}: {result['samples']} samples, {result['scenes']} scenes (in %)"
-    table = Table(title=title)
-    table.add_column("metric")
-    for name in variants:
-        table.add_column(name, justify="right")
-        table.add_column("interval", justify="right")
+    table = _table(title, ["metric"], [column for name in variants for column in (name, "interval")])
     names = list(dict.fromkeys(metric for each in variants.values() for metric in each["headline"]))
     for metric in names:
         row = [metric]
@@ -162,16 +159,9 @@ def variants_table(result: Mapping[str, Any]) -> Table:
 
 def categories_table(result: Mapping[str, Any]) -> Table:
     """Every other rate of every variant: classes, question types, wider means."""
-    from rich.table import Table
-
     variants: Mapping[str, Any] = result["variants"]
-    table = Table(title="by category (in %)")
-    table.add_column("metric")
-    for name in variants:
-        table.add_column(name, justify="right")
     floor: Mapping[str, float] = result["benchmark"].get("floor", {})
-    if floor:
-        table.add_column("blind floor", justify="right")
+    table = _table("by category (in %)", ["metric"], [*variants, *(["blind floor"] if floor else [])])
     metrics = list(dict.fromkeys(metric for each in variants.values() for metric in each["metrics"]))
     for metric in metrics:
         head = any(metric in each["headline"] for each in variants.values())
@@ -240,8 +230,6 @@ def leaderboard_tables(
     benchmark: str, ours: Sequence[Entry], full: bool = False
 ) -> tuple[list[Table], list[str]]:
     """A table a protocol variant of one benchmark, and the footnotes that their last column numbers."""
-    from rich.table import Table
-
     from rft3d.evaluation.benchmarks.registry import find_benchmark
     from rft3d.evaluation.leaderboard import columns, numbered_notes, rows
 
@@ -252,13 +240,8 @@ def leaderboard_tables(
     tables, place = [], 0
     for variant, entries in parts:
         title = find_benchmark(benchmark).title + (f", {variant}" if variant else "") + " (in %)"
-        table = Table(title=title)
-        table.add_column("model", no_wrap=True)
-        table.add_column("training")
-        for name in names:
-            table.add_column(name.rpartition(":")[2].rpartition("/")[2], justify="right")
-        table.add_column("notes")
-        table.add_column("source")
+        short = [name.rpartition(":")[2].rpartition("/")[2] for name in names]
+        table = _table(title, ["model", "training"], short, ["notes", "source"])
         for entry in entries:
             cells = [_entry_cell(entry, name) for name in names]
             numbers = ",".join(map(str, marks[place]))
@@ -283,8 +266,6 @@ def solving_table(rows: Mapping[str, Mapping[str, Any]], beside: bool) -> tuple[
 
     ``beside``: a model's own answers were given. No frame, so that it fits into 80 columns.
     """
-    from rich.table import Table
-
     from rft3d.evaluation.solving import VERDICTS
 
     blind = all("blind" in row for row in rows.values())
@@ -296,11 +277,9 @@ def solving_table(rows: Mapping[str, Mapping[str, Any]], beside: bool) -> tuple[
         shares["own"] = "own" if blind else "accuracy"
     what = "spatial questions " + ("without looking" if blind else "from boxes")
     title = what + (" beside the model's own answers" if beside else "")
-    table = Table(title=title, box=None, padding=(0, 1, 0, 0))
-    table.add_column("question type", no_wrap=True)
     followed = ("r", "95 %", "compared") if blind and beside else ()
-    for name in ("asked", *shares, *followed, *(titles[each] for each in shown)):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = ["asked", *shares, *followed, *(titles[each] for each in shown)]
+    table = _table(title, ["question type"], columns, gap=1)
     for kind, row in rows.items():
         cells = [percent(row[key]) for key in shares.values()]
         cells += _followed(row.get("follows")) if followed else [str(row[each]) for each in shown]

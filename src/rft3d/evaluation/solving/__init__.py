@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rft3d.evaluation.solving.blind import answer_blindly
 from rft3d.evaluation.solving.file import solve_questions
-from rft3d.evaluation.solving.follow import Followed, follow, followed_from, sums_of
+from rft3d.evaluation.solving.follow import Followed, follow
 from rft3d.evaluation.solving.official import BARS, KeyCheck, check_official
 from rft3d.evaluation.solving.places import (
     Places,
@@ -33,7 +33,6 @@ __all__ = [
     "as_predictions",
     "check_official",
     "follow",
-    "followed_from",
     "fuse",
     "places_from",
     "places_from_detections",
@@ -42,5 +41,4 @@ __all__ = [
     "solve_questions",
     "solve_samples",
     "split_failures",
-    "sums_of",
 ]

@@ -10,9 +10,11 @@ that count are relative. Ours; not given in the paper nor in VSI-Bench.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from rft3d.answers import ParseMode, parse_number
 from rft3d.evaluation.records import Prediction
@@ -24,7 +26,6 @@ SAME_THINGS = 4
 """Questions about the same things from which on they are compared: a mean is taken out of every group."""
 NO_SPREAD = 1e-9
 """Mean square of what is left of the logs below which all answers are the same; rounding leaves less."""
-PREFIX = "follow"
 
 
 @dataclass(frozen=True)
@@ -56,52 +57,32 @@ def follow(
         ValueError: a sample is no spatial question (see :func:`query_of`).
     """
     by_id = {answer.id: answer for answer in answers}
-    totals: Counter[str] = Counter()
+    logs: dict[str, dict[tuple[str, ...], list[tuple[float, float]]]] = {}
     for sample in samples:
-        totals.update(sums_of(sample, by_id.get(sample.id), mode))
-    asked = {sample.truth["question_type"] for sample in samples}
-    return {kind: found for kind, found in followed_from(totals).items() if kind in asked}
+        try:
+            query = query_of(sample)
+        except UnreadQuestion:
+            continue
+        if query.type not in NUMERIC_TYPES:
+            continue
+        groups = logs.setdefault(query.type, defaultdict(list))
+        answer, truth = by_id.get(sample.id), float(sample.truth["answer"])
+        number = None if answer is None or answer.truncated else parse_number(answer.text, mode)
+        if isinstance(number, float) and min(number, truth) > 0:
+            groups[tuple(sorted(query.labels))].append((math.log(number), math.log(truth)))
+    return {kind: _followed(list(logs[kind].values())) for kind in sorted(logs)}
 
 
-def sums_of(sample: Sample, answer: Prediction | None, mode: ParseMode = "lenient") -> dict[str, float]:
-    """What one answer adds to the sums that :func:`followed_from` reads; nothing if it cannot be compared."""
-    try:
-        query = query_of(sample)
-    except UnreadQuestion:
-        return {}
-    if query.type not in NUMERIC_TYPES or answer is None or answer.truncated:
-        return {}
-    number, truth = parse_number(answer.text, mode), float(sample.truth["answer"])
-    if not isinstance(number, float) or number <= 0 or truth <= 0:
-        return {}
-    x, y = math.log(number), math.log(truth)
-    group = f"{PREFIX}/{query.type}/{'+'.join(sorted(query.labels))}"
-    sums = {"n": 1.0, "x": x, "y": y, "xx": x * x, "yy": y * y, "xy": x * y}
-    return {f"{group}/{name}": value for name, value in sums.items()}
-
-
-def followed_from(totals: Mapping[str, float]) -> dict[str, Followed]:
-    """Every type with numbers -> :class:`Followed`, from added-up :func:`sums_of`; other keys do not matter."""
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for key, value in totals.items():
-        if key.startswith(f"{PREFIX}/") and key.endswith("/n") and value >= SAME_THINGS:
-            kinds[key.split("/")[1]].append(key.removesuffix("n"))
-    return {kind: _followed(totals, kinds[kind]) for kind in sorted(NUMERIC_TYPES)}
-
-
-def _followed(totals: Mapping[str, float], groups: Sequence[str]) -> Followed:
-    compared, xx, yy, xy = 0.0, 0.0, 0.0, 0.0
-    for group in groups:
-        n, x, y = (totals[f"{group}{name}"] for name in ("n", "x", "y"))
-        compared += n
-        xx += totals[f"{group}xx"] - x * x / n
-        yy += totals[f"{group}yy"] - y * y / n
-        xy += totals[f"{group}xy"] - x * y / n
-    number, free = round(compared), round(compared) - len(groups)
-    if not groups or min(xx, yy) / compared < NO_SPREAD:
-        return Followed(number)
-    r = max(-1.0, min(1.0, xy / math.sqrt(xx * yy)))
+def _followed(groups: Sequence[Sequence[tuple[float, float]]]) -> Followed:
+    pairs = [np.array(group) for group in groups if len(group) >= SAME_THINGS]
+    if not pairs:
+        return Followed(0)
+    x, y = np.concatenate([group - group.mean(axis=0) for group in pairs]).T
+    compared, free = len(x), len(x) - len(pairs)
+    if min(x @ x, y @ y) / compared < NO_SPREAD:
+        return Followed(compared)
+    r = float(np.clip(x @ y / math.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
     if free < 4 or abs(r) > 1 - 1e-12:
-        return Followed(number, r)
+        return Followed(compared, r)
     z, half = math.atanh(r), 1.96 / math.sqrt(free - 2)
-    return Followed(number, r, math.tanh(z - half), math.tanh(z + half))
+    return Followed(compared, r, math.tanh(z - half), math.tanh(z + half))

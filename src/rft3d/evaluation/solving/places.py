@@ -9,12 +9,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.answers import LabelledBox, ParseFailure, parse_detections
 from rft3d.evaluation.records import Prediction, read_predictions
@@ -24,8 +24,9 @@ from rft3d.scenes.types import Scene
 from rft3d.tasks.samples import read_jsonl, read_samples
 from rft3d.tasks.spatial.solve import Place, place_of, seen_by_projection, world_of
 from rft3d.tasks.types import Sample
+from rft3d.typed import Numbers, typed
 
-Array = NDArray[np.float64]
+Pose = Annotated[Any, Numbers((4, 4))]
 Places = dict[str, Place]
 SAME_IOU = 0.2
 """Two boxes of one label from two windows that overlap more are one object."""
@@ -80,23 +81,39 @@ def places_from_scenes(scenes: Iterable[Scene]) -> Places:
     return found
 
 
+@dataclass(frozen=True)
+class _Row:
+    label: str
+    bbox_3d: Annotated[Any, Numbers((9,))]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of a boxes file."""
+
+    scene: str
+    boxes: tuple[_Row, ...]
+    T_world_camera: Pose | None = None
+    floor_area_m2: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.floor_area_m2 is not None and self.floor_area_m2 <= 0:
+            raise ValueError(f"floor_area_m2 must be positive, got {self.floor_area_m2}")
+
+
 def places_from_file(path: str | Path) -> Places:
     """A boxes file; lines of one scene are fused. ValueError names line, field and value."""
     groups: dict[str, list[LabelledBox]] = {}
     areas: dict[str, float] = {}
     for number, record in read_jsonl(path):
-        where = f"{path}:{number}"
-        scene = record.get("scene")
-        if not isinstance(scene, str) or not scene:
-            raise ValueError(f"{where}: field 'scene' must be a scene id, got {scene!r}")
-        boxes = _labelled(record.get("boxes"), where)
-        if (pose := record.get("T_world_camera")) is not None:
-            boxes = _moved(boxes, _pose(pose, where))
-        if (area := record.get("floor_area_m2")) is not None:
-            if isinstance(area, bool) or not isinstance(area, int | float) or not area > 0:
-                raise ValueError(f"{where}: field 'floor_area_m2' must be a positive number, got {area!r}")
-            areas[scene_key(scene)] = float(area)
-        groups.setdefault(scene_key(scene), []).extend(boxes)
+        line: _Line = typed(_Line, record, f"{path}:{number}", extra=True)
+        scene = scene_key(line.scene)
+        boxes = [LabelledBox(row.label, tuple(map(float, row.bbox_3d))) for row in line.boxes]
+        groups.setdefault(scene, []).extend(
+            boxes if line.T_world_camera is None else _moved(boxes, line.T_world_camera)
+        )
+        if line.floor_area_m2 is not None:
+            areas[scene] = line.floor_area_m2
     return {scene: _place(fuse(boxes), areas.get(scene)) for scene, boxes in groups.items()}
 
 
@@ -108,8 +125,7 @@ def places_from_detections(samples: Sequence[Sample], predictions: Sequence[Pred
     by_id = {prediction.id: prediction for prediction in predictions}
     groups: dict[str, list[LabelledBox]] = {}
     for sample in samples:
-        poses = sample.meta.get("T_world_camera")
-        if not poses:
+        if not (poses := sample.meta.get("T_world_camera")):
             raise ValueError(
                 f"sample {sample.id!r}: field meta.T_world_camera is missing; "
                 "rft3d data prepare, samples and rooms write it"
@@ -120,7 +136,7 @@ def places_from_detections(samples: Sequence[Sample], predictions: Sequence[Pred
             continue
         answer = parse_detections(prediction.text)
         if not isinstance(answer, ParseFailure):
-            boxes += _moved(answer, _pose(poses[0], f"sample {sample.id!r}"))
+            boxes += _moved(answer, typed(Pose, poses[0], f"sample {sample.id!r}: meta.T_world_camera[0]"))
     return {scene: _place(fuse(boxes)) for scene, boxes in groups.items()}
 
 
@@ -151,47 +167,8 @@ def _place(boxes: Sequence[LabelledBox], area: float | None = None) -> Place:
     return place_of([box.label for box in boxes], rows, floor_area_m2=area)
 
 
-def _moved(boxes: Sequence[LabelledBox], T_world_camera: Array) -> list[LabelledBox]:
-    if not boxes:
-        return []
+def _moved(boxes: Sequence[LabelledBox], T_world_camera: Any) -> list[LabelledBox]:
+    """The valid ones of ``boxes`` in the world."""
     valid = [box for box in boxes if boxes_valid(np.array([box.box]))[0]]
-    if not valid:
-        return []
-    moved = transform_boxes(T_world_camera, np.array([box.box for box in valid]))
+    moved = transform_boxes(T_world_camera, [box.box for box in valid])
     return [LabelledBox(box.label, tuple(row)) for box, row in zip(valid, moved.tolist(), strict=True)]
-
-
-def _labelled(value: Any, where: str) -> list[LabelledBox]:
-    return list(_iter_labelled(value, where))
-
-
-def _iter_labelled(value: Any, where: str) -> Iterator[LabelledBox]:
-    if not isinstance(value, list):
-        raise ValueError(f"{where}: field 'boxes' must be a list, got {value!r}")
-    for index, row in enumerate(value):
-        label = row.get("label") if isinstance(row, Mapping) else None
-        box = row.get("bbox_3d") if isinstance(row, Mapping) else None
-        numbers = np.array(box, dtype=np.float64) if _nine(box) else None
-        if not isinstance(label, str) or numbers is None or not np.isfinite(numbers).all():
-            raise ValueError(
-                f"{where}: boxes[{index}] is {row!r}; it needs a label and nine finite numbers in 'bbox_3d'"
-            )
-        yield LabelledBox(label, tuple(numbers.tolist()))
-
-
-def _nine(box: Any) -> bool:
-    return (
-        isinstance(box, list)
-        and len(box) == 9
-        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in box)
-    )
-
-
-def _pose(value: Any, where: str) -> Array:
-    try:
-        pose = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        pose = np.zeros(0)
-    if pose.shape != (4, 4) or not np.isfinite(pose).all():
-        raise ValueError(f"{where}: T_world_camera must be 4 x 4 finite numbers, got {value!r}")
-    return pose
