@@ -18,7 +18,7 @@ from rft3d.evaluation.consensus import FLOOR
 from rft3d.evaluation.predict import agreed, load_frames
 from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
-from rft3d.evaluation.stats import Resampled, differences, intervals
+from rft3d.evaluation.stats import Difference, Interval, Resampled, differences, intervals
 from rft3d.evaluation.tables import percent
 from rft3d.files import source_commit
 from rft3d.process import progress
@@ -88,19 +88,18 @@ def headroom(
         raise ValueError(f"task {task.name!r} has no headroom; only {', '.join(SHOWN)} have one")
     if not samples:
         raise ValueError(f"no {task.name} samples to measure headroom on")
-    greedy_texts = [texts[0] for texts in _texts(policy, samples, folder, config, 0.0, 1, advance)]
-    greedy = _drawn(task, samples, _scores(task, samples, greedy_texts), config)
-    rows = []
-    for temperature in config.temperatures:
-        groups = _texts(policy, samples, folder, config, temperature, config.k, advance)
-        rows.append({"temperature": temperature, **_measured(task, samples, groups, greedy, config)})
+    questions = _Questions(policy, task, samples, folder, config, advance)
+    greedy = questions.drawn(questions.scores([texts[0] for texts in questions.texts(0.0, 1)]))
     found = {
         "task": task.name,
         "k": config.k,
         "samples": len(samples),
         "scenes": greedy.scenes,
         "metrics": list(SHOWN[task.name]),
-        "temperatures": rows,
+        "temperatures": [
+            {"temperature": temperature, **questions.measured(temperature, greedy)}
+            for temperature in config.temperatures
+        ],
     }
     return {**found, "sentence": sentence(found)}
 
@@ -164,76 +163,68 @@ def spread_questions(file: Path, limit: int = 0) -> list[Sample]:
     return [samples[i * len(samples) // limit] for i in range(limit)]
 
 
-def _measured(
-    task: Task,
-    samples: Sequence[Sample],
-    groups: Sequence[Sequence[GeneratedText]],
-    greedy: Resampled,
-    config: HeadroomConfig,
-) -> dict[str, Any]:
-    k = config.k
-    repeated = [sample for sample in samples for _ in range(k)]
-    scores = _scores(task, repeated, [text for group in groups for text in group])
-    by_group = [scores[i : i + k] for i in range(0, len(scores), k)]
-    best = [max(group, key=lambda score: score.total) for group in by_group]
-    central = _scores(
-        task, samples, [agreed(s, g, task, config.floor) for s, g in zip(samples, groups, strict=True)]
-    )
-    drawn = {
-        "greedy": greedy,
-        "one sample": _drawn(task, repeated, scores, config),  # the mean over all k, with less noise
-        "best of k": _drawn(task, samples, best, config),
-        "consensus": _drawn(task, samples, central, config),
-    }
-    return {
-        "flat": sum(len({score.total for score in group}) == 1 for group in by_group) / len(samples),
-        **{
-            name: {metric: asdict(value) for metric, value in intervals(run).items()}
-            for name, run in drawn.items()
-        },
-        "minus greedy": {
-            name: {metric: asdict(value) for metric, value in differences(greedy, drawn[name]).items()}
-            for name in ("best of k", "consensus")
-        },
-    }
+@dataclass(frozen=True)
+class _Questions:
+    policy: SamplingPolicy
+    task: Task
+    samples: Sequence[Sample]
+    folder: Path
+    config: HeadroomConfig
+    advance: Callable[[int], None]
+
+    def texts(self, temperature: float, per: int) -> list[Sequence[GeneratedText]]:
+        """``per`` answers to each question."""
+        config = self.config
+        found: list[Sequence[GeneratedText]] = []
+        for start in range(0, len(self.samples), config.batch_size):
+            batch = self.samples[start : start + config.batch_size]
+            found += self.policy.sample_texts(
+                [sample.turns() for sample in batch],
+                [load_frames(sample, self.folder) for sample in batch],
+                per,
+                max_new_tokens=config.max_new_tokens,
+                seed=config.seed * 1_000_003 + start,
+                temperature=temperature,
+            )
+            self.advance(len(batch))
+        return found
+
+    def repeated(self, times: int) -> list[Sample]:
+        return [sample for sample in self.samples for _ in range(times)]
+
+    def scores(self, texts: Sequence[Prediction | GeneratedText], times: int = 1) -> list[Score]:
+        """Of ``times`` answers to each question, all of the first one first."""
+        samples = self.repeated(times)
+        pairs = zip(samples, texts, strict=True)
+        answers = [Prediction(sample.id, text.text, text.truncated) for sample, text in pairs]
+        return score_texts(self.task, samples, answers)
+
+    def drawn(self, scores: Sequence[Score], times: int = 1) -> Resampled:
+        run = ScoredRun(self.task, tuple(self.repeated(times)), tuple(scores), ())
+        return resample_run(run, self.config.resamples, self.config.seed, also=SHOWN[self.task.name])
+
+    def measured(self, temperature: float, greedy: Resampled) -> dict[str, Any]:
+        k = self.config.k
+        groups = self.texts(temperature, k)
+        scores = self.scores([text for group in groups for text in group], k)
+        by_group = [scores[i : i + k] for i in range(0, len(scores), k)]
+        pairs = zip(self.samples, groups, strict=True)
+        central = [agreed(sample, group, self.task, self.config.floor) for sample, group in pairs]
+        drawn = {
+            "one sample": self.drawn(scores, k),  # the mean over all k, with less noise
+            "best of k": self.drawn([max(group, key=lambda score: score.total) for group in by_group]),
+            "consensus": self.drawn(self.scores(central)),
+        }
+        gaps = {name: differences(greedy, drawn[name]) for name in ("best of k", "consensus")}
+        return {
+            "flat": sum(len({score.total for score in group}) == 1 for group in by_group) / len(self.samples),
+            **{name: _plain(intervals(run)) for name, run in {"greedy": greedy, **drawn}.items()},
+            "minus greedy": {name: _plain(gap) for name, gap in gaps.items()},
+        }
 
 
-def _scores(task: Task, samples: Sequence[Sample], texts: Sequence[Any]) -> list[Score]:
-    answers = [
-        Prediction(sample.id, text.text, text.truncated) for sample, text in zip(samples, texts, strict=True)
-    ]
-    return score_texts(task, samples, answers)
-
-
-def _drawn(
-    task: Task, samples: Sequence[Sample], scores: Sequence[Score], config: HeadroomConfig
-) -> Resampled:
-    run = ScoredRun(task, tuple(samples), tuple(scores), ())
-    return resample_run(run, config.resamples, config.seed, also=SHOWN[task.name])
-
-
-def _texts(
-    policy: SamplingPolicy,
-    samples: Sequence[Sample],
-    folder: Path,
-    config: HeadroomConfig,
-    temperature: float,
-    per: int,
-    advance: Callable[[int], None],
-) -> list[Sequence[GeneratedText]]:
-    found: list[Sequence[GeneratedText]] = []
-    for start in range(0, len(samples), config.batch_size):
-        batch = samples[start : start + config.batch_size]
-        found += policy.sample_texts(
-            [sample.turns() for sample in batch],
-            [load_frames(sample, folder) for sample in batch],
-            per,
-            max_new_tokens=config.max_new_tokens,
-            seed=config.seed * 1_000_003 + start,
-            temperature=temperature,
-        )
-        advance(len(batch))
-    return found
+def _plain(found: Mapping[str, Interval | Difference]) -> dict[str, Any]:
+    return {name: asdict(value) for name, value in found.items()}
 
 
 def sentence(found: Mapping[str, Any]) -> str:

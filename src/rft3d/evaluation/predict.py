@@ -12,7 +12,7 @@ Torch is needed only by the policy itself, which the caller loads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,8 +27,7 @@ from rft3d.evaluation.records import (
     Prediction,
     SamplingPolicy,
     TextPolicy,
-    json_line,
-    prediction_record,
+    prediction_line,
     read_predictions,
     write_predictions,
 )
@@ -102,43 +101,23 @@ def predict(
     samples = list(read_samples(samples_path))
     if not samples:
         raise ValueError(f"{samples_path} holds no samples; one JSON object a line is needed")
-    meta = _run_meta(samples_path, model, config)
+    meta = {
+        "model": model,
+        "samples": samples_path.name,
+        "samples_sha256": file_digest(samples_path),
+        **asdict(config),
+        "commit": source_commit(),
+    }
+    inside = (samples_path.parent, *([] if pictures is None else [Path(pictures)]))
     with only_writer(out):
         if force:
             for name in ("", ".meta.json", ".partial", ".partial.meta.json"):
                 out.with_name(out.name + name).unlink(missing_ok=True)
-        inside = (samples_path.parent, *([] if pictures is None else [Path(pictures)]))
-        _predict(policy, inside, told, samples, out, meta, config, progress)
+        if out.exists():
+            _check_same_run(out, _meta_path(out), meta)
+        else:
+            _Answering(policy, config, inside, told).write(samples, out, meta, progress)
     return out
-
-
-def _predict(
-    policy: TextPolicy,
-    inside: Sequence[Path],
-    told: Advice,
-    samples: Sequence[Sample],
-    out: Path,
-    meta: dict[str, Any],
-    config: PredictConfig,
-    progress: bool,
-) -> None:
-    if out.exists():
-        return _check_same_run(out, _meta_path(out), meta)
-    partial = out.with_name(out.name + ".partial")
-    done = _resume(partial, meta, samples, config.batch_size)
-    from rich.console import Console
-
-    shown = process.progress(Console(stderr=True, quiet=not progress), "predict", len(samples), len(done))
-    with shown as advance, partial.open("ab") as stream:
-        for start in range(len(done), len(samples), config.batch_size):
-            batch = samples[start : start + config.batch_size]
-            for prediction in _answer(policy, batch, inside, told, config, start):
-                stream.write(json_line(prediction_record(prediction)).encode("ascii"))
-            stream.flush()
-            advance(len(batch), "")
-    write_json(_meta_path(out), meta)
-    publish(partial, out)
-    _meta_path(partial).unlink()
 
 
 def load_frames(
@@ -160,49 +139,65 @@ def load_frames(
         raise ValueError(f"sample {sample.id!r}: {error}") from error
 
 
-def _answer(
-    policy: TextPolicy,
-    batch: Sequence[Sample],
-    inside: Sequence[Path],
-    told: Advice,
-    config: PredictConfig,
-    start: int,
-) -> list[Prediction]:
-    """Answers in the batch's order; a damaged picture costs its own sample, which is answered by nothing."""
-    seen: dict[str, list[NDArray[np.uint8]]] = {}
-    for sample in batch:
-        try:
-            seen[sample.id] = load_frames(sample, inside[0], inside)
-        except DamagedFile as error:
-            told(f"{error}; it is answered by an empty text")
-    shown = [sample for sample in batch if sample.id in seen]
-    made = _generated(policy, shown, list(seen.values()), config, start) if shown else []
-    answers = {prediction.id: prediction for prediction in made}
-    return [answers.get(sample.id) or Prediction(sample.id, "", False, 0) for sample in batch]
+@dataclass(frozen=True)
+class _Answering:
+    policy: TextPolicy
+    config: PredictConfig
+    inside: Sequence[Path]
+    told: Advice
 
+    def write(self, samples: Sequence[Sample], out: Path, meta: dict[str, Any], progress: bool) -> None:
+        from rich.console import Console
 
-def _generated(
-    policy: TextPolicy,
-    batch: Sequence[Sample],
-    frames: Sequence[Sequence[NDArray[np.uint8]]],
-    config: PredictConfig,
-    start: int,
-) -> list[Prediction]:
-    prompts = [sample.turns() for sample in batch]
-    # a batch's draws depend on its place alone, so that a resumed run samples the same texts
-    seed = config.seed * 1_000_003 + start
-    settings: dict[str, Any] = {"max_new_tokens": config.max_new_tokens, "seed": seed}
-    settings["temperature"] = config.temperature
-    if config.consensus:
-        groups = cast(SamplingPolicy, policy).sample_texts(prompts, frames, config.consensus, **settings)
-        return [agreed(sample, group) for sample, group in zip(batch, groups, strict=True)]
-    generations = policy.generate_texts(prompts, frames, **settings)
-    if len(generations) != len(batch):
-        raise ValueError(f"the policy returned {len(generations)} texts for {len(batch)} prompts")
-    return [
-        Prediction(sample.id, generation.text, generation.truncated, generation.tokens)
-        for sample, generation in zip(batch, generations, strict=True)
-    ]
+        partial, size = out.with_name(out.name + ".partial"), self.config.batch_size
+        done = _resume(partial, meta, samples, size)
+        shown = process.progress(Console(stderr=True, quiet=not progress), "predict", len(samples), done)
+        with shown as advance, partial.open("ab") as stream:
+            for start in range(done, len(samples), size):
+                batch = samples[start : start + size]
+                stream.writelines(
+                    prediction_line(each).encode("ascii") for each in self.answers(batch, start)
+                )
+                stream.flush()
+                advance(len(batch), "")
+        write_json(_meta_path(out), meta)
+        publish(partial, out)
+        _meta_path(partial).unlink()
+
+    def answers(self, batch: Sequence[Sample], start: int) -> list[Prediction]:
+        """Answers in the batch's order; a damaged picture costs its own sample, which is answered by nothing."""
+        seen: dict[str, list[NDArray[np.uint8]]] = {}
+        for sample in batch:
+            try:
+                seen[sample.id] = load_frames(sample, self.inside[0], self.inside)
+            except DamagedFile as error:
+                self.told(f"{error}; it is answered by an empty text")
+        shown = [sample for sample in batch if sample.id in seen]
+        made = self.generated(shown, list(seen.values()), start) if shown else []
+        answers = {prediction.id: prediction for prediction in made}
+        return [answers.get(sample.id) or Prediction(sample.id, "", False, 0) for sample in batch]
+
+    def generated(
+        self, batch: Sequence[Sample], frames: Sequence[Sequence[NDArray[np.uint8]]], start: int
+    ) -> list[Prediction]:
+        prompts, config = [sample.turns() for sample in batch], self.config
+        # a batch's draws depend on its place alone, so that a resumed run samples the same texts
+        settings: dict[str, Any] = {
+            "max_new_tokens": config.max_new_tokens,
+            "seed": config.seed * 1_000_003 + start,
+            "temperature": config.temperature,
+        }
+        if config.consensus:
+            policy = cast(SamplingPolicy, self.policy)
+            groups = policy.sample_texts(prompts, frames, config.consensus, **settings)
+            return [agreed(sample, group) for sample, group in zip(batch, groups, strict=True)]
+        texts = self.policy.generate_texts(prompts, frames, **settings)
+        if len(texts) != len(batch):
+            raise ValueError(f"the policy returned {len(texts)} texts for {len(batch)} prompts")
+        return [
+            Prediction(sample.id, each.text, each.truncated, each.tokens)
+            for sample, each in zip(batch, texts, strict=True)
+        ]
 
 
 def agreed(
@@ -212,20 +207,6 @@ def agreed(
     whole = [each.text for each in group if not each.truncated]
     text = consensus(task or make_task(sample.task), sample, whole, floor) if whole else group[0].text
     return Prediction(sample.id, text, not whole, sum(each.tokens for each in group))
-
-
-def _run_meta(samples_path: Path, model: str, config: PredictConfig) -> dict[str, Any]:
-    return {
-        "model": model,
-        "samples": samples_path.name,
-        "samples_sha256": file_digest(samples_path),
-        "batch_size": config.batch_size,
-        "max_new_tokens": config.max_new_tokens,
-        "temperature": config.temperature,
-        "seed": config.seed,
-        "consensus": config.consensus,
-        "commit": source_commit(),
-    }
 
 
 def _meta_path(path: Path) -> Path:
@@ -249,13 +230,11 @@ def _check_same_run(path: Path, meta_path: Path, meta: dict[str, Any]) -> None:
         )
 
 
-def _resume(
-    partial: Path, meta: dict[str, Any], samples: Sequence[Sample], batch_size: int
-) -> list[Prediction]:
-    """Predictions of whole batches already in ``partial``, which is cut back to exactly those."""
+def _resume(partial: Path, meta: dict[str, Any], samples: Sequence[Sample], batch_size: int) -> int:
+    """How many predictions ``partial`` holds, cut back to whole batches."""
     if not partial.exists():
         write_json(_meta_path(partial), meta)
-        return []
+        return 0
     _check_same_run(partial, _meta_path(partial), meta)
     with partial.open("rb+") as stream:  # a killed run may leave half a line
         stream.truncate(stream.read().rfind(b"\n") + 1)
@@ -263,9 +242,9 @@ def _resume(
     for prediction, sample in zip(done, samples, strict=False):
         if prediction.id != sample.id:
             raise ValueError(f"{partial} has {prediction.id!r} where {sample.id!r} is expected; remove it")
+    if len(done) > len(samples):
+        raise ValueError(f"{partial} has {len(done)} predictions for {len(samples)} samples; remove it")
     if len(done) < len(samples):
         done = done[: len(done) - len(done) % batch_size]
-    elif len(done) > len(samples):
-        raise ValueError(f"{partial} has {len(done)} predictions for {len(samples)} samples; remove it")
     write_predictions(partial, done)
-    return done
+    return len(done)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -126,24 +126,13 @@ def read_predictions(path: str | Path) -> list[Prediction]:
 
 def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:
     """Write ``predictions`` as JSON lines, atomically."""
-    write_text(path, "".join(json_line(prediction_record(prediction)) for prediction in predictions))
+    write_text(path, "".join(map(prediction_line, predictions)))
 
 
-def prediction_record(prediction: Prediction) -> dict[str, Any]:
-    """The JSON object of one line of a predictions file."""
-    record: dict[str, Any] = {
-        "id": prediction.id,
-        "text": prediction.text,
-        "truncated": prediction.truncated,
-    }
-    if prediction.tokens is not None:
-        record["tokens"] = prediction.tokens
-    return record
-
-
-def json_line(value: Any) -> str:
-    """``value`` as one ASCII line of JSON; lone surrogates stay escaped, NaN and infinities are refused."""
-    return json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n"
+def prediction_line(prediction: Prediction) -> str:
+    """One line of a predictions file, in ASCII (lone surrogates stay escaped)."""
+    record = {name: value for name, value in asdict(prediction).items() if value is not None}
+    return json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def prediction_text(record: Mapping[str, Any], where: str) -> str:
