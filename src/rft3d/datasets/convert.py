@@ -15,7 +15,7 @@ from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES
 from rft3d.tasks.spatial.read import read_question
 from rft3d.tasks.spatial.solve import Place, Unsolved
-from rft3d.tasks.spatial.task import AFTER_NUMBER, AFTER_OPTIONS, BEFORE, THINK
+from rft3d.tasks.spatial.task import AFTER_NUMBER, BEFORE, spatial_prompt
 from rft3d.tasks.spatial.thoughts import work_out
 from rft3d.tasks.types import Sample
 
@@ -130,20 +130,18 @@ def question_sample(
         truth["answer"] = _number(record)
     else:
         truth["answer"], truth["options"] = _choice(record)
-    options = truth.get("options", [])
     if answers != "direct":
         truth["thought"] = "" if answers == "think-prompt" else _thought(kind, record, truth, place)
-        after = THINK.format(what="the option's letter" if options else "the number")
-    else:
-        number = REVSI_AFTER_NUMBER if "frame_budget" in record.extra else AFTER_NUMBER
-        after = AFTER_OPTIONS if options else number
-    lines = [BEFORE, record.question.strip(), *(["Options:", *options] if options else []), after]
+    number = REVSI_AFTER_NUMBER if "frame_budget" in record.extra else AFTER_NUMBER
+    prompt = spatial_prompt(
+        len(frames), record.question.strip(), truth.get("options", []), answers != "direct", number
+    )
     return Sample(
         id=f"{record.dataset}:{kind}:{record.id}",
         task="spatial",
         scene=record.scene or record.id,
         frames=tuple(frames),
-        prompt=IMAGE * len(frames) + "\n".join(lines),
+        prompt=prompt,
         truth=truth,
         meta={
             "question_type": kind,

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,9 @@ from rft3d.scenes.clips import Clip
 from rft3d.tasks import TASKS
 from rft3d.tasks import detection as detection_task
 from rft3d.tasks import grounding as grounding_task
-from rft3d.tasks.spatial import task as spatial_task
+from rft3d.tasks.spatial.task import spatial_prompt
 from rft3d.tasks.types import Sample, Task
 
-MOST_OPTIONS = 26
 ONLY_ROOMS = "this model has only seen procedural rooms; do not believe what it says about anything else"
 _WANTS_NUMBER = re.compile(
     r"\bhow (many|much|far|long|tall|wide|deep|high|big|large)\b"
@@ -126,17 +126,12 @@ def spatial_question(clip: Clip, question: str, options: Sequence[str] = (), thi
         ValueError: an empty question, one option only, or more than 26.
     """
     question = _clean("question", question)
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    if len(options) == 1 or len(options) > MOST_OPTIONS:
-        raise ValueError(f"options: two to {MOST_OPTIONS} are needed, got {len(options)}")
-    choices = [f"{letter}. {_clean('option', text)}" for letter, text in zip(letters, options, strict=False)]
-    if think:
-        after = spatial_task.THINK.format(what="the option's letter" if choices else "the number")
-    else:
-        after = spatial_task.AFTER_OPTIONS if choices else spatial_task.AFTER_NUMBER
-    lines = [spatial_task.BEFORE, question, *(["Options:", *choices] if choices else []), after]
-    meta = {"question": question, "options": choices}
-    return _sample("spatial", clip, IMAGE * len(clip.frames) + "\n".join(lines), {}, meta)
+    if len(options) == 1 or len(options) > len(ascii_uppercase):
+        raise ValueError(f"options: two to {len(ascii_uppercase)} are needed, got {len(options)}")
+    pairs = zip(ascii_uppercase, options, strict=False)
+    choices = [f"{letter}. {_clean('option', text)}" for letter, text in pairs]
+    prompt = spatial_prompt(len(clip.frames), question, choices, think)
+    return _sample("spatial", clip, prompt, {}, {"question": question, "options": choices})
 
 
 def infer(
@@ -257,22 +252,16 @@ def _clean(field: str, text: str) -> str:
 
 
 def _read_spatial(found: Inference) -> Inference:
-    sections = split_sections(found.text)
-    options = found.sample.meta["options"]
-    read: str | float | ParseFailure
+    sections, options = split_sections(found.text), found.sample.meta["options"]
     said = sections.answer.strip()
     if options:
         read = parse_option(found.text, "".join(option[0] for option in options))
     else:
         read = parse_number(found.text)
-        if (
-            isinstance(read, ParseFailure)
-            and said
-            and not _WANTS_NUMBER.search(found.sample.meta["question"])
-        ):
-            read = said  # a free question may have an answer in words
-            if re.fullmatch(r"[A-H]\.?", said):
-                read = ParseFailure("an option's letter, but no options were given", said)
+        free = said and not _WANTS_NUMBER.search(found.sample.meta["question"])
+        if isinstance(read, ParseFailure) and free:  # such a question may have an answer in words
+            lone = re.fullmatch(r"[A-H]\.?", said)
+            read = ParseFailure("an option's letter, but no options were given", said) if lone else said
     if isinstance(read, ParseFailure):
         return replace(found, failure=read, thought=sections.think)
     return replace(found, answer=read, thought=sections.think)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,18 @@ def is_rate(name: str) -> bool:
     return not name.startswith("count/") and not name.endswith("/tasks")
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spread:
+    low: float | None
+    high: float | None
+    level: float
+    scenes: int
+    samples: int
+    resamples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval(_Spread):
     """A metric's value on all samples and a percentile interval for it.
 
     Attributes:
@@ -38,17 +49,11 @@ class Interval:
     """
 
     value: float | None
-    low: float | None
-    high: float | None
-    level: float
-    scenes: int
-    samples: int
-    resamples: int
     undefined: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference(_Spread):
     """B minus A on the same samples, with a percentile interval of the difference.
 
     ``share_b_above_a`` is the share of resamples in which B's value is larger (ties are not).
@@ -57,13 +62,7 @@ class Difference:
     a: float | None
     b: float | None
     difference: float | None
-    low: float | None
-    high: float | None
     share_b_above_a: float | None
-    level: float
-    scenes: int
-    samples: int
-    resamples: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,17 +128,8 @@ def intervals(run: Resampled, level: float = 0.95) -> dict[str, Interval]:
     found = {}
     for column, name in enumerate(run.names):
         drawn = run.values[:, column]
-        low, high = _percentiles(drawn, level)
-        found[name] = Interval(
-            value=run.point[name],
-            low=low,
-            high=high,
-            level=level,
-            scenes=run.scenes,
-            samples=run.samples,
-            resamples=len(drawn),
-            undefined=int(np.isnan(drawn).sum()),
-        )
+        undefined = int(np.isnan(drawn).sum())
+        found[name] = Interval(value=run.point[name], undefined=undefined, **_spread(run, drawn, level))
     return found
 
 
@@ -154,29 +144,22 @@ def differences(run_a: Resampled, run_b: Resampled, level: float = 0.95) -> dict
     for column, name in enumerate(run_a.names):
         a, b = run_a.point[name], run_b.point[name]
         change = run_b.values[:, column] - run_a.values[:, column]
-        low, high = _percentiles(change, level)
         defined = change[~np.isnan(change)]
         found[name] = Difference(
             a=a,
             b=b,
             difference=None if a is None or b is None else b - a,
-            low=low,
-            high=high,
             share_b_above_a=float((defined > 0).mean()) if defined.size else None,
-            level=level,
-            scenes=run_a.scenes,
-            samples=run_a.samples,
-            resamples=len(change),
+            **_spread(run_a, change, level),
         )
     return found
 
 
-def _percentiles(values: NDArray[np.float64], level: float) -> tuple[float | None, float | None]:
+def _spread(run: Resampled, drawn: NDArray[np.float64], level: float) -> dict[str, Any]:
+    """The percentile interval of ``drawn``, with what went into it."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    defined = values[~np.isnan(values)]
-    if not defined.size:
-        return None, None
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(defined, [tail, 1.0 - tail])
-    return float(low), float(high)
+    defined, tail = drawn[~np.isnan(drawn)], (1.0 - level) / 2.0
+    low, high = np.quantile(defined, [tail, 1.0 - tail]).tolist() if defined.size else (None, None)
+    counts = {"scenes": run.scenes, "samples": run.samples, "resamples": len(drawn)}
+    return {"low": low, "high": high, "level": level, **counts}

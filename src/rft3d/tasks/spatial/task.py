@@ -66,6 +66,18 @@ _PARTS = ("format", "accuracy")
 _DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 
 
+def spatial_prompt(
+    frames: int, question: str, options: Sequence[str], think: bool = False, number: str = AFTER_NUMBER
+) -> str:
+    """A question as VSI-Bench lays it out; ``options`` with their letters, ``number``: what asks for a number."""
+    if think:
+        after = THINK.format(what="the option's letter" if options else "the number")
+    else:
+        after = AFTER_OPTIONS if options else number
+    lines = [BEFORE, question, *(["Options:", *options] if options else []), after]
+    return IMAGE * frames + "\n".join(lines)
+
+
 @dataclass(frozen=True)
 class Spatial(Task):
     """The spatial reasoning task.
@@ -117,19 +129,15 @@ class Spatial(Task):
         if options:
             truth["answer"] = "ABCD"[question.options.index(str(question.answer))]
             truth["options"] = options
-        if self.answers == "direct":
-            after = AFTER_OPTIONS if options else AFTER_NUMBER
-        else:
+        if self.answers == "think":
             truth["thought"] = think(question, view, self.decimals)
-            after = THINK.format(what="the option's letter" if options else "the number")
-        lines = [BEFORE, question.text, *(["Options:", *options] if options else []), after]
         view_name = self.name if self.answers == "direct" else f"{self.name}-{self.answers}"
         return Sample(
             id=f"{view.scene.id}:{view_name}:{question.type}:{index}",
             task=self.name,
             scene=view.scene.id,
             frames=refs,
-            prompt=IMAGE * len(refs) + "\n".join(lines),
+            prompt=spatial_prompt(len(refs), question.text, options, self.answers == "think"),
             truth=truth,
             meta={"question_type": question.type, "labels": list(question.names)},
         )
