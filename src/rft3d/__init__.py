@@ -18,19 +18,25 @@ __all__ = [
     "as_trl", "box_iou", "load_policy", "make_room", "make_task", "score_files",
 ]  # fmt: skip
 
-_HOMES = {  # their types: __init__.pyi
-    "as_trl": "rft3d.tasks",
-    "box_iou": "rft3d.geometry",
-    "load_policy": "rft3d.models",
-    "make_room": "rft3d.scenes",
-    "make_task": "rft3d.tasks",
-    "score_files": "rft3d.evaluation",
-}
+
+def lazily(package: str, *modules: str) -> object:
+    """``__getattr__`` of a package whose names (``__all__``, typed in ``__init__.pyi``) are made when asked for.
+
+    ``modules``: where they live, below the package, cheap ones first.
+    """
+
+    def find(name: str) -> object:
+        import importlib  # here, so that importing the package loads nothing at all
+        import sys
+
+        known = sys.modules[package].__all__
+        if name in known:
+            for module in modules:
+                if hasattr(found := importlib.import_module(f"{package}.{module}"), name):
+                    return getattr(found, name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}; it has {', '.join(known)}")
+
+    return find
 
 
-def __getattr__(name: str) -> object:
-    import importlib  # here, so that importing the package loads nothing at all
-
-    if name not in _HOMES:
-        raise AttributeError(f"module 'rft3d' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = lazily(__name__, "geometry", "scenes", "tasks", "evaluation", "models")

@@ -76,6 +76,7 @@ def test_what_lists_a_folder_and_what_says_no_imports_no_torch(tmp_path: Path) -
         "watch {} --once", "data check {}", "leaderboard", "leaderboard nowhere.json", "samples nowhere --out a",
         "questions nowhere --out b.jsonl", "export overlay nowhere --out c", "score nowhere --samples s --task x",
         "detect nowhere", "predict --model nowhere --samples s --out o", "headroom --model nowhere --samples s",
+        f"experiment list --recipes {Path(__file__).parents[2] / 'recipes' / 'experiments'}",
     ]  # fmt: skip
     script = (
         "import json, sys; from rft3d.cli import main\n"

@@ -18,7 +18,7 @@ from rft3d.experiments.lab import Lab
 from rft3d.experiments.load import check, quickened
 from rft3d.experiments.numbers import Found, difference_of, value_of, verdict
 from rft3d.experiments.page import arms_grid, claims_grid, print_demo
-from rft3d.experiments.run import places
+from rft3d.experiments.places import places
 from rft3d.experiments.settings import MAIN, our_arm, paper_arm
 from rft3d.experiments.types import folder_of
 from rft3d.experiments.views import corrupted

@@ -58,14 +58,18 @@ class Args:
 
 
 def main(args: Args) -> int:
-    from rft3d.experiments import listing, load_experiments, run_experiments, write_results
+    from rft3d.experiments import listing, load_experiments  # the rest needs torch
 
     action = args.do
     experiments = load_experiments(action.recipes, action.quick)
     if isinstance(action, Table):
+        from rft3d.experiments import write_results
+
         print(write_results(experiments, action.out, action.page))
         return 0
     if isinstance(action, Run):
+        from rft3d.experiments import run_experiments
+
         done = run_experiments(
             experiments, action.out, action.seeds or None, action.only, action.hours, at_once=action.at_once
         )

@@ -5,23 +5,16 @@ Stands between the roof and everything else. An experiment is a file in ``recipe
 :func:`write_results` makes the page of results.
 """
 
+# pyright: reportUnsupportedDunderAll=false
+# (they are made when asked for: a name of the configs costs no torch)
+
 from __future__ import annotations
 
-from rft3d.experiments.demo import run_demo
-from rft3d.experiments.load import load_experiments
-from rft3d.experiments.page import write_results
-from rft3d.experiments.run import listing, run_experiments
-from rft3d.experiments.types import Arm, Claim, Experiment, Scratch, World
+from rft3d import lazily
 
 __all__ = [
-    "Arm",
-    "Claim",
-    "Experiment",
-    "Scratch",
-    "World",
-    "listing",
-    "load_experiments",
-    "run_demo",
-    "run_experiments",
-    "write_results",
-]
+    "Arm", "Claim", "Experiment", "Scratch", "World", "listing", "load_experiments", "run_demo",
+    "run_experiments", "write_results",
+]  # fmt: skip
+
+__getattr__ = lazily(__name__, "types", "load", "places", "run", "page", "demo")

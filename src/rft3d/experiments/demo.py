@@ -11,7 +11,8 @@ from rich.console import Console
 
 from rft3d.experiments.lab import settings_of
 from rft3d.experiments.page import print_demo
-from rft3d.experiments.run import Place, work, write_titles
+from rft3d.experiments.places import Place
+from rft3d.experiments.run import work, write_titles
 from rft3d.experiments.settings import (
     COLUMNS,
     CREDIT,

@@ -34,6 +34,7 @@ from rft3d.evaluation import (
     write_dataset,
 )
 from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom_of_files, spread_questions
+from rft3d.experiments.places import views_judged
 from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, room_painter, training_rooms
 from rft3d.experiments.scratch import from_scratch
 from rft3d.experiments.types import FIRST, STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
@@ -297,9 +298,3 @@ def settings_of(world: World, seed: int) -> dict[str, Any]:
     for judging in ("elsewhere", "resamples", "held_out", "max_new_tokens", "headroom"):
         del settings[judging]  # they change what is measured, not what was trained
     return {"world": settings, "rooms": asdict(world.rooms), "seed": seed}
-
-
-def views_judged(world: World, arm: Arm, where: str) -> list[str]:
-    """What ``arm`` is asked in the held-out rooms ``where``."""
-    asked = world.held_out if where == STANDARD else world.elsewhere[where].views
-    return [view for view in arm.judge if view in asked]

@@ -22,7 +22,7 @@ from rft3d.experiments.numbers import (
     value_of,
     verdict,
 )
-from rft3d.experiments.run import places
+from rft3d.experiments.places import places
 from rft3d.experiments.types import STANDARD, Arm, Experiment, folder_of, task_of
 from rft3d.files import read_json
 from rft3d.report.overview import Grid, Section, Tables

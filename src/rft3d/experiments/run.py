@@ -10,16 +10,16 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from rft3d import runfolder
-from rft3d.experiments.lab import Lab, views_judged
+from rft3d.experiments.lab import Lab
+from rft3d.experiments.places import Place, places
 from rft3d.experiments.side_by_side import Job, processes, run_jobs
-from rft3d.experiments.types import STANDARD, Arm, Experiment, World, folder_of, held_out_folder
+from rft3d.experiments.types import STANDARD, Arm, Experiment
 from rft3d.locks import only_writer
 from rft3d.process import Stopped, end_with_parent, keep_freed_memory
 from rft3d.training.config import RFTConfig
@@ -27,75 +27,6 @@ from rft3d.training.loop import OnStep
 
 _now = time.monotonic
 """One clock for all processes of the system."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A seed of a world: its folder and what is to be done there."""
-
-    world: World
-    seed: int
-    root: Path
-    arms: tuple[Arm, ...]
-
-    def left(self) -> list[Arm]:
-        """The arms that are not both trained and judged on everything they are to be judged on."""
-        return [arm for arm in self.arms if not (self.trained(arm) and self.judged(arm))]
-
-    def trained(self, arm: Arm) -> bool:
-        return (self.root / "stages" / arm.name / "done.json").is_file()
-
-    def judged(self, arm: Arm) -> bool:
-        return all(
-            (held_out_folder(self.root, where) / arm.name / f"{view}.scores.json").is_file()
-            for where in (STANDARD, *arm.elsewhere)
-            for view in views_judged(self.world, arm, where)
-        )
-
-
-def places(
-    experiments: Sequence[Experiment], out: Path, seeds: Sequence[int] | None = None, only: Sequence[str] = ()
-) -> list[Place]:
-    """Every run folder with its arms, bases first; folders that more experiments share come once.
-
-    Args:
-        seeds: only these; None: each experiment's own.
-        only: names of experiments, or ``experiment/arm``, in the order in which they are wanted.
-
-    Raises:
-        ValueError: a name in ``only`` is nobody's, or no experiment has one of ``seeds``.
-    """
-    wanted = _wanted(experiments, only)
-    found: dict[tuple[int, str], Place] = {}
-    for seed in sorted({s for e in experiments for s in e.seeds if seeds is None or s in seeds}):
-        for experiment, arm in wanted:
-            if seed not in experiment.seeds:
-                continue
-            key = (seed, experiment.world.name)
-            place = found.get(key) or Place(
-                experiment.world, seed, folder_of(out, experiment.world, seed), ()
-            )
-            arms = {each.name: each for each in (*place.arms, *experiment.chain(arm.name))}
-            found[key] = Place(place.world, seed, place.root, tuple(arms.values()))
-    if not found:
-        raise ValueError(
-            f"nothing to run: no chosen experiment has a seed {', '.join(map(str, seeds or ()))}"
-        )
-    return list(found.values())
-
-
-def _wanted(experiments: Sequence[Experiment], only: Sequence[str]) -> list[tuple[Experiment, Arm]]:
-    every = [(experiment, arm) for experiment in experiments for arm in experiment.arms]
-    found = []
-    for name in only:
-        named = [(e, arm) for e, arm in every if name in (e.name, f"{e.name}/{arm.name}")]
-        if not named:
-            raise ValueError(
-                f"nothing to run: no experiment or arm is called {name!r}; there are "
-                f"{', '.join(e.name for e in experiments)} (rft3d experiment list shows their arms)"
-            )
-        found += named
-    return found if only else every
 
 
 def run_experiments(
@@ -235,18 +166,3 @@ def _stopper(until: float) -> OnStep:
             signal.raise_signal(signal.SIGTERM)
 
     return on_step
-
-
-def listing(experiments: Sequence[Experiment], out: Path) -> str:
-    """A line an arm: name, what it starts from, on how many of its seeds it is done."""
-    lines = []
-    for experiment in experiments:
-        lines.append(f"{experiment.name}: {experiment.question}")
-        for arm in experiment.arms:
-            roots = [(seed, folder_of(out, experiment.world, seed)) for seed in experiment.seeds]
-            done = sum(not Place(experiment.world, s, root, (arm,)).left() for s, root in roots)
-            lines.append(
-                f"  {experiment.name}/{arm.name:22} {done}/{len(roots)} seeds  "
-                f"from {arm.base or 'the start'}: {arm.title}"
-            )
-    return "\n".join(lines)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rft3d.models import TinyConfig
-from rft3d.pretraining.encoders import EncoderConfig
 from rft3d.scenes import RoomConfig
 from rft3d.training.config import RFTConfig, SFTConfig
+
+if TYPE_CHECKING:  # they need torch, which listing experiments does not
+    from rft3d.models import TinyConfig
+    from rft3d.pretraining.encoders import EncoderConfig
 
 Options = Mapping[str, Mapping[str, Any]]
 """Options by *view*: a task's name (``spatial``), or one with a suffix (``spatial-think``): the same task with

@@ -3,43 +3,17 @@
 Start with :mod:`rft3d.training.grpo` (one GRPO step, top to bottom) or :mod:`rft3d.training.sft`.
 """
 
+# pyright: reportUnsupportedDunderAll=false
+# (they are made when asked for: a name of the configs costs no torch)
+
 from __future__ import annotations
 
-from rft3d.models.start import LoadConfig
-from rft3d.training.advantages import assign_advantages
-from rft3d.training.config import (
-    LoRAConfig,
-    MemoryConfig,
-    OptimConfig,
-    Plan,
-    RFTConfig,
-    SelectConfig,
-    SFTConfig,
-)
-from rft3d.training.data import Corpus, tokenize
-from rft3d.training.grpo import train_rft
-from rft3d.training.loop import Watch
-from rft3d.training.recipes import CacheConfig, Recipe, run_recipe
-from rft3d.training.rollout import Rollouts
-from rft3d.training.sft import train_sft
+from rft3d import lazily
 
 __all__ = [
-    "CacheConfig",
-    "Corpus",
-    "LoRAConfig",
-    "LoadConfig",
-    "MemoryConfig",
-    "OptimConfig",
-    "Plan",
-    "RFTConfig",
-    "Recipe",
-    "Rollouts",
-    "SFTConfig",
-    "SelectConfig",
-    "Watch",
-    "assign_advantages",
-    "run_recipe",
-    "tokenize",
-    "train_rft",
-    "train_sft",
-]
+    "CacheConfig", "Corpus", "LoRAConfig", "LoadConfig", "MemoryConfig", "OptimConfig", "Plan",
+    "RFTConfig", "Recipe", "Rollouts", "SFTConfig", "SelectConfig", "Watch", "assign_advantages",
+    "run_recipe", "tokenize", "train_rft", "train_sft",
+]  # fmt: skip
+
+__getattr__ = lazily(__name__, "config", "recipes", "data", "grpo", "loop", "sft", "rollout", "advantages")
