@@ -9,10 +9,10 @@ from rft3d.datasets.captions import CaptionSettings
 from rft3d.datasets.detection import DetectionSettings
 from rft3d.datasets.extract import extract_recordings
 from rft3d.datasets.grounding import GroundingSettings
-from rft3d.datasets.leaks import benchmark_scenes, leaking
+from rft3d.datasets.leaks import leaking
 from rft3d.datasets.prepare import Scan2cap, ScannetDetection, Scanrefer, Vgllm, Vsi
 from rft3d.datasets.vsi import VsiSettings
-from rft3d.datasets.work import Output, Prepared, prepare_samples, read_meta
+from rft3d.datasets.work import Output, Prepared, read_meta
 
 __all__ = [
     "CaptionSettings",
@@ -26,9 +26,7 @@ __all__ = [
     "Vgllm",
     "Vsi",
     "VsiSettings",
-    "benchmark_scenes",
     "extract_recordings",
     "leaking",
-    "prepare_samples",
     "read_meta",
 ]

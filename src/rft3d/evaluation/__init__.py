@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rft3d.evaluation.benchmarks.registry import BENCHMARKS
 from rft3d.evaluation.benchmarks.run import score_benchmark
-from rft3d.evaluation.clips import BOX_QUESTIONS, ClipConfig, GoldCheck, OnCuts, check_gold, clip_questions
+from rft3d.evaluation.clips import BOX_QUESTIONS, ClipConfig, check_gold, clip_questions
 from rft3d.evaluation.compare import compare_prediction_files, compare_runs
 from rft3d.evaluation.dataset import write_dataset
 from rft3d.evaluation.outside import load_predictions
@@ -19,12 +19,10 @@ from rft3d.evaluation.score import (
     HEADLINE,
     ScoreConfig,
     ScoredRun,
-    resample_run,
     score_files,
     score_predictions,
     summarise,
 )
-from rft3d.evaluation.stats import Difference, Interval
 from rft3d.evaluation.world import world_of
 
 __all__ = [
@@ -32,10 +30,6 @@ __all__ = [
     "BOX_QUESTIONS",
     "HEADLINE",
     "ClipConfig",
-    "Difference",
-    "GoldCheck",
-    "Interval",
-    "OnCuts",
     "PredictConfig",
     "Prediction",
     "ScoreConfig",
@@ -48,7 +42,6 @@ __all__ = [
     "load_predictions",
     "predict",
     "read_predictions",
-    "resample_run",
     "score_benchmark",
     "score_files",
     "score_predictions",

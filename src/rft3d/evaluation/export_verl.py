@@ -80,18 +80,16 @@ def compute_score(
     record = json.loads(ground_truth)
     sample = sample_from_record(record["sample"], "ground_truth")
     score = _task(sample.task, json.dumps(record["options"], sort_keys=True)).score(solution_str, sample)
-    format_share = sum(part.value * part.weight for part in score.parts if part.name == "format")
-    marks = [part.value for part in score.parts if part.name == "format"]
+    marks = [part for part in score.parts if part.name == "format"]
     return {
         "score": float(score.total),
-        "content": float(score.total - format_share),
-        "format": float(marks[0]) if marks else 0.0,
+        "content": float(score.total - sum(part.value * part.weight for part in marks)),
+        "format": float(marks[0].value) if marks else 0.0,
         "parse_failure": float(score.failure is not None),
         "parts": float(len(score.parts)),
     }
 
 
-@lru_cache(maxsize=64)
 def read_options(text: str) -> dict[str, dict[str, Any]]:
     """Options of tasks that somebody typed as JSON. ValueError where they are nothing of the kind."""
     try:
@@ -103,6 +101,7 @@ def read_options(text: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+@lru_cache(maxsize=64)
 def _task(name: str, options: str) -> Task:
     return make_task(name, options=json.loads(options))
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Variant
+from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
 from rft3d.evaluation.benchmarks.vsi_bench import read_variants
 from rft3d.evaluation.stats import Totals
 from rft3d.scenes.readers.vsi_bench import REVSI as TYPES
@@ -80,20 +80,7 @@ REVSI = Benchmark(
     name="revsi",
     title="ReVSI",
     task="spatial",
-    protocol=Protocol(
-        source="ReVSI (arXiv 2604.24300) and its lmms-eval task",
-        rules=(
-            "a key for each number of frames: 16, 32, 64 or all",
-            "multiple choice: the letter; numbers: mean relative accuracy, ten thresholds, <=",
-            "overall: mean of seven categories, each the mean of its question types",
-            "read strictly: the text up to the first space",
-        ),
-        deviations=(
-            "inside <answer> when there are tags",
-            "the first variant reads leniently; strict is the published reading",
-            "a truncated answer earns nothing",
-        ),
-    ),
+    protocol=__doc__ or "",
     variants=variants,
     compats=("lmms-eval",),
     keeps=lambda sample: "revsi_type" in sample.meta,

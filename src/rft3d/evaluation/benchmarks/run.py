@@ -58,7 +58,7 @@ def score_benchmark(
             "title": benchmark.title,
             "compat": config.compat,
             "floor": dict(benchmark.floor),
-            "protocol": asdict(benchmark.protocol),
+            "protocol": benchmark.protocol,
         },
         "official": official_share(benchmark, run.samples),
         "variants": variants,

@@ -9,8 +9,13 @@ Protocol
 Source
     Scan2Cap (arXiv 2012.02206); VG-LLM (arXiv 2505.24625), ``tasks/scan2cap/utils.py``. Formulas:
     :mod:`rft3d.tasks.caption_metrics`. The number of objects (2,068) is from memory.
-Deviations of our own variant stand in :data:`PROTOCOL`. There is **no METEOR** in either variant: its scorer is a
-Java program with WordNet and a paraphrase table, and re-implementations without these give other numbers.
+Deviations of our own variant
+    1. No caption earns nothing; upstream's is ``sos eos`` and matches these two words.
+    2. A refusal, JSON or a single word is no caption; a truncated answer earns nothing.
+    3. Inside ``<answer>`` when there are tags.
+    4. CIDEr's document frequencies are not resampled.
+There is **no METEOR** in either variant: its scorer is a Java program with WordNet and a paraphrase table, and
+re-implementations without these give other numbers.
 ``--compat vg-llm`` undoes the first three, and cuts texts for ROUGE-L at single spaces, so that empty words count.
 Samples that ask about true boxes (``rft3d data prepare scan2cap`` without ``--proposals``) have IoU 1 everywhere:
 not comparable with published numbers, and said so.
@@ -20,26 +25,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Variant
+from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
 from rft3d.tasks.caption_metrics import caption_words
 from rft3d.tasks.captioning import Captioning, pool_captions
 
 HEADLINE = ("cider@0.5", "bleu4@0.5", "rouge_l@0.5")
-PROTOCOL = Protocol(
-    source="Scan2Cap (arXiv 2012.02206); VG-LLM (arXiv 2505.24625) code release 2, tasks/scan2cap",
-    rules=(
-        "one caption an object, about the detected box of highest IoU; counts where that IoU is at least 0.5",
-        "CIDEr-D, BLEU-4 and ROUGE-L against all descriptions of the object, between sos and eos",
-    ),
-    deviations=(
-        "no caption earns nothing; upstream's is 'sos eos' and matches these two words",
-        "a refusal, JSON or a single word is no caption; a truncated answer earns nothing",
-        "inside <answer> when there are tags",
-        "no METEOR: it needs a Java program with WordNet and a paraphrase table",
-        "CIDEr's document frequencies are not resampled",
-    ),
-    compat_deviations=("no METEOR: it needs a Java program with WordNet and a paraphrase table",),
-)
 
 
 def variants(inputs: Inputs) -> list[Variant]:
@@ -76,7 +66,7 @@ SCAN2CAP = Benchmark(
     name="scan2cap",
     title="Scan2Cap (dense captioning)",
     task="captioning",
-    protocol=PROTOCOL,
+    protocol=__doc__ or "",
     variants=variants,
     official={"samples": 2068, "scenes": 141},
 )

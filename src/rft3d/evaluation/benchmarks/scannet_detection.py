@@ -11,11 +11,17 @@ Protocol
     P and R.
 Source
     VG-LLM (arXiv 2505.24625), ``lmms_eval/tasks/threedod/utils.py``; 3D-RFT (arXiv 2603.04976).
-Deviations of our own variant stand in :data:`PROTOCOL`. Beside them: a list on one line, a fence, prose around it
-are all read, but a list with one damaged entry, or one that never closes, is no answer (upstream drops lines);
-labels outside the list cost nothing, as upstream, but are counted (``count/outside_predictions``).
+Deviations of our own variant
+    1. Answers are read as JSON, whole or not at all: a list on one line, a fence, prose around it are all read, but
+       a list with one damaged entry, or one that never closes, is no answer (upstream evaluates line by line and
+       drops lines). A truncated answer earns nothing; upstream scores its whole lines.
+    2. IoU is exact at any thickness; upstream scores 0 below a face of 2 cm². A negative size is invalid; upstream
+       takes its absolute value.
+    3. The wide list has 30 classes; upstream's 31 hold lamp twice and the misspelt towl. Labels outside the list
+       cost nothing, as upstream, but are counted (``count/outside_predictions``).
 ``--compat vg-llm`` undoes them, but for expressions that only Python's evaluator can compute (counted as wrong
-boxes, and listed) and for pytorch3d's errors in IoU (:mod:`rft3d.evaluation.benchmarks.compat`).
+boxes, and listed; arithmetic is worked out) and for pytorch3d's errors in IoU
+(:mod:`rft3d.evaluation.benchmarks.compat`).
 What no scorer can see: upstream's evaluation re-encodes frames as JPEG, leaves a newline per frame in front
 of the prompt and decodes with a repetition penalty of 1.05 (docs/benchmarks.md).
 """
@@ -26,8 +32,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rft3d.answers.vgllm import vgllm_detections
-from rft3d.evaluation.benchmarks.compat import PYTORCH3D, upstream_solids
-from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Variant
+from rft3d.evaluation.benchmarks.compat import upstream_solids
+from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
 from rft3d.evaluation.stats import Totals
 from rft3d.rewards import Comparison, label_ious
 from rft3d.scenes.labels import CATE8, CATE20, CATE31
@@ -41,25 +47,6 @@ CATE31_UPSTREAM: tuple[str, ...] = (
 """As upstream lists it: "lamp" again, and "towl", which is no label of the data."""
 
 HEADLINE = ("precision@0.25", "recall@0.25", "f1@0.25")
-PROTOCOL = Protocol(
-    source="VG-LLM (arXiv 2505.24625) code release 2, tasks/threedod; 3D-RFT (arXiv 2603.04976)",
-    rules=(
-        "per sample and label, in output order, highest-IoU unused truth, hit iff IoU > 0.25",
-        "counts pooled per class over the data set; P, R, F1 per class, 0 when undefined",
-        "published: unweighted mean over 20 classes; columns: F1 of 8 classes",
-    ),
-    deviations=(
-        "answers are read as JSON, whole or not at all; upstream evaluates line by line",
-        "a truncated answer earns nothing; upstream scores its whole lines",
-        "IoU is exact at any thickness; upstream scores 0 below a face of 2 cm²",
-        "a negative size is invalid; upstream takes its absolute value",
-        "the wide list has 30 classes; upstream's 31 hold lamp twice and the misspelt towl",
-    ),
-    compat_deviations=(
-        "nothing is executed: a call or attribute counts as a wrong box and is listed; arithmetic is worked out",
-        PYTORCH3D,
-    ),
-)
 
 
 def class_means(totals: Totals, classes: Sequence[str]) -> dict[str, float]:
@@ -136,7 +123,7 @@ def _benchmark(frames: int) -> Benchmark:
         name=f"scannet-detection-{frames}f",
         title=f"ScanNetDetection, {frames} frames",
         task="detection",
-        protocol=PROTOCOL,
+        protocol=__doc__ or "",
         variants=variants,
         official={"scenes": 243},
         task_options={"classes": list(CATE20)},

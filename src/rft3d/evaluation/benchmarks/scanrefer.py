@@ -12,9 +12,13 @@ Source
     proposal matching; proposals: ``metadata/scannet_val_pred_box.json`` of Video-3D-LLM's data,
     ``{"scannet/<scene>": [[x, y, z, dx, dy, dz], ...]}`` in the axis-aligned world; unique/multiple after
     M3DRef-CLIP.
-Deviations of our own variant stand in :data:`PROTOCOL`.
-``--compat vg-llm`` undoes them; there ``True`` is frame 1, as in Python. Neither imitates pytorch3d's errors,
-which cost a published Acc@0.5 0.3 to 1.9 % of the pairs (:mod:`rft3d.evaluation.benchmarks.compat`).
+Deviations of our own variant
+    1. Answers are read as JSON over any number of lines; upstream reads the first line with bbox_3d.
+    2. A truncated answer earns nothing. IoU is exact at any thickness; a negative size is invalid.
+    3. *Unique* and *multiple* are reported beside the overall numbers.
+``--compat vg-llm`` undoes them; there ``True`` is frame 1, as in Python, and a line with a call or an attribute is
+a failure, and listed: nothing is executed. Neither imitates pytorch3d's errors, which cost a published Acc@0.5
+0.3 to 1.9 % of the pairs (:mod:`rft3d.evaluation.benchmarks.compat`).
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from numpy.typing import NDArray
 from rft3d.answers import FrameBox, ParseFailure
 from rft3d.answers.vgllm import vgllm_frame_box
 from rft3d.evaluation.benchmarks.compat import PYTORCH3D, upstream_solid
-from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Protocol, Variant
+from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
 from rft3d.geometry import box_iou, transform_boxes
 from rft3d.scenes.readers.proposals import read_proposals
 from rft3d.tasks.grounding import Grounding, pool_iou
@@ -37,24 +41,6 @@ from rft3d.tasks.types import Sample
 HEADLINE = (
     "acc@0.25", "acc@0.5", "acc@0.25/unique", "acc@0.5/unique", "acc@0.25/multiple", "acc@0.5/multiple",
 )  # fmt: skip
-PROTOCOL = Protocol(
-    source="ScanRefer (arXiv 1912.08830); VG-LLM (arXiv 2505.24625) code release 2, tasks/scanrefer",
-    rules=(
-        "box moved to the axis-aligned world by the camera of the frame that the answer names",
-        "Acc@0.25 and Acc@0.5 with >=, all 9,508 descriptions; a failure is IoU 0; the frame is not scored",
-        "raw: the box as written; refined: the Mask3D proposal of highest IoU instead",
-    ),
-    deviations=(
-        "answers are read as JSON over any number of lines; upstream reads the first line with bbox_3d",
-        "a truncated answer earns nothing",
-        "IoU is exact at any thickness; a negative size is invalid",
-        "unique and multiple are reported beside the overall numbers",
-    ),
-    compat_deviations=(
-        "nothing is executed: a line with a call or an attribute is a failure, and listed",
-        PYTORCH3D,
-    ),
-)
 Box = tuple[float, ...]
 
 
@@ -160,7 +146,7 @@ SCANREFER = Benchmark(
     name="scanrefer",
     title="ScanRefer (video grounding)",
     task="grounding",
-    protocol=PROTOCOL,
+    protocol=__doc__ or "",
     variants=variants,
     official={"samples": 9508, "scenes": 141},
 )

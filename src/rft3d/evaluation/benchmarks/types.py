@@ -14,23 +14,6 @@ from rft3d.tasks.types import Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
-    """How the published numbers are made, and where ours are not made that way.
-
-    Attributes:
-        source: papers and code that the rules are taken from.
-        rules: what is computed, in order.
-        deviations: where our own variant differs from published practice, one sentence each.
-        compat_deviations: where even ``--compat vg-llm`` can't follow upstream.
-    """
-
-    source: str
-    rules: tuple[str, ...]
-    deviations: tuple[str, ...]
-    compat_deviations: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Inputs:
     """What a benchmark scores: ``predictions[i]`` and the task's ``scores[i]`` belong to ``samples[i]``.
 
@@ -77,7 +60,8 @@ class Benchmark:
         name: as ``--benchmark`` takes it.
         title: for tables.
         task: whose samples it scores.
-        protocol: see :class:`Protocol`.
+        protocol: how the published numbers are made and where ours are not made that way, in words: the text that
+            opens the benchmark's file.
         variants: scores the answers in every variant; the first is our own.
         official: what the complete benchmark has, e.g. ``{"samples": 9508}``; a file that has less is named
             a subset.
@@ -91,7 +75,7 @@ class Benchmark:
     name: str
     title: str
     task: str
-    protocol: Protocol
+    protocol: str
     variants: Callable[[Inputs], list[Variant]]
     official: Mapping[str, int] = field(default_factory=dict)
     task_options: Mapping[str, object] = field(default_factory=dict)

@@ -12,7 +12,11 @@ Protocol
 Source
     VSI-Bench (arXiv 2412.14171) and its code, ``lmms_eval/tasks/vsibench/utils.py``; VLMEvalKit's
     ``vsibench.py``.
-Deviations of our own variants stand in :data:`PROTOCOL`.
+Deviations of our own variants
+    1. Inside ``<answer>`` when there are tags; a truncated answer earns nothing.
+    2. ``<=`` in the mean relative accuracy; the papers print ``<``.
+    3. Averages over fewer than eight tasks say so; upstream crashes.
+    4. Underscores and words for infinity are no numbers.
 ``--compat vg-llm``: strict reading of the whole text, tags or not, truncated or not, by Python's ``float``;
 what is not finite scores 0. ``--compat lmms-eval`` and ``vlmevalkit``: as these harnesses read today, named with
 their version (:mod:`rft3d.answers.harness`).
@@ -32,7 +36,7 @@ from rft3d.answers.harness import (
     vlmevalkit_option,
 )
 from rft3d.answers.vgllm import vgllm_first_token, vgllm_number
-from rft3d.evaluation.benchmarks.types import Benchmark, Compat, Inputs, Protocol, Variant
+from rft3d.evaluation.benchmarks.types import Benchmark, Compat, Inputs, Variant
 from rft3d.evaluation.stats import Finish, Totals
 from rft3d.rewards import mean_relative_accuracy
 from rft3d.tasks.spatial import NUMERIC_TYPES, QUESTION_TYPES, Spatial
@@ -40,21 +44,6 @@ from rft3d.tasks.spatial.task import pool_readings
 from rft3d.tasks.types import Sample
 
 HEADLINE = ("macro8", "micro")
-PROTOCOL = Protocol(
-    source="VSI-Bench (arXiv 2412.14171) and its lmms-eval task; VLMEvalKit for the micro average",
-    rules=(
-        "multiple choice: the letter; numbers: mean relative accuracy, ten thresholds, <=",
-        "macro-8: mean of eight task means, direction levels averaged first; micro: mean over questions",
-        "strict: the text up to the first space; lenient: first letter, number or number word",
-    ),
-    deviations=(
-        "inside <answer> when there are tags",
-        "a truncated answer earns nothing",
-        "<= in the mean relative accuracy; the papers print <",
-        "averages over fewer than eight tasks say so; upstream crashes",
-        "underscores and words for infinity are no numbers",
-    ),
-)
 
 
 def variants(inputs: Inputs) -> list[Variant]:
@@ -162,7 +151,7 @@ VSI_BENCH = Benchmark(
     name="vsi-bench",
     title="VSI-Bench",
     task="spatial",
-    protocol=PROTOCOL,
+    protocol=__doc__ or "",
     variants=variants,
     official={"samples": 5130, "scenes": 288},
     floor=BLIND_FLOOR,

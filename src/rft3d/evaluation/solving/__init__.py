@@ -7,7 +7,6 @@ from rft3d.evaluation.solving.file import solve_questions
 from rft3d.evaluation.solving.follow import Followed, follow
 from rft3d.evaluation.solving.official import BARS, KeyCheck, check_official
 from rft3d.evaluation.solving.places import (
-    Places,
     fuse,
     places_from,
     places_from_detections,
@@ -16,7 +15,6 @@ from rft3d.evaluation.solving.places import (
 )
 from rft3d.evaluation.solving.split import (
     VERDICTS,
-    SolvedSample,
     as_predictions,
     solve_samples,
     split_failures,
@@ -27,8 +25,6 @@ __all__ = [
     "VERDICTS",
     "Followed",
     "KeyCheck",
-    "Places",
-    "SolvedSample",
     "answer_blindly",
     "as_predictions",
     "check_official",

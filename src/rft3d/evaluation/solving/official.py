@@ -12,6 +12,7 @@ questions), and are counted and listed apart. Routes and orders of appearance ar
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -41,18 +42,20 @@ class KeyCheck:
 
     Attributes:
         bar: the share that is needed.
-        unsolved: questions about things that the metadata lack; not in the bar.
         examples: some that differ: question id, key, ours.
-        without_answer: the unsolved ones, with their reason.
+        without_answer: questions about things that the metadata lack, with their reason; not in the bar.
     """
 
     type: str
     questions: int
     reproduced: int
-    unsolved: int
     bar: float
     examples: tuple[str, ...]
     without_answer: tuple[str, ...] = ()
+
+    @property
+    def unsolved(self) -> int:
+        return len(self.without_answer)
 
     @property
     def answerable(self) -> int:
@@ -73,12 +76,12 @@ def check_official(records: Iterable[QuestionRecord], places: Mapping[str, Place
     Raises:
         ValueError: a scene without metadata, or no question of these types at all.
     """
-    totals = {kind: [0, 0, 0] for kind in BARS}
+    asked: Counter[str] = Counter()
+    right: Counter[str] = Counter()
     examples: dict[str, list[str]] = {kind: [] for kind in BARS}
     lacking: dict[str, list[str]] = {kind: [] for kind in BARS}
     for record in records:
-        kind = record.question_type
-        if kind not in BARS:
+        if (kind := record.question_type) not in BARS:
             continue
         place = places.get(scene_key(record.scene or ""))
         if place is None:
@@ -87,23 +90,22 @@ def check_official(records: Iterable[QuestionRecord], places: Mapping[str, Place
             )
         where = f"question {record.id} ({record.scene})"
         found = _solved(record, place)
-        totals[kind][0] += 1
-        missing = found.guessed if isinstance(found, Solved) else found.missing
-        if missing:
-            totals[kind][2] += 1
+        asked[kind] += 1
+        if missing := found.guessed if isinstance(found, Solved) else found.missing:
             lacking[kind].append(f"{where}: the metadata have no {', no '.join(missing)}")
-            continue
-        agrees = isinstance(found, Solved) and same_answer(kind, found.text, record.answer)
-        totals[kind][1] += agrees
-        if not agrees and len(examples[kind]) < MOST_EXAMPLES:
+        elif isinstance(found, Solved) and same_answer(kind, found.text, record.answer):
+            right[kind] += 1
+        else:
             ours = found.text if isinstance(found, Solved) else found.reason
             examples[kind].append(f"{where}: key {record.answer}, here {ours}")
-    if not any(count for count, _, _ in totals.values()):
+    if not asked:
         raise ValueError("no question of a type that boxes decide; give VSI-Bench's test file")
     return [
-        KeyCheck(kind, count, right, unsolved, BARS[kind], tuple(examples[kind]), tuple(lacking[kind]))
-        for kind, (count, right, unsolved) in totals.items()
-        if count
+        KeyCheck(
+            kind, asked[kind], right[kind], bar, tuple(examples[kind][:MOST_EXAMPLES]), tuple(lacking[kind])
+        )
+        for kind, bar in BARS.items()
+        if asked[kind]
     ]
 
 

@@ -5,9 +5,3 @@ Every reader streams (one record in memory at a time, except where a pickle is o
 reads, names file, record, field, value and fix in its errors, and says in its first lines where the layout
 is documented and what of it could not be verified.
 """
-
-from __future__ import annotations
-
-from rft3d.scenes.readers.records import ChatRecord, QuestionRecord, ReferringRow, Turn
-
-__all__ = ["ChatRecord", "QuestionRecord", "ReferringRow", "Turn"]
