@@ -18,7 +18,7 @@ from rich.console import Console
 from rft3d.files import write_bytes, write_text
 from rft3d.locks import only_writer
 from rft3d.process import end_with_parent, progress
-from rft3d.scenes.readers.scannet_sens import SensFile, read_sens
+from rft3d.scenes.readers.scannet_sens import SensFile, read_sens, recordings
 
 
 def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
@@ -28,11 +28,7 @@ def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
         ValueError: a damaged or truncated recording, or one whose pictures are no JPEGs.
         InUse: another process writes the same scan.
     """
-    recording = read_sens(sens)
-    if recording.truncated:
-        raise ValueError(
-            f"{sens}: cut off after {len(recording.frames)} of {recording.declared} frames; download it again"
-        )
+    recording = read_sens(sens).whole()
     if recording.colour_kind != "jpeg":
         raise ValueError(f"{sens}: its pictures are {recording.colour_kind}, only JPEG is copied")
     folder = out / sens.stem
@@ -66,9 +62,7 @@ def extract_recordings(scans: Path, out: Path, every: int = 10, workers: int = 1
     Raises:
         ValueError: no recordings there, or none that can be extracted.
     """
-    files = [scans] if scans.is_file() else sorted(scans.glob("*.sens")) + sorted(scans.glob("*/*.sens"))
-    if not files:
-        raise ValueError(f"{scans}: no .sens file here or one level below")
+    files = recordings(scans)
     work = partial(_extract, out=out, every=every)
     total, left_out = 0, []
     context = multiprocessing.get_context("spawn")

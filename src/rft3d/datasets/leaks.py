@@ -31,15 +31,12 @@ def place(scan: str) -> str:
     return scan[:9] if _SCANNET.fullmatch(scan) else scan
 
 
-def leaking(scans: Iterable[str], benchmarks: Iterable[str] | None = None) -> dict[str, list[str]]:
-    """Benchmark -> those of ``scans`` that show one of its rooms, sorted; benchmarks without one are left
-    out.
-    """
-    known = benchmark_scenes()
+def leaking(scans: Iterable[str]) -> dict[str, list[str]]:
+    """Benchmark -> those of ``scans`` that show one of its rooms, sorted; without benchmarks that have none."""
     scans = sorted(set(scans))
     found = {}
-    for name in known if benchmarks is None else benchmarks:
-        places = {place(scan) for scan in known[name]}
+    for name, known in benchmark_scenes().items():
+        places = {place(scan) for scan in known}
         if hits := [scan for scan in scans if place(scan) in places]:
             found[name] = hits
     return found

@@ -39,13 +39,13 @@ class Target:
         return self.instance in frame.visible
 
 
-def match_target(box: Array, scene: Scene, least: float = MATCH_IOU) -> Target:
-    """The instance of highest IoU with ``box`` (world, ``(9,)``), if that is at least ``least``."""
+def match_target(box: Array, scene: Scene) -> Target:
+    """The instance of highest IoU with ``box`` (world, ``(9,)``), if that is at least :data:`MATCH_IOU`."""
     if not scene.objects:
         return Target(box, None, None)
     ious = box_iou(box[None], np.stack([thing.box for thing in scene.objects]))[0]
     best = int(np.argmax(ious))
-    if ious[best] < least:
+    if ious[best] < MATCH_IOU:
         return Target(box, None, None)
     return Target(box, scene.objects[best].id, scene.objects[best].box)
 

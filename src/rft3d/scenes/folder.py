@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rft3d.files import write_text
+from rft3d.files import naming, write_text
 from rft3d.scenes.fields import Fields, read_fields
 from rft3d.scenes.images import depth_to_millimetres, load_depth, load_instances, load_rgb, write_image
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
@@ -114,14 +114,8 @@ def read_scene(folder: Path | str) -> Scene:
         expressions=expressions,
         floor_polygon=fields.array("floor_polygon", (-1, 2)) if fields.has("floor_polygon") else None,
     )
-    return _validated(scene, fields)
-
-
-def _validated(scene: Scene, fields: Fields) -> Scene:
-    try:
+    with naming(fields.file):
         return validate_scene(scene)
-    except ValueError as error:
-        raise ValueError(f"{fields.file}: {error}") from None
 
 
 def _object(record: Fields) -> SceneObject:

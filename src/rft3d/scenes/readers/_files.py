@@ -6,7 +6,7 @@ import codecs
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,14 @@ def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
     if matrix.ndim != 2 or matrix.shape[1] != shape[1] or shape[0] not in (-1, len(matrix)):
         raise ValueError(f"{path}: must hold {wanted}, got shape {matrix.shape}")
     return matrix
+
+
+def scans_at(path: Path, is_scan: Callable[[Path], bool], wanted: str) -> list[Path]:
+    """``path`` if it ``is_scan``, else the folders right below it that are, by name. ValueError: there is none."""
+    found = [path] if is_scan(path) else [each for each in sorted(path.glob("*/")) if is_scan(each)]
+    if not found:
+        raise ValueError(f"{path}: no {wanted}")
+    return found
 
 
 def nearest_place(ordered: Sequence[float], value: float) -> int:

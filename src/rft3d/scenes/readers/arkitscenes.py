@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from rft3d.geometry import invert_pose, pose_from
 from rft3d.scenes.fields import Fields, read_fields
-from rft3d.scenes.readers._files import nearest_place, read_matrix
+from rft3d.scenes.readers._files import nearest_place, read_matrix, scans_at
 from rft3d.scenes.readers.vsi_meta import box_from_axes
 from rft3d.scenes.types import Frame, Scene, SceneObject
 from rft3d.scenes.validate import validate_scene
@@ -42,15 +42,8 @@ def arkitscenes(path: Path | str, *, every: int = 1) -> Iterator[Scene]:
     Raises:
         ValueError: no scan there, or a damaged one; names file, field, value and fix.
     """
-    path = Path(path)
-    found = (
-        [path]
-        if _annotation(path).is_file()
-        else [p for p in sorted(path.glob("*/")) if _annotation(p).is_file()]
-    )
-    if not found:
-        raise ValueError(f"{path}: no <video>_3dod_annotation.json here or one level below")
-    for folder in found:
+    wanted = "<video>_3dod_annotation.json here or one level below"
+    for folder in scans_at(Path(path), lambda folder: _annotation(folder).is_file(), wanted):
         yield _scan(folder, every)
 
 

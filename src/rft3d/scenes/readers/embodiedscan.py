@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import naming
 from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
 from rft3d.scenes.restricted_pickle import load_restricted
@@ -171,10 +172,8 @@ def _scene(
         )
     if not frames:
         return None
-    try:
+    with naming(record.file):
         return validate_scene(Scene(scan, "embodiedscan", tuple(frames), tuple(objects)))
-    except ValueError as error:
-        raise ValueError(f"{record.file}: {error}") from None
 
 
 def _box(item: Fields) -> NDArray[np.float64]:
@@ -198,6 +197,6 @@ def _whole(record: Fields, field: str, value: Any) -> int:
         raise record.error(field, value, "whole numbers") from None
 
 
-def unaligned(T_world_raw: NDArray[np.float64], tolerance: float = 1e-9) -> bool:
+def unaligned(T_world_raw: NDArray[np.float64]) -> bool:
     """Whether an ``axis_align_matrix`` aligns nothing (it is the identity)."""
-    return bool(np.abs(T_world_raw - np.eye(4)).max() <= tolerance)
+    return bool(np.abs(T_world_raw - np.eye(4)).max() <= 1e-9)

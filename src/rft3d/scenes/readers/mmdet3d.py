@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import naming
 from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
 from rft3d.scenes.restricted_pickle import load_restricted
@@ -56,10 +57,8 @@ def mmdet3d(infos: Path | str, media: Path | str | None = None) -> Iterator[Scen
         names = {int(number): str(name) for name, number in categories.items()}
     for record in rows.records("data_list"):
         scene = _new(record, names, root) if isinstance(found, dict) else _old(record, root)
-        try:
+        with naming(infos):
             yield validate_scene(scene, frames=False)
-        except ValueError as error:
-            raise ValueError(f"{infos}: {error}") from None
 
 
 def _old(record: Fields, root: Path) -> Scene:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.files import naming
 from rft3d.scenes.fields import Fields, read_fields
 from rft3d.scenes.images import read_depth
 from rft3d.scenes.readers._files import nearest_rigid
@@ -52,10 +53,8 @@ def read_posed_clip(path: Path | str) -> Scene:
         for record in (fields.records("expressions") if fields.has("expressions") else [])
     )
     scene = Scene(fields.text("scene_id"), "posed_clip", frames, objects, expressions)
-    try:
+    with naming(fields.file):
         return validate_scene(scene)
-    except ValueError as error:
-        raise ValueError(f"{fields.file}: {error}") from None
 
 
 def _expression(record: Fields, order: dict[int, int]) -> Expression:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from rft3d.scenes.images import read_depth
-from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole, read_matrix
+from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole, read_matrix, scans_at
 from rft3d.scenes.readers.scannet_labels import axis_alignment, scan_objects
 from rft3d.scenes.types import Frame, ImageSource, Scene, SceneObject
 from rft3d.scenes.validate import validate_scene
@@ -38,14 +38,11 @@ def scannet_export(path: Path | str, scans: Path | str | None = None, *, every: 
     Raises:
         ValueError: no exported scan, or a damaged one; names file, value and fix.
     """
-    path = Path(path)
-    found = [path] if is_export(path) else [each for each in sorted(path.glob("*/")) if is_export(each)]
-    if not found:
-        raise ValueError(
-            f"{path}: no exported scan here or one level below (color/, pose/ and intrinsic/, or 00000.jpg "
-            "with 00000.txt and intrinsic.txt); rft3d data extract makes the latter from .sens files"
-        )
-    for each in found:
+    wanted = (
+        "exported scan here or one level below (color/, pose/ and intrinsic/, or 00000.jpg with 00000.txt and "
+        "intrinsic.txt); rft3d data extract makes the latter from .sens files"
+    )
+    for each in scans_at(Path(path), is_export, wanted):
         yield _scan(each, None if scans is None else Path(scans) / each.name, every)
 
 

@@ -80,6 +80,13 @@ class SensFile:
     def truncated(self) -> bool:
         return len(self.frames) < self.declared
 
+    def whole(self) -> SensFile:
+        """The recording itself. ValueError: it is cut off."""
+        if self.truncated:
+            said = f"cut off after {len(self.frames)} of {self.declared} frames"
+            raise ValueError(f"{self.path}: {said}; download it again")
+        return self
+
     def colour_data(self, frame: SensFrame) -> bytes:
         """The stored bytes of the colour picture: a whole JPEG or PNG file where ``colour_kind`` says so."""
         return _at(self.path, frame.colour_at, frame.colour_bytes)
@@ -156,28 +163,30 @@ def _frames(file: BinaryIO, declared: int, size: int, path: Path) -> Iterator[Se
         file.seek(at + colour_bytes + depth_bytes)
 
 
-def scannet_sens(path: Path | str, *, every: int = 10, align: bool = True) -> Iterator[Scene]:
-    """The recording ``path``, or every ``<scan>/<scan>.sens`` below it, as scenes without objects.
-
-    Args:
-        every: only frames whose index is a multiple of it (EmbodiedScan: 10).
-        align: use ``<scan>.txt``'s axisAlignment beside the recording when it is there.
-
-    Raises:
-        ValueError: no recording, a damaged or truncated one, or one without any posed frame.
-    """
+def recordings(path: Path | str) -> list[Path]:
+    """The recording ``path``, or those in it or one level below it. ValueError: there is none."""
     path = Path(path)
     files = [path] if path.is_file() else sorted(path.glob("*.sens")) + sorted(path.glob("*/*.sens"))
     if not files:
         raise ValueError(f"{path}: no .sens file here or one level below")
-    for file in files:
-        sens = read_sens(file)
-        if sens.truncated:
-            raise ValueError(
-                f"{file}: cut off after {len(sens.frames)} of {sens.declared} frames; download it again"
-            )
+    return files
+
+
+def scannet_sens(path: Path | str, *, every: int = 10) -> Iterator[Scene]:
+    """The recording ``path``, or every ``<scan>/<scan>.sens`` below it, as scenes without objects.
+
+    The world is aligned where the recording has a ``<scan>.txt`` beside it.
+
+    Args:
+        every: only frames whose index is a multiple of it (EmbodiedScan: 10).
+
+    Raises:
+        ValueError: no recording, a damaged or truncated one, or one without any posed frame.
+    """
+    for file in recordings(path):
+        sens = read_sens(file).whole()
         text = file.with_suffix(".txt")
-        T_world_raw = axis_alignment(text) if align and text.is_file() else np.eye(4)
+        T_world_raw = axis_alignment(text) if text.is_file() else np.eye(4)
         frames = tuple(_scene_frame(sens, f, T_world_raw) for f in sens.frames[::every] if f.posed)
         yield validate_scene(Scene(file.stem, "scannet_sens", frames, ()))
 

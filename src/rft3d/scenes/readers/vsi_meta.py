@@ -63,26 +63,27 @@ def _scene(fields: Fields, scene_id: str) -> Scene:
     return validate_scene(scene, frames=False)
 
 
-def box_from_axes(record: Fields, unit_m: float = 1.0) -> NDArray[np.float64]:
-    """``(9,)`` box of a record with centroid, axesLengths and normalizedAxes (rows are the box's axes).
-
-    Args:
-        unit_m: metres of one unit of the file.
-    """
-    axes = np.asarray(record.get("normalizedAxes", "9 numbers"), dtype=np.float64).reshape(-1)
-    if axes.shape != (9,) or not np.isfinite(axes).all():
-        raise record.error("normalizedAxes", record.data["normalizedAxes"], "9 finite numbers")
-    rotation = axes.reshape(3, 3).T
+def box_from_axes(record: Fields) -> NDArray[np.float64]:
+    """``(9,)`` box of a record with centroid, axesLengths and normalizedAxes (rows are the box's axes)."""
+    rotation = _vector(record, "normalizedAxes", 9).reshape(3, 3).T
     if np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-3:
-        raise record.error("normalizedAxes", axes.tolist(), "three orthogonal unit vectors")
+        raise record.error("normalizedAxes", rotation.T.tolist(), "three orthogonal unit vectors")
     if np.linalg.det(rotation) < 0:  # the same solid with one axis turned; not seen in the official files
         rotation = rotation * np.array([1.0, 1.0, -1.0])
-    centre = np.ravel(record.get("centroid", "3 numbers")).astype(np.float64)
-    size = np.ravel(record.get("axesLengths", "3 numbers")).astype(np.float64)
-    for name, value in (("centroid", centre), ("axesLengths", size)):
-        if value.shape != (3,) or not np.isfinite(value).all():
-            raise record.error(name, record.data[name], "3 finite numbers")
+    size = _vector(record, "axesLengths", 3)
     if (size < 0).any():
         raise record.error("axesLengths", size.tolist(), "no negative lengths")
-    size = np.maximum(size * unit_m, LEAST_SIZE_M)
-    return np.concatenate([centre * unit_m, size, euler_zxy_from_matrix(rotation)])
+    size = np.maximum(size, LEAST_SIZE_M)
+    return np.concatenate([_vector(record, "centroid", 3), size, euler_zxy_from_matrix(rotation)])
+
+
+def _vector(record: Fields, field: str, length: int) -> NDArray[np.float64]:
+    """So many finite numbers, nested in lists or not."""
+    value = record.get(field, f"{length} numbers")
+    try:
+        vector = np.ravel(np.asarray(value, dtype=np.float64))
+    except (TypeError, ValueError, OverflowError):
+        vector = np.empty(0)
+    if len(vector) != length or not np.isfinite(vector).all():
+        raise record.error(field, value, f"{length} finite numbers")
+    return vector
