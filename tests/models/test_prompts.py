@@ -13,7 +13,7 @@ from rft3d.models import Policy
 from rft3d.models.policy import TINY_END
 from rft3d.models.tokens import token_id
 from rft3d.prompts import Prompt
-from rft3d.scenes.readers.records import ChatRecord, QuestionRecord, Turn
+from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
 from rft3d.tasks import Detection, captioning, detection, grounding
 from rft3d.tasks.types import Sample
 
@@ -39,7 +39,7 @@ IMAGE = "<|vision_start|><|vision_end|>"
 
 
 def record(human: str, answer: str = "", **extra: object) -> ChatRecord:
-    turns = (Turn("human", human), Turn("gpt", answer))
+    turns = (human, answer)
     return ChatRecord("1", "scene0011_00", "scannet", turns, FRAMES, None, None, extra)
 
 

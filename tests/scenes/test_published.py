@@ -179,7 +179,7 @@ def test_vgllm_files(tmp_path: Path) -> None:
              metadata={"dataset": "scanrefer", "question_type": "unique"}, **cameras),
     ]  # fmt: skip
     one, two = vgllm(_json(tmp_path / "a.json", records))
-    assert (one.scene, one.images, one.turns[1].text) == (VAL, (picture,), "There.")
+    assert (one.scene, one.images, one.turns[1]) == (VAL, (picture,), "There.")
     np.testing.assert_allclose(one.extra["T_world_camera"][0], frame.T_world_camera, atol=1e-9)
     assert two.question_type == "unique" and two.extra["target"]["frame"] == 0
     (converted, _) = vgllm(_json(tmp_path / "a.json", records), old_angles=True)

@@ -13,7 +13,16 @@ from tests.scenes import raster_reference
 from rft3d.geometry import camera_rays
 from rft3d.scenes import make_room
 from rft3d.scenes.rooms._layout import Placed
-from rft3d.scenes.rooms._parts import CUBOID, CYLINDER, ELLIPSOID, cuboid, cylinder, ellipsoid, finish
+from rft3d.scenes.rooms._parts import (
+    CUBOID,
+    CYLINDER,
+    ELLIPSOID,
+    Furniture,
+    bounds,
+    cuboid,
+    cylinder,
+    ellipsoid,
+)
 from rft3d.scenes.rooms._render import render, world_parts
 from rft3d.scenes.rooms._room import plan_room
 
@@ -44,9 +53,8 @@ def test_importing_scenes_imports_neither_numba_nor_torch() -> None:
 
 def _solid(shape: int) -> Placed:
     make = {CUBOID: cuboid, CYLINDER: cylinder, ELLIPSOID: ellipsoid}[shape]
-    thing = finish(
-        "chair", [make((0, 0, 0.5), (1.0, 1.0, 1.0), (0.5, 0.5, 0.5))], "grey", (0.5, 0.5, 0.5), "medium"
-    )
+    parts = [make((0, 0, 0.5), (1.0, 1.0, 1.0), (0.5, 0.5, 0.5))]
+    thing = Furniture("chair", tuple(parts), "grey", (0.5, 0.5, 0.5), "medium", *bounds(parts))
     return Placed(thing, 0.0, 0.0, 0.0, 0.0)
 
 

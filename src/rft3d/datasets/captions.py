@@ -36,7 +36,7 @@ class CaptionSettings(GroundingSettings):
 
 def make_captions(job: ReferringJob) -> Made:
     """The samples of one scan: one a description in ``train``, one an object in ``val``."""
-    objects = {item.object_id: item for item in scan_objects(job.annotations)}
+    objects = {item.id: item for item in scan_objects(job.annotations)}
     groups: dict[tuple[int, str], list[ReferringRow]] = {}
     for row in job.rows:
         key = row.ann_id if job.settings.split == "train" else ""

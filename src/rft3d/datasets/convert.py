@@ -38,7 +38,7 @@ def detection_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     if "boxes" not in record.extra:
         raise NotASample("record without boxes")
     boxes = record.extra["boxes"]
-    prompt = _shown(record.turns[0].text, IMAGE * len(frames), len(frames))
+    prompt = _shown(record.turns[0], IMAGE * len(frames), len(frames))
     return _of_chat("detection", record, frames, prompt, {"boxes": boxes}, {"objects": len(boxes)})
 
 
@@ -53,13 +53,13 @@ def grounding_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     if record.question_type in ("unique", "multiple"):
         meta["unique"] = record.question_type == "unique"
     named = "".join(f"Frame-{index}: {IMAGE}" for index in range(len(frames)))
-    prompt = _shown(record.extra.get("prompt", record.turns[0].text), named, len(frames))
+    prompt = _shown(record.extra.get("prompt", record.turns[0]), named, len(frames))
     return _of_chat("grounding", record, frames, prompt, truth, meta)
 
 
 def caption_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     """A sample of VG-LLM's Scan2Cap record."""
-    caption = record.turns[1].text
+    caption = record.turns[1]
     truth: dict[str, Any] = {
         "caption": caption,
         "references": record.extra.get("annotations", [caption]),
@@ -68,7 +68,7 @@ def caption_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     for name, key in (("gt_box", "box_world"), ("input_box", "input_box_world")):
         if name in record.extra:
             truth[key] = [*record.extra[name], 0.0, 0.0, 0.0]
-    prompt = _shown(record.turns[0].text, IMAGE * len(frames), len(frames))
+    prompt = _shown(record.turns[0], IMAGE * len(frames), len(frames))
     return _of_chat("captioning", record, frames, prompt, truth, {})
 
 
@@ -153,13 +153,13 @@ def question_sample(
 
 def _question_in(record: ChatRecord) -> QuestionRecord:
     """VLM-3R's record: VSI-Bench's prompt as text, the answer as the other turn."""
-    text = _TAG.sub("", record.turns[0].text).strip()
+    text = _TAG.sub("", record.turns[0]).strip()
     head, _, tail = text.partition("\nOptions:\n")
     options = tuple(line for line in tail.splitlines() if _OPTION.match(line)) if tail else ()
     body = head.removeprefix(BEFORE).strip().removesuffix(AFTER_NUMBER).strip()
     return QuestionRecord(
         record.id, record.scene, record.dataset, record.question_type or "", body, options,
-        record.turns[1].text.strip(), record.video,
+        record.turns[1].strip(), record.video,
     )  # fmt: skip
 
 

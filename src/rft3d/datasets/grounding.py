@@ -37,7 +37,7 @@ from rft3d.datasets.views import (
 from rft3d.datasets.work import Job, Made
 from rft3d.evaluation.records import with_cameras
 from rft3d.scenes.readers.records import ReferringRow
-from rft3d.scenes.readers.scannet_labels import ScanObject, scan_objects
+from rft3d.scenes.readers.scannet_labels import scan_objects
 from rft3d.scenes.sources import frame_refs
 from rft3d.scenes.types import Expression, Scene, SceneObject
 from rft3d.settings import Checked, Count
@@ -118,7 +118,7 @@ def referring_jobs(
 def make_grounding(job: ReferringJob) -> Made:
     """The samples of one scan."""
     settings: GroundingSettings = job.settings
-    objects = {item.object_id: item for item in scan_objects(job.annotations)}
+    objects = {item.id: item for item in scan_objects(job.annotations)}
     refs = frame_refs(job.scene, job.root)
     targets: dict[int, Target] = {}
     samples: list[Sample] = []
@@ -171,7 +171,7 @@ def _sample(
     return with_cameras(replace(sample, id=identity, meta={**meta, **facts}), cut, own)
 
 
-def annotated(row: ReferringRow, objects: Mapping[int, ScanObject], where: Path) -> ScanObject:
+def annotated(row: ReferringRow, objects: Mapping[int, SceneObject], where: Path) -> SceneObject:
     """The ScanNet object of a description; ValueError when the annotations don't have it."""
     if row.object_id not in objects:
         raise ValueError(

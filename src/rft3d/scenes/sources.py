@@ -43,20 +43,12 @@ __all__ = [
     "frame_refs",
     "load_frame_ref",
     "open_scenes",
-    "rooms",
     "scene_folders",
     "validate_scene",
 ]
 
 _ROOMS = re.compile(r"rooms:(\d+)(?:-(\d+))?")
 _ROOM_REF = re.compile(r"rooms:(\d+)/(\d+)")
-
-
-def rooms(
-    seeds: Iterable[int] = range(8), config: RoomConfig | None = None, workers: int = 1
-) -> Iterator[Scene]:
-    """Procedural rooms of ``seeds``, in order."""
-    return iter_rooms(seeds, config, workers)
 
 
 def scene_folders(path: Path | str) -> list[Path]:
@@ -106,11 +98,11 @@ def open_scenes(source: Path | str, config: RoomConfig | None = None) -> Iterato
     last = int(match[2]) if match[2] else first
     if last < first:
         raise ValueError(f"{source}: the last seed is below the first; write rooms:{last}-{first}")
-    return rooms(range(first, last + 1), config)
+    return iter_rooms(range(first, last + 1), config, workers=1)
 
 
 SOURCES: dict[str, Callable[..., Iterator[Scene]]] = {
-    "rooms": rooms,
+    "rooms": iter_rooms,
     "folder": folder,
     "embodiedscan": embodiedscan,
     "scannet_export": scannet_export,

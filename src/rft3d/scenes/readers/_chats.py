@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 from rft3d.scenes.fields import Fields
-from rft3d.scenes.readers.records import Turn
 
 DATASETS = ("scannet", "scannetpp", "arkitscenes")
 _SCAN = re.compile(r"(scene\d{4}_\d{2})")
 
 
-def read_turns(record: Fields, answered: bool = True) -> tuple[Turn, ...]:
+def read_turns(record: Fields, answered: bool = True) -> tuple[str, ...]:
     """``conversations``: ``[{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}, ...]``.
 
     ``answered=False``: a question alone will do; its answer is then empty.
@@ -26,9 +25,9 @@ def read_turns(record: Fields, answered: bool = True) -> tuple[Turn, ...]:
             value = ""  # a validation file has no answers
         if not isinstance(value, str):
             raise turn.error("value", value, "text")
-        turns.append(Turn(wanted, value))  # type: ignore[arg-type]
+        turns.append(value)
     if len(turns) == 1 and not answered:
-        turns.append(Turn("gpt", ""))
+        turns.append("")
     if len(turns) < 2:
         raise record.error("conversations", turns, "at least a question and an answer")
     return tuple(turns)

@@ -8,15 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One turn of a chat: who says what. ``text`` may hold ``<image>`` or ``<video>`` placeholders."""
-
-    role: Literal["human", "gpt"]
-    text: str
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +19,7 @@ class ChatRecord:
         id: unique in its file (the place in the file where the data set has no ids).
         scene: scan id where the record or its picture paths tell it, otherwise None.
         dataset: where the pictures come from (``"scannet"``), or the data set's own name.
-        turns: alternating, human first.
+        turns: the texts of human and model in turn, human first; may hold ``<image>`` or ``<video>`` placeholders.
         images: picture paths as the file has them, relative to the media folder.
         video: a video or a folder of frames, relative to the media folder; None when there are images.
         question_type: the data set's own name for the kind of question.
@@ -37,7 +29,7 @@ class ChatRecord:
     id: str
     scene: str | None
     dataset: str
-    turns: tuple[Turn, ...]
+    turns: tuple[str, ...]
     images: tuple[str, ...] = ()
     video: str | None = None
     question_type: str | None = None

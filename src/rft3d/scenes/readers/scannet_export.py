@@ -72,7 +72,7 @@ def _scan(folder: Path, annotations: Path | None, every: int) -> Scene:
     objects: tuple[SceneObject, ...] = ()
     if annotations is not None:
         T_world_raw = axis_alignment(annotations / f"{folder.name}.txt")
-        objects = tuple(SceneObject(o.object_id, o.label, o.box) for o in scan_objects(annotations))
+        objects = scan_objects(annotations)
     rows = [row for row in export_files(folder) if row[0] % every == 0]
     if not rows:
         raise ValueError(f"{folder}: no numbered .jpg pictures")

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from rft3d.files import blaming
 from rft3d.geometry import box_from_axis_aligned, transform_points
 from rft3d.scenes.fields import read_fields
 from rft3d.scenes.readers._files import nearest_rigid
+from rft3d.scenes.types import SceneObject
 
 LEAST_SIZE_M = 1e-3
 _PLY_TYPES = {
@@ -34,18 +34,6 @@ _PLY_TYPES = {
     "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4",
     "float32": "<f4", "double": "<f8", "float64": "<f8",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class ScanObject:
-    """One annotated object: ScanNet's ``objectId``, raw label, axis-aligned ``(9,)`` box in the aligned
-    world.
-    """
-
-    object_id: int
-    label: str
-    box: NDArray[np.float64]
-    vertices: int
 
 
 def axis_alignment(path: Path) -> NDArray[np.float64]:
@@ -71,36 +59,33 @@ def axis_alignment(path: Path) -> NDArray[np.float64]:
     raise ValueError(f"{path}: no line 'axisAlignment = ...'; the scan is unaligned")
 
 
-def scan_objects(folder: Path | str, scan: str | None = None) -> tuple[ScanObject, ...]:
-    """The annotated objects of the scan in ``folder``, by ``objectId``.
+def scan_objects(folder: Path | str) -> tuple[SceneObject, ...]:
+    """The annotated objects of the scan in ``folder`` by their ``objectId``: raw labels, axis-aligned boxes in the
+    aligned world.
 
     Raises:
         ValueError: a missing or damaged file, or annotations that belong to another mesh.
     """
     folder = Path(folder)
-    scan = scan or folder.name
-    T_world_raw = axis_alignment(folder / f"{scan}.txt")
-    points = transform_points(T_world_raw, ply_vertices(folder / f"{scan}_vh_clean_2.ply"))
-    segs = read_fields(folder / f"{scan}_vh_clean_2.0.010000.segs.json")
-    segments = segs.array("segIndices", (-1,)).astype(np.int64)
+    T_world_raw = axis_alignment(folder / f"{folder.name}.txt")
+    points = transform_points(T_world_raw, ply_vertices(folder / f"{folder.name}_vh_clean_2.ply"))
+    segs = read_fields(folder / f"{folder.name}_vh_clean_2.0.010000.segs.json")
+    segments = segs.array("segIndices", (-1,))
     if len(segments) != len(points):
         raise segs.error("segIndices", f"{len(segments)} entries", f"one a vertex ({len(points)})")
     order = np.argsort(segments, kind="stable")
-    sorted_segments = segments[order]
     found = []
-    aggregation = read_fields(folder / f"{scan}.aggregation.json")
-    for group in aggregation.records("segGroups"):
-        wanted = np.unique(group.array("segments", (-1,)).astype(np.int64))
-        first = np.searchsorted(sorted_segments, wanted, "left")
-        last = np.searchsorted(sorted_segments, wanted, "right")
+    for group in read_fields(folder / f"{folder.name}.aggregation.json").records("segGroups"):
+        wanted = np.unique(group.array("segments", (-1,)))
+        first, last = (np.searchsorted(segments, wanted, side, order) for side in ("left", "right"))
         pieces = [order[a:b] for a, b in zip(first, last, strict=True)]
         mine = points[np.concatenate(pieces)] if pieces else points[:0]
         if len(mine) == 0:
             raise group.error("segments", wanted[:8].tolist(), "segments that occur in segIndices")
         low, high = mine.min(axis=0), mine.max(axis=0)
         box = box_from_axis_aligned(low, np.maximum(high, low + LEAST_SIZE_M))
-        found.append(ScanObject(group.integer("objectId"), group.text("label"), box, len(mine)))
-    return tuple(sorted(found, key=lambda item: item.object_id))
+        found.append(SceneObject(group.integer("objectId"), group.text("label"), box))
+    return tuple(sorted(found, key=lambda item: item.id))
 
 
 def ply_vertices(path: Path) -> NDArray[np.float64]:

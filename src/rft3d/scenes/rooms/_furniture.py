@@ -23,10 +23,10 @@ from rft3d.scenes.rooms._parts import (
     Furniture,
     Part,
     Top,
+    bounds,
     cuboid,
     cylinder,
     ellipsoid,
-    finish,
     paint,
     shade,
     size_scale,
@@ -229,7 +229,7 @@ def build(label: str, rng: Random) -> Furniture:
     word, scale = size_scale(rng)
     colour, rgb = paint(rng, *colours)
     made = builder(rng, scale, colour, rgb)
-    return finish(label, made.parts, colour, rgb, word, made.tops, made.floor)
+    return Furniture(label, tuple(made.parts), colour, rgb, word, *bounds(made.parts), made.tops, made.floor)
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:

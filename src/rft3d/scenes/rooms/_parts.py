@@ -185,17 +185,3 @@ def size_scale(rng: Random) -> tuple[str, float]:
     """A word and the scale that it stands for: the same for all sizes of one thing."""
     scale = rng.uniform(0.87, 1.15)
     return "large" if scale > 1.06 else "small" if scale < 0.95 else "medium", scale
-
-
-def finish(
-    label: str,
-    parts: list[Part],
-    colour: str,
-    rgb: RGB,
-    size: str,
-    tops: tuple[Top, ...] = (),
-    floor: bool = True,
-) -> Furniture:
-    """``parts`` with their bounds."""
-    low, high = bounds(parts)
-    return Furniture(label, tuple(parts), colour, rgb, size, low, high, tops, floor)

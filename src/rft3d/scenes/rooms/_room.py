@@ -28,7 +28,7 @@ from rft3d.scenes.rooms._furniture import check_labels
 from rft3d.scenes.rooms._layout import Layout, furnish
 from rft3d.scenes.rooms._path import intrinsics, walk
 from rft3d.scenes.rooms._referring import refer
-from rft3d.scenes.rooms._render import Pictures, in_view_share, render, world_parts
+from rft3d.scenes.rooms._render import in_view_share, render, world_parts
 from rft3d.scenes.rooms._shell import Shell, finish_room
 from rft3d.scenes.types import Frame, Scene, SceneObject
 from rft3d.settings import Bounds, Checked, Count, Share
@@ -142,12 +142,6 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
     )
 
 
-def draw_plan(plan: Plan, config: RoomConfig) -> Pictures:
-    """The pictures of a plan."""
-    parts = world_parts(plan.layout.placed)
-    return render(parts, plan.shell, plan.T_world_cameras, plan.K, config.width, config.height)
-
-
 def scene_objects(layout: Layout) -> tuple[SceneObject, ...]:
     """Furniture as records: id = index, box = tight upright box whose x axis is the front."""
     objects = []
@@ -174,7 +168,8 @@ def make_room(seed: int, config: RoomConfig | None = None) -> Scene:
     """
     config = config or RoomConfig()
     plan = plan_room(seed, config)
-    pictures = draw_plan(plan, config)
+    parts = world_parts(plan.layout.placed)
+    pictures = render(parts, plan.shell, plan.T_world_cameras, plan.K, config.width, config.height)
     objects = scene_objects(plan.layout)
     boxes = np.stack([item.box for item in objects])
     shares = in_view_share(boxes, plan.T_world_cameras, plan.K, config.width, config.height)
@@ -201,7 +196,9 @@ def make_room(seed: int, config: RoomConfig | None = None) -> Scene:
     return Scene(f"rooms-{seed}", "rooms", frames, objects, expressions, polygon)
 
 
-def iter_rooms(seeds: Iterable[int], config: RoomConfig | None = None, workers: int = 2) -> Iterator[Scene]:
+def iter_rooms(
+    seeds: Iterable[int] = range(8), config: RoomConfig | None = None, workers: int = 2
+) -> Iterator[Scene]:
     """The rooms of ``seeds`` in order, made by ``workers`` threads (compiled drawing runs unlocked).
 
     Holds at most ``2 * workers`` finished rooms in memory.
