@@ -15,12 +15,10 @@ Variants:
   are run: after the second, which meets the first one's gradients, the peak grows no more.
 * ``packed``: one row ``[prompt | c1 | .. | cG]``.
 * ``packed-gc``: the same with checkpointed layers.
-* ``two-phase``: the prompt once, then one completion after the other.
 
 All of them score the completions only, in float32, with the same chunked head, so that the rows alone make
 the difference. Peak resident memory is the kernel's (Linux; on a GPU the allocator's peak is used instead);
-``kept`` counts the bytes that autograd holds for the backward pass, which does not depend on an allocator
-(for ``two-phase``, whose chunks come and go, it is an upper bound).
+``kept`` counts the bytes that autograd holds for the backward pass, which does not depend on an allocator.
 """
 
 from __future__ import annotations
@@ -31,11 +29,11 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-VARIANTS = ("dense", "dense-1", "packed", "packed-gc", "two-phase")
+VARIANTS = ("dense", "dense-1", "packed", "packed-gc")
 MIB = 2**20
 OUT = Path(__file__).resolve().parents[1] / "runs" / "memory.jsonl"
 
@@ -53,7 +51,6 @@ def measure(
     import torch
 
     from rft3d.models.prefix import Row, pack
-    from rft3d.models.two_phase import two_phase_backward
 
     policy = _policy(layers, hidden)
     model = policy.model
@@ -89,10 +86,6 @@ def measure(
     peaks: list[float] = []
     whole, rows = [row(suffixes)], [row([s]) for s in suffixes]
 
-    def two_phase() -> None:
-        packed = pack(whole, policy.pad_id).to(policy.device)
-        two_phase_backward(model, packed, [], _counted(kept, peaks), 1)
-
     def pack_hook(tensor: torch.Tensor) -> torch.Tensor:
         if not isinstance(tensor, torch.nn.Parameter):
             kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
@@ -102,27 +95,13 @@ def measure(
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated() / MIB if cuda else resident("VmRSS")
-    if variant == "two-phase":
-        two_phase()
-    else:
-        for batch in {"dense": [rows], "dense-1": [[r] for r in rows[:2]]}.get(variant, [whole]):
-            run(batch)
+    for batch in {"dense": [rows], "dense-1": [[r] for r in rows[:2]]}.get(variant, [whole]):
+        run(batch)
     peak = torch.cuda.max_memory_allocated() / MIB if cuda else resident("VmHWM")
     peaks.clear()  # and once more, counting what is kept; the backward pass adds nothing to that
     with torch.autograd.graph.saved_tensors_hooks(pack_hook, lambda tensor: tensor):
-        if variant == "two-phase":
-            two_phase()
-        else:
-            run({"dense": rows, "dense-1": rows[:1]}.get(variant, whole), backward=False)
+        run({"dense": rows, "dense-1": rows[:1]}.get(variant, whole), backward=False)
     return {"peak_mib": peak - before, "before_mib": before, "kept_mib": max(peaks)}
-
-
-def _counted(kept: dict[int, int], peaks: list[float]) -> Callable[..., object]:
-    def loss_of(logps: object, entropy: object, index: object) -> object:
-        peaks.append(sum(kept.values()) / MIB)  # grows with the chunks: an upper bound
-        return logps.sum()  # type: ignore[attr-defined]
-
-    return loss_of
 
 
 def _policy(layers: int, hidden: int):

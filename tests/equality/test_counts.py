@@ -15,7 +15,7 @@ from tests.equality.two_ranks import RUNS, TASKS, setting
 from tests.tiny import make_policy, sampled_groups
 
 from rft3d.models import Policy
-from rft3d.models.fusion import FrozenFeatures
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.prefix import Row, pack
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus

@@ -25,7 +25,7 @@ from tests.tiny import farthest
 
 from rft3d.training import engine as engine_module
 from rft3d.training import zero
-from rft3d.training.config import MemoryConfig, OptimConfig
+from rft3d.training.config import OptimConfig
 from rft3d.training.engine import Engine
 from rft3d.training.finite import NonFiniteError
 from rft3d.training.optim import build_optimizers
@@ -118,8 +118,6 @@ def test_a_gradient_that_is_no_number_updates_nothing(tmp_path: Path, stand_in: 
 
 def test_what_zero_cannot_do_is_said(stand_in: None, monkeypatch: pytest.MonkeyPatch) -> None:
     policy, _ = two_ranks.setting()
-    with pytest.raises(ValueError, match="two_phase runs beside DeepSpeed"):
-        Engine(policy, OptimConfig(), 1, memory=MemoryConfig(two_phase=1))
     with pytest.raises(ValueError, match=r"optim\.name='muon'.*use adamw"):
         Engine(policy, OptimConfig(name="muon"), 1)
     monkeypatch.undo()

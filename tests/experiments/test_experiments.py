@@ -103,6 +103,8 @@ def test_contradictions_are_named() -> None:
         check([two, other])
     with pytest.raises(ValueError, match=r"has no arm 'more'"):
         check([replace(two, arms=(start, rft))])
+    with pytest.raises(ValueError, match="an arm cannot be called 'start'"):
+        check([replace(two, arms=(replace(start, name="start"), more, rft))])
     with pytest.raises(ValueError, match=r"different world called 'small'"):
         check([two, replace(two, name="b", world=replace(two.world, train_rooms=7))])
     with pytest.raises(ValueError, match=r"asks for what the world has not: \['captioning', 'dense'\]"):

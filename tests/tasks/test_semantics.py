@@ -65,8 +65,8 @@ def test_longest_edge_and_distance() -> None:
     assert s.longest_edge_cm(np.array([0, 0, 0, 0.3, 1.204, 0.5, 1, 0, 0])) == 120
     a = thing("a", (0, 0, 0.5), (1, 1, 1))
     far, near = thing("b", (5, 0, 0.5), (1, 1, 1)), thing("b", (2, 0, 0.5), (1, 1, 1))
-    assert s.closest_distance_m([a], [far, near]) == pytest.approx(1.0)
-    assert s.closest_distance_m([a], [a]) == 0.0
+    assert s.closest_distance_m(a.box[None], np.stack([far.box, near.box])) == pytest.approx(1.0)
+    assert s.closest_distance_m(a.box[None], a.box[None]) == 0.0
 
 
 @pytest.mark.parametrize("target", [(3.0, 1.0, 0.0), (1.0, -4.0, 2.0), (0.0, 0.5, 1.0)])

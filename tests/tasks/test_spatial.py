@@ -74,7 +74,7 @@ def test_directions_keep_clear_of_boundaries(scene: Scene, level: str) -> None:
     assert len(asked) > 20
     for question in asked:
         a, b, c = (view.one(label) for label in question.names)
-        turn = s.turn_rad(a.box, b.box, c.box)
+        turn = s.turn_rad(a, b, c)
         assert all(abs(abs(degrees(turn)) - boundary) >= 10 for boundary in boundaries)
         assert question.answer == meaning(turn)
         assert sorted(question.options) == sorted(answers)
@@ -96,9 +96,9 @@ def test_relative_distance_options_differ_clearly(scene: Scene) -> None:
     assert asked
     for question in asked:
         primary, *options = question.names
-        distances = sorted(s.closest_distance_m(view.by_label[o], view.by_label[primary]) for o in options)
+        distances = sorted(s.closest_distance_m(view.boxes[o], view.boxes[primary]) for o in options)
         assert min(b - a for a, b in pairwise(distances)) >= 0.15
-        best = s.closest_distance_m(view.by_label[str(question.answer)], view.by_label[primary])
+        best = s.closest_distance_m(view.boxes[str(question.answer)], view.boxes[primary])
         assert best == distances[0]
         assert primary not in options and len(set(options)) == 4
     assert len(questions(scene, "object_rel_distance", Limits(option_gap_m=0.8))) < len(asked)

@@ -1,4 +1,4 @@
-"""What bounds memory changes no number: chunked logits, micro-batches, two phases, checkpointed layers."""
+"""What bounds memory changes no number: chunked logits, micro-batches, checkpointed layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from rft3d.tasks import Task
 from rft3d.training.config import MemoryConfig, OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
-from rft3d.training.grpo import train_rft
 from rft3d.training.loop import Watch
 from rft3d.training.sft import micro_parts, task_loss, train_sft, update_on
 from rft3d.training.update import update_policy
@@ -56,9 +55,6 @@ def gradients(policy: Policy, corpus: Corpus, config: RFTConfig) -> dict[str, to
         MemoryConfig(logit_chunk=3),
         MemoryConfig(prefill=1),
         MemoryConfig(gradient_checkpointing=True),
-        MemoryConfig(two_phase=1),
-        MemoryConfig(two_phase=2, logit_chunk=4),
-        MemoryConfig(two_phase=5),
     ],
 )
 def test_the_gradient_is_the_same(
@@ -76,23 +72,7 @@ def test_the_gradient_is_the_same(
         torch.testing.assert_close(bounded[name], plain[name], atol=1e-7, rtol=1e-5)
 
 
-def test_two_phases_train_like_one(
-    new_speaker: Callable[[], Policy], digits: Corpus, tmp_path: Path, console: Console
-) -> None:
-    """Whole steps, with old log-probabilities and several updates."""
-    results = {}
-    for name, memory in (("one", MemoryConfig()), ("two", MemoryConfig(two_phase=2))):
-        policy = new_speaker()
-        policy.model.double()
-        config = dataclasses.replace(BASE, memory=memory, updates_per_rollout=2)
-        train_rft(policy, TASKS, digits, config, tmp_path / name, Watch(console))
-        results[name] = weights_of(policy)
-    assert farthest(results["one"], results["two"]) < 1e-6
-
-
-def test_settings_that_exclude_each_other_are_refused() -> None:
-    with pytest.raises(ValueError, match="two_phase"):
-        MemoryConfig(two_phase=1, gradient_checkpointing=True)
+def test_a_negative_chunk_is_refused() -> None:
     with pytest.raises(ValueError, match="logit_chunk"):
         MemoryConfig(logit_chunk=-1)
 

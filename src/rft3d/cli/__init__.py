@@ -143,6 +143,11 @@ def _run(verb: str, arguments: list[str]) -> int:
                 prog=f"rft3d {verb}",
                 description=with_examples(verb, module.Args.__doc__ or ""),
                 return_unknown_args=overridable,
+                config=(
+                    tyro.conf.PositionalMetavarFromFieldName,
+                    tyro.conf.DisallowNone,
+                    tyro.conf.FlagCreatePairsOff,
+                ),
             )
     except SystemExit as stop:
         if not stop.code:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -39,12 +39,12 @@ class ModelOptions:
 class ClipOptions(ModelOptions):
     """Options of every verb that looks at a clip of one's own."""
 
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    source: tyro.conf.Positional[str]
     """video, picture, folder of pictures, scene folder, posed clip, a folder of them, or rooms:SEED"""
     frames: int | None = None
     """frames to look at; when not given as many as the model was trained on"""
-    every: float | None = None
-    """seconds from one frame to the next; without it the frames are spread over the clip"""
+    every: float = 0.0
+    """seconds from one frame to the next; 0: the frames are spread over the clip"""
     start: float = 0.0
     """look at the video from this second on"""
     end: float | None = None
@@ -66,7 +66,7 @@ def run(
         raise ValueError("give --intrinsics or --fov, not both")
     world = room_config_of(args.model)
     count = (world.frames if world else frames) if args.frames is None else args.frames
-    clip = read_clip(args.source, ClipSampling(count, args.every, args.start, args.end), world)
+    clip = read_clip(args.source, ClipSampling(count, args.every or None, args.start, args.end), world)
     if args.intrinsics is not None:
         clip = with_intrinsics(clip, *args.intrinsics)
     elif args.fov is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import tyro
 
@@ -14,7 +13,7 @@ from rft3d.cli._clip import ClipOptions, run
 class Args(ClipOptions):
     """Ask about the place in a video, laid out as VSI-Bench's questions are; prints the answer, writes a page."""
 
-    question: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="QUESTION")]
+    question: tyro.conf.Positional[str]
     """e.g. "How many chairs are in this room?" """
     options: tuple[str, ...] = ()
     """answers to choose from, for a multiple-choice question"""

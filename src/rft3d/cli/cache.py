@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -17,7 +16,7 @@ class Args:
     be deleted at any time: what is missing is computed again.
     """
 
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    folder: tyro.conf.Positional[Path]
     """folder of the cache"""
     clear: bool = False
     """remove everything in it"""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -19,9 +18,9 @@ class Args(Scoring):
     pictures, model nor torch.
     """
 
-    a: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
+    a: tyro.conf.Positional[Path]
     """predictions of the first model (any format that rft3d score takes)"""
-    b: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
+    b: tyro.conf.Positional[Path]
     """predictions of the second model"""
 
 

@@ -30,7 +30,7 @@ class Prepare:
 class Check:
     """What is in a data folder, what is missing, cut off, stale, misaligned or leaking (exit code 1)."""
 
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    folder: tyro.conf.Positional[Path]
     """folder to look through; or a predictions file, with --samples"""
     samples: Path | None = None
     """detection samples of a predictions file: which convention its boxes fit (by IoU with the truth)"""
@@ -44,7 +44,7 @@ class Check:
 class Extract:
     """Every 10th picture and pose of ScanNet's .sens recordings, as EmbodiedScan's infos name them."""
 
-    scans: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SCANS")]
+    scans: tyro.conf.Positional[Path]
     """a .sens file, or a folder with <scan>/<scan>.sens"""
     out: Path
     """MEDIA/scannet/posed_images"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
@@ -22,11 +22,11 @@ class Args(ClipOptions):
     has some.
     """
 
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")] = ""
+    source: tyro.conf.Positional[str] = ""
     """video, picture, folder of pictures, scene folder, posed clip, a folder of them, or rooms:SEED; nothing:
     a new room, as rft3d try makes it"""
-    every: float | None = 1.0
-    """seconds from one frame to the next, as in the benchmark; None spreads the frames over the clip"""
+    every: float = 1.0
+    """seconds from one frame to the next, as in the benchmark; 0 spreads the frames over the clip"""
     max_new_tokens: int = 2000
     """longest answer"""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -20,7 +19,7 @@ class Args:
     --plan.gpus 2 --stages.0.group-size 16.
     """
 
-    recipe: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
+    recipe: tyro.conf.Positional[Path]
     """recipe file"""
     json: bool = False
     """print JSON (bytes and FLOPs) instead of text"""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shown:
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    source: tyro.conf.Positional[str]
     """run folder, scene folder, posed clip, folder of them, or rooms:SEED"""
     out: Path
     """what to write"""
@@ -78,7 +78,7 @@ class Overlay(_Shown):
     colour: Literal["kind", "label"] = "kind"
     """kind: green true, orange predicted; label: one colour a class, truth dashed"""
     labels: bool = True
-    """write labels and IoUs"""
+    """labels and IoUs at the boxes; --no-labels leaves them out"""
     fps: float | None = None
     """also an MP4 of each question and model, so many pictures a second"""
 
@@ -97,7 +97,7 @@ class Card:
     Data, convention, protocol, numbers with intervals, cost and licences; what the run doesn't know is named.
     """
 
-    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    source: tyro.conf.Positional[Path]
     """run folder"""
     name: str
     """the model that the card is about: a folder of RUN/eval"""
@@ -126,7 +126,7 @@ class Verl:
     rft3d must be installed where verl's reward workers run. Needs pyarrow, no torch.
     """
 
-    samples: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SAMPLES")]
+    samples: tyro.conf.Positional[Path]
     """samples file, of one task or several"""
     out: Path
     """folder to write into"""

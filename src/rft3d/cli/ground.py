@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import tyro
 
@@ -18,7 +17,7 @@ class Args(ClipOptions):
     frame when the camera is known (--intrinsics, --fov, or a posed folder).
     """
 
-    text: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXT")]
+    text: tyro.conf.Positional[str]
     """e.g. "the chair by the window" """
     max_new_tokens: int = 100
     """longest answer"""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -18,7 +17,7 @@ class Args:
     Ours are results that rft3d score --benchmark NAME --out FILE wrote; the file's name is the model's.
     """
 
-    scores: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCORES")] = ()
+    scores: tyro.conf.Positional[tuple[Path, ...]] = ()
     """our results; none: published numbers only"""
     benchmark: BenchmarkName | None = None
     """only this one"""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -20,7 +19,7 @@ class Args:
     every other scan of their rooms, and so are those of --exclude.
     """
 
-    scenes: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SCENES")]
+    scenes: tyro.conf.Positional[str]
     """scene folder, posed clip, folder of them, or rooms:0-31; what --source reads (vsi_meta: VSI-Bench's scene
     metadata); or a question file of VLM-3R, Spatial-MLLM, SpaceR or VSI-Bench: its questions, kept as they are"""
     out: Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
@@ -24,7 +24,7 @@ class Args:
     one) gets a page for each run and one above them with the experiments' claims and tables.
     """
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUNS")]
+    runs: tyro.conf.Positional[tuple[Path, ...]]
     """run folders, one or more; or one folder of run folders"""
     out: Path | None = None
     """folder for the page; RUN/report when not given (of several: the first one's, as compare.html)"""

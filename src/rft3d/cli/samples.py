@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -21,7 +20,7 @@ class Args:
     Predictions in OUT/<model>/<task>.predictions.jsonl are shown by rft3d report OUT.
     """
 
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    source: tyro.conf.Positional[str]
     """scene folder, posed clip, folder of them, or rooms:SEED"""
     out: Path
     """folder to write"""

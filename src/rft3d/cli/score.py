@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
@@ -21,7 +21,7 @@ class Args(Scoring):
     sample log, a VLMEvalKit sheet or a plain {id: text}. Prints a table; --out writes everything as JSON.
     """
 
-    predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PREDICTIONS")]
+    predictions: tyro.conf.Positional[Path]
     """predictions: JSON lines {"id", "text"}, or another program's (see --format)"""
     boxes: Convention = "house"
     """with --task detection: how the predicted boxes are written (rft3d data check tells which fits)"""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -21,7 +20,7 @@ class Args:
     option overrides a field of its config, e.g. rft3d train recipes/x.py --seed 3.
     """
 
-    recipe: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
+    recipe: tyro.conf.Positional[Path]
     """recipe file; with --help behind it, its fields are listed"""
     dry_run: bool = False
     """print the resolved config, what the run will cost and each task's first prompt; train nothing"""

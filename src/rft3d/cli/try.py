@@ -15,7 +15,7 @@ class Args(ModelOptions):
     room: int = detect.ROOM
     """seed of the room; seeds below 100000 were never trained on"""
     open: bool = True
-    """open the page in a browser (where there is a screen)"""
+    """the page in a browser, where there is a screen; --no-open leaves it closed"""
 
 
 def main(args: Args) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -16,7 +15,7 @@ class Args:
     Reads the run folder only: start it any time, over SSH too. Ctrl-C ends the watching, not the run.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: tyro.conf.Positional[Path]
     """run folder"""
     once: bool = False
     """print once and exit"""

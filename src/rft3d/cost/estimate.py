@@ -183,9 +183,7 @@ def _sft(
     stage: SFTConfig, questions: Mapping[str, Question], sizes: Sizes, plan: Plan
 ) -> tuple[list[Pass], list[Pass], dict[str, float], dict[str, dict[str, float]]]:
     passes, micro, encode = [], [], 0.0
-    for task, count in stage.per_scene.items():
-        if not count:
-            continue
+    for task, count in stage.asked.items():
         q = questions[task]
         scenes = max(1, round(stage.scene_share.get(task, 1.0) * stage.scenes_per_step))
         row = Pass(1, q.visual + 2 * q.frames, count, q.text + q.answer, q.answer)
@@ -202,16 +200,13 @@ def _rft(
     g, passes, micro = stage.group_size, [], []
     flops: dict[str, float] = dict.fromkeys(("encode", "prefill", "decode", "fixed log-probabilities"), 0.0)
     cached = 0.0
-    for task, prompts in stage.prompts_per_step.items():
-        if not prompts:
-            continue
+    for task, prompts in stage.asked.items():
         q = questions[task]
         row = Pass(prompts, q.prompt, g, q.answer, q.answer)
         passes.append(row)
         mine = -(-prompts // plan.gpus)
         at_once = min(mine, stage.micro_groups)
-        groups = min(stage.memory.two_phase or g, g)
-        micro.append(Pass(at_once, q.prompt, groups, q.limit, q.limit))
+        micro.append(Pass(at_once, q.prompt, g, q.limit, q.limit))
         flops["encode"] += prompts * encode_flops(sizes, q)
         flops["prefill"] += forward_flops(sizes, Pass(prompts, q.prompt, 0, 0, 0))
         flops["decode"] += decode_flops(sizes, prompts * g, q.prompt, q.answer)
@@ -234,7 +229,7 @@ def encode_memory(sizes: Sizes, questions: Mapping[str, Question], clips: int = 
     widest = max(questions.values(), key=lambda q: q.frames * q.patches)
     clips = clips or max(1, PATCHES_AT_ONCE // (widest.frames * widest.patches))
     tokens = clips * widest.frames * (widest.patches + 5)
-    d = sizes.geometry.config.embed_dim if sizes.geometry else sizes.vision.hidden
+    d = sizes.geometry.config.embed_dim if sizes.geometry else sizes.vision.config.hidden_size
     return float(tokens * d * GEOMETRY_BYTES)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,8 @@ def estimate(recipe: Recipe, path: Path) -> Estimate:
     costs = []
     features: dict[str, float] = {}
     for index, stage in enumerate(recipe.stages):
-        counts = stage.per_scene if isinstance(stage, SFTConfig) else stage.prompts_per_step
-        questions = {
-            task: _question(task, stage, recipe, plan, patches, assumed)
-            for task, count in counts.items()
-            if count
-        }
-        kind = "sft" if isinstance(stage, SFTConfig) else "rft"
-        costs.append(stage_cost(f"{index}-{kind}", stage, questions, sizes, plan))
+        questions = {task: _question(task, stage, recipe, plan, patches, assumed) for task in stage.asked}
+        costs.append(stage_cost(f"{index}-{stage.kind}", stage, questions, sizes, plan))
         features |= {task: feature_bytes(sizes, q, plan.precision) for task, q in questions.items()}
     parameters = {
         "language model": sizes.text.parameters,
@@ -195,15 +190,11 @@ def _columns(cells: tuple[object, ...]) -> str:
     return "  " + f"{cells[0]!s:<12}" + "".join(f"{cell!s:>10}" for cell in cells[1:])
 
 
-def _size(count: float) -> str:
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+def _scaled(unit: str, count: float) -> str:
+    for prefix, scale in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= scale:
-            return f"{count / scale:,.2f} {unit}"
-    return f"{count:.0f} B"
+            return f"{count / scale:,.2f} {prefix}{unit}"
+    return f"{count:.0f} {unit}"
 
 
-def _flops(count: float) -> str:
-    for unit, scale in (("EF", 1e18), ("PF", 1e15), ("TF", 1e12), ("GF", 1e9), ("MF", 1e6)):
-        if count >= scale:
-            return f"{count / scale:,.2f} {unit}"
-    return f"{count:.0f} F"
+_size, _flops = partial(_scaled, "B"), partial(_scaled, "F")

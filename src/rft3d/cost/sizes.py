@@ -58,19 +58,10 @@ class TextSizes:
 
 @dataclass(frozen=True)
 class VisionSizes:
-    """The vision tower with its 2x2 mergers; all of it is frozen.
+    """The vision tower with its 2x2 mergers, all frozen. ``levels`` of deepstack travel behind the tokens."""
 
-    Attributes:
-        full_blocks: blocks that see the whole picture; the others see windows.
-        levels: deepstack levels, which travel behind the tokens.
-    """
-
-    hidden: int
-    depth: int
-    full_blocks: int
+    config: Any
     levels: int
-    patch: int
-    merge: int
     parameters: int
     embed_weights: int
     block_weights: int
@@ -78,12 +69,12 @@ class VisionSizes:
 
     def flops(self, frames: int, patches: int) -> float:
         """``frames`` images of ``patches`` patches each; windows see 64 patches, full blocks the image."""
-        rows = frames * patches
-        blocks = 2.0 * self.block_weights * rows * self.depth
-        windowed = min(WINDOW_PATCHES, patches)
-        seen = self.full_blocks * patches + (self.depth - self.full_blocks) * windowed
-        merger = 2.0 * self.merger_weights * rows / self.merge**2
-        return 2.0 * self.embed_weights * rows + blocks + 4.0 * self.hidden * rows * seen + merger
+        c, rows = self.config, frames * patches
+        full = len(getattr(c, "fullatt_block_indexes", range(c.depth)))  # the others see windows
+        seen = full * patches + (c.depth - full) * min(WINDOW_PATCHES, patches)
+        blocks = 2.0 * self.block_weights * rows * c.depth
+        merger = 2.0 * self.merger_weights * rows / c.spatial_merge_size**2
+        return 2.0 * self.embed_weights * rows + blocks + 4.0 * c.hidden_size * rows * seen + merger
 
 
 @dataclass(frozen=True)
@@ -178,12 +169,8 @@ def _counted(config: Any) -> Sizes:
     )
     deepstack = getattr(tower, "deepstack_merger_list", nn.ModuleList())
     frozen = VisionSizes(
-        vision.hidden_size,
-        vision.depth,
-        len(getattr(vision, "fullatt_block_indexes", range(vision.depth))),
+        vision,
         len(deepstack),
-        vision.patch_size,
-        vision.spatial_merge_size,
         _parameters(tower),
         _parameters(tower.patch_embed),
         _weights(tower.blocks[0]),

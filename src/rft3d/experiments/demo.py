@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from rft3d.experiments.lab import settings_of
+from rft3d.experiments.load import quick_arm
 from rft3d.experiments.page import print_demo
 from rft3d.experiments.places import Place
 from rft3d.experiments.run import work, write_titles
@@ -37,7 +38,7 @@ from rft3d.report.draw import save
 from rft3d.report.exhibit import exhibits
 from rft3d.report.overlay import OverlayStyle, draw_sheet
 from rft3d.scenes import CATE8, RoomConfig
-from rft3d.training.config import OptimConfig, RFTConfig
+from rft3d.training.config import OptimConfig
 
 
 def run_demo(
@@ -157,12 +158,5 @@ def scratch_experiment(quick: bool = False) -> Experiment:
                                      geometry_dim=32, geometry_heads=2, geometry_rounds=1, merger_hidden=64),
                           EncoderConfig(steps=6, clips_per_step=4)),
         )  # fmt: skip
-        arms = tuple(replace(arm, stage=_short(arm.stage)) for arm in arms)
+        arms = tuple(map(quick_arm, arms))
     return Experiment("scratch", "The whole story, small", rooms, arms, columns=COLUMNS, baseline="sft_sft")
-
-
-def _short(stage: Any) -> Any:
-    if isinstance(stage, RFTConfig):
-        few = {"detection": 2, "grounding": 2, "spatial": 2}
-        return replace(stage, steps=2, group_size=2, prompts_per_step=few)
-    return replace(stage, steps=4, scenes_per_step=4)

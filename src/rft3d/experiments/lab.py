@@ -42,7 +42,7 @@ from rft3d.experiments.views import corrupted, derived_options
 from rft3d.files import read_json, write_json
 from rft3d.models import Policy, load_policy
 from rft3d.models.features import FeatureCache
-from rft3d.models.fusion import FrozenFeatures
+from rft3d.models.geometry import FrozenFeatures
 from rft3d.process import track
 from rft3d.scenes import iter_rooms
 from rft3d.tasks import Sample, read_samples, write_samples

@@ -50,6 +50,8 @@ def check(experiments: Sequence[Experiment]) -> None:
         known = derived_options(world.views)
         for arm in experiment.arms:
             before, owner = arms.setdefault((world.name, arm.name), (arm, experiment.name))
+            if arm.name == "start":  # models/start is the world's first policy
+                raise ValueError(f"{where}: an arm cannot be called 'start'")
             if before != arm:
                 raise ValueError(f"{where}: arm {arm.name!r} differs from the one in {owner!r}")
             missing = [view for view in arm.views() if view not in known]
@@ -85,12 +87,11 @@ def quickened(experiment: Experiment) -> Experiment:
         elsewhere={name: Elsewhere(replace(each.rooms, max_objects=each.rooms.min_objects), each.views)
                    for name, each in world.elsewhere.items()},
     )  # fmt: skip
-    return replace(
-        experiment, world=small, arms=tuple(_quick_arm(arm) for arm in experiment.arms), seeds=(0,)
-    )
+    return replace(experiment, world=small, arms=tuple(quick_arm(arm) for arm in experiment.arms), seeds=(0,))
 
 
-def _quick_arm(arm: Arm) -> Arm:
+def quick_arm(arm: Arm) -> Arm:
+    """``arm`` with two steps of two prompts or scenes and answers of 12 tokens."""
     stage = arm.stage
     if stage is None:
         return arm

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
 from rft3d.evaluation import with_cameras
 from rft3d.experiments.types import Options, task_of
 from rft3d.pretraining.dense import DenseClip, dense_clip
-from rft3d.process import end_with_parent
+from rft3d.pretraining.endless import in_order
 from rft3d.report.overlay import paint_answer
 from rft3d.scenes import CATE20, RoomConfig, make_room
 from rft3d.scenes.images import load_rgb
@@ -38,32 +37,24 @@ def build_tasks(options: Options) -> dict[str, Task]:
     return {view: make_task(task_of(view), None, own) for view, own in options.items()}
 
 
-def _make(job: tuple[Sequence[int], RoomConfig, Options]) -> list[TrainingRoom]:
-    seeds, config, options = job
-    tasks = build_tasks(options)
-    rooms = []
-    for seed in seeds:
-        scene = make_room(seed, config)
+class _Rooms(Dataset[TrainingRoom]):
+    """``rooms[seed]``, rendered when it is asked for."""
+
+    def __init__(self, config: RoomConfig, options: Options) -> None:
+        self.config, self.tasks = config, build_tasks(options)
+
+    def __getitem__(self, seed: int) -> TrainingRoom:
+        scene = make_room(seed, self.config)
         refs = [f"rooms:{seed}/{i}" for i in range(len(scene.frames))]
-        samples = {view: task.samples(scene, refs, seed) for view, task in tasks.items()}
-        rooms.append(TrainingRoom(dense_clip(scene, CATE20), samples))
-    return rooms
+        samples = {view: task.samples(scene, refs, seed) for view, task in self.tasks.items()}
+        return TrainingRoom(dense_clip(scene, CATE20), samples)
 
 
 def training_rooms(
     seeds: Sequence[int], config: RoomConfig, options: Options, workers: int = 2
 ) -> Iterator[TrainingRoom]:
     """Rooms of ``seeds``, in order. Deterministic in the arguments, whatever the number of workers."""
-    jobs = [(seeds[i : i + CHUNK], config, options) for i in range(0, len(seeds), CHUNK)]
-    if workers < 2 or len(jobs) < 2:
-        for job in jobs:
-            yield from _make(job)
-        return
-    # spawn: forking a process that already runs torch's thread pool may dead-lock
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
-        for rooms in pool.map(_make, jobs):
-            yield from rooms
+    return in_order(_Rooms(config, options), seeds, workers if workers > 1 and len(seeds) > CHUNK else 0)
 
 
 def room_painter(tasks: Mapping[str, Task], config: RoomConfig) -> Painter:

@@ -8,10 +8,9 @@ from typing import Any
 from rft3d.experiments.rooms import TrainingRoom, build_tasks
 from rft3d.experiments.types import Options, Scratch
 from rft3d.models import Policy, build_tiny
-from rft3d.models.tokens import train_tokenizer
 from rft3d.pretraining.encoders import fixed_clips, pretrain_encoders
+from rft3d.pretraining.weights import rooms_tokenizer
 from rft3d.scenes import CATE20
-from rft3d.scenes.rooms import PALETTE
 from rft3d.training.runs import Run
 
 
@@ -20,14 +19,8 @@ def from_scratch(
 ) -> tuple[Policy, Mapping[str, Any]]:
     """The policy, its encoders trained and frozen, its language model untrained; and facts for ``stages.json``."""
     tasks = build_tasks(options)
-    texts = [
-        text
-        for room in rooms
-        for view, group in room.samples.items()
-        for sample in group
-        for text in (sample.prompt, tasks[view].gold(sample))
-    ]
-    tokenizer = train_tokenizer(texts, [*CATE20, *PALETTE, "large", "small"])
+    asked = [(view, each) for room in rooms for view, group in room.samples.items() for each in group]
+    tokenizer = rooms_tokenizer(text for v, each in asked for text in (each.prompt, tasks[v].gold(each)))
     policy = build_tiny(scratch.tiny, tokenizer, seed, {view: dict(own) for view, own in options.items()})
     clips = [room.clip for room in rooms]
     drawn = fixed_clips(clips, scratch.encoder.clips_per_step, scratch.encoder.seed)

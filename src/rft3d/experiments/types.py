@@ -107,10 +107,7 @@ class Arm:
 
     def views(self) -> list[str]:
         """The views that it trains on."""
-        if self.stage is None:
-            return []
-        counts = self.stage.per_scene if isinstance(self.stage, SFTConfig) else self.stage.prompts_per_step
-        return [view for view, count in counts.items() if count]
+        return [] if self.stage is None else list(self.stage.asked)
 
 
 @dataclass(frozen=True)

@@ -17,22 +17,8 @@ from transformers import (
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import WeightRenaming
 
-from rft3d.models.geometry import FrozenFeatures, GeometryFields, GeometryMerger, cells_of
-from rft3d.models.images import CLIP_MEAN, CLIP_STD, qwen_patches
-from rft3d.models.spatial import Scored, SpatialModel
-
-__all__ = [
-    "CLIP_MEAN",
-    "CLIP_STD",
-    "FrozenFeatures",
-    "GeometryMerger",
-    "Scored",
-    "SpatialConfig",
-    "SpatialModel",
-    "SpatialQwen",
-    "cells_of",
-    "qwen_patches",
-]
+from rft3d.models.geometry import GeometryFields
+from rft3d.models.spatial import SpatialModel
 
 
 class SpatialConfig(GeometryFields, Qwen2_5_VLConfig):

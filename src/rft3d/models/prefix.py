@@ -6,11 +6,10 @@ same log-probabilities and gradients as G separate rows ``[prefix | s_i]`` (test
 the tokens. Several groups stand in a batch: prefixes are right-padded to ``P``, suffixes to ``C``, so
 a row has ``P + G * C`` tokens.
 
-Three attention paths are registered with transformers under :data:`ATTENTION`:
+Two attention paths are registered with transformers under :data:`ATTENTION`:
 
 * packed (training): the prefix by itself, then the suffixes as a batch of queries against
   ``[prefix | own]``.
-* suffixes only (training in two phases): the same second half, with the prefix's keys and values given.
 * cached (sampling): one new token per row against the prefix keys, stored once per group, and the
   row's own keys.
 """
@@ -44,19 +43,6 @@ class Layout:
     prefix_valid: Tensor
 
 
-@dataclass(frozen=True)
-class SuffixLayout:
-    """Some suffixes of a packed batch, ``(B, groups * suffix_len)``, behind a prefix that ran before.
-
-    ``prefix[layer]`` are its keys and values, ``(B, kv_heads, P, D)`` each.
-    """
-
-    prefix: Sequence[tuple[Tensor, Tensor]]
-    prefix_valid: Tensor
-    groups: int
-    suffix_len: int
-
-
 def shared_prefix_attention(
     module: torch.nn.Module,
     query: Tensor,
@@ -65,18 +51,16 @@ def shared_prefix_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    layout: Layout | SuffixLayout | None = None,
+    layout: Layout | None = None,
     prefix_cache: PrefixCache | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """For transformers' ``AttentionInterface``: ``(B, H, L, D)`` in, ``(B, L, H, D)`` out."""
-    layer = int(getattr(module, "layer_idx", -1))
-    if isinstance(layout, Layout):
+    if layout is not None:
         out = _packed(query, key, value, layout, scaling)
-    elif layout is not None:
-        out = _suffixes(query, key, value, layout, *layout.prefix[layer], scaling)
     elif prefix_cache is not None and not prefix_cache.filling:
-        out = _cached(query, key, value, *prefix_cache.prefix_of(layer), prefix_cache, scaling)
+        stored = prefix_cache.prefix_of(int(getattr(module, "layer_idx", -1)))
+        out = _cached(query, key, value, *stored, prefix_cache, scaling)
     else:
         out = F.scaled_dot_product_attention(
             query,
@@ -91,26 +75,14 @@ def shared_prefix_attention(
 
 
 def _packed(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float | None) -> Tensor:
+    """The prefix by itself, then its ``g`` suffixes of length ``c``, each against ``[prefix | own]``."""
     p = layout.prefix_len
     gqa = query.shape[1] != key.shape[1]
     # Right-padding is causal-safe: real prefix tokens never see the padding behind them.
     first = F.scaled_dot_product_attention(
         query[:, :, :p], key[:, :, :p], value[:, :, :p], is_causal=True, scale=scaling, enable_gqa=gqa
     )
-    own = (query[:, :, p:], key[:, :, p:], value[:, :, p:])
-    return torch.cat([first, _suffixes(*own, layout, key[:, :, :p], value[:, :, :p], scaling)], dim=2)
-
-
-def _suffixes(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    layout: Layout | SuffixLayout,
-    prefix_key: Tensor,
-    prefix_value: Tensor,
-    scaling: float | None,
-) -> Tensor:
-    """``g`` suffixes of length ``c`` a row, each against ``[prefix | own]``."""
+    query, own_key, own_value = query[:, :, p:], key[:, :, p:], value[:, :, p:]
     batch, heads, _, dim = query.shape
     g, c = layout.groups, layout.suffix_len
 
@@ -125,13 +97,14 @@ def _suffixes(
     mask = mask[:, None, None].expand(-1, g, -1, -1, -1).flatten(0, 1)
     rest = F.scaled_dot_product_attention(
         suffixes(query),
-        with_prefix(prefix_key, key),
-        with_prefix(prefix_value, value),
+        with_prefix(key[:, :, :p], own_key),
+        with_prefix(value[:, :, :p], own_value),
         attn_mask=mask,
         scale=scaling,
-        enable_gqa=heads != key.shape[1],
+        enable_gqa=gqa,
     )
-    return rest.view(batch, g, heads, c, dim).transpose(1, 2).reshape(batch, heads, g * c, dim)
+    rest = rest.view(batch, g, heads, c, dim).transpose(1, 2).reshape(batch, heads, g * c, dim)
+    return torch.cat([first, rest], dim=2)
 
 
 def _cached(

@@ -12,72 +12,15 @@ from rft3d.models.fusion import SpatialConfig
 from rft3d.models.geometry import ENCODERS
 from rft3d.models.qwen3 import SpatialConfig3
 
-_VISION_25: dict[str, Any] = {
-    "depth": 32,
-    "hidden_size": 1280,
-    "intermediate_size": 3420,
-    "num_heads": 16,
-    "patch_size": 14,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "window_size": 112,
-    "fullatt_block_indexes": [7, 15, 23, 31],
-    "tokens_per_second": 2,
+_NAMES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+          "num_key_value_heads")  # fmt: skip
+_TEXT = {
+    "qwen2.5-vl-3b": (151936, 2048, 11008, 36, 16, 2),
+    "qwen2.5-vl-7b": (152064, 3584, 18944, 28, 28, 4),
+    "qwen3-vl-4b": (151936, 2560, 9728, 36, 32, 8),
 }
+SIZES = tuple(_TEXT)
 _IDS = {"bos_token_id": 151643, "eos_token_id": 151645, "pad_token_id": 151643}
-
-_QWEN25: dict[str, tuple[dict[str, Any], bool]] = {
-    "qwen2.5-vl-3b": (
-        {
-            "vocab_size": 151936,
-            "hidden_size": 2048,
-            "intermediate_size": 11008,
-            "num_hidden_layers": 36,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 2,
-        },
-        True,
-    ),
-    "qwen2.5-vl-7b": (
-        {
-            "vocab_size": 152064,
-            "hidden_size": 3584,
-            "intermediate_size": 18944,
-            "num_hidden_layers": 28,
-            "num_attention_heads": 28,
-            "num_key_value_heads": 4,
-        },
-        False,
-    ),
-}
-
-_QWEN3_TEXT: dict[str, Any] = {
-    "vocab_size": 151936,
-    "hidden_size": 2560,
-    "intermediate_size": 9728,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "max_position_embeddings": 262144,
-    "rope_parameters": {
-        "rope_type": "default",
-        "rope_theta": 5e6,
-        "mrope_section": [24, 20, 20],
-        "mrope_interleaved": True,
-    },
-}
-_QWEN3_VISION: dict[str, Any] = {
-    "depth": 24,
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "num_heads": 16,
-    "patch_size": 16,
-    "out_hidden_size": 2560,
-    "deepstack_visual_indexes": [5, 11, 17],
-}
-
-SIZES = (*_QWEN25, "qwen3-vl-4b")
 
 
 def full_config(backbone: str, geometry: bool = True) -> SpatialConfig | SpatialConfig3:
@@ -96,15 +39,27 @@ def full_config(backbone: str, geometry: bool = True) -> SpatialConfig | Spatial
         "geometry_encoder_type": kind,
         "geometry_encoder": ENCODERS[kind].Config().to_dict(),
     }
+    sizes = {**dict(zip(_NAMES, _TEXT[name], strict=True)), **_IDS}
+    hidden = sizes["hidden_size"]
+    rope: dict[str, Any] = {"rope_type": "default"}
     if name == "qwen3-vl-4b":
+        rope |= {"rope_theta": 5e6, "mrope_section": [24, 20, 20], "mrope_interleaved": True}
         return SpatialConfig3(
-            text_config={**_QWEN3_TEXT, **_IDS},
-            vision_config=_QWEN3_VISION,
+            text_config={**sizes, "max_position_embeddings": 262144, "rope_parameters": rope},
+            vision_config={"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "out_hidden_size": hidden,
+                           "deepstack_visual_indexes": [5, 11, 17]},
             tie_word_embeddings=True,
             **extra,
-        )
-    sizes, tied = _QWEN25[name]
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
-    text = {"max_position_embeddings": 128000, "rope_parameters": rope, "rms_norm_eps": 1e-6, **_IDS, **sizes}
-    vision = {**_VISION_25, "out_hidden_size": sizes["hidden_size"]}
-    return SpatialConfig(text_config=text, vision_config=vision, tie_word_embeddings=tied, **extra)
+        )  # fmt: skip
+    rope |= {"rope_theta": 1e6, "mrope_section": [16, 24, 24]}
+    return SpatialConfig(
+        text_config={
+            "max_position_embeddings": 128000,
+            "rope_parameters": rope,
+            "rms_norm_eps": 1e-6,
+            **sizes,
+        },
+        vision_config={"hidden_size": 1280, "tokens_per_second": 2, "out_hidden_size": hidden},
+        tie_word_embeddings=name == "qwen2.5-vl-3b",
+        **extra,
+    )

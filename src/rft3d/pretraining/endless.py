@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from rft3d.scenes import CATE20, WORLDS, make_room
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample, Task
 from rft3d.training.data import choose, item_of, shared_rows
+
+T = TypeVar("T")
 
 FIRST_SEED = 10_000_000
 """Training rooms start here; held-out rooms have smaller seeds."""
@@ -121,11 +123,16 @@ def endless(
     policy: Path, mix: RoomMix, tasks: Sequence[str], start: int = 0, workers: int = 1
 ) -> Iterator[Batch]:
     """Batches ``start``, ``start + 1``, ... in order, made ahead by ``workers`` processes (0: in this one)."""
+    return in_order(RoomBatches(policy, mix, tasks), range(start, 1 << 40), workers)
+
+
+def in_order(made: Dataset[T], places: Sequence[int], workers: int) -> Iterator[T]:
+    """``made[k]`` for each of ``places``, in order, made ahead by ``workers`` processes of one thread (0: here)."""
     return iter(
         DataLoader(
-            RoomBatches(policy, mix, tasks),
+            made,
             batch_size=None,
-            sampler=range(start, 1 << 40),
+            sampler=places,
             num_workers=workers,
             prefetch_factor=4 if workers else None,
             multiprocessing_context="spawn" if workers else None,

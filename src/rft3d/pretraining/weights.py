@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -77,6 +77,11 @@ class WeightsConfig:
     """Processes that draw rooms ahead."""
 
 
+def rooms_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
+    """A tokenizer from prompts and gold answers about procedural rooms."""
+    return train_tokenizer(texts, [*CATE20, *PALETTE, "large", "small"])
+
+
 def make_tokenizer(config: WeightsConfig) -> PreTrainedTokenizerBase:
     """A tokenizer from the prompts and gold answers of some rooms of each world."""
     texts: list[str] = []
@@ -90,7 +95,7 @@ def make_tokenizer(config: WeightsConfig) -> PreTrainedTokenizerBase:
             for task in tasks:
                 for sample in task.samples(scene, refs, seed):
                     texts += [sample.prompt, task.gold(sample)]
-    return train_tokenizer(texts, [*CATE20, *PALETTE, "large", "small"])
+    return rooms_tokenizer(texts)
 
 
 def make_weights(config: WeightsConfig, out: Path, console: Console) -> Path:

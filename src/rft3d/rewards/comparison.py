@@ -22,37 +22,17 @@ MATRIX_PAYS_PAIRS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class LabelCounts:
-    """Hits, false positives and misses of one label in one answer."""
-
-    tp: int
-    fp: int
-    fn: int
-
-
-@dataclass(frozen=True, slots=True)
 class DetectionMatch:
     """Who met whom, as the official evaluation matches.
 
     Attributes:
         pairs: ``(prediction index, truth index, IoU)`` of every hit, in output order.
-        counts: per label that occurs in the answer or in the truth; a metric sums these over a data set.
+        counts: hits, false positives and misses of each label that occurs in the answer or in the truth; a metric
+            sums these over a data set.
     """
 
     pairs: tuple[tuple[int, int, float], ...]
-    counts: Mapping[str, LabelCounts]
-
-    @property
-    def tp(self) -> int:
-        return sum(count.tp for count in self.counts.values())
-
-    @property
-    def fp(self) -> int:
-        return sum(count.fp for count in self.counts.values())
-
-    @property
-    def fn(self) -> int:
-        return sum(count.fn for count in self.counts.values())
+    counts: Mapping[str, tuple[int, int, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +46,7 @@ class Comparison:
     ::
 
         both = Comparison.of(parse_detections(text), truth)
-        f1(both).value, both.match.tp
+        f1(both).value, len(both.match.pairs)
     """
 
     predicted: tuple[LabelledBox, ...]
@@ -97,7 +77,7 @@ class Comparison:
         named = Counter(box.label for box in self.predicted)
         true = Counter(box.label for box in self.truth)
         counts = {
-            label: LabelCounts(found[label], named[label] - found[label], true[label] - found[label])
+            label: (found[label], named[label] - found[label], true[label] - found[label])
             for label in dict.fromkeys([*true, *named])
         }
         return DetectionMatch(pairs, counts)

@@ -17,7 +17,7 @@ def detection_details(both: Comparison) -> dict[str, object]:
     hits = [iou for _, _, iou in both.match.pairs]
     credit = [value for value, _ in both.assigned]
     return {
-        "counts": {label: [c.tp, c.fp, c.fn] for label, c in both.match.counts.items()},
+        "counts": {label: list(counts) for label, counts in both.match.counts.items()},
         "n_pred": len(both.predicted),
         "n_true": len(both.truth),
         "n_hits": len(hits),

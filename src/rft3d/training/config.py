@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from rft3d.settings import Bounds, Checked, Count, Natural, NotNegative, Positive, Share
 
@@ -50,16 +50,6 @@ class MemoryConfig(Checked):
     """Prompts that are prefilled together when sampling; 0: all of a step."""
     gradient_checkpointing: bool = False
     """Keep only the layers' inputs and run each layer again in the backward pass."""
-    two_phase: Natural = 0
-    """Completions of a group that run forward and backward together, behind a prompt that runs once (0:
-    all, in one pass). For RFT with very long completions; one process, no gradient checkpointing."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.two_phase and self.gradient_checkpointing:
-            raise ValueError(
-                "memory.two_phase needs keys and values that gradient checkpointing throws away; choose one"
-            )
 
 
 @dataclass(frozen=True)
@@ -88,6 +78,7 @@ class SelectConfig(Checked):
 class SFTConfig(Checked):
     """Supervised fine-tuning on gold answers."""
 
+    kind: ClassVar[str] = "sft"
     steps: Count = 400
     scenes_per_step: Count = 32
     per_scene: Mapping[str, Natural] = field(
@@ -115,11 +106,17 @@ class SFTConfig(Checked):
     )
     """Longest answers to held-out samples."""
 
+    @property
+    def asked(self) -> dict[str, int]:
+        """The tasks that it trains on, and how many samples of each."""
+        return {task: count for task, count in self.per_scene.items() if count}
+
 
 @dataclass(frozen=True)
 class RFTConfig(Checked):
     """Reinforcement fine-tuning with GRPO."""
 
+    kind: ClassVar[str] = "rft"
     steps: Count = 30
     prompts_per_step: Mapping[str, Natural] = field(
         default_factory=lambda: {"detection": 8, "grounding": 16, "spatial": 32}
@@ -186,6 +183,11 @@ class RFTConfig(Checked):
     """Groups of each task that are written at such a step."""
     rollouts_mb: Positive = 64.0
     """Bound on the size of ``rollouts.jsonl``; long texts are cut to keep it."""
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """The tasks that it trains on, and how many prompts of each."""
+        return {task: count for task, count in self.prompts_per_step.items() if count}
 
 
 @dataclass(frozen=True)

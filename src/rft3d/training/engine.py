@@ -50,11 +50,9 @@ class Engine:
 
     def __post_init__(self) -> None:
         kind = launched()
-        kind.refuse(self.config, self.lora, self.memory)
+        kind.refuse(self.config, self.lora)
         self.accelerator = self.tracking.accelerator()
         self.ranks = Ranks(self.accelerator.process_index, self.accelerator.num_processes)
-        if self.memory.two_phase and self.ranks.world > 1:
-            raise ValueError("memory.two_phase works in one process only; use memory.gradient_checkpointing")
         model = self.policy.model
         model.freeze_encoders()
         if self.lora.rank:

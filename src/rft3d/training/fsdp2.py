@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from rft3d.models.policy import FROZEN
 from rft3d.models.spatial import SpatialModel
-from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig
+from rft3d.training.config import LoRAConfig, OptimConfig
 from rft3d.training.optim import build_optimizers, trainable_parameters
 from rft3d.training.placement import Placement
 
@@ -39,7 +39,7 @@ class Sharded(Placement):
     mark = "sharded"
 
     @staticmethod
-    def refuse(optim: OptimConfig, lora: LoRAConfig, memory: MemoryConfig) -> None:
+    def refuse(optim: OptimConfig, lora: LoRAConfig) -> None:
         if lora.rank:
             raise ValueError(
                 "lora.rank > 0 is not supported with FSDP2; use DDP, or train all weights: adapters are a "

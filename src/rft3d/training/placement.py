@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from rft3d.models.spatial import SpatialModel
-from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig
+from rft3d.training.config import LoRAConfig, OptimConfig
 from rft3d.training.optim import build_optimizers, step_all, trainable_parameters
 
 
@@ -42,7 +42,7 @@ class Placement:
         self.parameters = list(trainable_parameters(model).values())
 
     @staticmethod
-    def refuse(optim: OptimConfig, lora: LoRAConfig, memory: MemoryConfig) -> None:
+    def refuse(optim: OptimConfig, lora: LoRAConfig) -> None:
         """ValueError for settings that this launch cannot serve, before anything is changed."""
 
     def place(self) -> tuple[Any, list[torch.optim.Optimizer]]:

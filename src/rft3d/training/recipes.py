@@ -129,9 +129,7 @@ def _run(path: Path, written: Recipe, recipe: Recipe, paint: PaintAnswer | None)
     policy = load_start(recipe.model, recipe.load, recipe.trained_dtype)
     tasks = {name: _task(name, recipe, policy) for name in tasks_needed}
     judged = read_clips(recipe.held_out, tuple(recipe.held_out)) if recipe.held_out else None
-    rewarded = {
-        n for s in recipe.stages if isinstance(s, RFTConfig) for n, k in s.prompts_per_step.items() if k
-    }
+    rewarded = {name for stage in recipe.stages if stage.kind == "rft" for name in stage.asked}
     # before anything expensive, and before there is a run folder
     check_clips(clips, tasks, rewarded)
     if judged is not None:
@@ -149,7 +147,7 @@ def _run(path: Path, written: Recipe, recipe: Recipe, paint: PaintAnswer | None)
         own = {name: tasks[name] for name in judged.samples}
         held_corpus = _corpus(policy, own, judged, recipe.cache, run)
     for index, stage in enumerate(recipe.stages):
-        name = f"{index}-{'sft' if isinstance(stage, SFTConfig) else 'rft'}"
+        name = f"{index}-{stage.kind}"
         saved = recipe.out / "models" / name
         if run.done(name):
             after = load_start(saved, recipe.load, recipe.trained_dtype, own=True)
@@ -314,8 +312,7 @@ def check_recipe(recipe: Recipe, path: Path) -> tuple[str, ...]:
         if name not in TASKS:
             raise ValueError(f"{path}: task {name!r} is none of {', '.join(TASKS)}")
     for index, stage in enumerate(recipe.stages):
-        counts = stage.per_scene if isinstance(stage, SFTConfig) else stage.prompts_per_step
-        wanted = [name for name, count in counts.items() if count]
+        wanted = list(stage.asked)
         if not wanted:
             raise ValueError(
                 f"{path}: stage {index} trains on nothing; give at least one task a count above 0"

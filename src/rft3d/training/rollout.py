@@ -245,6 +245,11 @@ class Rollouts:
         return [(a.text, self.tasks[name].score(a.text, item.sample, a.truncated)) for a in answers]
 
 
+def by_task(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """The groups of each task, in their order."""
+    return {name: [g for g in groups if g.task == name] for name in dict.fromkeys(g.task for g in groups)}
+
+
 def by_length(items: Sequence[Item]) -> list[int]:
     """The order in which prompts are dealt to ranks: the longest first, so that every rank gets a like share."""
     return sorted(range(len(items)), key=lambda i: -len(items[i].prompt.prefix))
@@ -303,8 +308,7 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     every = [s.total for g in groups for s in g.scores]
     metrics["reward"] = float(np.mean(every))
-    for name in dict.fromkeys(g.task for g in groups):
-        mine = [g for g in groups if g.task == name]
+    for name, mine in by_task(groups).items():
         scores = [s for g in mine for s in g.scores]
         completions = [c for g in mine for c in g.completions]
         metrics[f"reward/{name}"] = float(np.mean([s.total for s in scores]))

@@ -3,17 +3,9 @@
     stages/<stage>/rollouts.jsonl   one line a sampled group, for the reward inspector
     stages/<stage>/alarms.jsonl     what looked like reward hacking (:mod:`rft3d.watching.alarms`)
 
-One line of ``rollouts.jsonl``::
-
-    {"step": 5, "task": "detection", "sample_id": "rooms-7:detection:0", "scene_id": "rooms-7",
-     "frames": ["rooms:7/0", ...], "prompt": "<image>...", "truth": {...}, "meta": {...}, "seed": 3,
-     "completions": [{"text": "...", "tokens": 57, "truncated": false, "total": 1.2, "advantage": 0.4,
-                      "parts": [{"name": "format", "value": 1.0, "reason": "...", "weight": 1.0}],
-                      "parse_failure": null}]}
-
-``advantage`` is the mean over the completion's tokens. ``sample_id`` to ``meta`` are the sample's own fields,
-so that an inspector can read the boxes again and draw them. The file's size is bounded beforehand: the number
-of lines is known, and a line beyond its share has its texts cut, ending in "…".
+A line is a :class:`rft3d.runfolder.LoggedGroup`; it has the sample's own fields, so that an inspector can read the
+boxes again and draw them. The file's size is bounded beforehand: the number of lines is known, a line beyond its
+share has its texts cut, ending in "…".
 """
 
 from __future__ import annotations
@@ -21,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +22,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from rft3d.process import is_main_process
-from rft3d.runfolder import ROLLOUTS, Alarm, drop_after
+from rft3d.runfolder import ROLLOUTS, Alarm, LoggedCompletion, LoggedGroup, LoggedPart, drop_after
 from rft3d.tasks.types import Sample, Task
 from rft3d.training.config import RFTConfig
 from rft3d.training.loop import Painter
-from rft3d.training.rollout import Group, sampling_seed
+from rft3d.training.rollout import Group, by_task, sampling_seed
 from rft3d.watching.alarms import AlarmLog
 from rft3d.watching.signals import Answered, signals
 
@@ -70,15 +63,18 @@ class StageWatch:
             return {}
         began = time.perf_counter()
         found: dict[str, float] = {}
-        for task in dict.fromkeys(g.task for g in groups):
-            found |= signals(task, self._answered(task, [g for g in groups if g.task == task]))
+        tasks = by_task(groups)
+        for task, mine in tasks.items():
+            found |= signals(task, self._answered(task, mine))
         for event in self.alarms.update(step, {**metrics, **found}):
             self._say(event)
         found["alarms"] = float(len(self.alarms.state.active))
         if logs_rollouts(self.config, step):
             limit = line_limit(self.config)
             seed = sampling_seed(self.config, step - 1)
-            lines = [rollout_line(g, step, seed, limit) for g in self._chosen(groups)]
+            # the first groups of each task: prompts are drawn in random order already
+            chosen = [g for mine in tasks.values() for g in mine[: self.config.rollouts_per_task]]
+            lines = [rollout_line(g, step, seed, limit) for g in chosen]
             with self.path.open("a", encoding="utf-8") as file:
                 file.write("".join(lines))
         found["watch_seconds"] = time.perf_counter() - began
@@ -89,22 +85,12 @@ class StageWatch:
         if not logs_rollouts(self.config, step):
             return {}
         out: dict[str, NDArray[np.uint8]] = {}
-        for task in list(dict.fromkeys(g.task for g in groups))[:PICTURED_TASKS]:
-            group = next(g for g in groups if g.task == task)
+        for task, (group, *_) in list(by_task(groups).items())[:PICTURED_TASKS]:
             best = max(range(len(group.scores)), key=lambda i: group.scores[i].total)
             painted = paint(group.item, group.texts[best])
             if painted is not None:
                 out[f"rollouts/{task}"] = painted
         return out
-
-    def _chosen(self, groups: Sequence[Group]) -> list[Group]:
-        """The first groups of each task: prompts are drawn in random order already."""
-        count = self.config.rollouts_per_task
-        return [
-            g
-            for task in dict.fromkeys(g.task for g in groups)
-            for g in [g for g in groups if g.task == task][:count]
-        ]
 
     def _answered(self, name: str, groups: Sequence[Group]) -> list[Answered]:
         task = self.tasks[name]
@@ -147,50 +133,41 @@ def line_limit(config: RFTConfig) -> int:
 def rollout_line(group: Group, step: int, seed: int, limit: int) -> str:
     """One line of ``rollouts.jsonl`` of at most ``limit`` bytes; longer ones lose text, then completions."""
     sample = group.item.sample
-    record: dict[str, Any] = {
-        "step": step,
-        "task": sample.task,
-        "sample_id": sample.id,
-        "scene_id": sample.scene,
-        "frames": list(sample.frames),
-        "prompt": sample.prompt,
-        "truth": sample.truth,
-        "meta": sample.meta,
-        "seed": seed,
-        "completions": [_completion(group, i) for i in range(len(group.texts))],
-    }
+    record = asdict(
+        LoggedGroup(
+            step, sample.task, sample.id, sample.scene, sample.frames, sample.prompt, sample.truth, sample.meta,
+            seed, tuple(_completion(group, i) for i in range(len(group.texts))),
+        )
+    )  # fmt: skip
     line = _line(record)
     kept = 4000
     while len(line) > limit and kept >= 16:
         for completion in record["completions"]:
             completion["text"] = _cut(completion["text"], kept)
-            completion["parts"] = [{**p, "reason": _cut(p["reason"], kept)} for p in completion["parts"]]
+            for part in completion["parts"]:
+                part["reason"] = _cut(part["reason"], kept)
         line, kept = _line(record), kept // 2
     if len(line) > limit:  # what is left is the sample itself
         record |= {"truth": {}, "meta": {}, "frames": [], "prompt": _cut(sample.prompt, 200)}
         line = _line(record)
     while len(line) > limit and record["completions"]:
-        record["completions"].pop()
+        record["completions"] = record["completions"][:-1]
         line = _line(record)
     return line if len(line) <= limit else ""
 
 
-def _completion(group: Group, index: int) -> dict[str, Any]:
-    score, completion = group.scores[index], group.completions[index]
-    advantages = group.advantages[index]
+def _completion(group: Group, index: int) -> LoggedCompletion:
+    score, completion, row = group.scores[index], group.completions[index], group.advantages[index]
     failure = score.failure
-    return {
-        "text": group.texts[index],
-        "tokens": len(completion.tokens),
-        "truncated": completion.truncated,
-        "parts": [
-            {"name": p.name, "value": round(p.value, 4), "reason": p.reason, "weight": p.weight}
-            for p in score.parts
-        ],
-        "total": round(score.total, 4),
-        "advantage": round(float(np.mean(advantages)), 4) if len(advantages) else 0.0,
-        "parse_failure": None if failure is None else f"{failure.reason} {failure.excerpt}".strip(),
-    }
+    return LoggedCompletion(
+        group.texts[index],
+        len(completion.tokens),
+        completion.truncated,
+        tuple(LoggedPart(p.name, round(p.value, 4), p.weight, p.reason) for p in score.parts),
+        round(score.total, 4),
+        round(float(np.mean(row)), 4) if len(row) else 0.0,
+        None if failure is None else f"{failure.reason} {failure.excerpt}".strip(),
+    )
 
 
 def _cut(text: str, length: int) -> str:

@@ -52,9 +52,7 @@ def step_items(corpus: Corpus, config: SFTConfig, step: int) -> dict[str, list[I
     """The items of one step, per task."""
     scenes = draw(config.seed, step, config.scenes_per_step, len(corpus.features))
     chosen: dict[str, list[Item]] = {}
-    for task, count in config.per_scene.items():
-        if not count:
-            continue
+    for task, count in config.asked.items():
         by_scene = corpus.by_scene[task]
         used = scenes[: max(1, round(config.scene_share.get(task, 1.0) * len(scenes)))]
         items = [i for epoch, s in used for i in choose(config.seed, epoch, s, by_scene[s], count)]
@@ -103,8 +101,8 @@ def train_sft(
 
 def _require_thoughts(corpus: Corpus, config: SFTConfig) -> None:
     """Raise when thoughts are empty (as in prompts for RFT): SFT would teach the model to leave them empty."""
-    for task, count in config.per_scene.items():
-        for sample in corpus.samples(task) if count else ():
+    for task in config.asked:
+        for sample in corpus.samples(task):
             if sample.truth.get("thought") == "":
                 raise ValueError(
                     f"sample {sample.id!r} of {task} asks for a thought, but its gold answer has an empty "

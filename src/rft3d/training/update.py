@@ -13,7 +13,6 @@ from rft3d.models.generate import Completion
 from rft3d.models.policy import Policy
 from rft3d.models.prefix import Packed, Row, pack
 from rft3d.models.spatial import SpatialModel
-from rft3d.models.two_phase import two_phase_backward
 from rft3d.training.clip_cov import token_weights
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
@@ -22,7 +21,7 @@ from rft3d.training.engine import Engine
 from rft3d.training.finite import require_finite
 from rft3d.training.lora import adapters_off
 from rft3d.training.losses import policy_loss, sequence_weights
-from rft3d.training.rollout import Group
+from rft3d.training.rollout import Group, by_task
 
 
 class AdaptersOff:
@@ -77,11 +76,8 @@ def _nothing(groups: Sequence[Group]) -> MicroBatch:
 
 def _cut(groups: Sequence[Group], config: RFTConfig, ranks: Ranks) -> list[MicroBatch]:
     """The micro-batches of one rank."""
-    by_task: dict[str, list[Group]] = {}
-    for group in groups:
-        by_task.setdefault(group.task, []).append(group)
     batches: list[MicroBatch] = []
-    for task, mine in by_task.items():
+    for task, mine in by_task(groups).items():
         lengths = [[len(c.tokens) for c in g.completions] for g in mine]
         weights = sequence_weights(lengths, config.loss, config.max_new_tokens[task])
         factor = config.task_weights.get(task, 1.0) * len(mine) / len(groups)
@@ -201,56 +197,34 @@ def _backward(
     """Forward and backward of one batch; its loss, sums of KL, clip share and entropy by weight, tokens."""
     policy = engine.policy
     weights = batch.weights.to(policy.device)
-    sums: dict[str, float] = dict.fromkeys(("kl", "clip_share", "loss", "entropy", "logp_gap"), 0.0)
+    logps, entropy, count = forward_logps(
+        engine.network, policy, corpus, batch.groups, config.temperature, config.memory.logit_chunk
+    )
+    old = logps.detach() if batch.old_logps is None else batch.old_logps
+    sums, scaled = {"logp_gap": 0.0}, weights
     told = [p for g in batch.groups for c in g.completions for p in c.logps]
-    sampled = torch.tensor(told, device=policy.device) if len(told) == len(weights) else None
-
-    def loss_of(logps: Tensor, entropy: Tensor, index: Tensor | slice) -> Tensor:
-        own = scaled = weights[index]
-        old = logps.detach() if batch.old_logps is None else batch.old_logps[index]
-        if sampled is not None:
-            apart = old - sampled[index]
-            sums["logp_gap"] += float((apart.abs() * own).sum())
-            if config.importance_cap:
-                scaled = own * apart.exp().clamp_max(config.importance_cap)
-        found = policy_loss(
-            logps,
-            old,
-            batch.advantages.to(policy.device)[index],
-            scaled,
-            None if batch.ref_logps is None else batch.ref_logps[index],
-            config.beta,
-            config.epsilon,
-            config.epsilon_high,
-            config.kl_bias_correction,
-            config.loss,
-            batch.sequence.to(policy.device)[index],
-        )
-        sums["loss"] += float(found.loss.detach())
-        sums["kl"] += float(found.kl) * float(own.sum())
-        sums["clip_share"] += float(found.clip_share) * float(own.sum())
-        sums["entropy"] += float((entropy * own).sum())
-        return found.loss
-
-    if not config.memory.two_phase:
-        logps, entropy, count = forward_logps(
-            engine.network, policy, corpus, batch.groups, config.temperature, config.memory.logit_chunk
-        )
-        engine.backward(loss_of(logps, entropy, slice(None)))
-        return sums, count
-    packed = packed_groups(policy, batch.groups)
-    with engine.accelerator.autocast():
-        two_phase_backward(
-            policy.model,
-            packed,
-            [corpus.features[g.item.scene] for g in batch.groups],
-            loss_of,
-            config.memory.two_phase,
-            config.temperature,
-            config.memory.logit_chunk,
-            engine.backward,
-        )
-    return sums, packed.input_ids.numel()
+    if len(told) == len(weights):
+        apart = old - torch.tensor(told, device=policy.device)
+        sums["logp_gap"] = float((apart.abs() * weights).sum())
+        if config.importance_cap:
+            scaled = weights * apart.exp().clamp_max(config.importance_cap)
+    found = policy_loss(
+        logps,
+        old,
+        batch.advantages.to(policy.device),
+        scaled,
+        batch.ref_logps,
+        config.beta,
+        config.epsilon,
+        config.epsilon_high,
+        config.kl_bias_correction,
+        config.loss,
+        batch.sequence.to(policy.device),
+    )
+    engine.backward(found.loss)
+    weight = float(weights.sum())
+    sums |= {"loss": float(found.loss.detach()), "entropy": float((entropy * weights).sum())}
+    return sums | {"kl": float(found.kl) * weight, "clip_share": float(found.clip_share) * weight}, count
 
 
 def _with_fixed_logps(

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from rft3d.models.spatial import SpatialModel
-from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig
+from rft3d.training.config import LoRAConfig, OptimConfig
 from rft3d.training.optim import set_rates, trainable_parameters
 from rft3d.training.placement import Placement
 
@@ -44,9 +44,7 @@ class SplitState(Placement):
     mark = "pytorch_model"  # accelerate's name
 
     @staticmethod
-    def refuse(optim: OptimConfig, lora: LoRAConfig, memory: MemoryConfig) -> None:
-        if memory.two_phase:
-            raise ValueError("memory.two_phase runs beside DeepSpeed's backward; use gradient_checkpointing")
+    def refuse(optim: OptimConfig, lora: LoRAConfig) -> None:
         if optim.name == "muon":
             raise ValueError(
                 "optim.name='muon' needs whole matrices, which ZeRO cuts; use adamw, or FSDP2 or DDP"

@@ -56,7 +56,7 @@ def abs_distance(view: View, rng: Random) -> Iterator[Question]:
     pairs = [(a, b) for i, a in enumerate(labels) for b in labels[i + 1 :]]
     for pair in shuffled(pairs, rng):
         first, second = shuffled(pair, rng)
-        distance = closest_distance_m(view.by_label[first], view.by_label[second])
+        distance = closest_distance_m(view.boxes[first], view.boxes[second])
         if distance < view.limits.min_distance_m:
             continue
         text = (
@@ -73,7 +73,7 @@ def object_size(view: View, rng: Random) -> Iterator[Question]:
             "What is the length of the longest dimension (length, width, or height) of the "
             f"{label}, measured in centimeters?"
         )
-        size = longest_edge_cm(view.one(label).box)
+        size = longest_edge_cm(view.one(label))
         if size > 0:
             yield Question("object_size_estimation", text, size, (label,))
 
@@ -97,7 +97,7 @@ def rel_distance(view: View, rng: Random) -> Iterator[Question]:
         distances: dict[str, float] = {}
         # greedy in random order: takes a label when it is clearly apart from those taken before
         for label in shuffled((other for other in view.named if other != primary), rng):
-            distance = closest_distance_m(view.by_label[label], view.by_label[primary])
+            distance = closest_distance_m(view.boxes[label], view.boxes[primary])
             if all(abs(distance - taken) >= gap for taken in distances.values()):
                 distances[label] = distance
             if len(distances) == 4:
@@ -133,7 +133,7 @@ def rel_direction(level: str, view: View, rng: Random) -> Iterator[Question]:
     for a, b, c in ordered_triples(view.unique, rng):
         if min(view.apart_m(a, b), view.apart_m(a, c), view.apart_m(b, c)) < view.limits.min_apart_m:
             continue
-        turn = turn_rad(view.one(a).box, view.one(b).box, view.one(c).box)
+        turn = turn_rad(view.one(a), view.one(b), view.one(c))
         if margin_deg(turn, boundaries) < view.limits.angle_margin_deg:
             continue
         text = f"If I am standing by the {a} and facing the {b}, " + _DIRECTION_TEXT[level].format(b=b, c=c)
@@ -185,14 +185,14 @@ def _free(view: View, start: str, end: str) -> bool:
     scene = view.scene
     others = [thing for thing in scene.objects if thing.label not in (start, end)]
     return view.apart_m(start, end) >= view.limits.min_apart_m and path_is_free(
-        view.one(start).box, view.one(end).box, others, scene.floor_polygon
+        view.one(start), view.one(end), others, scene.floor_polygon
     )
 
 
 def _turns(view: View, start: tuple[str, ...], steps: tuple[str | None, ...]) -> list[str] | None:
     """The words of a route's turns; None where one is unclear."""
     words: list[str] = []
-    for *_, turn in walk(start[0], view.one(start[1]).box, steps, lambda label: view.one(label).box):
+    for *_, turn in walk(start[0], view.one(start[1]), steps, view.one):
         word = turn_word(turn)
         if word is None or margin_deg(turn, (45.0, 135.0)) < view.limits.angle_margin_deg:
             return None

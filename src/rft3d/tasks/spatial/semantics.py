@@ -38,9 +38,9 @@ def floor_area_m2(scene: Scene) -> float | None:
     return scene.floor_area_m2 if scene.floor_polygon is None else polygon_area_m2(scene.floor_polygon)
 
 
-def closest_distance_m(ones: Sequence[SceneObject], others: Sequence[SceneObject]) -> float:
-    """Smallest surface distance between any box of ``ones`` and any of ``others`` (0 when they overlap)."""
-    return min(box_distance(a.box, b.box) for a in ones for b in others)
+def closest_distance_m(ones: Array, others: Array) -> float:
+    """Smallest surface distance between any ``(N, 9)`` box and any ``(M, 9)`` one (0 when they overlap)."""
+    return min(box_distance(a, b) for a in ones for b in others)
 
 
 def turn_rad(origin: Point, facing: Point, target: Point) -> float:

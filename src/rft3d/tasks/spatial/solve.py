@@ -19,17 +19,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from rft3d.answers import render_number
-from rft3d.geometry import box_distance, boxes_valid, invert_pose, project, transform_points
+from rft3d.geometry import boxes_valid, invert_pose, project, transform_points
 from rft3d.scenes.types import Frame, Scene
 from rft3d.tasks.spatial.read import Query
 from rft3d.tasks.spatial.semantics import (
     DIRECTIONS,
     Array,
+    closest_distance_m,
     direction_easy,
     first_frame,
     floor_area_m2,
@@ -129,19 +131,13 @@ def seen_by_projection(boxes: Mapping[str, Array], frames: Sequence[Frame]) -> d
 
 def solve(query: Query, place: Place) -> Solved | Unsolved:
     """The answer that ``place`` implies."""
-    kind = query.type
-    if kind.startswith("object_rel_direction_"):
-        return _direction(query, place, kind.rsplit("_", 1)[1])
-    return _SOLVERS[kind](query, place)
+    if query.type in _NEED_ALL and (missing := _missing(query.labels, place)):
+        return Unsolved(f"no {' and no '.join(missing)}", missing)
+    return _SOLVERS[query.type](query, place)
 
 
 def _missing(labels: Sequence[str], place: Place) -> tuple[str, ...]:
     return tuple(dict.fromkeys(label for label in labels if label not in place.boxes))
-
-
-def _needs(query: Query, place: Place) -> Unsolved | None:
-    missing = _missing(query.labels, place)
-    return Unsolved(f"no {' and no '.join(missing)}", missing) if missing else None
 
 
 def _counting(query: Query, place: Place) -> Solved | Unsolved:
@@ -151,15 +147,11 @@ def _counting(query: Query, place: Place) -> Solved | Unsolved:
 
 
 def _distance(query: Query, place: Place) -> Solved | Unsolved:
-    if (lacking := _needs(query, place)) is not None:
-        return lacking
     first, second = (place.boxes[label] for label in query.labels)
-    return Solved(round(_closest(first, second), 1))
+    return Solved(round(closest_distance_m(first, second), 1))
 
 
 def _size(query: Query, place: Place) -> Solved | Unsolved:
-    if (lacking := _needs(query, place)) is not None:
-        return lacking
     return Solved(float(longest_edge_cm(place.boxes[query.labels[0]][0])))
 
 
@@ -181,13 +173,11 @@ def _rel_distance(query: Query, place: Place) -> Solved | Unsolved:
     missing = _missing(candidates, place)
     if not found:
         return Unsolved("none of the candidates", missing)
-    distances = {label: _closest(place.boxes[label], place.boxes[primary]) for label in found}
+    distances = {label: closest_distance_m(place.boxes[label], place.boxes[primary]) for label in found}
     return _option(query, min(distances, key=lambda label: distances[label]), missing)
 
 
-def _direction(query: Query, place: Place, level: str) -> Solved | Unsolved:
-    if (lacking := _needs(query, place)) is not None:
-        return lacking
+def _direction(level: str, query: Query, place: Place) -> Solved | Unsolved:
     a, b, c = (place.boxes[label][0] for label in query.labels)
     meaning, _, _ = DIRECTIONS[level]
     return _option(query, meaning(turn_rad(a, 2 * a - b if query.away else b, c)))
@@ -234,10 +224,6 @@ def _in_order(option: str, seen: Mapping[str, int]) -> int:
     return sum(first < second for first, second in pairwise(frames))
 
 
-def _closest(ones: Array, others: Array) -> float:
-    return min(box_distance(a, b) for a in ones for b in others)
-
-
 def _option(query: Query, answer: str, guessed: tuple[str, ...] = ()) -> Solved | Unsolved:
     for letter, option in zip(LETTERS, query.options, strict=False):
         if option.strip().lower() == answer.strip().lower():
@@ -251,6 +237,8 @@ _SOLVERS = {
     "object_size_estimation": _size,
     "room_size_estimation": _room,
     "object_rel_distance": _rel_distance,
+    **{f"object_rel_direction_{level}": partial(_direction, level) for level in DIRECTIONS},
     "route_planning": _route,
     "obj_appearance_order": _order,
 }
+_NEED_ALL = {"object_abs_distance", "object_size_estimation"} | {k for k in _SOLVERS if "rel_direction" in k}

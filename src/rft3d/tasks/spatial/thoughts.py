@@ -23,7 +23,13 @@ import numpy as np
 
 from rft3d.geometry import box_distance, transform_points
 from rft3d.tasks.spatial.read import Query
-from rft3d.tasks.spatial.semantics import Array, longest_edge_cm, polygon_area_m2, turn_rad
+from rft3d.tasks.spatial.semantics import (
+    Array,
+    closest_distance_m,
+    longest_edge_cm,
+    polygon_area_m2,
+    turn_rad,
+)
 from rft3d.tasks.spatial.solve import LETTERS, Place, Solved, Unsolved, route_turns, solve
 from rft3d.tasks.spatial.view import Question, View
 
@@ -39,7 +45,6 @@ def think(question: Question, view: View, decimals: int = 2) -> str:
 
     ``decimals``: of the metres in it.
     """
-    boxes = {label: np.stack([thing.box for thing in things]) for label, things in view.by_label.items()}
     names = question.names
     first = {name: index for name in names if (index := view.appearance(name)) is not None}
     query = Query(question.type, names, question.options, question.steps)
@@ -47,15 +52,13 @@ def think(question: Question, view: View, decimals: int = 2) -> str:
     if corners is not None:
         corners = transform_points(view.T_floor_world, np.c_[corners, np.zeros(len(corners))])[:, :2]
     writer = _Writer(
-        query, Place(boxes, first_seen=first), f"{question.answer:g}" if not question.options else "",
+        query, Place(view.boxes, first_seen=first), f"{question.answer:g}" if not question.options else "",
         FRAME_NOTE, view.T_floor_world, decimals, corners,
     )  # fmt: skip
     thought = _WRITERS[question.type](writer)
     assert isinstance(thought, str), f"{question.type}: {thought}"
-    if question.options:
-        letter = "ABCD"[question.options.index(str(question.answer))]
-        return f"{thought} So it is {question.answer}, option {letter}."
-    return f"{thought} So it is {question.answer:g}."
+    letter = LETTERS[question.options.index(str(question.answer))] if question.options else ""
+    return _concluded(thought, question.answer, letter)
 
 
 def work_out(query: Query, place: Place, key: str | float) -> str | Unsolved:
@@ -74,8 +77,12 @@ def work_out(query: Query, place: Place, key: str | float) -> str | Unsolved:
     if isinstance(thought, Unsolved):
         return thought
     if query.options:
-        return f"{thought} So it is {query.options[LETTERS.index(str(key))]}, option {key}."
-    return f"{thought} So it is {float(key):g}."
+        return _concluded(thought, query.options[LETTERS.index(str(key))], str(key))
+    return _concluded(thought, float(key))
+
+
+def _concluded(thought: str, answer: str | float, letter: str = "") -> str:
+    return f"{thought} So it is {answer}, option {letter}." if letter else f"{thought} So it is {answer:g}."
 
 
 def _agree(kind: str, found: Solved, key: str | float) -> bool:
@@ -178,9 +185,7 @@ def _rel_distance(w: _Writer) -> str | Unsolved:
     missing = [label for label in candidates if label not in boxes]
     if missing:
         return Unsolved(f"no {' and no '.join(missing)}", tuple(missing))
-    apart = {
-        label: min(box_distance(a, b) for a in boxes[label] for b in boxes[primary]) for label in candidates
-    }
+    apart = {label: closest_distance_m(boxes[label], boxes[primary]) for label in candidates}
     note = "; ".join(f"{label} {metres:.{w.decimals}f}" for label, metres in apart.items())
     nearest = min(apart, key=lambda label: apart[label])
     return f"Metres from the {primary}, closest points: {note}. The {nearest} has the smallest."

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from rft3d.geometry import transform_points
 from rft3d.scenes.types import Scene, SceneObject
 from rft3d.tasks.spatial.semantics import Array, first_frame, floor_frame
 
@@ -101,10 +100,15 @@ class View:
         """Instances: as the source counts them, else its boxes."""
         return self.scene.counts.get(label, len(self.by_label[label]))
 
-    def one(self, label: str) -> SceneObject:
-        """The only object with this label."""
-        (thing,) = self.by_label[label]
-        return thing
+    @cached_property
+    def boxes(self) -> dict[str, Array]:
+        """``(N, 9)`` world boxes by label."""
+        return {label: np.stack([thing.box for thing in things]) for label, things in self.by_label.items()}
+
+    def one(self, label: str) -> Array:
+        """The ``(9,)`` world box of the only object with this label."""
+        (box,) = self.boxes[label]
+        return box
 
     def is_seen(self, thing: SceneObject) -> bool:
         """Whether some frame shows it; without frames nobody can tell, and everything counts."""
@@ -117,18 +121,13 @@ class View:
         clear = first_frame(self.scene.frames, ids, self.limits.min_visible)
         return clear if clear == first_frame(self.scene.frames, ids, self.limits.glimpse) else None
 
-    def position(self, thing: SceneObject) -> tuple[float, float, float]:
-        """Centre in the floor frame, rounded to centimetres: right, ahead and up, in metres."""
-        x, y, z = transform_points(self.T_floor_world, thing.box[None, :3])[0]
-        return round(float(x), 2) + 0.0, round(float(y), 2) + 0.0, round(float(z), 2) + 0.0  # no "-0.00"
-
     @cached_property
     def T_floor_world(self) -> Array:
         return floor_frame(self.scene.frames[0].T_world_camera) if self.scene.frames else np.eye(4)
 
     def apart_m(self, one: str, other: str) -> float:
         """Distance of two unique objects' centres in the floor plane."""
-        a, b = self.one(one).box, self.one(other).box
+        a, b = self.one(one), self.one(other)
         return float(np.hypot(*(a[:2] - b[:2])))
 
 
