@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +25,27 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 EXACT, CLOSE = 1e-6, 1e-5
 """The two epsilons of norms: DINOv2's and PyTorch's."""
+
+
+@dataclass(frozen=True)
+class EncoderSizes:
+    """What all geometry encoders have; ``img_size``: pixels of the pictures whose positions were learned."""
+
+    embed_dim: int = 1024
+    patch_size: int = 14
+    img_size: int = 518
+    heads: int = 16
+    mlp_ratio: float = 4.0
+    rope_base: float = 100.0
+
+    def __post_init__(self) -> None:
+        if self.embed_dim % (4 * self.heads):
+            raise ValueError(
+                f"{type(self).__name__}.embed_dim={self.embed_dim} must be divisible by 4 * heads={4 * self.heads}"
+            )
+
+    def to_dict(self) -> dict[str, float | int]:
+        return asdict(self)
 
 
 class GeometryEncoder(nn.Module):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -23,6 +23,7 @@ from rft3d.models.blocks import (
     CLOSE,
     EXACT,
     Block,
+    EncoderSizes,
     GeometryEncoder,
     PatchTokens,
     WideNorm,
@@ -39,23 +40,16 @@ _HEAD_DIM = 64
 
 
 @dataclass(frozen=True)
-class DA3Config:
+class DA3Config(EncoderSizes):
     """Sizes; the defaults are DA3-BASE's. ``alternate_from=-1``: no block attends across frames."""
 
     embed_dim: int = 768
-    patch_size: int = 14
-    img_size: int = 518
-    depth: int = 12
     heads: int = 12
-    mlp_ratio: float = 4.0
+    depth: int = 12
     alternate_from: int = 4
-    rope_base: float = 100.0
 
     def __post_init__(self) -> None:
-        if self.embed_dim % (4 * self.heads):
-            raise ValueError(
-                f"DA3Config.embed_dim={self.embed_dim} must be divisible by 4 * heads={4 * self.heads}"
-            )
+        super().__post_init__()
         if not (self.alternate_from == -1 or 0 < self.alternate_from < self.depth):
             raise ValueError(
                 f"DA3Config.alternate_from={self.alternate_from} must be -1 or lie in (0, depth={self.depth})"
@@ -77,9 +71,6 @@ class DA3Config:
     def across(self, block: int) -> bool:
         """Whether block number ``block`` attends across frames."""
         return 0 <= self.alternate_from <= block and block % 2 == 1
-
-    def to_dict(self) -> dict[str, float | int]:
-        return asdict(self)
 
 
 class Backbone(PatchTokens):

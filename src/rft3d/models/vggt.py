@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from rft3d.models.blocks import (
     CLOSE,
     Block,
+    EncoderSizes,
     GeometryEncoder,
     PatchEncoder,
     alternate,
@@ -35,30 +36,21 @@ _LATER_BLOCK = re.compile(r"(^|\.)(?:frame|global)_blocks\.(\d+)\.")
 
 
 @dataclass(frozen=True)
-class VGGTConfig:
+class VGGTConfig(EncoderSizes):
     """Sizes of the aggregator; the defaults are VGGT-1B's.
 
     ``output_round`` is the 0-based round whose output is used. VG-LLM takes index 22 of 24, so later
     rounds are neither built nor computed (their checkpoint keys are ignored).
     """
 
-    embed_dim: int = 1024
-    patch_size: int = 14
-    img_size: int = 518
     patch_depth: int = 24
     rounds: int = 24
     output_round: int = 22
-    heads: int = 16
-    mlp_ratio: float = 4.0
     registers: int = 4
-    rope_base: float = 100.0
     layer_scale_init: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.embed_dim % (4 * self.heads):
-            raise ValueError(
-                f"VGGTConfig.embed_dim={self.embed_dim} must be divisible by 4 * heads={4 * self.heads}"
-            )
+        super().__post_init__()
         if not 0 <= self.output_round < self.rounds:
             raise ValueError(
                 f"VGGTConfig.output_round={self.output_round} must lie in [0, rounds={self.rounds})"
@@ -75,9 +67,6 @@ class VGGTConfig:
     @property
     def attention(self) -> tuple[int, int]:
         return self.patch_depth + self.output_round + 1, self.output_round + 1
-
-    def to_dict(self) -> dict[str, float | int]:
-        return asdict(self)
 
 
 class Aggregator(nn.Module):
