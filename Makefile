@@ -54,7 +54,7 @@ format: .venv/.stamp-dev  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 nightly: lint  ## every test that needs no accelerator, more random cases, run-time type checks, then the benchmarks
-	RFT3D_KILLS=100 RFT3D_DAMAGE=1000 RFT3D_TYPECHECK=1 HYPOTHESIS_PROFILE=nightly $(TEST_ENV) $(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
+	RFT3D_KILLS=100 RFT3D_DAMAGE=1000 RFT3D_FUZZ=100000 RFT3D_TYPECHECK=1 HYPOTHESIS_PROFILE=nightly $(TEST_ENV) $(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
 	$(MAKE) fuzz
 	$(MAKE) results-quick
 	$(MAKE) bench

@@ -187,7 +187,7 @@ def read_alarms(path: Path) -> tuple[list[Alarm], int]:
     """The lines of an ``alarms.jsonl``, and how many could not be read."""
     records, skipped = read_records(path)
     wanted = {"step": int, "alarm": str, "task": str, "on": bool, "since": int}
-    known = [r for r in records if all(isinstance(r.get(name), kind) for name, kind in wanted.items())]
+    known = [r for r in records if all(_read(kind, r.get(name)) is not None for name, kind in wanted.items())]
     return [as_record(Alarm, each) for each in known], skipped + len(records) - len(known)
 
 

@@ -81,8 +81,12 @@ def _check(name: str, value: Any, wanted: Any, bounds: Bounds | None = None) -> 
         whole = wanted is int
         if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
             raise ValueError(f"{name} must be {'a whole number' if whole else 'a number'}, got {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be a finite number, got {value}")
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:  # a whole number that no float holds
+            finite = False
+        if not finite:
+            raise ValueError(f"{name} must be a finite number, got {value!r:.80}")
         least, most, exclusive = bounds or (-math.inf, math.inf, False)
         if not least <= float(value) <= most or (exclusive and value == least):
             raise ValueError(f"{name} must be {bounds}, got {value}")

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import random
 
 import pytest
 from hypothesis import given
@@ -164,3 +165,25 @@ def test_code_is_not_run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     for text in (CODE, f"[{CODE}]", f'{{"label": {CODE}, "bbox_3d": {CODE}}}', f"<answer>{CODE}</answer>"):
         check(text)
     assert os.listdir(tmp_path) == []
+
+
+FUZZED = int(os.environ.get("RFT3D_FUZZ", "300"))
+"""Answers of :func:`test_fuzzed_answers`; ``make nightly`` tries 100,000."""
+
+
+def test_fuzzed_answers() -> None:
+    """Good answers cut, repeated, mixed and strewn with odd pieces, several at once."""
+    draw = random.Random(len(GOLD))
+    for number in range(FUZZED):
+        text = draw.choice(GOLD)
+        for _ in range(draw.randint(1, 6)):
+            a, b = sorted(draw.randrange(len(text) + 1) for _ in range(2))
+            piece = draw.choice(
+                (draw.choice(FRAGMENTS), draw.choice(GOLD)[:a], text[a:b], chr(draw.randrange(0x110000)))
+            )
+            text = (text[:a] + piece + text[draw.choice((a, b)) :])[:20_000]
+        try:
+            check(text)
+        except Exception as error:
+            error.add_note(f"answer {number}: {text[:2000]!r}")
+            raise

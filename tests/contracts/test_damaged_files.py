@@ -7,86 +7,40 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
+from tests.contracts.damage import attacks
+from tests.datasets import test_prepare_kills as preparation
 from tests.evaluation.fakes import caption_sample, detection_sample, grounding_sample, spatial_sample
 from tests.report.runs import make_run
 from tests.scenes import clips, published, videos
 
+from rft3d.datasets.work import Job, Output, prepare_samples
+from rft3d.digests import LIST
 from rft3d.evaluation import load_predictions
 from rft3d.evaluation.leaderboard import our_entries
-from rft3d.files import write_json
+from rft3d.files import model_folder, write_json
+from rft3d.models import load_policy
 from rft3d.report import write_report
 from rft3d.report.live import render
 from rft3d.scenes.clips import read_clip
+from rft3d.scenes.folder import write_scene
 from rft3d.scenes.images import read_image
 from rft3d.scenes.readers.proposals import read_proposals
 from rft3d.scenes.readers.scannet_labels import read_nyu40, scan_objects
 from rft3d.scenes.readers.scannet_sens import read_sens
+from rft3d.scenes.rooms import read_room_config
 from rft3d.scenes.sources import RECORDS, SOURCES
 from rft3d.tasks import TASKS, Sample, read_samples, write_samples
 from rft3d.training.recipes import check_recipe, load_recipe
 
 COUNT = int(os.environ.get("RFT3D_DAMAGE", "6"))
-ODD: tuple[Any, ...] = (
-    None,
-    True,
-    -1,
-    0,
-    1e308,
-    float("inf"),
-    float("nan"),
-    10**400,
-    "",
-    "x",
-    "[red]\x00",
-    [],
-    {},
-)
-ODD += ([[]], {"a": 1}, "../../etc/passwd", "A" * 10_000, [1, 2, 3], "7")
-
-
-def damaged(data: bytes, random: np.random.Generator) -> bytes:
-    """Some bytes changed, cut out, repeated or inserted, or the end gone."""
-    kind = random.integers(5)
-    a, b = sorted(random.integers(0, len(data) + 1, 2).tolist())
-    if kind == 0:
-        return data[:a]
-    if kind == 1:
-        return data[:a] + data[b:]
-    if kind == 2:
-        return data[:a] + random.bytes(int(random.integers(1, 9))) + data[a:]
-    if kind == 3:
-        return data[: min(b, a + 5000)] + data[a:]
-    changed = bytearray(data)
-    for place in random.integers(0, max(1, len(data)), int(random.integers(1, 6))):
-        if len(data):
-            changed[place] = random.integers(256)
-    return bytes(changed)
-
-
-def odd_json(text: str, random: np.random.Generator) -> str:
-    """One value somewhere in the first JSON object of ``text`` replaced by an odd one, or left out."""
-    first, *rest = (
-        text.split("\n") if text.count("\n") and text.lstrip()[:1] == "{" and text[1] != "\n" else [text]
-    )
-    value = json.loads(first)
-    inner, holder, key = value, None, None
-    while isinstance(inner, dict | list) and inner and (holder is None or random.random() < 0.8):
-        keys = list(inner) if isinstance(inner, dict) else list(range(len(inner)))
-        holder, key = inner, keys[random.integers(len(keys))]
-        inner = holder[key]
-    if holder is None or random.random() < 0.2:
-        value = ODD[random.integers(len(ODD))]
-    elif random.random() < 0.2:
-        del holder[key]
-    else:
-        holder[key] = ODD[random.integers(len(ODD))]
-    return "\n".join([json.dumps(value), *rest])
 
 
 def _samples(folder: Path, name: str = "s.jsonl") -> list[Path]:
@@ -145,7 +99,7 @@ def _run(folder: Path) -> list[Path]:
     make_run(folder, samples=2, steps=5)
     write_json(folder / "config.json", {"rooms": {"frames": 2}, "samples": {"detection": "a"}})
     write_json(folder / "headroom.json", {"tasks": []})
-    return [path for path in sorted(folder.rglob("*.json*")) if path.name != "headroom.json"]
+    return sorted(folder.rglob("*.json*"))
 
 
 def _vsi(folder: Path) -> list[Path]:
@@ -175,6 +129,46 @@ def _picture(folder: Path) -> list[Path]:
     return [folder / "a.jpg"]
 
 
+def _sheet(folder: Path) -> list[Path]:
+    book = pytest.importorskip("openpyxl").Workbook()
+    for row in (("id", "prediction"), ("s0", "A"), ("s1", "B")):
+        book.active.append(row)
+    book.save(folder / "a.xlsx")
+    return [folder / "a.xlsx"]
+
+
+def _export(folder: Path) -> list[Path]:
+    published.write_media(folder)
+    return sorted((folder / "scannet" / "posed_images" / published.VAL).glob("*.*"))
+
+
+def _model(folder: Path) -> list[Path]:
+    shutil.copytree(model_folder("rooms"), folder / "m", ignore=shutil.ignore_patterns(LIST))
+    return sorted(path for path in (folder / "m").rglob("*") if path.is_file())
+
+
+def _parts(folder: Path) -> list[Path]:
+    def stops(payload: int) -> Any:
+        if payload == preparation.JOBS - 1:
+            raise KeyboardInterrupt
+        return preparation.make(payload)
+
+    jobs = [Job(str(number), number) for number in range(preparation.JOBS)]
+    with pytest.raises(KeyboardInterrupt):
+        prepare_samples(
+            Output(out=folder / "cut/s.jsonl"), jobs, stops, plan={"s": "new"}, console=Console(quiet=True)
+        )
+    preparation.prepare(folder / "whole/s.jsonl")
+    return sorted(path for path in (folder / "cut").rglob("*.json") if path.is_file())
+
+
+def _prepared(folder: Path) -> None:
+    shutil.rmtree(folder / "again", ignore_errors=True)
+    shutil.copytree(folder / "cut", folder / "again")
+    assert preparation.prepare(folder / "again/s.jsonl").samples == 2 * preparation.JOBS
+    assert (folder / "again/s.jsonl").read_bytes() == (folder / "whole/s.jsonl").read_bytes()
+
+
 def _text(name: str, text: str) -> Callable[[Path], list[Path]]:
     def make(folder: Path) -> list[Path]:
         (folder / name).write_text(text)
@@ -183,6 +177,18 @@ def _text(name: str, text: str) -> Callable[[Path], list[Path]]:
     return make
 
 
+def _records(**more: Any) -> Callable[[Path], list[Path]]:
+    turns = [{"from": "human", "value": "<image>\nWhere?"}, {"from": "gpt", "value": "There."}]
+    return _text("c.json", json.dumps([{"conversations": turns, **more}]))
+
+
+BOX, POSE = [0.0, 0, 1, 1, 1, 1, 0, 0, 0], np.eye(4).tolist()
+VGLLM: dict[str, Any] = {"images": ["a.jpg"], "boxes": [{"label": "bed", "bbox_3d": BOX}], "gt_bbox": BOX}
+VGLLM |= {"target": {"frame": 0, "bbox_3d": BOX}, "cam2img": POSE, "cam2global": [POSE], "iou": 0.5}
+VGLLM |= {"axis_align_matrix": POSE, "metadata": {"dataset": "scannet", "question_type": "unique"}}
+SPACER = {"problem_id": 1, "problem": "How many?", "data_type": "video", "problem_type": "numerical"}
+SPACER |= {"solution": "<answer>3</answer>", "path": "./SR/scene0001_00.mp4", "data_source": "SR_dataset"}
+VLM3R = {"data_source": "scannet", "scene_name": "a", "question_type": "room_size", "video": "a/b.mp4"}
 RECIPE = {
     "out": "a",
     "model": None,
@@ -204,6 +210,7 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
         f"answers {kind}": (_answers(kind), _load(kind))
         for kind in ("a.jsonl", "a.json", "logs.json", "a.tsv")
     },
+    "answers a.xlsx": (_sheet, _load("a.xlsx")),
     "embodiedscan": (_infos, lambda folder: list(SOURCES["embodiedscan"](folder / "infos.pkl"))),
     "scannet annotations": (_scans, lambda folder: scan_objects(folder / published.VAL)),
     "scannet recording": (
@@ -225,6 +232,36 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
         lambda folder: [clips.write_clip(folder / "clip") / "scene.json"],
         lambda folder: list(SOURCES["folder"](folder / "clip")),
     ),
+    "scannet export": (
+        _export,
+        lambda folder: list(SOURCES["scannet_export"](folder / "scannet" / "posed_images")),
+    ),
+    "mmdet3d": (
+        lambda folder: [published.write_mmdet3d(folder / "i.pkl")],
+        lambda folder: list(SOURCES["mmdet3d"](folder / "i.pkl")),
+    ),
+    "vsi metadata": (
+        lambda folder: [published.write_meta(folder / "m.json")],
+        lambda folder: list(SOURCES["vsi_meta"](folder / "m.json")),
+    ),
+    "scene folder": (
+        lambda folder: [write_scene(published.room(), folder / "s") / "scene.json"],
+        lambda folder: list(SOURCES["folder"](folder / "s")),
+    ),
+    "vgllm": (_records(**VGLLM), lambda folder: list(RECORDS["vgllm"](folder / "c.json"))),
+    "vlm3r": (_records(**VLM3R), lambda folder: list(RECORDS["vlm3r"](folder / "c.json"))),
+    "spar": (
+        _records(images=["scannet/a.jpg"], spar_info='{"type": "depth", "red_point": [[1, 2]]}'),
+        lambda folder: list(RECORDS["spar"](folder / "c.json")),
+    ),
+    "spacer": (
+        _text("s.json", json.dumps([SPACER])),
+        lambda folder: list(RECORDS["spacer"](folder / "s.json")),
+    ),
+    "world": (
+        _text("w.json", '{"frames": 2, "labels": ["chair", "table"], "fov_deg": 60}'),
+        lambda folder: read_room_config(folder / "w.json"),
+    ),
     "vsi questions": (_vsi, lambda folder: list(RECORDS["vsi_bench"](folder / "vsi.json"))),
     "proposals": (
         _text("p.json", '{"scannet/a": [[0, 0, 0, 1, 1, 1], [1, 0, 0, 1, 1, 1]]}'),
@@ -232,6 +269,8 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
     ),
     "picture": (_picture, lambda folder: read_image(folder / "a.jpg")),
     "video": (_video, lambda folder: read_clip(folder / "v.mp4")),
+    "model folder": (_model, lambda folder: load_policy(folder / "m")),
+    "parts of a preparation": (_parts, _prepared),
     "recipe": (
         _text("r.json", json.dumps(RECIPE)),
         lambda folder: check_recipe(load_recipe(folder / "r.json"), folder / "r.json"),
@@ -245,13 +284,7 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
 }
 
 
-def _attacks(file: Path, whole: bytes, random: np.random.Generator) -> Iterator[bytes]:
-    while True:
-        try:
-            json_like = file.suffix in (".json", ".jsonl") and random.random() < 0.6
-            yield odd_json(whole.decode(), random).encode() if json_like else damaged(whole, random)
-        except ValueError:  # this file's lines are no JSON
-            yield damaged(whole, random)
+SLOW = ("run folder, reported", "model folder")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -260,10 +293,9 @@ def test_damage_is_one_line_that_names_the_file(tmp_path: Path, kind: str) -> No
     files = {file: file.read_bytes() for file in make(tmp_path)}
     read(tmp_path)  # whole, it is read
     random = np.random.default_rng(len(kind))
-    slow = 3 if kind.endswith("reported") else 1
-    for number in range(max(1, COUNT // slow)):
+    for number in range(2 if COUNT == 6 and kind in SLOW else COUNT):
         file = list(files)[random.integers(len(files))]
-        data = next(_attacks(file, files[file], random))
+        data = next(attacks(file, files[file], random))
         file.write_bytes(data)
         try:
             read(tmp_path)

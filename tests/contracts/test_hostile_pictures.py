@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from tests.evaluation.fakes import TablePolicy, detection_sample, gold_answers, write_frames
@@ -108,3 +110,27 @@ def test_a_folder_given_beside_the_samples(run: Path, tmp_path: Path) -> None:
     (tmp_path / "p.jsonl.partial").unlink()
     found, told, _ = _predicted(run, tmp_path, pictures=moved)
     assert all(p.text for p in found) and not told
+
+
+class Sampler(TablePolicy):
+    task_options: ClassVar[Mapping[str, Any]] = {}
+
+    def sample_texts(self, prompts: Any, frames: Any, per: int, **how: Any) -> list[Any]:
+        how["temperature"] = 0.0
+        return [[each] * per for each in self.generate_texts(prompts, frames, **how)]
+
+
+def test_a_damaged_picture_among_those_that_are_exported_or_measured(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    from rft3d.evaluation.export_verl import export_verl
+    from rft3d.evaluation.headroom import HeadroomConfig, headroom_of_files
+
+    bomb(run / SAMPLES[1].frames[1])
+    told: list[str] = []
+    assert export_verl(run / "samples.detection.jsonl", tmp_path / "verl", told=told.append) == 3
+    policy = Sampler(gold_answers(SAMPLES))
+    config = HeadroomConfig(k=2, temperatures=(0.5,), batch_size=2, resamples=2)
+    asked = {run / "samples.detection.jsonl": SAMPLES}
+    (found,) = headroom_of_files(policy, "m", asked, config, show=False, told=told.append)["tasks"]
+    assert found["samples"] == 3 and found["ids"] == [sample.id for sample in (SAMPLES[0], *SAMPLES[2:])]
+    assert len(told) == 2 and all(str(run / SAMPLES[1].frames[1]) in line for line in told)

@@ -191,8 +191,9 @@ def _one_line(error: BaseException) -> str:
         return f"this needs the package {error.name!r}, which is not installed; try pip install '.[{extra}]'"
     if isinstance(error, OSError) and error.strerror:
         named = f": {error.filename}" if error.filename is not None else ""
-        return f"{error.strerror}{named}"
-    text = " ".join(str(error).split()) or type(error).__name__
+        text = f"{error.strerror}{named}"
+    else:
+        text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]} ..."
 
 

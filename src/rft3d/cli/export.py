@@ -136,12 +136,16 @@ class Verl:
     """options of tasks as JSON, e.g. '{"detection": {"decimals": 1}}'"""
     embed: bool = True
     """put the pictures into the rows; --no-embed writes their absolute paths"""
+    pictures: Path | None = None
+    """folder besides that of the samples file in which its pictures may lie"""
 
     def run(self) -> None:
         free(self.out, self.force)
         from rft3d.evaluation.export_verl import export_verl, read_options
 
-        count = export_verl(self.samples, self.out, read_options(self.options), self.embed)
+        told = partial(print, file=sys.stderr)
+        options = read_options(self.options)
+        count = export_verl(self.samples, self.out, options, self.embed, self.pictures, told)
         print(f"{self.out}: {count} samples in train.parquet; reward.py holds compute_score")
 
 

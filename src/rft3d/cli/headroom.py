@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,4 +45,5 @@ def main(args: Args) -> None:
     def tell(task: Mapping[str, Any]) -> None:
         say(headroom_table(task), f"{task['sentence']}\n")
 
-    args.write(headroom_of_files(load_policy(args.model), fingerprint, questions, args.settings, tell))
+    policy, told = load_policy(args.model), partial(print, file=sys.stderr)
+    args.write(headroom_of_files(policy, fingerprint, questions, args.settings, tell, told=told))

@@ -8,6 +8,7 @@ that no file ever mixes two settings.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -247,13 +248,19 @@ def _read(path: Path) -> Any:
 def _read_part(parts: Path, key: str) -> dict[str, Any] | None:
     """What a job made; None when its part is not there, or damaged."""
     found = _read(_part(parts, key))
-    return found if isinstance(found, dict) and {"samples", "skipped"} <= found.keys() else None
+    whole = isinstance(found, dict) and found.get("sha256") == _digest(found.get("made"))
+    return found["made"] if whole else None
+
+
+def _digest(made: Any) -> str:
+    return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
 def _work(make: Callable[[Any], Made], payload: Any, part: Path) -> None:
     made = make(payload)
     record = {"samples": [asdict(sample) for sample in made.samples], "skipped": dict(made.skipped)}
-    write_text(part, json.dumps(record, allow_nan=False))
+    record = json.loads(json.dumps(record, allow_nan=False))  # as it will be read back
+    write_text(part, json.dumps({"made": record, "sha256": _digest(record)}))
 
 
 def _run(

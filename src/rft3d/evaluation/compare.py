@@ -91,7 +91,11 @@ def compare_prediction_files(
     tables: dict[str, list[Row]] = {}
     if benchmark is not None:
         known = find_benchmark(benchmark)
-        (run_a, all_a), (run_b, all_b) = (benchmark_runs(known, samples, read, config) for read in loaded)
+        scored = []
+        for path, read in zip((path_a, path_b), loaded, strict=True):
+            with naming(path):
+                scored.append(benchmark_runs(known, samples, read, config))
+        (run_a, all_a), (run_b, all_b) = scored
         for variant_a, variant_b in zip(all_a, all_b, strict=True):
             a, b = ((each.pools, each.finish) for each in (variant_a, variant_b))
             tables[variant_a.name] = _compared(run_a.samples, a, b, config)

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,8 @@ def export_verl(
     out: str | Path,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     embed: bool = True,
+    pictures: str | Path | None = None,
+    told: Callable[[str], object] = lambda line: None,
 ) -> int:
     """Write ``OUT/train.parquet`` and ``OUT/reward.py``; returns how many samples there are.
 
@@ -52,14 +55,17 @@ def export_verl(
         options: options of a task, as in a recipe; they travel with every row.
         embed: put the pictures into the rows as PNG (also frames of procedural rooms); otherwise rows hold
             their absolute paths, and the pictures must be where verl runs.
+        pictures: a folder besides that of the samples file in which pictures may lie.
+        told: called with a line about every sample that is left out because a picture of it is damaged.
 
     Raises:
-        ValueError: no samples, a picture is missing, or a room's frame while ``embed`` is off.
+        ValueError: no samples, a picture is missing or lies elsewhere, or a room's frame while ``embed`` is off.
     """
     samples_path, out = Path(samples_path), Path(out)
     tasks = {name: make_task(name, options=opts) for name, opts in (options or {}).items()}
     out.mkdir(parents=True, exist_ok=True)
-    rows = _rows(samples_path, options or {}, tasks, embed)
+    inside = (samples_path.parent, *([] if pictures is None else [Path(pictures)]))
+    rows = _rows(samples_path, options or {}, tasks, embed, inside, told)
     count = write_rows(out / "train.parquet", rows, _schema(embed), ROWS_AT_ONCE)
     files.write_text(out / "reward.py", REWARD_FILE)
     return count
@@ -107,20 +113,32 @@ def _task(name: str, options: str) -> Task:
 
 
 def _rows(
-    samples_path: Path, options: Mapping[str, Mapping[str, Any]], tasks: Mapping[str, Task], embed: bool
+    samples_path: Path,
+    options: Mapping[str, Mapping[str, Any]],
+    tasks: Mapping[str, Task],
+    embed: bool,
+    inside: tuple[Path, ...],
+    told: Callable[[str], object],
 ) -> Iterator[dict[str, Any]]:
-    pictures = lru_cache(maxsize=256)(_png)
+    read = lru_cache(maxsize=256)(_png if embed else _path)
     index = -1
     for index, sample in enumerate(read_samples(samples_path)):
         task = tasks.get(sample.task) or make_task(sample.task)
         task.gold(sample)  # a damaged truth is named here, not on a reward worker
+        try:
+            images = [{"bytes" if embed else "image": read(ref, inside)} for ref in sample.frames]
+        except files.DamagedFile as error:
+            told(f"sample {sample.id!r}: {error}; it is left out")
+            continue
+        except ValueError as error:
+            raise ValueError(f"sample {sample.id!r}: {error}") from error
         yield {
             "data_source": f"rft3d/{sample.task}",
             "prompt": [
                 {"role": "system", "content": SYSTEM},
                 {"role": "user", "content": sample.prompt},
             ],
-            "images": [_image(ref, sample, samples_path.parent, embed, pictures) for ref in sample.frames],
+            "images": images,
             "ability": sample.task,
             "reward_model": {"style": "rule", "ground_truth": _truth(sample, options.get(sample.task, {}))},
             "extra_info": {
@@ -139,25 +157,18 @@ def _truth(sample: Sample, options: Mapping[str, Any]) -> str:
     return json.dumps({"sample": asdict(sample), "options": dict(options)}, allow_nan=False)
 
 
-def _image(ref: str, sample: Sample, folder: Path, embed: bool, pictures: Any) -> dict[str, Any]:
-    if embed:
-        try:
-            return {"bytes": pictures(ref, folder)}
-        except ValueError as error:
-            raise ValueError(f"sample {sample.id!r}: {error}") from error
-    path = (folder / ref).resolve()
-    if not path.is_file():
-        raise ValueError(
-            f"sample {sample.id!r}: {ref} is no picture file under {folder}; embed the pictures instead"
-        )
-    return {"image": str(path)}
+def _path(ref: str, inside: tuple[Path, ...]) -> str:
+    path = (inside[0] / ref).resolve()
+    if not os.path.isfile(path):
+        raise ValueError(f"{ref} is no picture file under {inside[0]}; embed the pictures instead")
+    return str(path)
 
 
-def _png(ref: str, folder: Path) -> bytes:
+def _png(ref: str, inside: tuple[Path, ...]) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(load_frame_ref(ref, folder)).save(buffer, format="PNG")
+    Image.fromarray(load_frame_ref(ref, inside[0], inside=inside)).save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -20,7 +20,7 @@ from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
 from rft3d.evaluation.stats import Difference, Interval, Resampled, differences, intervals
 from rft3d.evaluation.tables import percent
-from rft3d.files import source_commit
+from rft3d.files import DamagedFile, source_commit
 from rft3d.process import progress
 from rft3d.rewards.score import Score
 from rft3d.settings import Bounds, Checked, Count, Positive, Share
@@ -111,17 +111,19 @@ def headroom_of_files(
     config: HeadroomConfig,
     tell: Callable[[Mapping[str, Any]], object] = lambda measured: None,
     show: bool = True,
+    told: Callable[[str], object] = lambda line: None,
 ) -> dict[str, Any]:
     """Headroom of ``policy`` on ``questions`` (those asked of each samples file), as ``headroom.json`` holds it.
 
     ``model``: its fingerprint. ``tell`` gets what was measured of a file as soon as it is known; ``show``: a
-    progress bar on standard error.
+    progress bar on standard error; ``told`` gets a line about each question that a damaged picture leaves out.
     """
     from rich.console import Console
 
     found: list[dict[str, Any]] = []
     for file, samples in questions.items():
         task = make_task(samples[0].task, options=policy.task_options.get(samples[0].task))
+        samples = [sample for sample in samples if _readable(sample, file.parent, told)]
         count = len(samples) * (1 + len(config.temperatures))
         with progress(Console(stderr=True, quiet=not show), task.name, count) as advance:
             measured = headroom(policy, task, samples, file.parent, config, lambda n: advance(n, ""))
@@ -225,6 +227,15 @@ class _Questions:
 
 def _plain(found: Mapping[str, Interval | Difference]) -> dict[str, Any]:
     return {name: asdict(value) for name, value in found.items()}
+
+
+def _readable(sample: Sample, folder: Path, told: Callable[[str], object]) -> bool:
+    try:
+        load_frames(sample, folder)
+    except DamagedFile as error:
+        told(f"{error}; it is left out")
+        return False
+    return True
 
 
 def sentence(found: Mapping[str, Any]) -> str:

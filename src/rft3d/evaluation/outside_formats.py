@@ -26,7 +26,8 @@ MAX_SHEET_BYTES, MAX_SHEET_ROWS, MAX_SHEET_COLUMNS = 200_000_000, 200_000, 256
 
 
 _NO_WORKBOOK = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, zlib.error, EOFError)
-_NO_WORKBOOK += (ElementTree.ParseError, NotImplementedError, RuntimeError)  # encrypted or unknown packing
+_NO_WORKBOOK += (ElementTree.ParseError, OSError)
+_NO_WORKBOOK += (NotImplementedError, RuntimeError)  # encrypted or unknown packing
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.stats import Finish, Resampled, intervals, resample_pools
-from rft3d.files import naming, read_json, source_commit
+from rft3d.files import excerpt, naming, read_json, source_commit
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
 from rft3d.tasks.detection import Detection
@@ -249,5 +249,5 @@ def _mean_parts(scores: Sequence[Score]) -> dict[str, float]:
 
 
 def _some(ids: Sequence[str], most: int = 5) -> str:
-    shown = ", ".join(repr(identity) for identity in ids[:most])
+    shown = ", ".join(excerpt(identity) for identity in ids[:most])
     return shown + (f" and {len(ids) - most} more" if len(ids) > most else "")

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rft3d.files import blaming, model_folder, read_json
+from rft3d.files import blaming, excerpt, model_folder, read_json
 from rft3d.models.geometry import ENCODERS
 from rft3d.models.loading import load_spatial
 from rft3d.models.policy import META, Generation, Policy
@@ -55,8 +55,8 @@ def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy
     if (folder / META).is_file():
         with blaming(folder / META, AttributeError):
             saved = read_json(folder / META).get("backbone")
-        if saved not in BACKBONES:
-            raise ValueError(f"{folder / META}: backbone {saved!r} is none of {', '.join(BACKBONES)}")
+        if not isinstance(saved, str) or saved not in BACKBONES:
+            raise ValueError(f"{folder / META}: backbone {excerpt(saved)} is none of {', '.join(BACKBONES)}")
         return BACKBONES[saved](folder, device, **options)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise FileNotFoundError(

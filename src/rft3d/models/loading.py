@@ -222,7 +222,8 @@ def _load(
     folder: Path, layout: str, config: Any, fresh: bool, names: set[str], dtype: torch.dtype | None
 ) -> SpatialModel:
     model_class = next(model for kind, model in CLASSES.values() if isinstance(config, kind))
-    with without_bars(), _without_report():
+    odd = blaming(folder / "config.json", RuntimeError, fix="its sizes are not those of the tensors")
+    with odd, without_bars(), _without_report():
         loaded: Any = model_class.from_pretrained(
             folder,
             config=config,

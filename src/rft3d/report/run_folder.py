@@ -83,8 +83,10 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
     config, env = _json(root / "config.json", notes), _json(root / "env.json", notes)
     defaults = _json(root / "defaults.json", notes, optional=True)
     stages = _json(root / "stages.json", notes)
-    if stages is not None and not (isinstance(stages, list) and all(isinstance(row, dict) for row in stages)):
-        notes.append("stages.json is not a list of objects; the cost table is left out")
+    try:
+        typed(tuple[_Stage, ...], stages or [], "stages.json", extra=True)
+    except ValueError as error:
+        notes.append(f"{error}; the cost table is left out")
         stages = None
     metrics = []
     for path in sorted((root / "stages").glob(f"*/{METRICS}"), key=lambda path: path.stat().st_mtime):
@@ -163,14 +165,28 @@ class _Interval:
 
 
 @dataclass(frozen=True)
-class _Count:
-    count: int = 0
-    rate: float = 0.0
+class _Missing:
+    count: int
+
+
+@dataclass(frozen=True)
+class _Share:
+    count: int
+    rate: float
 
 
 @dataclass(frozen=True)
 class _Reward:
     total: float
+
+
+@dataclass(frozen=True)
+class _Stage:
+    stage: str | None = None
+    seconds: float | None = None
+    peak_memory_mb: float | None = None
+    tokens: float | None = None
+    tokens_per_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -182,9 +198,9 @@ class _Scores:
     protocol: Mapping[str, Any]
     samples: int
     scenes: int
-    missing: _Count
-    parse_failures: _Count
-    truncated: _Count
+    missing: _Missing
+    parse_failures: _Share
+    truncated: _Share
     reward: _Reward
     options: Mapping[str, Any] | None = None
     mean_tokens: float | None = None

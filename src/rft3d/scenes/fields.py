@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rft3d.files import excerpt, read_json
 
+_MOST = 1e100  # beyond it products of finite numbers are none
 DATA_ROOT = "RFT3D_DATA_ROOT"
 """Environment variable: the folder within which links are followed out of a scene's own."""
 
@@ -68,15 +69,34 @@ class Fields:
     def array(self, field: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Nested lists of finite numbers with the given shape; -1 stands for any length."""
         expected = f"finite numbers of shape {list(shape)} (-1: any)"
+        out = self._floats(field, expected)
+        if out.ndim == len(shape) and all(s in (-1, n) for s, n in zip(shape, out.shape, strict=True)):
+            return out
+        raise self.error(field, self.data[field], expected)
+
+    def numbers(self, field: str, count: int) -> NDArray[np.float64]:
+        """So many finite numbers, however they are nested."""
+        out = self._floats(field, expected := f"{count} finite numbers").reshape(-1)
+        if len(out) == count:
+            return out
+        raise self.error(field, self.data[field], expected)
+
+    def integers(self, field: str) -> NDArray[np.int64]:
+        """A list of whole numbers that 32 bits hold."""
+        out = self.array(field, (-1,))
+        if np.any(np.abs(out) >= 2**31):
+            raise self.error(field, self.data[field], "whole numbers below 2^31")
+        return out.astype(np.int64)
+
+    def _floats(self, field: str, expected: str) -> NDArray[np.float64]:
         value = self.get(field, expected)
         try:
             out = np.array(value, dtype=np.float64)
+            if (np.abs(out) < _MOST).all():
+                return out
         except (TypeError, ValueError, OverflowError, RecursionError):
-            raise self.error(field, value, expected) from None
-        fits = out.ndim == len(shape) and all(s in (-1, n) for s, n in zip(shape, out.shape, strict=True))
-        if not fits or not np.isfinite(out).all():
-            raise self.error(field, value, expected)
-        return out
+            pass
+        raise self.error(field, value, expected)
 
     def records(self, field: str) -> list[Fields]:
         """A list of objects."""
@@ -111,12 +131,16 @@ class Fields:
         roots = [self.file.parent.resolve()]
         if given := os.environ.get(DATA_ROOT):
             roots.append(Path(given).resolve())
-        path = (roots[0] / name).resolve()
+        try:
+            path = (roots[0] / name).resolve()
+            there = path.is_file()
+        except (OSError, ValueError):  # longer than names can be, or with a zero byte
+            raise self.error(field, name, "the path of a file") from None
         if not any(path.is_relative_to(root) for root in roots):
             raise self.error(
                 field, name, f"a path inside the scene's folder, or below the folder that {DATA_ROOT} names"
             )
-        if not path.is_file():
+        if not there:
             raise self.error(field, name, "an existing file relative to the scene's folder")
         return path
 

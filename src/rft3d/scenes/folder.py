@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rft3d.files import naming, write_text
+from rft3d.files import write_text
 from rft3d.scenes.fields import Fields, read_fields
 from rft3d.scenes.images import depth_to_millimetres, load_depth, load_instances, load_rgb, write_image
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
 from rft3d.scenes.validate import validate_scene
+from rft3d.typed import is_number
 
 FORMAT = "rft3d-scene"
 VERSION = 1
@@ -114,8 +115,7 @@ def read_scene(folder: Path | str) -> Scene:
         expressions=expressions,
         floor_polygon=fields.array("floor_polygon", (-1, 2)) if fields.has("floor_polygon") else None,
     )
-    with naming(fields.file):
-        return validate_scene(scene)
+    return validate_scene(scene, file=fields.file)
 
 
 def _object(record: Fields) -> SceneObject:
@@ -131,7 +131,7 @@ def _frame(record: Fields) -> Frame:
     visible: dict[int, float] = {}
     shares = record.mapping("visible") if record.has("visible") else {}
     for key, share in shares.items():
-        if not key.isdecimal() or isinstance(share, bool) or not isinstance(share, int | float):
+        if not (key.isdecimal() and len(key) < 16 and is_number(share)):
             raise record.error("visible", {key: share}, "an object of object id -> share")
         visible[int(key)] = float(share)
     return Frame(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import pickletools
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ def load_restricted(path: Path | str, *, max_bytes: int = 2 << 30, max_values: i
     if (size := path.stat().st_size) > max_bytes:
         raise ValueError(f"{path}: {size} bytes are more than max_bytes={max_bytes} of load_restricted")
     try:
-        return _checked(_Machine(max_values).run(path.read_bytes()))
+        with warnings.catch_warnings(action="ignore"):  # of odd escapes in text
+            return _checked(_Machine(max_values).run(path.read_bytes()))
     except UnsafePickleError as error:
         raise UnsafePickleError(
             f"{path}: this pickle wants {error}, which data has no need of; only arrays of numbers and plain "

@@ -192,7 +192,7 @@ def load_frame_ref(
             )
         return load_rgb(frames[index])
     path = Path(root or ".") / ref
-    if not path.is_file():
+    if not os.path.isfile(path):  # False too for a name that is too long
         raise ValueError(
             f"frame reference {ref!r}: no picture at {path}; give the folder it is relative to as root"
         )

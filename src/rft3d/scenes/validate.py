@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 
+from rft3d.files import excerpt, naming
 from rft3d.scenes.types import Frame, Scene
 
 RIGID_TOLERANCE = 1e-4
 """How far ``R.T @ R`` may be from the identity (poses are often stored with few digits)."""
 
 
-def validate_scene(scene: Scene, *, frames: bool = True) -> Scene:
+def validate_scene(scene: Scene, *, frames: bool = True, file: Path | None = None) -> Scene:
     """``scene`` itself when it is sound; ``frames=False`` where a source has boxes only.
+
+    ``file``: what it was read from, for messages.
 
     Checks: at least one frame; unique, file-name safe frame names; rigid right-handed poses; sensible
     intrinsics; unique object ids; finite boxes with positive sizes; known ids in ``visible`` and in
@@ -23,32 +27,35 @@ def validate_scene(scene: Scene, *, frames: bool = True) -> Scene:
     Raises:
         ValueError: naming scene, record, field, value and fix.
     """
-    name = f"scene {scene.id!r}"
+    with naming(file or ""):
+        return _validated(scene, frames)
+
+
+def _validated(scene: Scene, frames: bool) -> Scene:
+    name = f"scene {excerpt(scene.id)}"
     if frames and not scene.frames:
         raise ValueError(f"{name}: frames is empty; a scene needs at least one")
     ids = _check_objects(scene, name)
+    known = excerpt(sorted(ids))
     names = [frame.name for frame in scene.frames]
     for frame in scene.frames:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", frame.name):
             raise ValueError(
-                f"{name}: frame name {frame.name!r} is not file-name safe; use letters, digits, _ . -"
+                f"{name}: frame name {excerpt(frame.name)} is not file-name safe; use letters, digits, _ . -"
             )
         if names.count(frame.name) > 1:
-            raise ValueError(f"{name}: two frames are named {frame.name!r}; names must be unique")
-        _check_camera(frame, f"{name} frame {frame.name!r}")
+            raise ValueError(f"{name}: two frames are named {excerpt(frame.name)}; names must be unique")
+        where = f"{name} frame {excerpt(frame.name)}"
+        _check_camera(frame, where)
         for k, share in frame.visible.items():
             if k not in ids:
-                raise ValueError(
-                    f"{name} frame {frame.name!r}: visible names object {k}, known ids are {sorted(ids)}"
-                )
+                raise ValueError(f"{where}: visible names object {k}, known ids are {known}")
             if not 0.0 <= share <= 1.0:
-                raise ValueError(
-                    f"{name} frame {frame.name!r}: visible[{k}] must be a share in [0, 1], got {share}"
-                )
+                raise ValueError(f"{where}: visible[{k}] must be a share in [0, 1], got {share}")
     for expression in scene.expressions:
-        where = f"{name} expression {expression.text!r}"
+        where = f"{name} expression {excerpt(expression.text)}"
         if expression.target not in ids:
-            raise ValueError(f"{where}: target {expression.target} is unknown, known ids are {sorted(ids)}")
+            raise ValueError(f"{where}: target {expression.target} is unknown, known ids are {known}")
         if expression.best_frame is not None and not 0 <= expression.best_frame < len(scene.frames):
             raise ValueError(
                 f"{where}: best_frame must be in 0..{len(scene.frames) - 1}, got {expression.best_frame}"
@@ -92,7 +99,7 @@ def _check_camera(frame: Frame, where: str) -> None:
     if not np.allclose(T[3], (0, 0, 0, 1)):
         raise ValueError(f"{where}: T_world_camera's last row must be 0 0 0 1, got {T[3].tolist()}")
     R = T[:3, :3]
-    error = float(np.abs(R.T @ R - np.eye(3)).max())
+    error = float(np.abs(R.T @ R - np.eye(3)).max()) if np.abs(R).max() < 2 else math.inf
     if error > RIGID_TOLERANCE:
         raise ValueError(
             f"{where}: T_world_camera is not rigid (R.T @ R is off by {error:.2g}); remove scale and shear"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -77,7 +78,7 @@ def check_clips(clips: Clips, tasks: Mapping[str, Task], scored: Collection[str]
         f"sample {clips._shown_by(i)!r}: {folder / ref}"
         for i, (folder, refs) in enumerate(clips.frames)
         for ref in refs
-        if ":" not in ref and not (folder / ref).is_file()  # with a colon: drawn or cut out when read
+        if ":" not in ref and not os.path.isfile(folder / ref)  # with a colon: drawn or cut out when read
     ]
     if missing:
         shown = "; ".join(missing[:3]) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")

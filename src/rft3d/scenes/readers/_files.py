@@ -121,6 +121,8 @@ def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
         raise ValueError(f"{path}: no such file") from None
     except (UnicodeDecodeError, ValueError) as error:
         raise ValueError(f"{path}: must hold {wanted} ({error})") from None
+    if ((np.abs(matrix) > 1e100) & np.isfinite(matrix)).any():
+        raise ValueError(f"{path}: must hold {wanted}, got numbers beyond 1e100")
     if matrix.ndim != 2 or matrix.shape[1] != shape[1] or shape[0] not in (-1, len(matrix)):
         raise ValueError(f"{path}: must hold {wanted}, got shape {matrix.shape}")
     return matrix
@@ -145,7 +147,7 @@ def nearest_rigid(T: NDArray[np.float64]) -> NDArray[np.float64]:
     refuses).
     """
     R = T[:3, :3]
-    if not np.isfinite(R).all() or np.abs(R.T @ R - np.eye(3)).max() >= MEASURED:
+    if not (np.abs(R) < 2).all() or np.abs(R.T @ R - np.eye(3)).max() >= MEASURED:
         return T
     left, _, right = np.linalg.svd(R)
     out = T.copy()

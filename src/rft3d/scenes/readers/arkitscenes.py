@@ -87,9 +87,8 @@ def _scan(folder: Path, every: int) -> Scene:
         )
     if not frames:
         raise ValueError(f"{frames_at}: no picture in lowres_wide/ has a pose in lowres_wide.traj")
-    return validate_scene(
-        Scene(folder.name, "arkitscenes", tuple(frames), arkit_objects(_annotation(folder)))
-    )
+    objects = arkit_objects(_annotation(folder))
+    return validate_scene(Scene(folder.name, "arkitscenes", tuple(frames), objects), file=folder)
 
 
 def read_trajectory(path: Path) -> tuple[list[float], NDArray[np.float64]]:

@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.files import naming
 from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
 from rft3d.scenes.restricted_pickle import load_restricted
@@ -172,8 +171,7 @@ def _scene(
         )
     if not frames:
         return None
-    with naming(record.file):
-        return validate_scene(Scene(scan, "embodiedscan", tuple(frames), tuple(objects)))
+    return validate_scene(Scene(scan, "embodiedscan", tuple(frames), tuple(objects)), file=record.file)
 
 
 def _box(item: Fields) -> NDArray[np.float64]:

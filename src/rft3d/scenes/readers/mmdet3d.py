@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.files import naming
+from rft3d.files import blaming
 from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
 from rft3d.scenes.restricted_pickle import load_restricted
@@ -54,11 +54,12 @@ def mmdet3d(infos: Path | str, media: Path | str | None = None) -> Iterator[Scen
     else:
         rows = Fields(infos, "", found)
         categories = Fields(infos, "metainfo", rows.mapping("metainfo")).mapping("categories")
-        names = {int(number): str(name) for name, number in categories.items()}
+        with blaming(infos, ValueError, TypeError, OverflowError):
+            names = {int(number): str(name) for name, number in categories.items()}
     for record in rows.records("data_list"):
-        scene = _new(record, names, root) if isinstance(found, dict) else _old(record, root)
-        with naming(infos):
-            yield validate_scene(scene, frames=False)
+        with blaming(infos, ValueError, TypeError, LookupError, OverflowError, AttributeError):
+            scene = _new(record, names, root) if isinstance(found, dict) else _old(record, root)
+        yield validate_scene(scene, frames=False, file=infos)
 
 
 def _old(record: Fields, root: Path) -> Scene:

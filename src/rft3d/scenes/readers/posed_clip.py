@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.files import naming
 from rft3d.scenes.fields import Fields, read_fields
 from rft3d.scenes.images import read_depth
 from rft3d.scenes.readers._files import nearest_rigid
@@ -53,8 +52,7 @@ def read_posed_clip(path: Path | str) -> Scene:
         for record in (fields.records("expressions") if fields.has("expressions") else [])
     )
     scene = Scene(fields.text("scene_id"), "posed_clip", frames, objects, expressions)
-    with naming(fields.file):
-        return validate_scene(scene)
+    return validate_scene(scene, file=fields.file)
 
 
 def _expression(record: Fields, order: dict[int, int]) -> Expression:

@@ -95,7 +95,7 @@ def _scan(folder: Path, annotations: Path | None, every: int) -> Scene:
         )
     if not frames:
         raise ValueError(f"{folder}: every pose is invalid; the scan's tracking failed")
-    return validate_scene(Scene(folder.name, "scannet_export", tuple(frames), objects))
+    return validate_scene(Scene(folder.name, "scannet_export", tuple(frames), objects), file=folder)
 
 
 def _depth(path: Path, size: tuple[int, int]) -> ImageSource:

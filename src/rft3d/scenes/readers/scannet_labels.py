@@ -70,13 +70,13 @@ def scan_objects(folder: Path | str) -> tuple[SceneObject, ...]:
     T_world_raw = axis_alignment(folder / f"{folder.name}.txt")
     points = transform_points(T_world_raw, ply_vertices(folder / f"{folder.name}_vh_clean_2.ply"))
     segs = read_fields(folder / f"{folder.name}_vh_clean_2.0.010000.segs.json")
-    segments = segs.array("segIndices", (-1,))
+    segments = segs.integers("segIndices")
     if len(segments) != len(points):
         raise segs.error("segIndices", f"{len(segments)} entries", f"one a vertex ({len(points)})")
     order = np.argsort(segments, kind="stable")
     found = []
     for group in read_fields(folder / f"{folder.name}.aggregation.json").records("segGroups"):
-        wanted = np.unique(group.array("segments", (-1,)))
+        wanted = np.unique(group.integers("segments"))
         first, last = (np.searchsorted(segments, wanted, side, order) for side in ("left", "right"))
         pieces = [order[a:b] for a, b in zip(first, last, strict=True)]
         mine = points[np.concatenate(pieces)] if pieces else points[:0]

@@ -188,7 +188,7 @@ def scannet_sens(path: Path | str, *, every: int = 10) -> Iterator[Scene]:
         text = file.with_suffix(".txt")
         T_world_raw = axis_alignment(text) if text.is_file() else np.eye(4)
         frames = tuple(_scene_frame(sens, f, T_world_raw) for f in sens.frames[::every] if f.posed)
-        yield validate_scene(Scene(file.stem, "scannet_sens", frames, ()))
+        yield validate_scene(Scene(file.stem, "scannet_sens", frames, ()), file=file)
 
 
 def _scene_frame(sens: SensFile, frame: SensFrame, T_world_raw: NDArray[np.float64]) -> Frame:

@@ -106,14 +106,15 @@ def _cameras(record: Fields, frames: int) -> dict[str, Any]:
     names = ("cam2img", "cam2global", "axis_align_matrix")
     if not all(record.has(name) for name in names):
         return {}
-    raw = record.data["cam2img"]
-    each = np.ndim(raw) == 3
-    K = record.array("cam2img", (-1, 4, 4) if each else (4, 4))
+    try:
+        K = record.array("cam2img", (4, 4))[None]
+    except ValueError:
+        K = record.array("cam2img", (-1, 4, 4))
     poses = record.array("cam2global", (-1, 4, 4))
-    if len(poses) != frames or (each and len(K) != frames):
+    if len(poses) != frames or len(K) not in (1, frames):
         raise record.error("cam2global", f"{len(poses)} matrices", f"one an image ({frames})")
     T_world_raw = record.array("axis_align_matrix", (4, 4))
     return {
-        "intrinsics": [pinhole(K[i] if each else K).tolist() for i in range(frames)],
+        "intrinsics": [pinhole(K[i % len(K)]).tolist() for i in range(frames)],
         "T_world_camera": [nearest_rigid(T_world_raw @ pose).tolist() for pose in poses],
     }

@@ -60,30 +60,18 @@ def _scene(fields: Fields, scene_id: str) -> Scene:
             raise fields.error(f"object_counts.{label}", count, "a whole number >= 0")
     area = fields.number("room_size") if fields.has("room_size") else None
     scene = Scene(scene_id, "vsi_meta", (), tuple(objects), floor_area_m2=area, counts=dict(counts))
-    return validate_scene(scene, frames=False)
+    return validate_scene(scene, frames=False, file=fields.file)
 
 
 def box_from_axes(record: Fields) -> NDArray[np.float64]:
     """``(9,)`` box of a record with centroid, axesLengths and normalizedAxes (rows are the box's axes)."""
-    rotation = _vector(record, "normalizedAxes", 9).reshape(3, 3).T
+    rotation = record.numbers("normalizedAxes", 9).reshape(3, 3).T
     if np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-3:
         raise record.error("normalizedAxes", rotation.T.tolist(), "three orthogonal unit vectors")
     if np.linalg.det(rotation) < 0:  # the same solid with one axis turned; not seen in the official files
         rotation = rotation * np.array([1.0, 1.0, -1.0])
-    size = _vector(record, "axesLengths", 3)
+    size = record.numbers("axesLengths", 3)
     if (size < 0).any():
         raise record.error("axesLengths", size.tolist(), "no negative lengths")
     size = np.maximum(size, LEAST_SIZE_M)
-    return np.concatenate([_vector(record, "centroid", 3), size, euler_zxy_from_matrix(rotation)])
-
-
-def _vector(record: Fields, field: str, length: int) -> NDArray[np.float64]:
-    """So many finite numbers, nested in lists or not."""
-    value = record.get(field, f"{length} numbers")
-    try:
-        vector = np.ravel(np.asarray(value, dtype=np.float64))
-    except (TypeError, ValueError, OverflowError):
-        vector = np.empty(0)
-    if len(vector) != length or not np.isfinite(vector).all():
-        raise record.error(field, value, f"{length} finite numbers")
-    return vector
+    return np.concatenate([record.numbers("centroid", 3), size, euler_zxy_from_matrix(rotation)])

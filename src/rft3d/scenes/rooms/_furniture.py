@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
+from rft3d.files import excerpt
 from rft3d.scenes.rooms import _appliances as appliances
 from rft3d.scenes.rooms._parts import (
     DARK,
@@ -236,7 +237,9 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     """``labels`` as a tuple, or ``ValueError`` on unknown, repeated or no names."""
     unknown = [name for name in labels if name not in BUILDERS]
     if unknown:
-        raise ValueError(f"RoomConfig.labels holds unknown classes {unknown}; known: {', '.join(BUILDERS)}")
+        raise ValueError(
+            f"RoomConfig.labels holds unknown classes {excerpt(unknown)}; known: {', '.join(BUILDERS)}"
+        )
     if not labels or len(set(labels)) != len(labels):
-        raise ValueError(f"RoomConfig.labels must be distinct and at least one, got {tuple(labels)}")
+        raise ValueError(f"RoomConfig.labels must be distinct and at least one, got {excerpt(labels)}")
     return tuple(labels)
