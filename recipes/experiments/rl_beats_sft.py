@@ -24,6 +24,7 @@ from rft3d.experiments.settings import (
     COLUMNS,
     CREDIT,
     DETECTION,
+    LONGEST,
     OURS,
     dense_world,
     more_sft,
@@ -36,7 +37,7 @@ from rft3d.experiments.settings import (
 
 STEPS = 60
 PROMPTS = {"detection": 10, "grounding": 16}
-LONGEST = {"detection": 1000, "grounding": 40, "spatial": 12}
+LIMITS = {"detection": LONGEST, "grounding": 40, "spatial": 12}
 REWARDS = OURS | {"detection": {"reward": "matched"}}
 """Boxes grew to 1.4 times their volume when nearness alone paid (``matched_diou``, docs/log.md)."""
 SAMPLES = {"detection": 1, "grounding": 6}
@@ -45,7 +46,7 @@ ELSEWHERE = ("rooms", "easy")
 
 def config() -> Experiment:
     optim = replace(rft().optim, lr=1.5e-4)
-    common = {"steps": STEPS, "max_new_tokens": LONGEST, "optim": optim, "micro_groups": 2}
+    common = {"steps": STEPS, "max_new_tokens": LIMITS, "optim": optim, "micro_groups": 2}
     arms = (
         start_arm(),
         more_sft(stage=sft(SAMPLES, steps=STEPS, scenes_per_step=32, seed=1000)),

@@ -44,7 +44,7 @@ pytestmark = [
     ),
 ]
 
-TASKS = ("detection", "grounding", "spatial")
+TASKS = ("detection", "grounding")
 MODELS = ("sft", "more_sft", "rft_ours")
 FIRST, LAST = MODELS[0], MODELS[-1]
 CELLS = """[...document.querySelector('#results table').tBodies[0].rows].map(r =>
@@ -241,7 +241,7 @@ def test_the_scene_turns_and_its_points_are_the_rooms_surfaces(
     _, task, index = browser.js("location.hash").split("/")
     sample = list(read_samples(demo / "eval" / f"{task}.samples.jsonl"))[int(index)]
     # the run's folder holds no depth: the room, drawn from its seed
-    scene = make_room(int(sample.scene.rpartition("-")[2]), WORLDS["rooms"])
+    scene = make_room(int(sample.scene.rpartition("-")[2]), WORLDS["dense"])
     off = np.full(len(points), np.inf)
     for frame in scene.frames:
         depth = load_depth(frame)

@@ -17,16 +17,15 @@ from rft3d.experiments.run import work, write_titles
 from rft3d.experiments.settings import (
     COLUMNS,
     CREDIT,
-    MAIN,
+    DETECTION,
+    LONGEST,
     OURS,
     PAPER,
     START,
-    more_sft,
-    our_arm,
+    few_rooms_arms,
+    few_rooms_world,
     rft,
     sft,
-    start_arm,
-    world,
 )
 from rft3d.experiments.types import Arm, Claim, Experiment, Scratch, World
 from rft3d.files import write_json
@@ -75,34 +74,35 @@ def run_demo(
 
 
 def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
-    """More SFT and RFT side by side from ``model``, the shipped SFT policy."""
-    rooms = world(
+    """More SFT and RFT side by side from ``model``, the shipped SFT policy: detection in 64 dense rooms.
+
+    Grounding, which neither trains, is judged too: does it suffer?
+    """
+    views = {"detection": {}, "grounding": {"max_per_scene": 2}}
+    rooms = few_rooms_world(
         start=model,
-        train_rooms=960,
-        held_out_rooms=160,
+        held_out_rooms=120,
+        views=views,
+        held_out=views,
+        max_new_tokens={"detection": LONGEST, "grounding": 40},
         watched_rooms=0,
-        elsewhere={},
         resamples=1000,
-        headroom=48,
+        headroom=24,
     )
-    prompts = {"detection": 12, "grounding": 24, "spatial": 64}  # a short answer teaches as much for less
-    ours = our_arm(stage=rft(prompts, steps=20, **CREDIT))
-    arms = (start_arm(), more_sft(stage=sft(steps=20, seed=1000)), ours)
+    arms = few_rooms_arms(steps=20, sft_steps=40)  # as many minutes
     if quick:
-        rooms = replace(rooms, train_rooms=48, held_out_rooms=16, resamples=200, headroom=8)
-        few = {"detection": 6, "grounding": 6, "spatial": 6}
-        arms = (
-            start_arm(),
-            more_sft(stage=sft(steps=3, seed=1000, scenes_per_step=8)),
-            our_arm(stage=rft(few, steps=3, group_size=4, **CREDIT)),
-        )
+        rooms = replace(rooms, train_rooms=16, held_out_rooms=12, resamples=200, headroom=4)
+        arms = few_rooms_arms(steps=3, sft_steps=4, prompts=4)
+    judged = tuple(views)
+    arms = tuple(replace(arm, judge=judged, elsewhere=() if quick else arm.elsewhere) for arm in arms)
+    elsewhere = () if quick else (("rooms@detection", DETECTION[0][1], "F1, rooms"),)
     return Experiment(
         name="demo",
         question="What does RFT add in ten minutes to an SFT policy, beside as many minutes of more SFT?",
         world=rooms,
         arms=arms,
-        claims=(Claim("RFT beats more SFT", "rft_ours", "more_sft", MAIN),),
-        columns=COLUMNS,
+        claims=(Claim("RFT beats more SFT", "rft_ours", "more_sft", tuple(c[:2] for c in DETECTION)),),
+        columns=(*DETECTION, ("grounding", "acc@0.25", "Acc.25"), *elsewhere),
         baseline="more_sft",
     )
 
