@@ -101,9 +101,9 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
         question="What does RFT add in ten minutes to an SFT policy, beside as many minutes of more SFT?",
         world=rooms,
         arms=arms,
-        claims=(Claim("RFT beats more SFT", "rft_ours", "more_sft", tuple(c[:2] for c in DETECTION)),),
+        claims=(Claim("RFT beats more SFT", "rft_ours", "more_sft_low", tuple(c[:2] for c in DETECTION)),),
         columns=(*DETECTION, ("grounding", "acc@0.25", "Acc.25"), *elsewhere),
-        baseline="more_sft",
+        baseline="more_sft_low",
     )
 
 
