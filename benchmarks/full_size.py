@@ -237,7 +237,8 @@ class Run:
 
         _, row = self.meter.measure(work)
         length = len(item.prompt.prefix)
-        peak = self.weights_bytes + estimate.prefill_memory(self.sizes, length, "bf16")
+        text = self.sizes.text  # what one layer makes at the worst moment, in bf16; nothing is kept
+        peak = self.weights_bytes + length * (3 * text.intermediate + 4 * text.hidden) * 2.0
         peak += estimate.kv_bytes(self.sizes, length, "bf16")
         flops = estimate.forward_flops(self.sizes, Pass(1, length, 0, 0, 0)) + self.sizes.text.head_flops(1)
         return row | {"estimate_gib": peak / GIB, "flops": flops, "prompt_tokens": length}

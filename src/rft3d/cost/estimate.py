@@ -168,12 +168,6 @@ def kv_bytes(sizes: Sizes, tokens: float, precision: str) -> float:
     return 2.0 * sizes.text.layers * sizes.text.kv * tokens * (4 if precision == "fp32" else 2)
 
 
-def prefill_memory(sizes: Sizes, tokens: float, precision: str) -> float:
-    """What one layer makes of ``tokens`` prompt tokens at the worst moment; nothing is kept for a backward pass."""
-    text = sizes.text
-    return tokens * (3 * text.intermediate + 4 * text.hidden) * (4.0 if precision == "fp32" else 2.0)
-
-
 def feature_bytes(sizes: Sizes, question: Question, precision: str) -> float:
     """Frozen features of one clip in the cache: vision tokens, and four geometry patches under each."""
     return float(question.visual * sizes.feature_width * (4 if precision == "fp32" else 2))

@@ -34,7 +34,7 @@ from rft3d.evaluation import (
     write_dataset,
 )
 from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom_of_files, spread_questions
-from rft3d.experiments.places import views_judged
+from rft3d.experiments.places import unjudged
 from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, room_painter, training_rooms
 from rft3d.experiments.scratch import from_scratch
 from rft3d.experiments.types import FIRST, STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
@@ -260,12 +260,8 @@ class Lab:
 
     def judge(self, arm: Arm) -> None:
         """Predict and score ``arm`` on the held-out rooms, and elsewhere if it says so."""
-        for where in (STANDARD, *arm.elsewhere):
+        for where, views in unjudged(self.run.root, self.world, arm).items():
             folder = held_out_folder(self.run.root, where)
-            asked = views_judged(self.world, arm, where)
-            views = [view for view in asked if not (folder / arm.name / f"{view}.scores.json").is_file()]
-            if not views:
-                continue
             with self.run.timed(f"eval {arm.name}" + ("" if where == STANDARD else f" {where}")):
                 policy = self._judged_policy(arm.name)
                 for view in views:

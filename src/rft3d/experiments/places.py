@@ -20,17 +20,10 @@ class Place:
 
     def left(self) -> list[Arm]:
         """The arms that are not both trained and judged on everything they are to be judged on."""
-        return [arm for arm in self.arms if not (self.trained(arm) and self.judged(arm))]
+        return [arm for arm in self.arms if not self.trained(arm) or unjudged(self.root, self.world, arm)]
 
     def trained(self, arm: Arm) -> bool:
         return (self.root / "stages" / arm.name / "done.json").is_file()
-
-    def judged(self, arm: Arm) -> bool:
-        return all(
-            (held_out_folder(self.root, where) / arm.name / f"{view}.scores.json").is_file()
-            for where in (STANDARD, *arm.elsewhere)
-            for view in views_judged(self.world, arm, where)
-        )
 
 
 def places(
@@ -93,7 +86,11 @@ def listing(experiments: Sequence[Experiment], out: Path) -> str:
     return "\n".join(lines)
 
 
-def views_judged(world: World, arm: Arm, where: str) -> list[str]:
-    """What ``arm`` is asked in the held-out rooms ``where``."""
-    asked = world.held_out if where == STANDARD else world.elsewhere[where].views
-    return [view for view in arm.judge if view in asked]
+def unjudged(root: Path, world: World, arm: Arm) -> dict[str, list[str]]:
+    """The views on which ``arm`` has no scores yet, for each set of held-out rooms that lacks some."""
+    left = {}
+    for where in (STANDARD, *arm.elsewhere):
+        folder = held_out_folder(root, where) / arm.name
+        asked = world.held_out if where == STANDARD else world.elsewhere[where].views
+        left[where] = [v for v in arm.judge if v in asked and not (folder / f"{v}.scores.json").is_file()]
+    return {where: views for where, views in left.items() if views}

@@ -42,37 +42,30 @@ class HeldOut:
         """Whether 1-based ``step`` of ``steps`` ends with a measurement."""
         return step == steps or step % self.every == 1 % self.every
 
-    def measure(self, policy: Policy) -> dict[str, float]:
-        """:func:`held_out_metrics`; the model is left in the mode it was in."""
+    def measure(self, policy: Policy, batch: int = 64) -> dict[str, float]:
+        """Greedy answers to all samples, as ``held_out/<task>/<metric>``; absent metrics are left out.
+
+        ``held_out/<task>/reward`` is the mean reward total. The model is left in the mode it was in.
+        """
         was_training = policy.model.training
         policy.model.eval()
+        metrics: dict[str, float] = {}
         with unsharded(policy.model):
-            found = held_out_metrics(policy, self)
+            for name, task in self.tasks.items():
+                items = self.corpus.items(name)
+                limit, greedy = self.max_new_tokens[name], Sampling(temperature=0.0)
+                answers: list[Generation] = []
+                for at in range(0, len(items), batch):
+                    asked = [self.corpus.asked(item, limit) for item in items[at : at + batch]]
+                    answers += [policy.text_of(one) for (one,) in policy.sample(asked, 1, greedy)]
+                samples = [item.sample for item in items]
+                scores = [task.score(a.text, s, a.truncated) for a, s in zip(answers, samples, strict=True)]
+                found = task.metric(samples, scores)
+                metrics |= {f"held_out/{name}/{k}": float(v) for k, v in found.items() if v is not None}
+                if scores:
+                    metrics[f"held_out/{name}/reward"] = sum(s.total for s in scores) / len(scores)
         policy.model.train(was_training)
-        return found
-
-
-def held_out_metrics(policy: Policy, held_out: HeldOut, batch: int = 64) -> dict[str, float]:
-    """Greedy answers to all held-out samples, as ``held_out/<task>/<metric>``; absent metrics are left out.
-
-    ``held_out/<task>/reward`` is the mean reward total.
-    """
-    metrics: dict[str, float] = {}
-    for name, task in held_out.tasks.items():
-        items = held_out.corpus.items(name)
-        limit, greedy = held_out.max_new_tokens[name], Sampling(temperature=0.0)
-        answers: list[Generation] = []
-        for at in range(0, len(items), batch):
-            asked = [held_out.corpus.asked(item, limit) for item in items[at : at + batch]]
-            answers += [policy.text_of(one) for (one,) in policy.sample(asked, 1, greedy)]
-        samples = [item.sample for item in items]
-        scores = [task.score(a.text, s, a.truncated) for a, s in zip(answers, samples, strict=True)]
-        for metric, value in task.metric(samples, scores).items():
-            if value is not None:
-                metrics[f"held_out/{name}/{metric}"] = float(value)
-        if scores:
-            metrics[f"held_out/{name}/reward"] = sum(s.total for s in scores) / len(scores)
-    return metrics
+        return metrics
 
 
 class Best:
