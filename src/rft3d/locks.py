@@ -49,7 +49,7 @@ def only_writer(path: str | Path) -> Iterator[None]:
         yield
     finally:
         _held.discard(place)
-        lock.unlink(missing_ok=True)  # before it is let go of: whoever comes next makes a new one
+        lock.unlink(missing_ok=True)  # before the lock is released: the next process makes a new file
         os.close(handle)
         with contextlib.suppress(OSError):  # nothing was written there after all
             for each in made:

@@ -81,15 +81,17 @@ class StopRequest:
 
 
 @contextmanager
-def on_sigterm() -> Iterator[StopRequest]:
-    """Collect SIGTERM inside the block instead of dying from it (only in the main thread)."""
-    request = StopRequest()
+def on_sigterm(act: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Inside the block SIGTERM calls ``act`` (a :class:`StopRequest`, say) instead of ending the process.
+
+    Only the main thread may ask for that; in others nothing changes.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield
         return
-    before = signal.signal(signal.SIGTERM, request)
+    before = signal.signal(signal.SIGTERM, act)
     try:
-        yield request
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
 

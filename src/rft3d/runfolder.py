@@ -23,11 +23,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from types import NoneType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from rft3d import files
-from rft3d.typed import is_number
+from rft3d.typed import is_number, typed
 
 Record = TypeVar("Record")
 METRICS, ROLLOUTS, ALARMS = "metrics.jsonl", "rollouts.jsonl", "alarms.jsonl"
@@ -199,24 +198,23 @@ def as_rollouts(lines: Sequence[bytes]) -> tuple[list[LoggedGroup], int]:
 
 
 def as_record(cls: type[Record], found: Mapping[str, Any]) -> Record:
-    """The dataclass ``cls`` from JSON that nobody has checked: what is of another type has its default."""
+    """The dataclass ``cls`` from unchecked JSON: a field of another type gets its default."""
     hints = get_type_hints(cls)
     values = {name: _read(hint, found.get(name)) for name, hint in hints.items()}
     return cls(**{name: value for name, value in values.items() if value is not None})
 
 
 def _read(hint: Any, value: Any) -> Any:
-    """``value`` as ``hint`` (a number, text, object, tuple or dataclass, maybe ``| None``), or None."""
-    kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not NoneType]
+    """``value`` as ``hint``, or None; of a list or an object what can be read."""
     if get_origin(hint) is tuple:
-        read = [_read(kinds[0], each) for each in value] if isinstance(value, list) else []
+        read = [_read(get_args(hint)[0], each) for each in value] if isinstance(value, list) else []
         return tuple(each for each in read if each is not None)
-    kind = get_origin(kinds[0]) or kinds[0] if get_origin(hint) is not dict else dict
-    if is_dataclass(kind):
-        return as_record(cast(type[Any], kind), value) if isinstance(value, dict) else None
-    if kind in (int, float):
-        return kind(value) if is_number(value) else None
-    return value if isinstance(value, kind) else None
+    if is_dataclass(hint):
+        return as_record(cast(type[Any], hint), value) if isinstance(value, dict) else None
+    try:
+        return typed(hint, value, "")
+    except ValueError:
+        return None
 
 
 def append_alarms(path: Path, alarms: Sequence[Alarm]) -> None:

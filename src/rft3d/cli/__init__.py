@@ -185,7 +185,7 @@ def _usage() -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    # Python's own words name no fix; whoever wrote other ones about a package of no extra did
+    # Python's own message names no fix; ours about a package of no extra do
     if isinstance(error, ModuleNotFoundError) and (error.name in _EXTRAS or "No module named" in str(error)):
         extra = _EXTRAS.get(error.name or "", "train")
         return f"this needs the package {error.name!r}, which is not installed; try pip install '.[{extra}]'"

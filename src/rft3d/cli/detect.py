@@ -10,7 +10,7 @@ import tyro
 from rft3d.cli._clip import ClipOptions, open_page, run
 
 ROOM = 7
-"""What is looked at when nobody says what."""
+"""Seed of the room that is shown when no source is given."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,6 +73,6 @@ def main(args: Args) -> int:
         done = run_experiments(
             experiments, action.out, action.seeds or None, action.only, action.hours, at_once=action.at_once
         )
-        return 0 if done else 3  # the time was up: whoever calls it in a loop sees that it has to go on
+        return 0 if done else 3  # the time was up: a loop around the command sees that it has to run again
     print(listing(experiments, action.out))
     return 0

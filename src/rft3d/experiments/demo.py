@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -32,6 +31,7 @@ from rft3d.files import write_json
 from rft3d.locks import only_writer
 from rft3d.models.tiny import TinyConfig
 from rft3d.pretraining.encoders import EncoderConfig
+from rft3d.pretraining.endless import TASK_OPTIONS
 from rft3d.report import write_report
 from rft3d.report.draw import save
 from rft3d.report.exhibit import exhibits
@@ -107,12 +107,6 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
     )
 
 
-_DETECTION: dict[str, Any] = {"decimals": 1, "order": "azimuth", "classes": CATE8}
-_GROUNDING: dict[str, Any] = {"decimals": 1, "target_frame": "first_clear"}
-"""One decimal and an order from left to right: what a tiny model can learn in minutes (``docs/log.md``). With the
-first clear frame as its target, most boxes are in the frame that detection is learned in."""
-
-
 def scratch_experiment(quick: bool = False) -> Experiment:
     """The whole story, small: encoders, SFT, then more SFT and RFT with two rewards."""
     per_scene = {"detection": 1, "grounding": 4, "spatial": 6}
@@ -142,11 +136,7 @@ def scratch_experiment(quick: bool = False) -> Experiment:
         ),
         train_rooms=2200,
         held_out_rooms=320,
-        views={
-            "detection": _DETECTION,
-            "grounding": {**_GROUNDING, "max_per_scene": 6},
-            "spatial": {"max_per_type": 2},
-        },
+        views={**TASK_OPTIONS, "detection": {**TASK_OPTIONS["detection"], "classes": CATE8}},
         held_out={"detection": {}, "grounding": {"max_per_scene": 3}, "spatial": {"max_per_type": 1}},
         max_new_tokens=limits,
         resamples=1000,

@@ -36,7 +36,7 @@ def places(
         only: names of experiments, or ``experiment/arm``, in the order in which they are wanted.
 
     Raises:
-        ValueError: a name in ``only`` is nobody's, or no experiment has one of ``seeds``.
+        ValueError: ``only`` has an unknown name, or no experiment has one of ``seeds``.
     """
     wanted = _wanted(experiments, only)
     found: dict[tuple[int, str], Place] = {}

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from rft3d.process import Stopped
+from rft3d.process import Stopped, on_sigterm
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ def run_jobs(
     waiting, running = dict(jobs), dict[Future[None], str]()
     done: set[str] = set()
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin, begin_args)
-    with _sigterm_stops():
+    with on_sigterm(_stop):
         try:
             while waiting or running:
                 ready = [name for name, job in waiting.items() if not job.after or job.after in done]
@@ -64,7 +61,7 @@ def run_jobs(
                     name = running.pop(future)
                     future.result()
                     done.add(name)
-        except BaseException as problem:  # Ctrl-C too: nobody may be left computing
+        except BaseException as problem:  # Ctrl-C too: no worker may go on computing
             for worker in multiprocessing.active_children():
                 worker.terminate()
             if isinstance(problem, BrokenProcessPool):
@@ -76,18 +73,5 @@ def run_jobs(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def _sigterm_stops() -> Iterator[None]:
-    """SIGTERM raises :class:`Stopped` inside the block (only the main thread may ask for that)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped("the arms were asked to stop and save their state; the same command goes on from there")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped("the arms were asked to stop and save their state; the same command goes on from there")

@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -72,23 +73,13 @@ def chunks(
 ) -> tuple[list[Blob], int]:
     """``rows`` packed ``size`` at a time into blobs ``<prefix>-<k>`` while they fit, and how many went in."""
     made: list[Blob] = []
-    count, pending = 0, []
-
-    def flush() -> bool:
-        nonlocal count, pending
-        text = pack_json(pending)
+    count, waiting = 0, iter(rows)
+    while part := list(islice(waiting, size)):
+        text = pack_json(part)
         if not budget.take(len(text) + 80, keep):
-            return False
+            break
         made.append(Blob(f"{prefix}-{len(made)}", text))
-        count, pending = count + len(pending), []
-        return True
-
-    for row in rows:
-        pending.append(row)
-        if len(pending) == size and not flush():
-            return made, count
-    if pending:
-        flush()
+        count += len(part)
     return made, count
 
 

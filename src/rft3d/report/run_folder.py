@@ -1,7 +1,7 @@
 """Read a run folder for the report: what is there, and notes on what is not.
 
     run/ config.json  env.json  stages.json          facts and cost
-         defaults.json                               the config that nobody changed (optional)
+         defaults.json                               what config.json would be without overrides (optional)
          stages/<name>/metrics.jsonl                 learning curves
          stages/<name>/alarms.jsonl                  what looked like reward hacking (:mod:`rft3d.report.alarms`)
          stages/<name>/rollouts.jsonl                groups for the inspector (:mod:`rft3d.report.rollouts`)

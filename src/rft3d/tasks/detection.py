@@ -226,7 +226,7 @@ class Detection(Task):
         """Precision, recall and F1 at IoU > 0.25, pooled per class, and mean IoUs.
 
         Counts are summed over the data set per class, each class gets its P, R and F1 (0 when undefined).
-        ``f1@0.25``: unweighted mean over ``classes`` (the published number; a class that nobody has
+        ``f1@0.25``: unweighted mean over ``classes`` (the published number; a class that occurs nowhere
         counts 0, as upstream). ``f1@0.25/present``: over those of ``classes`` that occur in the truth.
         ``f1@0.25/micro``: all labels pooled. ``f1@0.25/class:chair``: one class. So for precision and recall.
         ``mean_iou``: mean over true boxes of the IoU of the box matched to them one to one (0 when

@@ -96,8 +96,7 @@ class Grounding(Task):
         refs = checked_refs(scene, frame_refs)
         made: list[Sample] = []
         for index, expression in enumerate(scene.expressions):
-            choose = _first_clear_frame if self.target_frame == "first_clear" else _best_frame
-            frame = choose(scene, expression)
+            frame = _target_frame(scene, expression, self.target_frame == "first_clear")
             if frame is not None:
                 made.append(self._sample(scene, refs, index, expression, frame))
         if self.max_per_scene is not None and len(made) > self.max_per_scene:
@@ -210,9 +209,13 @@ def pool_iou(sample: Sample, iou: float, frame_right: bool) -> dict[str, float]:
     return pooled
 
 
-def _best_frame(scene: Scene, expression: Expression) -> int | None:
-    """The expression's best frame, or the frame that shows most of the target; None when none shows it."""
-    if expression.best_frame is not None:
+def _target_frame(scene: Scene, expression: Expression, first_clear: bool) -> int | None:
+    """The frame that a description asks for; None when none shows its target.
+
+    The expression's best frame, else the one that shows most of the target; ``first_clear``: the first that shows
+    at least ``CLEAR`` times as much.
+    """
+    if expression.best_frame is not None and not first_clear:
         if not 0 <= expression.best_frame < len(scene.frames):
             raise ValueError(
                 f"scene {scene.id!r}: expression {expression.text!r} has best_frame={expression.best_frame}, "
@@ -220,12 +223,6 @@ def _best_frame(scene: Scene, expression: Expression) -> int | None:
             )
         return expression.best_frame
     shares = [frame.visible.get(expression.target, 0.0) for frame in scene.frames]
-    best = max(range(len(shares)), key=lambda index: shares[index], default=None)
-    return best if best is not None and shares[best] > 0 else None
-
-
-def _first_clear_frame(scene: Scene, expression: Expression) -> int | None:
-    """The first frame that shows at least ``CLEAR`` times what the best one shows; None when none shows it."""
-    shares = [frame.visible.get(expression.target, 0.0) for frame in scene.frames]
     most = max(shares, default=0.0)
-    return next((k for k, share in enumerate(shares) if share >= CLEAR * most), None) if most > 0 else None
+    least = CLEAR * most if first_clear else most
+    return next((k for k, share in enumerate(shares) if share >= least), None) if most > 0 else None

@@ -29,23 +29,23 @@ class Ranks:
 
     def gather(self, own: Sequence[T]) -> list[T]:
         """The whole list again from every rank's share, in the order that :meth:`mine` cut."""
-        if self.world == 1:
-            return list(own)
-        import torch.distributed as dist
-
-        shares: list[Any] = [None] * self.world
-        dist.all_gather_object(shares, list(own))
+        shares = self._of_all(list(own))
         return [shares[i % self.world][i // self.world] for i in range(sum(map(len, shares)))]
 
     def total(self, values: Mapping[str, float]) -> dict[str, float]:
         """Each value summed over the ranks."""
+        shares = self._of_all(dict(values))
+        return {name: sum(share[name] for share in shares) for name in values}
+
+    def _of_all(self, own: T) -> list[T]:
+        """What each rank gives."""
         if self.world == 1:
-            return dict(values)
+            return [own]
         import torch.distributed as dist
 
         shares: list[Any] = [None] * self.world
-        dist.all_gather_object(shares, dict(values))
-        return {name: sum(share[name] for share in shares) for name in values}
+        dist.all_gather_object(shares, own)
+        return shares
 
     def barrier(self) -> None:
         """Wait for all ranks."""

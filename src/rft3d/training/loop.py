@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from rft3d.files import sync
-from rft3d.process import Stopped, check_launch, is_main_process, on_sigterm, progress
+from rft3d.process import Stopped, StopRequest, check_launch, is_main_process, on_sigterm, progress
 from rft3d.training.config import LoRAConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Item
 from rft3d.training.engine import Engine
@@ -85,7 +85,8 @@ class Loop:
 
     def __enter__(self) -> Loop:
         self._advance = self._stack.enter_context(progress(self.console, self.title, self.steps, self.start))
-        self._request = self._stack.enter_context(on_sigterm())
+        self._request = StopRequest()
+        self._stack.enter_context(on_sigterm(self._request))
         return self
 
     def __exit__(

@@ -123,7 +123,7 @@ class Run:
 class MetricsLog:
     """``metrics.jsonl``, one object a step; on resume, lines past the checkpoint are dropped.
 
-    ``steps``: how many there will be; goes to ``stage.json``, for whoever watches the run.
+    ``steps``: how many there will be; goes to ``stage.json``, for ``rft3d watch``.
     ``lost``: the steps up to ``resume_step`` that have no line, though the checkpoint holds them (a damaged disk).
     """
 

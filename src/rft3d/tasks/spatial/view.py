@@ -111,7 +111,7 @@ class View:
         return box
 
     def is_seen(self, thing: SceneObject) -> bool:
-        """Whether some frame shows it; without frames nobody can tell, and everything counts."""
+        """Whether some frame shows it; without frames everything counts as seen."""
         frames = self.scene.frames
         return not frames or first_frame(frames, [thing.id], self.limits.min_visible) is not None
 
