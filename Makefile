@@ -9,7 +9,7 @@ HOURS ?= 12
 AT_ONCE ?= 2
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN := .venv/bin
-TORCH := $(shell grep '^torch==' constraints.txt)
+TORCH := $(shell sed -n 's/^# \(torch==[^ ]*\).*/\1/p' constraints.txt)
 
 # One thread a process: the tests run in parallel processes, and two thread pools on two cores only fight.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
@@ -30,12 +30,12 @@ weights: .venv/.stamp  ## rooms-sft again from nothing: hours, resumable; the ne
 	$(BIN)/python recipes/weights/rooms.py --out runs/weights
 
 # Exit code 3 says that the time was up: the page is written all the same, and the next night goes on.
-results: .venv/.stamp-viz  ## every claim of docs/results.md: HOURS=12 (resumable), AT_ONCE=2 arms at once, then the page
+results: .venv/.stamp-dev  ## every claim of docs/results.md: HOURS=12 (resumable), AT_ONCE=2 arms at once, then the page
 	$(BIN)/rft3d experiment run --out $(RESULTS) --hours $(HOURS) --at-once $(AT_ONCE) || [ $$? -eq 3 ]
 	$(BIN)/rft3d experiment table --out $(RESULTS)
 	$(BIN)/rft3d report $(RESULTS)
 
-results-quick: .venv/.stamp-viz  ## every arm at a tiny size: shows that it runs, its numbers mean nothing
+results-quick: .venv/.stamp-dev  ## every arm at a tiny size: shows that it runs, its numbers mean nothing
 	$(BIN)/rft3d experiment run --quick --out $(RESULTS)-quick --at-once 2
 	$(BIN)/rft3d experiment table --quick --out $(RESULTS)-quick --page $(RESULTS)-quick/results.md
 	$(BIN)/rft3d report $(RESULTS)-quick --gallery 2 --resamples 50
@@ -78,25 +78,25 @@ docs: .venv/.stamp  ## the documentation site with an API reference and search: 
 	$(PIP) '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-pin: .venv/.stamp-dev  ## write constraints.txt from this environment, after a deliberate upgrade
+pin: .venv/.stamp-dev  ## write constraints*.txt from this environment, after a deliberate upgrade
+	$(BIN)/python -m pip install --quiet --upgrade --target build/pin uv
 	$(BIN)/python .ci/pin.py
 
-# torch goes first and alone: a plain `torch>=2.6` pulled in by another package could resolve to another build.
+# Hashed lists first, whole (constraints.txt says why torch stands by itself), then what is ours, which has no hash.
 # The demo needs less than the tests, and should not wait for what it does not use.
-PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet
+HASHED := $(PIP) --require-hashes --no-deps --requirement
 
 .venv/.stamp: pyproject.toml constraints.txt | python-check
 	$(PYTHON) -m venv .venv
+	$(HASHED) constraints.txt
 	$(PIP) '$(TORCH)'
-	$(PIP) --editable '.[train]'
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
-.venv/.stamp-viz: .venv/.stamp
-	$(PIP) --editable '.[train,viz]'
-	touch $@
-
-.venv/.stamp-dev: .venv/.stamp
-	$(PIP) --editable '.[train,video,data,rerun,sheets,viz,dev]'
+.venv/.stamp-dev: .venv/.stamp constraints-dev.txt
+	$(HASHED) constraints-dev.txt
+	$(BIN)/python -m pip check
 	touch $@
 
 python-check:

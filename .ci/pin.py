@@ -1,13 +1,15 @@
-"""Write constraints.txt: one exact version for every package that our extras need, as installed here.
+"""Write constraints.txt and constraints-dev.txt: exact versions of what our extras need, as installed here.
 
     make pin        # after a deliberate upgrade inside .venv
 
-Only the dependency closure of pyproject.toml is pinned, not whatever else happens to be installed.
-Local version labels (``2.13.0+cpu``) are dropped, so that the pin holds for every build of that release.
+Only the dependency closure of pyproject.toml is pinned, not whatever else happens to be installed, with the
+hashes of every file of a release, so that other platforms and Pythons install from the same lists. uv looks
+the hashes up. Local version labels (``2.13.0+cpu``) are dropped.
 """
 
 from __future__ import annotations
 
+import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import chain
@@ -17,10 +19,18 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-# Not part of the tests' environment: other libraries import it wherever it is installed, which takes them seconds.
-UNPINNED = {"deepspeed"}
+# Not part of the tests' environment: other libraries import deepspeed wherever it is installed, which takes them
+# seconds, and only `make docs` wants docs.
+UNPINNED = {"deepspeed", "docs"}
 ROOT = Path(__file__).resolve().parents[1]
-HEADER = "# Exact versions that the tests and the demo run with, written by `make pin`; do not edit.\n"
+UV = ROOT / "build" / "pin" / "bin" / "uv"
+HEADER = "# Exact versions and hashes of what {} with, written by `make pin`; do not edit.\n"
+WHY = """\
+# Complete: pip installs it with --require-hashes --no-deps, so nothing comes that is not listed.
+# torch=={} is not: its CPU and CUDA builds are other files under one version, on other indexes, and the
+# CUDA build brings packages of its own. pip takes no requirement without a hash beside hashed ones, so torch is
+# installed by itself after this list. It stands at the newest version whose CPU build CI can install.
+"""
 
 
 def closure(requirements: list[Requirement]) -> dict[str, str]:
@@ -46,16 +56,34 @@ def closure(requirements: list[Requirement]) -> dict[str, str]:
     return versions
 
 
+def hashed(pins: dict[str, str]) -> str:
+    """``pins`` as lines of requirements with their hashes."""
+    command = [UV, "pip", "compile", "-", "--no-deps", "--generate-hashes", "--no-header", "--no-annotate"]
+    lines = "".join(f"{name}=={pins[name]}\n" for name in sorted(pins))
+    return subprocess.run(
+        [*command, "--quiet"], input=lines, text=True, check=True, stdout=subprocess.PIPE
+    ).stdout
+
+
+def write(name: str, text: str) -> None:
+    part = ROOT / f"{name}.tmp"
+    part.write_text(text)
+    part.replace(ROOT / name)
+
+
 def main() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = {name: texts for name, texts in project["optional-dependencies"].items() if name not in UNPINNED}
-    texts = [*project["dependencies"], *chain.from_iterable(extras.values())]
+    read = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, extras = read["project"], dict(read["project"]["optional-dependencies"])
+    texts = [*read["build-system"]["requires"], *project["dependencies"], *extras.pop("train")]
     pins = closure([Requirement(text) for text in texts])
-    target = ROOT / "constraints.txt"
-    part = target.with_name(target.name + ".tmp")
-    part.write_text(HEADER + "".join(f"{name}=={pins[name]}\n" for name in sorted(pins)))
-    part.replace(target)
-    print(f"{len(pins)} packages pinned in {target.name}")
+    texts += chain.from_iterable(own for name, own in extras.items() if name not in UNPINNED)
+    more = {
+        name: pin for name, pin in closure([Requirement(each) for each in texts]).items() if name not in pins
+    }
+    torch = pins.pop("torch")
+    write("constraints.txt", HEADER.format("the demo runs") + WHY.format(torch) + hashed(pins))
+    write("constraints-dev.txt", HEADER.format("tests and figures need besides") + hashed(more))
+    print(f"{len(pins)} and {len(more)} packages pinned")
 
 
 if __name__ == "__main__":

@@ -216,10 +216,15 @@ def test_example_is_short_and_runs(name: str, tmp_path: Path) -> None:
 
 
 def pins() -> dict[str, str]:
-    lines = [line for line in text_of("constraints.txt").splitlines() if line and not line.startswith("#")]
-    for line in lines:
-        assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line), f"not an exact public version: {line}"
-    return dict(line.split("==") for line in lines)
+    """Version of every pinned package; all but torch have hashes."""
+    text = text_of("constraints.txt") + text_of("constraints-dev.txt")
+    found = dict(re.findall(r"^# (torch)==([0-9.]+) ", text, re.MULTILINE))
+    assert list(found) == ["torch"]
+    for entry in re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", "").splitlines():
+        match = re.fullmatch(r"([a-z0-9-]+)==([0-9][0-9a-z.]*)( +--hash=sha256:[0-9a-f]{64})+ *", entry)
+        assert match, f"not an exact public version with hashes: {entry[:200]}"
+        found[match[1]] = match[2]
+    return found
 
 
 def test_every_requirement_is_pinned_inside_its_range() -> None:
