@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rft3d.geometry import box_corners, box_iou_pairs, invert_pose
+from rft3d.geometry import box_corners, box_iou_pairs, boxes_from_extrinsic, invert_pose
 from rft3d.scenes import SOURCES, Scene, load_depth, load_rgb, validate_scene
 from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.arkitscenes import arkit_objects
@@ -20,7 +20,7 @@ from rft3d.scenes.readers.embodiedscan import embodiedscan
 from rft3d.scenes.readers.scannet_labels import axis_alignment, ply_vertices, read_nyu40, scan_objects
 from rft3d.scenes.readers.scannet_sens import read_sens
 from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
-from rft3d.scenes.readers.vgllm import convert_old_angles, vgllm
+from rft3d.scenes.readers.vgllm import vgllm
 from rft3d.scenes.readers.vsi_meta import vsi_meta
 from rft3d.scenes.sources import RECORDS
 
@@ -184,7 +184,7 @@ def test_vgllm_files(tmp_path: Path) -> None:
     assert two.question_type == "unique" and two.extra["target"]["frame"] == 0
     (converted, _) = vgllm(_json(tmp_path / "a.json", records), old_angles=True)
     box = converted.extra["boxes"][0]["bbox_3d"]
-    np.testing.assert_allclose(box, convert_old_angles(np.array([old]))[0])
+    np.testing.assert_allclose(box, boxes_from_extrinsic(np.array([old]))[0])
     assert box_iou_pairs(np.array([box]), np.array([old]))[0] < 0.99
     for change, message in (
         ({"boxes": [{"label": "", "bbox_3d": old}]}, "label"),

@@ -38,7 +38,7 @@ MAX_FRAME = 1_000_000
 
 _DETECTION_KEYS = ("label", "bbox_3d")
 _FRAME_KEYS = ("frame", "bbox_3d")
-_LIST_START = re.compile(r"\[\s*+(?:[{\]]|\Z)")
+_STARTS = {"[": re.compile(r"\[\s*+(?:[{\]]|\Z)"), "{": re.compile(r"\{")}
 _FENCE = "```"
 
 
@@ -50,7 +50,7 @@ def parse_detections(text: str, mode: ParseMode = "lenient") -> tuple[LabelledBo
     """
     try:
         answer = answer_text(text, mode)
-        entries = load_json(_list_source(answer, mode))
+        entries = load_json(_source(answer, mode, "[", "list"))
         if len(entries) > MAX_BOXES:
             raise Unreadable(f"{len(entries)} boxes, the limit is {MAX_BOXES}")
         return tuple(_entry(entry, index, mode) for index, entry in enumerate(entries))
@@ -66,29 +66,19 @@ def parse_frame_box(text: str, mode: ParseMode = "lenient") -> FrameBox | ParseF
     """
     try:
         answer = answer_text(text, mode)
-        return _frame_box(load_json(_object_source(answer, mode)), exact=mode == "strict")
+        return _frame_box(load_json(_source(answer, mode, "{", "object")), exact=mode == "strict")
     except Unreadable as problem:
         return ParseFailure(str(problem), excerpt(text))
 
 
-def _list_source(answer: str, mode: ParseMode) -> str:
-    """The characters of the JSON list in ``answer``."""
+def _source(answer: str, mode: ParseMode, opening: str, kind: str) -> str:
+    """The characters of the JSON ``kind`` in ``answer``, which opens with ``opening``."""
     if mode == "strict":
-        return _only_value(answer, "[", "list")
-    start = _LIST_START.search(answer, _after_fence(answer))
+        return _only_value(answer, opening, kind)
+    start = _STARTS[opening].search(answer, _after_fence(answer))
     if start is None:
-        raise Unreadable("no JSON list")
+        raise Unreadable(f"no JSON {kind}")
     return answer[start.start() : value_end(answer, start.start())]
-
-
-def _object_source(answer: str, mode: ParseMode) -> str:
-    """The characters of the JSON object in ``answer``."""
-    if mode == "strict":
-        return _only_value(answer, "{", "object")
-    start = answer.find("{", _after_fence(answer))
-    if start < 0:
-        raise Unreadable("no JSON object")
-    return answer[start : value_end(answer, start)]
 
 
 def _only_value(answer: str, opening: str, kind: str) -> str:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from rft3d.answers._reading import MAX_ANSWER_CHARS, Unreadable, load_json, value_end
 from rft3d.answers.types import LabelledBox
-from rft3d.geometry import euler_zxy_from_matrix, matrix_from_euler_zxy, matrix_from_euler_zxy_extrinsic
+from rft3d.geometry import boxes_from_extrinsic, euler_zxy_from_matrix, matrix_from_euler_zxy
 
 Convention = Literal["house", "extrinsic-zxy", "qwen3-vl", "sun-rgbd", "opengl"]
 BOX_NAMES = ("bbox_3d", "bbox3d", "box_3d", "bbox")
@@ -37,15 +37,8 @@ Array = NDArray[np.float64]
 
 def _qwen3(box: Array) -> Array:
     pitch, yaw, roll = math.pi * box[6:]
-    cx, sx, cy, sy, cz, sz = (f(a) for a in (pitch, yaw, roll) for f in (math.cos, math.sin))
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    about_z, about_y, about_x = matrix_from_euler_zxy([(roll, 0.0, 0.0), (0.0, 0.0, yaw), (0.0, pitch, 0.0)])
     return np.concatenate([box[:6], euler_zxy_from_matrix(about_z @ about_y @ about_x)])
-
-
-def _extrinsic(box: Array) -> Array:
-    return np.concatenate([box[:6], euler_zxy_from_matrix(matrix_from_euler_zxy_extrinsic(box[6:]))])
 
 
 def _opengl(box: Array) -> Array:
@@ -62,7 +55,7 @@ def yaw_only(box: Array) -> Array:
 
 _READERS: dict[str, Callable[[Array], Array]] = {
     "house": lambda box: box,
-    "extrinsic-zxy": _extrinsic,
+    "extrinsic-zxy": lambda box: boxes_from_extrinsic(box[None])[0],
     "qwen3-vl": _qwen3,
     "sun-rgbd": lambda box: np.array([*box[:6], 0.0, 0.0, -box[8]]),
     "opengl": _opengl,

@@ -9,7 +9,7 @@ Where the consensus is no better than the greedy answer, RL has little to work w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from rft3d.evaluation.consensus import FLOOR
 from rft3d.evaluation.predict import agreed, load_frames
 from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
-from rft3d.evaluation.stats import Difference, Interval, Resampled, differences, intervals
+from rft3d.evaluation.stats import Resampled, as_json, differences, intervals
 from rft3d.evaluation.tables import percent
 from rft3d.files import DamagedFile, source_commit
 from rft3d.process import progress
@@ -220,13 +220,9 @@ class _Questions:
         gaps = {name: differences(greedy, drawn[name]) for name in ("best of k", "consensus")}
         return {
             "flat": sum(len({score.total for score in group}) == 1 for group in by_group) / len(self.samples),
-            **{name: _plain(intervals(run)) for name, run in {"greedy": greedy, **drawn}.items()},
-            "minus greedy": {name: _plain(gap) for name, gap in gaps.items()},
+            **{name: as_json(intervals(run)) for name, run in {"greedy": greedy, **drawn}.items()},
+            "minus greedy": {name: as_json(gap) for name, gap in gaps.items()},
         }
-
-
-def _plain(found: Mapping[str, Interval | Difference]) -> dict[str, Any]:
-    return {name: asdict(value) for name, value in found.items()}
 
 
 def _readable(sample: Sample, folder: Path, told: Callable[[str], object]) -> bool:

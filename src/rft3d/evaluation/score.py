@@ -25,7 +25,7 @@ from rft3d.evaluation.duplicates import duplicates
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction
-from rft3d.evaluation.stats import Finish, Resampled, intervals, resample_pools
+from rft3d.evaluation.stats import Finish, Resampled, as_json, intervals, resample_pools
 from rft3d.files import excerpt, naming, read_json, source_commit
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
@@ -133,19 +133,20 @@ def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> dict[str, An
         "samples": count,
         "scenes": len({sample.scene for sample in run.samples}),
         "missing": {"count": len(run.missing), "scored_as": "an empty answer", "ids": list(run.missing)},
-        "parse_failures": {
-            "count": failures.total(),
-            "rate": failures.total() / count,
-            "reasons": dict(failures.most_common(10)),
-        },
+        "parse_failures": counted(failures, count),
         "truncated": {"count": truncated, "rate": truncated / count},
         "reward": {
             "total": sum(score.total for score in run.scores) / count,
             "parts": _mean_parts(run.scores),
         },
-        "headline": {name: asdict(interval) for name, interval in intervals(drawn, config.level).items()},
+        "headline": as_json(intervals(drawn, config.level)),
         "metrics": dict(run.task.metric(run.samples, run.scores)),
     }
+
+
+def counted(reasons: Counter[str], of: int) -> dict[str, Any]:
+    """How many answers could not be read, their share ``of`` all, and the ten commonest reasons."""
+    return {"count": reasons.total(), "rate": reasons.total() / of, "reasons": dict(reasons.most_common(10))}
 
 
 def score_files(
@@ -197,9 +198,10 @@ def extra_findings(run: ScoredRun) -> dict[str, Any]:
 def provenance(samples: Path, predictions: Path, read: Sequence[Prediction]) -> dict[str, Any]:
     """Where a score comes from: files, digests, commit, how the texts were generated."""
     tokens = [prediction.tokens for prediction in read if prediction.tokens is not None]
+    meta = predictions.with_name(f"{predictions.name}.meta.json")
     return {
         "mean_tokens": sum(tokens) / len(tokens) if tokens else None,
-        "generation": _generation(predictions),
+        "generation": read_json(meta) if meta.is_file() else None,
         "samples_file": samples.name,
         "samples_sha256": file_digest(samples),
         "predictions_sha256": file_digest(predictions),
@@ -231,13 +233,6 @@ def _protocol(task: Task) -> dict[str, Any]:
     """The task's config fields: how answers were read and matched, as far as JSON can hold them."""
     fields = asdict(task) if dataclasses.is_dataclass(task) and not isinstance(task, type) else {}
     return json.loads(json.dumps(fields, default=str))
-
-
-def _generation(predictions_path: Path) -> dict[str, Any] | None:
-    meta_path = predictions_path.with_name(predictions_path.name + ".meta.json")
-    if not meta_path.is_file():
-        return None
-    return read_json(meta_path)
 
 
 def _mean_parts(scores: Sequence[Score]) -> dict[str, float]:

@@ -11,7 +11,12 @@ import itertools
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rft3d.geometry.rotations import euler_zxy_from_matrix, matrix_from_euler_zxy, trailing_shape
+from rft3d.geometry.rotations import (
+    euler_zxy_from_matrix,
+    matrix_from_euler_zxy,
+    matrix_from_euler_zxy_extrinsic,
+    trailing_shape,
+)
 
 Array = NDArray[np.float64]
 
@@ -97,6 +102,13 @@ def transform_boxes(pose: ArrayLike, boxes: ArrayLike) -> Array:
     out = boxes.copy()
     out[:, :3] = boxes[:, :3] @ rotation.T + pose[:3, 3]
     out[:, 6:9] = euler_zxy_from_matrix(rotation @ matrix_from_euler_zxy(boxes[:, 6:9]))
+    return out
+
+
+def boxes_from_extrinsic(boxes: ArrayLike) -> Array:
+    """``(N, 9)`` boxes whose angles are extrinsic ZXY (VG-LLM's before 2025-11-27) -> the same solids as ours."""
+    out = many_boxes("boxes", boxes).copy()
+    out[:, 6:9] = euler_zxy_from_matrix(matrix_from_euler_zxy_extrinsic(out[:, 6:9]))
     return out
 
 

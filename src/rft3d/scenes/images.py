@@ -63,37 +63,33 @@ def write_image(path: Path, pixels: NDArray[np.generic]) -> None:
         Image.fromarray(pixels).save(unfinished, format="PNG", compress_level=3)
 
 
-def _resolve(frame: Frame, field: str, source: ImageSource) -> NDArray[np.generic]:
+def _pixels(
+    frame: Frame, field: str, source: ImageSource, channels: tuple[int, ...] = ()
+) -> NDArray[np.generic]:
+    """What ``source`` holds; ValueError when there is none, or its size isn't the frame's."""
     if source is None:
         raise ValueError(f"frame {frame.name!r} has no {field}; ask only scenes that carry it")
-    if isinstance(source, np.ndarray):
-        return source
     if isinstance(source, Path):
-        return read_image(source)
-    return source()
-
-
-def _checked(frame: Frame, field: str, pixels: NDArray[np.generic], channels: tuple[int, ...]) -> None:
+        pixels = read_image(source)
+    else:
+        pixels = source if isinstance(source, np.ndarray) else source()
     expected = (frame.height, frame.width, *channels)
     if pixels.shape != expected:
         raise ValueError(
             f"frame {frame.name!r}: {field} must have shape {expected} (height, width), got {pixels.shape}"
         )
+    return pixels
 
 
 def load_rgb(frame: Frame) -> NDArray[np.uint8]:
     """``(H, W, 3)`` uint8. Raises ``ValueError`` when the size isn't the frame's."""
-    pixels = _resolve(frame, "rgb", frame.rgb)
-    _checked(frame, "rgb", pixels, (3,))
-    return np.ascontiguousarray(pixels, dtype=np.uint8)
+    return np.ascontiguousarray(_pixels(frame, "rgb", frame.rgb, (3,)), dtype=np.uint8)
 
 
 def load_depth(frame: Frame) -> NDArray[np.float32]:
     """``(H, W)`` float32 metres along the camera's z, 0 where unknown. Files hold millimetres."""
     source = partial(read_depth, frame.depth) if isinstance(frame.depth, Path) else frame.depth
-    pixels = _resolve(frame, "depth", source)
-    _checked(frame, "depth", pixels, ())
-    return pixels.astype(np.float32, copy=False)
+    return _pixels(frame, "depth", source).astype(np.float32, copy=False)
 
 
 def read_depth(path: Path, units_per_m: float = MILLIMETRES) -> NDArray[np.float32]:
@@ -103,9 +99,7 @@ def read_depth(path: Path, units_per_m: float = MILLIMETRES) -> NDArray[np.float
 
 def load_instances(frame: Frame) -> NDArray[np.int32]:
     """``(H, W)`` int32 object id + 1, 0 for no object."""
-    pixels = _resolve(frame, "instances", frame.instances)
-    _checked(frame, "instances", pixels, ())
-    return pixels.astype(np.int32, copy=False)
+    return _pixels(frame, "instances", frame.instances).astype(np.int32, copy=False)
 
 
 def depth_to_millimetres(depth_m: NDArray[np.floating]) -> NDArray[np.uint16]:

@@ -25,8 +25,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.geometry import box_iou_pairs, matrix_from_euler_zxy, transform_boxes
-from rft3d.scenes.readers.vgllm import convert_old_angles
+from rft3d.geometry import box_iou_pairs, boxes_from_extrinsic, matrix_from_euler_zxy, transform_boxes
 
 Array = NDArray[np.float64]
 UPRIGHT_COS = float(np.cos(np.radians(6.0)))
@@ -77,7 +76,7 @@ class Verdict:
 def angle_verdict(sets: Iterable[BoxSet]) -> Verdict:
     """The convention of many samples' boxes. Boxes that aren't finite with positive sizes are left out."""
     kept = [clean for each in sets if (clean := _finite(each)) is not None]
-    readings = [kept, [replace(each, boxes=convert_old_angles(each.boxes)) for each in kept]]
+    readings = [kept, [replace(each, boxes=boxes_from_extrinsic(each.boxes)) for each in kept]]
     count = sum(len(each.boxes) for each in kept)
     upright = [_upright(each) for each in readings]
     reprojected = [_reprojected(each) for each in readings]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,12 +15,13 @@ from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.score import (
     ScoreConfig,
     ScoredRun,
+    counted,
     extra_findings,
     provenance,
     score_predictions,
     summarise,
 )
-from rft3d.evaluation.stats import intervals, resample_pools
+from rft3d.evaluation.stats import as_json, intervals, resample_pools
 from rft3d.files import naming
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
@@ -108,15 +110,10 @@ def _variant(variant: Variant, run: ScoredRun, config: ScoreConfig) -> dict[str,
     scenes = [sample.scene for sample in run.samples]
     how = {"resamples": config.resamples, "seed": config.seed}
     drawn = resample_pools(variant.pools, scenes, variant.finish, variant.headline, **how)
-    unread = sum(variant.unreadable.values())
     return {
         "note": variant.note,
-        "headline": {name: asdict(interval) for name, interval in intervals(drawn, config.level).items()},
+        "headline": as_json(intervals(drawn, config.level)),
         "metrics": dict(drawn.point),
-        "unreadable": {
-            "count": unread,
-            "rate": unread / len(run.samples),
-            "reasons": dict(sorted(variant.unreadable.items(), key=lambda item: -item[1])[:10]),
-        },
+        "unreadable": counted(Counter(variant.unreadable), len(run.samples)),
         "truncated": variant.truncated,
     }

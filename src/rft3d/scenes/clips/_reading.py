@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from rft3d.scenes.rooms import RoomConfig
 from rft3d.scenes.sources import SCENE_LIKE, open_scenes, scene_folders
 from rft3d.scenes.types import Scene
 
+T = TypeVar("T")
 SHORTEST_SIDE = 28
 """One vision token is 28 x 28 pixels; nothing smaller can be shown to a model."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -86,41 +87,36 @@ def clip_of_scene(scene: Scene, count: int) -> Clip:
     Raises:
         ValueError: a scene without frames, or frames of different sizes.
     """
-    indices = spread_indices(len(scene.frames), count)
-    chosen = [scene.frames[index] for index in indices]
-    if not chosen:
+    if not scene.frames:
         raise ValueError(f"scene {scene.id!r} has no frames")
-    frames, size, scale = _fitted([load_rgb(frame) for frame in chosen], [f.name for f in chosen], scene.id)
-    smaller = np.diag([scale, scale, 1.0])
-    return Clip(
-        name=scene.id,
-        frames=frames,
-        indices=tuple(indices),
-        total=len(scene.frames),
-        times_s=None,
-        size=size,
-        scale=scale,
-        sampling="spread over the folder",
-        K=np.stack([smaller @ np.asarray(frame.intrinsics, dtype=np.float64) for frame in chosen]),
-        T_world_camera=np.stack([np.asarray(frame.T_world_camera, dtype=np.float64) for frame in chosen]),
-        scene=scene,
-    )
+    clip = _spread(scene.id, scene.id, scene.frames, [frame.name for frame in scene.frames], load_rgb, count)
+    chosen = [scene.frames[index] for index in clip.indices]
+    smaller = np.diag([clip.scale, clip.scale, 1.0])
+    K = np.stack([smaller @ np.asarray(frame.intrinsics, dtype=np.float64) for frame in chosen])
+    poses = np.stack([np.asarray(frame.T_world_camera, dtype=np.float64) for frame in chosen])
+    return replace(clip, K=K, T_world_camera=poses, scene=scene)
 
 
 def _read_pictures(name: str, files: Sequence[Path], sampling: ClipSampling) -> Clip:
-    indices = spread_indices(len(files), sampling.frames)
-    chosen = [files[index] for index in indices]
-    frames, size, scale = _fitted([_picture(p) for p in chosen], [p.name for p in chosen], chosen[0].parent)
-    return Clip(
-        name=name,
-        frames=frames,
-        indices=tuple(indices),
-        total=len(files),
-        times_s=None,
-        size=size,
-        scale=scale,
-        sampling="spread over the folder" if len(files) > 1 else "one picture",
-    )
+    names = [file.name for file in files]
+    clip = _spread(name, files[0].parent, files, names, _picture, sampling.frames)
+    return clip if len(files) > 1 else replace(clip, sampling="one picture")
+
+
+def _spread(
+    name: str,
+    where: Path | str,
+    sources: Sequence[T],
+    names: Sequence[str],
+    load: Callable[[T], NDArray[np.uint8]],
+    count: int,
+) -> Clip:
+    """``count`` of ``sources``, which are called ``names``, spread over all of them."""
+    indices = spread_indices(len(sources), count)
+    pixels = [load(sources[index]) for index in indices]
+    frames, size, scale = _fitted(pixels, [names[index] for index in indices], where)
+    how = "spread over the folder"
+    return Clip(name, frames, tuple(indices), len(sources), None, size, scale, how)
 
 
 def _picture(path: Path) -> NDArray[np.uint8]:
@@ -146,10 +142,8 @@ def _fitted(
     scale = min(1.0, LONGEST_SIDE / max(width, height))
     if scale < 1.0:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        shrink: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = lambda frame: np.asarray(  # noqa: E731
-            Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)
-        )
-        frames = [shrink(frame) for frame in frames]
+        pictures = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
+        frames = [np.asarray(picture) for picture in pictures]
     return tuple(frames), (width, height), scale
 
 

@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rft3d.geometry import euler_zxy_from_matrix, matrix_from_euler_zxy_extrinsic
+from rft3d.geometry import boxes_from_extrinsic
 from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers._chats import read_images, read_turns, record_id, scan_in
 from rft3d.scenes.readers._files import iter_objects, nearest_rigid, pinhole
@@ -70,17 +69,10 @@ def vgllm(path: Path | str, *, old_angles: bool = False) -> Iterator[ChatRecord]
         )
 
 
-def convert_old_angles(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(N, 9)`` boxes with the extrinsic zxy angles of before 2025-11-27 -> the same solids in today's."""
-    out = np.array(boxes, dtype=np.float64)
-    out[:, 6:9] = euler_zxy_from_matrix(matrix_from_euler_zxy_extrinsic(out[:, 6:9]))
-    return out
-
-
 def _boxes(record: Fields, old_angles: bool, frames: int) -> dict[str, Any]:
     def box9(fields: Fields, name: str) -> list[float]:
         box = fields.array(name, (9,))
-        return (convert_old_angles(box[None])[0] if old_angles else box).tolist()
+        return (boxes_from_extrinsic(box[None])[0] if old_angles else box).tolist()
 
     found: dict[str, Any] = {}
     if record.has("boxes"):
