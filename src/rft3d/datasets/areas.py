@@ -83,31 +83,29 @@ def _in_camera(box: ArrayLike, frame: Frame) -> tuple[Array, bool]:
     return corners, inside
 
 
-def _hull(points: Array) -> list[tuple[float, float]]:
-    """Convex hull, counter-clockwise; nothing for points on one line."""
+def _hull(points: Array) -> Array:
+    """Convex hull ``(V, 2)``, counter-clockwise; nothing for points on one line."""
     from scipy.spatial import ConvexHull, QhullError
 
     try:
-        return [(float(x), float(y)) for x, y in points[ConvexHull(points).vertices]]
+        return points[ConvexHull(points).vertices]
     except QhullError:
-        return []
+        return np.zeros((0, 2))
 
 
-def _clip(polygon: list[tuple[float, float]], width: float, height: float) -> list[tuple[float, float]]:
+def _clip(polygon: Array, width: float, height: float) -> Array:
     """A convex polygon inside ``[0, width] x [0, height]`` (Sutherland-Hodgman)."""
     for axis, limit, sign in ((0, 0.0, 1.0), (0, width, -1.0), (1, 0.0, 1.0), (1, height, -1.0)):
-        out: list[tuple[float, float]] = []
-        for index, end in enumerate(polygon):
-            start = polygon[index - 1]
+        out: list[Array] = []
+        for start, end in zip(np.roll(polygon, 1, axis=0), polygon, strict=True):
             a, b = sign * (start[axis] - limit), sign * (end[axis] - limit)
             if (a < 0) != (b < 0):
-                share = a / (a - b)
-                out.append((start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])))
+                out.append(start + a / (a - b) * (end - start))
             if b >= 0:
                 out.append(end)
-        polygon = out
+        polygon = np.array(out).reshape(-1, 2)
     return polygon
 
 
-def _area(polygon: Sequence[tuple[float, float]]) -> float:
-    return polygon_area_m2(np.array(polygon)) if polygon else 0.0
+def _area(polygon: Array) -> float:
+    return polygon_area_m2(polygon) if len(polygon) else 0.0

@@ -61,21 +61,10 @@ class Entry:
 @cache
 def published() -> tuple[Entry, ...]:
     """Every published entry, in the file's order."""
-    data = json.loads(
-        files("rft3d.evaluation.leaderboard").joinpath("published.json").read_text(encoding="utf-8")
-    )
+    data = json.loads(files(__name__).joinpath("published.json").read_text(encoding="utf-8"))
     notes: Mapping[str, str] = data["notes"]
     return tuple(
-        Entry(
-            row["benchmark"],
-            row["model"],
-            row["training"],
-            row["metrics"],
-            row["source"],
-            tuple(notes[key] for key in row["notes"]),
-            row.get("variant", ""),
-        )
-        for row in data["entries"]
+        Entry(**{**row, "notes": tuple(notes[key] for key in row["notes"])}) for row in data["entries"]
     )
 
 
@@ -107,9 +96,14 @@ def _entries(path: Path, name: str | None, result: dict[str, Any]) -> list[Entry
             {k: 100 * value for k, value in each["metrics"].items() if value is not None and is_rate(k)},
             f"{path.name}, commit {str(result.get('commit'))[:12]}",
             tuple(note for note in (f"{variant}: {each['note']}", complete) if note),
-            _variant(benchmark.name, variant),
+            # our variants under the published protocols: only ScanRefer has two
+            ("refined" if variant.endswith("refined") else "raw") if benchmark.name == "scanrefer" else "",
             ours=True,
-            intervals=_intervals(each["headline"]),
+            intervals={
+                metric: (100 * found["low"], 100 * found["high"])
+                for metric, found in each["headline"].items()
+                if found.get("low") is not None
+            },
         )
         for variant, each in result["variants"].items()
     ]
@@ -120,10 +114,8 @@ def rows(benchmark: str, entries: Sequence[Entry] = ()) -> list[tuple[str, list[
     find_benchmark(benchmark)
     column = COLUMNS[benchmark][-1] if benchmark != "scanrefer" else "acc@0.25"
     every = [entry for entry in (*published(), *entries) if entry.benchmark == benchmark]
+    variants = dict.fromkeys(entry.variant for entry in every)
     every.sort(key=lambda entry: (entry.ours, entry.metrics.get(column, -1.0)))
-    variants = dict.fromkeys(
-        entry.variant for entry in (*published(), *entries) if entry.benchmark == benchmark
-    )
     return [(variant, [entry for entry in every if entry.variant == variant]) for variant in variants]
 
 
@@ -143,18 +135,3 @@ def columns(benchmark: str, entries: Sequence[Entry], full: bool = False) -> lis
     if full:
         names |= dict.fromkeys(key for entry in entries if not entry.ours for key in entry.metrics)
     return list(names)
-
-
-def _variant(benchmark: str, name: str) -> str:
-    """Our variants under the published protocols: only ScanRefer has two."""
-    if benchmark != "scanrefer":
-        return ""
-    return "refined" if name.endswith("refined") else "raw"
-
-
-def _intervals(headline: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    return {
-        name: (100 * found["low"], 100 * found["high"])
-        for name, found in headline.items()
-        if found.get("low") is not None
-    }
