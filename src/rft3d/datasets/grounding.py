@@ -184,13 +184,11 @@ def annotated(row: ReferringRow, objects: Mapping[int, SceneObject], where: Path
 def choose_frames(target: Target, scene: Scene, row: ReferringRow, draw: int, settings: Any) -> list[int]:
     """Indices into ``scene.frames`` for one sample, decided by seed, description and draw alone."""
     rng = Random(f"{settings.seed}:{row.scene}:{row.object_id}:{row.ann_id}:{draw}")
-    count = len(scene.frames)
-    if settings.like == "vg-llm":
-        if settings.split == "val":
+    count, upstream, training = len(scene.frames), settings.like == "vg-llm", settings.split == "train"
+
+    def drawn() -> list[int]:
+        if upstream:
             return rotated_frames(count, settings.frames, rng)
-        return frames_showing(
-            target, scene, lambda: rotated_frames(count, settings.frames, rng), upstream=True
-        )
-    if settings.split == "val":
-        return spaced_frames(count, settings.frames, None)
-    return frames_showing(target, scene, lambda: spaced_frames(count, settings.frames, rng), upstream=False)
+        return spaced_frames(count, settings.frames, rng if training else None)
+
+    return frames_showing(target, scene, drawn, upstream=upstream) if training else drawn()

@@ -13,6 +13,7 @@ from typing import Any
 
 from rft3d.scenes.types import Scene
 from rft3d.scenes.windows import select_frames, sliding_windows, spread_frames
+from rft3d.settings import Checked, Count
 from rft3d.tasks import TASKS
 from rft3d.tasks.spatial.questions import QUESTION_TYPES
 from rft3d.tasks.types import Sample, Task
@@ -25,7 +26,7 @@ of appearance needs visibility down to the first glimpse. A real clip's labels h
 
 
 @dataclass(frozen=True)
-class ClipConfig:
+class ClipConfig(Checked):
     """Which frames of a clip the questions show.
 
     Attributes:
@@ -36,10 +37,10 @@ class ClipConfig:
         questions: at most so many spatial questions of a type and scene.
     """
 
-    frames: int = 4
-    stride: int = 1
-    windows: int = 10
-    questions: int = 6
+    frames: Count = 4
+    stride: Count = 1
+    windows: Count = 10
+    questions: Count = 6
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,6 @@ def clip_questions(config: ClipConfig | None = None) -> dict[str, OnCuts]:
     each description's best frame among them. spatial: frames spread over the clip.
     """
     config = config or ClipConfig()
-    if config.questions < 1:
-        raise ValueError(f"questions must be at least 1, got {config.questions}")
     spatial = TASKS["spatial"](types=BOX_QUESTIONS, max_per_type=config.questions)
     return {
         "detection": OnCuts(TASKS["detection"](), partial(_windows, config)),

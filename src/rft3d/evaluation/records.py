@@ -42,19 +42,11 @@ class GeneratedText(Protocol):
     """What a policy returns for one prompt: a record with these fields."""
 
     @property
-    def text(self) -> str:
-        """The decoded completion, without special tokens."""
-        ...
-
+    def text(self) -> str: ...  # the decoded completion, without special tokens
     @property
-    def truncated(self) -> bool:
-        """Whether ``max_new_tokens`` cut it off before an end token."""
-        ...
-
+    def truncated(self) -> bool: ...  # max_new_tokens cut it off before an end token
     @property
-    def tokens(self) -> int:
-        """How many tokens were generated, the end token included."""
-        ...
+    def tokens(self) -> int: ...  # how many were generated, the end token included
 
 
 class TextPolicy(Protocol):

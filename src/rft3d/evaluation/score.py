@@ -114,11 +114,6 @@ def score_texts(task: Task, samples: Sequence[Sample], predictions: Sequence[Pre
     return task.score_many([p.text for p in predictions], samples, [p.truncated for p in predictions])
 
 
-def headline_names(task: Task, metrics: dict[str, float | None]) -> list[str]:
-    """The metrics of ``task`` that get an interval."""
-    return list(HEADLINE.get(task.name) or [name for name in metrics if "/" not in name])
-
-
 def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> dict[str, Any]:
     """A scored run as JSON values: counts, rates, official metrics and headline intervals."""
     config = config or ScoreConfig()
@@ -222,7 +217,7 @@ def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0, also: Seq
     ``also``: further metrics by name; those that the task does not have are left out.
     """
     point = dict(run.task.metric(run.samples, run.scores))
-    names = headline_names(run.task, point)
+    names = list(HEADLINE.get(run.task.name) or [name for name in point if "/" not in name])
     names = (*names, *(name for name in also if point.get(name) is not None and name not in names))
     pools, finish = pools_of(run)
     scenes = [sample.scene for sample in run.samples]

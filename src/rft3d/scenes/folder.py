@@ -12,9 +12,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rft3d.files import write_text
 from rft3d.scenes.fields import Fields, read_fields
@@ -60,20 +62,20 @@ def write_scene(scene: Scene, folder: Path | str) -> Path:
     return folder
 
 
+_PIXELS: dict[str, Callable[[Frame], NDArray[np.generic]]] = {
+    "rgb": load_rgb,
+    "depth": lambda frame: depth_to_millimetres(load_depth(frame)),
+    "instances": lambda frame: load_instances(frame).astype(np.uint16),
+}
+
+
 def _write_frame(frame: Frame, folder: Path) -> dict[str, object]:
-    pictures: dict[str, str | None] = {"rgb": None, "depth": None, "instances": None}
-    for kind in pictures:
-        if getattr(frame, kind) is None:
-            continue
-        if kind == "rgb":
-            pixels = load_rgb(frame)
-        elif kind == "depth":
-            pixels = depth_to_millimetres(load_depth(frame))
-        else:
-            pixels = load_instances(frame).astype(np.uint16)
-        (folder / kind).mkdir(exist_ok=True)
-        pictures[kind] = f"{kind}/{frame.name}.png"
-        write_image(folder / kind / f"{frame.name}.png", pixels)
+    pictures: dict[str, str | None] = {}
+    for kind, pixels in _PIXELS.items():
+        there = getattr(frame, kind) is not None
+        pictures[kind] = f"{kind}/{frame.name}.png" if there else None
+        if there:
+            write_image(folder / kind / f"{frame.name}.png", pixels(frame))
     return {
         "name": frame.name,
         "width": frame.width,

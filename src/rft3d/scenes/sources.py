@@ -148,9 +148,7 @@ def frame_refs(scene: Scene, root: Path | str | None = None) -> tuple[str, ...]:
     return tuple(out)
 
 
-@lru_cache(maxsize=8)
-def _room(seed: int, config: RoomConfig) -> Scene:
-    return make_room(seed, config)
+_room = lru_cache(maxsize=8)(make_room)
 
 
 @lru_cache(maxsize=256)

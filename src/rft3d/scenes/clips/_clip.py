@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.scenes.types import Scene
+from rft3d.settings import Checked, Count, NotNegative, Positive
 
 LONGEST_SIDE = 1920
 """Frames with a longer side are made smaller; models see 518 pixels of width at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClipSampling:
+@dataclass(frozen=True)
+class ClipSampling(Checked):
     """Which frames of a clip are looked at.
 
     Attributes:
@@ -25,18 +26,13 @@ class ClipSampling:
         start_s, end_s: the part of a video to look at; None is its end.
     """
 
-    frames: int = 4
-    every_s: float | None = None
-    start_s: float = 0.0
+    frames: Count = 4
+    every_s: Positive | None = None
+    start_s: NotNegative = 0.0
     end_s: float | None = None
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ValueError(f"frames must be at least 1, got {self.frames}")
-        if self.every_s is not None and not 0 < self.every_s < float("inf"):
-            raise ValueError(f"every must be a positive number of seconds, got {self.every_s}")
-        if not 0 <= self.start_s < float("inf"):
-            raise ValueError(f"start must be 0 or more seconds, got {self.start_s}")
+        super().__post_init__()
         if self.end_s is not None and self.end_s <= self.start_s:
             raise ValueError(f"end must lie after start={self.start_s:g} s, got {self.end_s:g}")
 

@@ -99,13 +99,14 @@ def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: floa
     import av
 
     path = Path(path)
+    encoder = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     faststart = {"movflags": "faststart"}  # so that a browser plays it while it loads
     with replacing(path) as unfinished, av.open(str(unfinished), "w", "mp4", options=faststart) as container:
         stream: Any = None
         for frame in frames:
             even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
             if stream is None:
-                stream = container.add_stream(_encoder(), rate=Fraction(fps).limit_denominator(1000))
+                stream = container.add_stream(encoder, rate=Fraction(fps).limit_denominator(1000))
                 stream.height, stream.width = even.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.options = {"crf": "18"}  # thin lines stay sharp
@@ -115,13 +116,6 @@ def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: floa
             raise ValueError(f"{path}: no frames to write")
         container.mux(stream.encode())
     return path
-
-
-def _encoder() -> str:
-    """H.264 where the installed PyAV has an encoder for it, MPEG-4 otherwise."""
-    import av
-
-    return "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
 
 @contextmanager

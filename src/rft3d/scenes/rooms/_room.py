@@ -2,10 +2,6 @@
 
 A stand-in for scanned rooms wherever real data is missing or too slow: tests, the tiny training runs, the
 examples. Deterministic: a seed and a config give the same arrays, whatever was made before.
-
-    scene = make_room(7)
-    scene.frames[0].rgb          # (112, 168, 3) uint8
-    scene.objects[0].label       # "couch"
 """
 
 from __future__ import annotations
