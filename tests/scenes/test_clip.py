@@ -108,8 +108,8 @@ def test_impossible_cameras_are_refused(
     ("fields", "message"),
     [
         ({"frames": 0}, "frames must be at least 1"),
-        ({"every_s": 0.0}, "every must be a positive"),
-        ({"start_s": -1.0}, "start must be 0 or more"),
+        ({"every_s": 0.0}, "every_s must be above 0"),
+        ({"start_s": -1.0}, "start_s must be at least 0"),
         ({"start_s": 2.0, "end_s": 1.0}, "end must lie after start=2 s"),
     ],
 )

@@ -169,7 +169,7 @@ def _thought(kind: str, record: QuestionRecord, truth: dict[str, Any], place: Pl
     try:
         query = read_question(kind, record.question, truth.get("options", ()))
     except ValueError:
-        raise NotASample(f"no thought for {kind}: words that nobody understands") from None
+        raise NotASample(f"no thought for {kind}: its wording is not known") from None
     thought = work_out(query, place, truth["answer"])
     if isinstance(thought, Unsolved):
         reason = "a thing that it names has no box" if thought.missing else thought.reason

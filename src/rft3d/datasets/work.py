@@ -223,7 +223,7 @@ def _open_parts(parts: Path, plan: Mapping[str, Any], force: bool) -> None:
         raise FileExistsError(
             f"{parts} holds the parts of a run with other settings; finish that run, or --force"
         )
-    if parts.exists():  # without a plan nobody knows whose parts they are
+    if parts.exists():  # without a plan it is unknown which settings they come from
         note.unlink(missing_ok=True)
         shutil.rmtree(parts)
     write_json(note, plan)

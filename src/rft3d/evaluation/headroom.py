@@ -42,7 +42,7 @@ class HeadroomConfig(Checked):
 
     Attributes:
         k: samples of every question.
-        temperatures: of the samples; each is measured by itself.
+        temperatures: of the samples; each is measured alone.
         batch_size: questions answered at once (k rows each).
         max_new_tokens: longest answer; longer ones are cut and count as wrong.
         seed: of sampling and of the bootstrap.

@@ -92,7 +92,7 @@ def detection_question(clip: Clip) -> Sample:
 
 def known_boxes(clip: Clip, task: Task) -> Sample | None:
     """The question of ``task`` (a detection) about exactly the frames of ``clip``, its truth in the first frame's
-    camera; None where nobody knows the truth."""
+    camera; None where the truth is not known."""
     scene = clip.scene
     if scene is None or not scene.objects:
         return None
@@ -149,7 +149,7 @@ def infer(
         max_new_tokens: longest answer.
         temperature: 0 is greedy; ``seed`` matters only above 0.
 
-    Angles are the house's: a policy whose weights write the old convention translates by itself.
+    Angles are intrinsic ZXY; a policy whose weights write the old convention translates them.
 
     Raises:
         ValueError: a limit below 1.

@@ -117,15 +117,12 @@ def _match(path: Path, rows: Sequence[Row], samples: Sequence[Sample]) -> tuple[
 
 def _aliases(samples: Sequence[Sample]) -> dict[str, str]:
     """Other names of samples that are unique in the file -> their ids."""
-    counts: Counter[str] = Counter()
-    names: dict[str, str] = {}
+    pairs: list[tuple[str, str]] = []
     for sample in samples:
         own = {str(sample.meta[key]) for key in ("source_id", "id") if key in sample.meta}
-        own.add(sample.id.rsplit(":", 1)[-1])
-        for name in own:
-            counts[name] += 1
-            names[name] = sample.id
-    return {name: identity for name, identity in names.items() if counts[name] == 1}
+        pairs += [(name, sample.id) for name in own | {sample.id.rsplit(":", 1)[-1]}]
+    counts = Counter(name for name, _ in pairs)
+    return {name: identity for name, identity in pairs if counts[name] == 1}
 
 
 def _truth_mismatches(rows: Sequence[Row], matched: Sequence[str], samples: Sequence[Sample]) -> list[str]:

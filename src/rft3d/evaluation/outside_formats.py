@@ -1,4 +1,4 @@
-"""The rows of other programs' predictions files, before anybody asks which samples they answer.
+"""The rows of other programs' predictions files; :mod:`rft3d.evaluation.outside` finds the samples they answer.
 
 What each format looks like stands in :mod:`rft3d.evaluation.outside`.
 """

@@ -128,7 +128,7 @@ def prediction_line(prediction: Prediction) -> str:
 
 
 def prediction_text(record: Mapping[str, Any], where: str) -> str:
-    """The answer in a record of anybody's predictions file; a JSON value becomes the text that spells it.
+    """The answer in a record of a predictions file; a JSON value is written as text.
 
     ValueError names the shapes that are read.
     """

@@ -109,12 +109,9 @@ class Fields:
     def texts(self, field: str) -> tuple[str, ...]:
         """A list of strings; empty where there is none."""
         value = self.data.get(field)
-        value = [] if value is None else value
-        if (
-            not isinstance(value, Sequence)
-            or isinstance(value, str)
-            or not all(isinstance(t, str) for t in value)
-        ):
+        value = () if value is None else value
+        listed = isinstance(value, Sequence) and not isinstance(value, str)
+        if not listed or not all(isinstance(text, str) for text in value):
             raise self.error(field, value, "a list of texts, or nothing")
         return tuple(value)
 

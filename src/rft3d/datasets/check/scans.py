@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 
 from rft3d.datasets.check.annotations import without_path
 from rft3d.datasets.check.findings import Finding, found, listed, note, problem
+from rft3d.digests import file_digest
 from rft3d.scenes.readers._files import read_matrix
 from rft3d.scenes.readers.embodiedscan import image_paths, info_records, unaligned
 from rft3d.scenes.readers.scannet_export import export_files, is_export
@@ -244,21 +244,10 @@ def is_pointer(path: Path) -> bool:
 
 def duplicates(paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     """Pairs of files of the same bytes, each later one with the first. Only files of equal size are read."""
-    by_size: dict[int, list[Path]] = {}
-    for path in paths:
-        by_size.setdefault(path.stat().st_size, []).append(path)
-    pairs = []
-    for group in by_size.values():
-        if len(group) < 2:
-            continue
-        first: dict[bytes, Path] = {}
-        for path in group:
-            key = hashlib.sha256(path.read_bytes()).digest()
-            if key in first:
-                pairs.append((first[key], path))
-            else:
-                first[key] = path
-    return pairs
+    sizes = Counter(path.stat().st_size for path in paths)
+    first: dict[str, Path] = {}
+    pairs = [(first.setdefault(file_digest(p), p), p) for p in paths if sizes[p.stat().st_size] > 1]
+    return [(one, other) for one, other in pairs if one != other]
 
 
 def _posed(path: Path) -> bool:

@@ -50,7 +50,7 @@ HEADLINE = ("precision@0.25", "recall@0.25", "f1@0.25")
 
 
 def class_means(totals: Totals, classes: Sequence[str]) -> dict[str, float]:
-    """``precision``, ``recall``, ``f1``: unweighted means over ``classes``; a class nobody has counts 0."""
+    """``precision``, ``recall``, ``f1``: unweighted means over ``classes``; a class without any box counts 0."""
     rates = [class_rates(totals, label) for label in classes]
     return {name: sum(rate[name] for rate in rates) / len(rates) for name in ("precision", "recall", "f1")}
 

@@ -41,7 +41,7 @@ VERDICTS: dict[Verdict, str] = {
 
 
 class UnreadQuestion(ValueError):
-    """A question in words that nobody here understands."""
+    """A question whose wording is not known."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def solve_each(
 ) -> list[SolvedSample]:
     """Every question with what ``answer(scene, query)`` says to it, which is not shown the truth.
 
-    A question in words that nobody understands is :class:`Unsolved`, with the reason.
+    A question whose wording is not known is :class:`Unsolved`, with the reason.
     """
     task = Spatial(mode="strict")
     solved = []

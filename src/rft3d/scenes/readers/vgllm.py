@@ -22,8 +22,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rft3d.geometry import boxes_from_extrinsic
 from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers._chats import read_images, read_turns, record_id, scan_in
