@@ -53,9 +53,10 @@ format: .venv/.stamp-dev  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-nightly: lint  ## every test that needs no accelerator, more random cases, run-time type checks, then the benchmarks
+nightly: lint  ## every test that needs no accelerator, more random cases, run-time type checks, oldest versions, benchmarks
 	RFT3D_KILLS=100 RFT3D_DAMAGE=1000 RFT3D_FUZZ=100000 RFT3D_TYPECHECK=1 HYPOTHESIS_PROFILE=nightly $(TEST_ENV) $(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
 	$(MAKE) fuzz
+	$(MAKE) test-oldest
 	$(MAKE) results-quick
 	$(MAKE) bench
 
@@ -69,7 +70,8 @@ test-oldest: python-check  ## models and training on the oldest torch and transf
 	.venv-oldest/bin/python -m pip install --quiet torch==2.11.0 transformers==5.17.0 --editable '.[train]' \
 	  pytest hypothesis beartype packaging tensorboard trl==1.16.0
 	$(TEST_ENV) .venv-oldest/bin/python -m pytest tests/models tests/training tests/equality \
-	  -m "not slow and not gpu" --ignore tests/training/test_golden.py
+	  -m "not slow and not gpu" --ignore tests/training/test_golden.py \
+	  --deselect tests/training/test_weights.py::test_the_first_steps_stay_what_they_were
 
 bench: .venv/.stamp-dev  ## every benchmark but the full-size one, one after another (leave the machine alone meanwhile)
 	@set -e; for file in $(filter-out %/full_size.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(TEST_ENV) $(BIN)/python $$file; done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,15 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digests_of(folder: Path) -> dict[str, list[Any]]:
-    """``[size, digest]`` of every file below ``folder`` by its name there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {p.relative_to(folder).as_posix(): [p.stat().st_size, file_digest(p)] for p in files}
+def names_in(folder: Path) -> list[str]:
+    """Every file below ``folder``, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def digests_of(folder: Path, names: Iterable[str] | None = None) -> dict[str, list[Any]]:
+    """``[size, digest]`` of every file below ``folder`` by its name there, or of ``names`` alone."""
+    files = {name: folder / name for name in (names_in(folder) if names is None else names)}
+    return {name: [file.stat().st_size, file_digest(file)] for name, file in files.items()}
 
 
 def require_same(folder: Path, written: Mapping[str, Sequence[Any]]) -> None:

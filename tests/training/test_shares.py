@@ -6,14 +6,17 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.tiny import Digits
 
+from rft3d import digests
+from rft3d.digests import file_digest
 from rft3d.models import Policy
 from rft3d.tasks import Task
-from rft3d.training import rollout
+from rft3d.training import checkpoints, rollout
 from rft3d.training.advantages import assign_advantages
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
@@ -96,3 +99,31 @@ def test_long_prompts_are_dealt_out_first(digits: Corpus) -> None:
     assert [len(items[i].prompt.prefix) for i in order] == [90, 80, 70, 5, 4, 3]
     tokens = [sum(len(items[i].prompt.prefix) for i in Ranks(r, 2).mine(order)) for r in (0, 1)]
     assert tokens == [164, 88], "in turn it would be 12 against 240"
+
+
+def test_each_rank_reads_its_own_part_of_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging = tmp_path / "step-000003.tmp"
+    names = ["model/__1_0.distcp", "model/__0_0.distcp", "optimizer/__1_0.distcp", "random_0", "random_1"]
+    for name in names:
+        (staging / name).parent.mkdir(parents=True, exist_ok=True)
+        (staging / name).write_text(name)
+    parts = [checkpoints.own_part(sorted(names), Ranks(rank, WORLD)) for rank in range(WORLD)]
+    assert parts == [["model/__0_0.distcp", "random_1"], [names[0], names[2], "random_0"]]
+    read: list[str] = []
+    monkeypatch.setattr(digests, "file_digest", lambda path: (read.append(path.name), file_digest(path))[1])
+    on_all_ranks(lambda ranks: checkpoints.publish(staging, 3, 9, ranks))
+    assert len(read) == len(names), "no file is read twice"
+    alone = checkpoints.newest_whole(tmp_path, pytest.fail)
+    both = on_all_ranks(lambda ranks: checkpoints.newest_whole(tmp_path, pytest.fail, ranks))
+    assert both == [alone, alone] and alone is not None and alone.step == 3
+    (alone.path / names[0]).write_text("X" * len(names[0]))  # of the other rank; both are told
+    told = on_all_ranks(lambda ranks: _damage(alone.path, ranks))
+    assert told[0] == told[1] and f"the bytes of {names[0]} have changed" in told[0]
+
+
+def _damage(path: Path, ranks: Ranks) -> str:
+    with pytest.raises(ValueError, match="is damaged") as caught:
+        checkpoints.verified(path, ranks)
+    return str(caught.value)

@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rft3d.digests import digests_of, require_same
+from rft3d.digests import digests_of, names_in, require_same
 from rft3d.files import publish as rename
 from rft3d.files import read_json, write_json
+from rft3d.training.distributed import ALONE, Ranks
 
 KEEP = 2
 """Checkpoints that stay: the newest and the one before it."""
 PROGRESS = "progress.json"
+_OF_RANK = re.compile(r".*__(\d+)_\d+\.distcp")
 
 
 class CheckpointError(OSError):
@@ -69,9 +72,22 @@ def writing(folder: Path, step: int) -> Iterator[Path]:
         ) from error
 
 
-def publish(staging: Path, step: int, steps: int) -> None:
-    """Give a completely written folder its final name, then drop all but the newest :data:`KEEP`."""
-    write_json(staging / PROGRESS, {"step": step, "steps": steps, "files": digests_of(staging)})
+def own_part(names: Sequence[str], ranks: Ranks) -> list[str]:
+    """The files that this rank reads: those that it wrote (FSDP2 names them so), and its share of the others."""
+    owners = [int(m[1]) if (m := _OF_RANK.fullmatch(name)) else k for k, name in enumerate(names)]
+    return [name for name, owner in zip(names, owners, strict=True) if owner % ranks.world == ranks.rank]
+
+
+def publish(staging: Path, step: int, steps: int, ranks: Ranks = ALONE) -> None:
+    """Give a completely written folder its final name, then drop all but the newest :data:`KEEP`.
+
+    All ranks call it: each makes the digests of its own part, the first does the rest.
+    """
+    own = digests_of(staging, own_part(names_in(staging), ranks))
+    files = {name: told for part in ranks.gather([own]) for name, told in part.items()}
+    if ranks.rank:
+        return
+    write_json(staging / PROGRESS, {"step": step, "steps": steps, "files": files})
     final = staging.with_suffix("")
     if final.exists():  # the same step again, after going back to an older checkpoint
         _discard(final)
@@ -102,10 +118,11 @@ def newest_name(folder: Path) -> str | None:
     return found[-1] if found else None
 
 
-def newest_whole(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
+def newest_whole(folder: Path, say: Callable[[str], None], ranks: Ranks = ALONE) -> Checkpoint | None:
     """The newest undamaged checkpoint; None when there is none at all.
 
-    A damaged one is named through ``say`` and passed over for the one before it.
+    A damaged one is named through ``say`` and passed over for the one before it. All ranks call it and get the
+    same answer; each reads its own part.
 
     Raises:
         ValueError: there are checkpoints, but all of them are damaged.
@@ -114,7 +131,7 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
     damage: list[str] = []
     for path in found:
         try:
-            checkpoint = verified(path)
+            checkpoint = verified(path, ranks)
         except ValueError as error:
             damage.append(str(error))
             continue
@@ -128,8 +145,8 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
     return None
 
 
-def verified(path: Path) -> Checkpoint:
-    """The checkpoint in ``path`` if every file is what was written; ValueError naming the damage."""
+def verified(path: Path, ranks: Ranks = ALONE) -> Checkpoint:
+    """The checkpoint in ``path`` if every file is what was written; ValueError naming the damage, on all ranks."""
     try:
         progress = read_json(path / PROGRESS)
         step, steps, written = int(progress["step"]), int(progress["steps"]), dict(progress["files"])
@@ -137,10 +154,13 @@ def verified(path: Path) -> Checkpoint:
             raise ValueError("it lists no files")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"checkpoint {path} is damaged: {PROGRESS} is unreadable ({error})") from error
+    damage = ""
     try:
-        require_same(path, written)
+        require_same(path, {name: written[name] for name in own_part(list(written), ranks)})
     except (ValueError, TypeError) as error:
-        raise ValueError(f"checkpoint {path} is damaged: {error}") from error
+        damage = str(error)
+    if found := [told for told in ranks.gather([damage]) if told]:
+        raise ValueError(f"checkpoint {path} is damaged: {found[0]}")
     return Checkpoint(path, step, steps)
 
 

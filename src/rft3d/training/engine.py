@@ -113,8 +113,7 @@ class Engine:
             self.ranks.barrier()
             self.placement.save(staging)
             self.ranks.barrier()  # every rank has written its part
-            if main:
-                publish(staging, step, self.steps)
+            publish(staging, step, self.steps, self.ranks)
 
     def resume(self, folder: Path, say: Callable[[str], None] = print) -> int:
         """Load the newest undamaged checkpoint; returns its step, 0 when there is none.
@@ -124,7 +123,7 @@ class Engine:
         Raises:
             ValueError: all checkpoints are damaged, or from a run of another length or launch.
         """
-        found = newest_whole(folder, say)
+        found = newest_whole(folder, say, self.ranks)
         if found is None:
             return 0
         if found.steps != self.steps:
