@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from rft3d.answers.types import ParseFailure
+from rft3d.answers import ParseFailure, ParseMode
 from rft3d.models import Policy, TinyConfig, build_tiny
 from rft3d.models.tokens import train_tokenizer
 from rft3d.rewards import Part, Score
@@ -75,7 +75,7 @@ class Digits:
         """Any digit, the same one for the same sample."""
         return str(hashlib.blake2b(sample.id.encode()).digest()[0] % 10)
 
-    def parse(self, text: str, sample: Sample, mode: str = "lenient") -> str | ParseFailure:
+    def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> str | ParseFailure:
         return text[0] if text[:1].isdecimal() else ParseFailure("no digit", text[:20])
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:

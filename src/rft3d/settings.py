@@ -14,12 +14,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import Annotated, Any, Literal, NamedTuple, Union
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union
+
+T = TypeVar("T")
 
 
 class Bounds(NamedTuple):
@@ -90,3 +94,17 @@ def _check(name: str, value: Any, wanted: Any, bounds: Bounds | None = None) -> 
         least, most, exclusive = bounds or (-math.inf, math.inf, False)
         if not least <= float(value) <= most or (exclusive and value == least):
             raise ValueError(f"{name} must be {bounds}, got {value}")
+
+
+def config_in(path: Path, kind: type[T]) -> T:
+    """What ``config()`` of the Python file ``path`` returns (it is executed); ValueError: no ``kind``."""
+    spec = importlib.util.spec_from_file_location(f"rft3d_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no recipe: a .py file with 'def config() -> {kind.__name__}' is")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(make := getattr(module, "config", None)):
+        raise ValueError(f"{path} has no function 'config'; write 'def config() -> {kind.__name__}'")
+    if not isinstance(made := make(), kind):
+        raise ValueError(f"{path}: config() returned a {type(made).__name__}; it must be a {kind.__name__}")
+    return made

@@ -26,7 +26,7 @@ from rft3d.scenes.sources import frame_refs
 from rft3d.scenes.types import Scene
 from rft3d.scenes.windows import select_frames, spread_frames
 from rft3d.settings import Checked, Count, Natural
-from rft3d.tasks.samples import read_jsonl, read_samples, write_samples
+from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.spatial import QUESTION_TYPES, Limits, Spatial, View
 from rft3d.tasks.spatial.balance import OFFICIAL, Balance
 from rft3d.tasks.spatial.questions import offer
@@ -121,21 +121,9 @@ def exclude_list(
 
 
 def _listed(path: Path) -> Iterator[str]:
-    if path.suffix == ".parquet":
-        yield from (sample.scene for sample in read_samples(path))
-        return
-    if path.suffix == ".jsonl":
-        for number, record in read_jsonl(path):
-            scene = record.get("scene")
-            if not isinstance(scene, str):
-                raise ValueError(
-                    f"{path}:{number}: field 'scene' is {scene!r}; a samples file names its scenes"
-                )
-            yield scene
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if scene := line.partition("#")[0].strip():
-            yield scene
+    if path.suffix in (".parquet", ".jsonl"):
+        return (sample.scene for sample in read_samples(path))
+    return filter(None, (line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines()))
 
 
 def _samples(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rft3d.experiments.types import STANDARD, Arm, Claim, Elsewhere, Experiment, World
 from rft3d.experiments.views import derived_options
+from rft3d.settings import config_in
 from rft3d.training.config import SFTConfig
 
 
@@ -21,21 +21,12 @@ def load_experiments(folder: Path, quick: bool = False) -> list[Experiment]:
     files = sorted(folder.glob("*.py"))
     if not files:
         raise ValueError(f"no experiment in {folder}; give a folder with *.py files like recipes/experiments")
-    found = sorted((_load(file) for file in files), key=lambda experiment: (experiment.rank, experiment.name))
+    found = sorted(
+        (config_in(file, Experiment) for file in files),
+        key=lambda experiment: (experiment.rank, experiment.name),
+    )
     check(found)
     return [quickened(experiment) for experiment in found] if quick else found
-
-
-def _load(file: Path) -> Experiment:
-    spec = importlib.util.spec_from_file_location(f"rft3d_experiment_{file.stem}", file)
-    assert spec is not None and spec.loader is not None, "a file *.py has a loader"
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    make = getattr(module, "config", None)
-    experiment = make() if callable(make) else None
-    if not isinstance(experiment, Experiment):
-        raise ValueError(f"{file} needs 'def config() -> Experiment' (rft3d.experiments.Experiment)")
-    return experiment
 
 
 def check(experiments: Sequence[Experiment]) -> None:

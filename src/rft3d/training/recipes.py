@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import io
 import re
 import tomllib
@@ -34,7 +33,7 @@ from rft3d.models.features import FeatureCache, Format
 from rft3d.models.start import LoadConfig, load_start
 from rft3d.process import is_main_process
 from rft3d.runfolder import logged_seconds
-from rft3d.settings import Checked, Count, Natural
+from rft3d.settings import Checked, Count, Natural, config_in
 from rft3d.tasks import TASKS, Task, make_task
 from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
 from rft3d.training.config import Plan, RFTConfig, SFTConfig
@@ -265,23 +264,7 @@ def load_recipe(path: Path) -> Recipe:
                 read_json(path) if path.suffix == ".json" else tomllib.loads(path.read_text(encoding="utf-8"))
             )
         return typed(Recipe, data, str(path))
-    spec = importlib.util.spec_from_file_location("rft3d_recipe", path)
-    if spec is None or spec.loader is None:
-        raise ValueError(
-            f"{path} is no recipe: a .py file with 'def config() -> Recipe', or a .toml or .json file of its fields"
-        )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    make = getattr(module, "config", None)
-    if not callable(make):
-        raise ValueError(f"{path} has no function 'config'; a recipe needs 'def config() -> Recipe'")
-    recipe = make()
-    if not isinstance(recipe, Recipe):
-        raise ValueError(
-            f"{path}: config() returned a {type(recipe).__name__}; "
-            "it must return an rft3d.training.recipes.Recipe"
-        )
-    return recipe
+    return config_in(path, Recipe)
 
 
 def apply_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

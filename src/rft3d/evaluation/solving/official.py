@@ -54,12 +54,8 @@ class KeyCheck:
     without_answer: tuple[str, ...] = ()
 
     @property
-    def unsolved(self) -> int:
-        return len(self.without_answer)
-
-    @property
     def answerable(self) -> int:
-        return self.questions - self.unsolved
+        return self.questions - len(self.without_answer)
 
     @property
     def share(self) -> float:
