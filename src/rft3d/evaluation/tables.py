@@ -310,7 +310,7 @@ def key_checks(checks: Sequence[KeyCheck]) -> list[str]:
     for check in checks:
         lines.append(
             f"{'ok ' if check.passed else 'NO '} {check.type:28} {check.reproduced} of {check.answerable} "
-            f"({100 * check.share:.2f} %, needed {100 * check.bar:.0f} %; {len(check.without_answer)} more without answer)"
+            f"({100 * check.share:.2f} %, needed {100 * check.bar:.0f} %; {len(check.without_answer)} unanswerable)"
         )
         examples = check.without_answer + (() if check.passed else check.examples)
         lines += [f"      {line}" for line in examples]
