@@ -89,10 +89,10 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
         resamples=1000,
         headroom=24,
     )
-    arms = few_rooms_arms(steps=20, sft_steps=40)  # as many minutes
+    arms = few_rooms_arms(steps=20, sft_steps=40, micro_scenes=8)  # as many minutes
     if quick:
         rooms = replace(rooms, train_rooms=16, held_out_rooms=12, resamples=200, headroom=4)
-        arms = few_rooms_arms(steps=3, sft_steps=4, prompts=4)
+        arms = few_rooms_arms(steps=3, sft_steps=4, prompts=4, micro_scenes=8)
     judged = tuple(views)
     arms = tuple(replace(arm, judge=judged, elsewhere=() if quick else arm.elsewhere) for arm in arms)
     elsewhere = () if quick else (("rooms@detection", DETECTION[0][1], "F1, rooms"),)

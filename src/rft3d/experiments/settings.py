@@ -84,13 +84,13 @@ def few_rooms_world(**changes: Any) -> World:
     return replace(made, **changes)
 
 
-def few_rooms_arms(steps: int, sft_steps: int, prompts: int = 12) -> tuple[Arm, ...]:
+def few_rooms_arms(steps: int, sft_steps: int, prompts: int = 12, micro_scenes: int = 0) -> tuple[Arm, ...]:
     """The start, more SFT and RFT in :func:`few_rooms_world`. RFT pays matched IoU, and a box for what it adds.
 
     More SFT goes on at a fortieth of the peak rate: at a quarter it forgets within a step (``docs/log.md``).
     """
     limits = {"detection": LONGEST}
-    more = sft({"detection": 1}, steps=sft_steps, scenes_per_step=32, seed=1000)
+    more = sft({"detection": 1}, steps=sft_steps, scenes_per_step=32, seed=1000, micro_scenes=micro_scenes)
     low = replace(more, optim=replace(more.optim, lr=1.25e-4, muon_lr=1.25e-3))
     stage = rft({"detection": prompts}, steps=steps, max_new_tokens=limits, micro_groups=2, **CREDIT)
     arms = (
