@@ -155,7 +155,7 @@ class Run:
     # ---- stages without a setting
     def write(self) -> dict[str, Any]:
         written, row = self.meter.measure(
-            lambda: write_published(self.model_folder, self.config, self.device)
+            lambda: write_published(self.model_folder, self.config, self.device, self.args.vocabulary)
         )
         return row | {"gigabytes": round(written / 1e9, 3)}
 
@@ -443,6 +443,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of results.jsonl")
     parser.add_argument("--model", type=Path, help="where the weights are, or are written; default OUT/model")
+    parser.add_argument("--vocabulary", type=Path, help="qwen.tiktoken (PyPI: dashscope); default: bytes")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--frames", type=int, nargs="+", help="default: 4; on a GPU 4 10 24 32")
     parser.add_argument("--group", type=int, help="completions of a prompt; default: 2; on a GPU 8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
 from rft3d.models.sizes import full_config
@@ -17,6 +21,21 @@ from rft3d.models.tokens import byte_tokenizer, special_ids
 from rft3d.models.vggt import VGGTConfig
 
 SHARD_BYTES = 4_900_000_000
+WORDS = "|".join(
+    (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)", r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\p{N}", r" ?[^\s\p{L}\p{N}]+[\r\n]*",
+        r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+",
+    )
+)  # fmt: skip
+"""Where Qwen cuts a text before it merges bytes."""
+SPECIAL = tuple(
+    f"<|{name}|>"
+    for name in (
+        "endoftext", "im_start", "im_end", "object_ref_start", "object_ref_end", "box_start", "box_end",
+        "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad",
+    )
+)  # fmt: skip
+"""Of Qwen2.5-VL, from id 151643 on."""
 
 
 def architecture(tiny: bool) -> SpatialConfig:
@@ -71,10 +90,38 @@ def published_config(config: SpatialConfig, ids: dict[str, Any]) -> dict[str, An
     }
 
 
-def write_published(folder: Path, config: SpatialConfig, device: torch.device) -> int:
+def qwen_tokenizer(vocabulary: Path) -> PreTrainedTokenizerFast:
+    """Qwen2.5-VL's own tokenizer from ``qwen.tiktoken``, as the package dashscope has it in its resources.
+
+    A line is a token in base64 and its rank; the merges follow from the ranks. Special tokens come behind.
+    """
+    ranks: dict[bytes, int] = {}
+    for line in vocabulary.read_bytes().splitlines():
+        token, rank = line.split()
+        ranks[base64.b64decode(token)] = int(rank)
+    letters = bytes_to_unicode()
+    names = {token: "".join(letters[byte] for byte in token) for token in ranks}
+    merges = []
+    for token in sorted(ranks, key=ranks.__getitem__):
+        cuts = [(token[:k], token[k:]) for k in range(1, len(token))]
+        pairs = [(ranks[a], ranks[b], a, b) for a, b in cuts if a in ranks and b in ranks]
+        merges += [(names[a], names[b]) for _, _, a, b in sorted(pairs)]
+    core = Tokenizer(models.BPE(vocab={names[token]: rank for token, rank in ranks.items()}, merges=merges))
+    split = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    core.normalizer, core.decoder = normalizers.NFC(), decoders.ByteLevel()
+    core.add_special_tokens([AddedToken(each, normalized=False, special=True) for each in SPECIAL])
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token=SPECIAL[0], eos_token="<|im_end|>")
+
+
+def write_published(
+    folder: Path, config: SpatialConfig, device: torch.device, vocabulary: Path | None = None
+) -> int:
     """Random weights under the published names; returns their bytes. With heads and a round that we don't use."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = byte_tokenizer()
+    tokenizer = byte_tokenizer() if vocabulary is None else qwen_tokenizer(vocabulary)
     geometry = VGGTConfig(**(config.geometry_encoder or {}))
     whole = {**geometry.to_dict(), "output_round": geometry.rounds - 1}
     with torch.device("meta"):
