@@ -66,9 +66,11 @@ def run_demo(
         work([place], console, at_once=2, trackers=trackers)
         page = write_report(out, gallery=3 if quick else 12, resamples=experiment.world.resamples // 3)
         print_demo(experiment, {seed: out}, console)
-        first = next(exhibits(out, tasks=("detection",), limit=1))
+        answered = list(exhibits(out, tasks=("detection",), limit=12))
+        first = next((each for each in answered if all(each.predicted.values())), answered[0])
         picture = save(out / "picture.png", draw_sheet(first, OverlayStyle()))
-        console.print(f"picture: {picture} (green true, orange found, dashed not there)", soft_wrap=True)
+        colours = "green true, orange found, dashed not there"
+        console.print(f"picture: {picture} (a room where all answers can be read; {colours})", soft_wrap=True)
         console.print(f"report: {page}", highlight=False, soft_wrap=True)
         return page
 
