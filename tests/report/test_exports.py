@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rft3d.evaluation import load_frames
 from rft3d.geometry import box_corners, invert_pose, matrix_from_euler_zxy, project, transform_points
 from rft3d.report.card import write_card
 from rft3d.report.draw import label_colour
-from rft3d.report.exhibit import Exhibit, exhibits
+from rft3d.report.exhibit import Exhibit, exhibits, of_scene
 from rft3d.report.overlay import (
     OverlayStyle,
     draw_frame,
@@ -91,7 +92,8 @@ def test_edges_are_drawn_where_the_geometry_code_projects_them(shown: list[Exhib
 
 
 def test_colours_are_the_same_everywhere(shown: list[Exhibit]) -> None:
-    true, hit = (shown[2].true or ())[0], shown[2].predicted["SFT"][0]
+    assert shown[2].true
+    true, hit = shown[2].true[0], shown[2].predicted["SFT"][0]
     assert look(true, True, "kind") == ("#18a558", False) and look(hit, False, "kind") == ("#ff7f0e", False)
     assert look(hit, False, "label")[0] == look(true, True, "label")[0] == label_colour("chair")
     assert look(true, True, "label")[1] and not look(true, True, "label", alone=True)[1]
@@ -217,3 +219,8 @@ def test_licences_can_be_told(run: Path, tmp_path: Path) -> None:
     assert "CC-BY-4.0 (own recordings)" in out.read_text()
     with pytest.raises(ValueError, match="no answers of model 'x'; it has rft"):
         write_card(run, "x")
+
+
+def test_a_scene_of_metadata_alone_has_nothing_to_draw_on() -> None:
+    with pytest.raises(ValueError, match="'rooms-3' has no frames to draw on"):
+        of_scene(replace(make_room(3), frames=()))

@@ -130,7 +130,9 @@ def exhibits(
 
 
 def of_scene(scene: Scene) -> Exhibit:
-    """A scene with its own labels as the truth."""
+    """A scene with its own labels as the truth; ValueError when it has no frames (metadata alone)."""
+    if not scene.frames:
+        raise ValueError(f"scene {scene.id!r} has no frames to draw on; give a scene with pictures")
     return Exhibit(
         id=scene.id,
         task="scene",
