@@ -77,7 +77,7 @@ bench: .venv/.stamp-dev  ## every benchmark but the full-size one, one after ano
 	@set -e; for file in $(filter-out %/full_size.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(TEST_ENV) $(BIN)/python $$file; done
 
 docs: .venv/.stamp  ## the documentation site with an API reference and search: site/ (serve it for the search)
-	$(PIP) '.[docs]'
+	$(PIP) --no-build-isolation --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 pin: .venv/.stamp-dev  ## write constraints*.txt from this environment, after a deliberate upgrade
