@@ -39,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        rooms = replace(world(train_rooms=48, watched_rooms=0), elsewhere={})
+        rooms = world(train_rooms=48, watched_rooms=0, elsewhere={})
         lab = Lab(rooms, 0, Path(folder), Console(stderr=True))
         lab.prepare()
         policy = lab.start

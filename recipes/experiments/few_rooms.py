@@ -18,14 +18,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rft3d.experiments import Claim, Experiment
-from rft3d.experiments.settings import DETECTION, few_rooms_arms, few_rooms_world, sft
+from rft3d.experiments.settings import DETECTION, IN_ROOMS, few_rooms_arms, few_rooms_world, sft
+from rft3d.training.config import SFTConfig
 
 STEPS = 60
 
 
 def config() -> Experiment:
     arms = few_rooms_arms(STEPS, STEPS)
-    quick = sft({"detection": 1}, steps=STEPS, scenes_per_step=32, seed=1000)
+    low = arms[1].stage
+    assert isinstance(low, SFTConfig)
+    usual = replace(low, optim=sft().optim)
     boxes = tuple(column[:2] for column in DETECTION[:2])
     return Experiment(
         name="few_rooms",
@@ -34,9 +37,9 @@ def config() -> Experiment:
         world=few_rooms_world(),
         arms=(
             *arms,
-            replace(arms[1], name="more_sft", title="SFT → more SFT, ten times the rate", stage=quick),
+            replace(arms[1], name="more_sft", title="SFT → more SFT, ten times the rate", stage=usual),
         ),
         claims=(Claim("RL beats more SFT on few rooms", "rft_ours", "more_sft_low", boxes),),
-        columns=(*DETECTION, ("rooms@detection", DETECTION[0][1], "F1, rooms")),
+        columns=(*DETECTION, IN_ROOMS),
         baseline="more_sft_low",
     )

@@ -41,8 +41,6 @@ def check(experiments: Sequence[Experiment]) -> None:
         known = derived_options(world.views)
         for arm in experiment.arms:
             before, owner = arms.setdefault((world.name, arm.name), (arm, experiment.name))
-            if arm.name == "start":  # models/start is the world's first policy
-                raise ValueError(f"{where}: an arm cannot be called 'start'")
             if before != arm:
                 raise ValueError(f"{where}: arm {arm.name!r} differs from the one in {owner!r}")
             missing = [view for view in arm.views() if view not in known]

@@ -26,6 +26,7 @@ from rft3d.experiments.places import places
 from rft3d.experiments.types import STANDARD, Arm, Experiment, folder_of, task_of
 from rft3d.files import read_json
 from rft3d.report.overview import Grid, Section, Tables
+from rft3d.runfolder import METRICS
 
 DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
 HEAD = """# Results
@@ -72,10 +73,8 @@ def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> P
 
 def _begun(experiment: Experiment, out: Path) -> bool:
     """Whether any arm that trains has taken a step."""
-    logs = (
-        root / "stages" / arm.name for root in _roots(experiment, out).values() for arm in experiment.arms
-    )
-    return any((stage / "metrics.jsonl").is_file() for stage in logs)
+    roots = _roots(experiment, out).values()
+    return any((root / "stages" / arm.name / METRICS).is_file() for root in roots for arm in experiment.arms)
 
 
 def _roots(experiment: Experiment, out: Path) -> dict[int, Path]:

@@ -30,6 +30,8 @@ DETECTION = (
     ("detection", "precision@0.25", "P"),
     ("detection", "recall@0.25", "R"),
 )
+IN_ROOMS = ("rooms@detection", "f1@0.25", "F1, rooms")
+"""A column: detection in the shipped world, where another one is trained in."""
 COLUMNS = (*DETECTION, ("grounding", "acc@0.25", "Acc.25"), ("spatial", "micro", "VSI micro"))
 
 
@@ -70,14 +72,13 @@ def dense_world(**changes: Any) -> World:
 
 def few_rooms_world(**changes: Any) -> World:
     """As :func:`dense_world`, detection only, but no more than 64 labelled rooms to train on, as on real scans."""
-    rooms = Elsewhere(WORLDS["rooms"], ("detection",))
     made = dense_world(
         name="few",
         train_rooms=64,
         views={"detection": {}},
         held_out={"detection": {}},
         max_new_tokens={"detection": LONGEST},
-        elsewhere={"rooms": rooms},
+        elsewhere={"rooms": Elsewhere(WORLDS["rooms"], ("detection",))},
         watched_rooms=48,
         watch_every=10,
     )
