@@ -23,7 +23,6 @@ from rft3d.training.config import (
     OptimConfig,
     Plan,
     RFTConfig,
-    SelectConfig,
     SFTConfig,
 )
 from rft3d.training.recipes import CacheConfig, Recipe
@@ -35,7 +34,6 @@ CLASSES = (
         OptimConfig,
         MemoryConfig,
         LoRAConfig,
-        SelectConfig,
         Plan,
         CacheConfig,
         LoadConfig,

@@ -33,12 +33,11 @@ from rft3d.models.policy import FROZEN
 from rft3d.process import Stopped, is_main_process
 from rft3d.rewards import Part, Score
 from rft3d.tasks.types import Sample, Task
-from rft3d.training.config import OptimConfig, RFTConfig, SelectConfig, SFTConfig
+from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.fsdp2 import wants_fsdp2
 from rft3d.training.grpo import train_rft
-from rft3d.training.loop import Watch
-from rft3d.training.selection import HeldOut
+from rft3d.training.loop import HeldOut, Watch
 from rft3d.training.sft import train_sft
 
 
@@ -81,8 +80,6 @@ RUNS: Mapping[str, SFTConfig | RFTConfig] = {
     "rft-token": replace(RFT, beta=0.0, updates_per_rollout=1, loss="token"),
     "rft-dapo": replace(RFT, beta=0.0, updates_per_rollout=1, loss="dapo", micro_groups=2, steps=2),
 }
-BEST = replace(RFT, beta=0.0, updates_per_rollout=1, steps=5, select=SelectConfig("held_out/words/reward"))
-"""Rewards here are arbitrary, so the best step is some step, and hardly the last."""
 
 
 class Stop(Exception):
@@ -108,13 +105,13 @@ def setting() -> tuple[Policy, Corpus]:
 
 
 def train(name: str, folder: Path, stop: int | None = None, terminate: bool = False) -> Policy:
-    """Run ``RUNS[name]`` (or ``BEST``) in ``folder`` from the start or its checkpoint, at most up to ``stop``.
+    """Run ``RUNS[name]`` in ``folder`` from the start or its checkpoint, at most up to ``stop``.
 
     With ``terminate`` the *second* rank alone gets a SIGTERM after the first step.
     """
 
     def on_step(step: int) -> None:
-        if name == "best" and wants_fsdp2():
+        if wants_fsdp2():
             check_placement(policy)
         if step == stop:
             raise Stop
@@ -122,8 +119,8 @@ def train(name: str, folder: Path, stop: int | None = None, terminate: bool = Fa
             os.kill(os.getpid(), signal.SIGTERM)
 
     policy, corpus = setting()
-    config, console = BEST if name == "best" else RUNS[name], Console(file=io.StringIO())
-    held_out = HeldOut(corpus, TASKS, RFT.max_new_tokens, every=1) if config.select.metric else None
+    config, console = RUNS[name], Console(file=io.StringIO())
+    held_out = HeldOut(corpus, TASKS, RFT.max_new_tokens, every=2)
     try:
         if isinstance(config, SFTConfig):
             train_sft(policy, corpus, config, folder, Watch(console, on_step=on_step, held_out=held_out))
@@ -163,10 +160,7 @@ def main(out: Path, kinds: list[str]) -> None:
 
 
 def survive(out: Path) -> None:
-    """Best weights, and a run that one rank was asked to stop, as the launch options want it."""
-    policy = train("best", out / "best")
-    if is_main_process():
-        save_file(trained_weights(policy), out / "best.safetensors")
+    """A run that one rank was asked to stop, as the launch options want it."""
     try:
         train("rft-kl", out / "asked", terminate=True)
     except Stopped as stopped:

@@ -15,14 +15,14 @@ from rft3d.evaluation import load_frames
 from rft3d.geometry import box_corners, invert_pose, matrix_from_euler_zxy, project, transform_points
 from rft3d.report.card import write_card
 from rft3d.report.draw import label_colour
-from rft3d.report.exhibit import Exhibit, exhibits, of_scene
+from rft3d.report.exhibit import Exhibit, exhibits, of_answers, of_scene
 from rft3d.report.overlay import (
     OverlayStyle,
     draw_frame,
+    draw_sheet,
     export_overlays,
     file_stem,
     look,
-    paint_answer,
 )
 from rft3d.report.rerun_export import box_arrays, write_rerun
 from rft3d.report.run_folder import read_run_folder
@@ -129,7 +129,8 @@ def test_hostile_labels_and_names(shown: list[Exhibit], run: Path, tmp_path: Pat
     text = '```json\n[\n\t{"label": "' + "x" * 90 + '", "bbox_3d": [0, 0, 2, 1, 1, -1, 0, 0, 0]}\n]```'
     pictures = load_frames(sample, task.folder)
     for answer in (text, HOSTILE, "[]"):
-        assert paint_answer(sample, task.runs[0].scored.task, pictures, answer).shape[2] == 3
+        found = of_answers(sample, pictures, {"SFT": (task.runs[0].scored.task, answer)})
+        assert found is not None and draw_sheet(found, OverlayStyle()).shape[2] == 3
     assert file_stem("../../etc/passwd\x00") == "etc_passwd" and file_stem("///") == "unnamed"
 
 

@@ -1,4 +1,4 @@
-"""Prompts of a step, further prompts for silent groups, scaling by task, samplers, best weights."""
+"""Prompts of a step, further prompts for silent groups, scaling by task, samplers, held-out samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,17 +19,16 @@ from rft3d.models.generate import Asked, Completion, Sampling
 from rft3d.rewards import Part, Score
 from rft3d.tasks import Task
 from rft3d.training.advantages import assign_advantages, task_scaled
-from rft3d.training.config import OptimConfig, RFTConfig, SelectConfig, SFTConfig
+from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.grpo import train_rft
-from rft3d.training.loop import Watch
+from rft3d.training.loop import HeldOut, Watch
 from rft3d.training.rollout import SAMPLERS, Rollouts, refill_prompts, step_prompts
-from rft3d.training.selection import HeldOut
 from rft3d.training.sft import train_sft
 
 TASKS: Mapping[str, Task] = {"digits": Digits("3")}
 BASE = RFTConfig(
-    4, {"digits": 5}, 4, {"digits": 3}, save_every=1, select=SelectConfig(),
+    4, {"digits": 5}, 4, {"digits": 3}, save_every=1,
     optim=OptimConfig(lr=3e-3, weight_decay=0.0, schedule="constant", warmup=0.1),
 )  # fmt: skip
 
@@ -189,56 +188,17 @@ def test_a_second_sampler_is_one_line(
     assert not (tmp_path / "x").exists()
 
 
-class Falling(Digits):
-    """Its metric is best after the second measurement, whatever the policy does."""
-
-    calls: ClassVar[Counter[str]] = Counter()
-
-    def metric(self, samples: object, scores: object) -> dict[str, float | None]:
-        self.calls["metric"] += 1
-        return {"made_up": {1: 0.1, 2: 0.9, 3: 0.9, 4: 0.3}[self.calls["metric"]]}
-
-
 @pytest.mark.parametrize("stage", ["sft", "rft"])
-@pytest.mark.parametrize("mode", ["max", "min"])
-def test_the_best_weights_go_on(
-    stage: str,
-    mode: str,
-    new_speaker: Callable[[], Policy],
-    digits: Corpus,
-    tmp_path: Path,
-    console: Console,
-) -> None:
-    Falling.calls.clear()
-    held = HeldOut(digits, {"digits": Falling("3")}, {"digits": 3}, every=1)
-    select = SelectConfig("held_out/digits/made_up", mode)  # type: ignore[arg-type]
-    policy = new_speaker()
-    at_step: dict[int, dict[str, object]] = {}
-
-    def remember(step: int) -> None:
-        at_step[step] = weights_of(policy)  # type: ignore[assignment]
-
-    if stage == "sft":
-        sft = SFTConfig(4, 3, {"digits": 2}, {}, OptimConfig(lr=1e-3), save_every=2, select=select)
-        train_sft(policy, digits, sft, tmp_path, Watch(console, on_step=remember, held_out=held))
-    else:
-        rft = dataclasses.replace(BASE, select=select)
-        train_rft(policy, TASKS, digits, rft, tmp_path, Watch(console, on_step=remember, held_out=held))
-    best = {"max": 2, "min": 1}[mode]
-    assert same_weights(weights_of(policy), at_step[best])  # type: ignore[arg-type]
-    assert not same_weights(weights_of(policy), at_step[4])  # type: ignore[arg-type]
-    assert [path.name for path in (tmp_path / "best").iterdir()] == [f"step-{best:06d}"]
-    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert all("held_out/digits/reward" in line for line in log)
-
-
-def test_a_metric_that_is_not_measured_is_named(
-    new_speaker: Callable[[], Policy], digits: Corpus, tmp_path: Path, console: Console
+def test_held_out_samples_are_measured_when_due(
+    stage: str, new_speaker: Callable[[], Policy], digits: Corpus, tmp_path: Path, console: Console
 ) -> None:
     held = HeldOut(digits, {"digits": Digits("3")}, {"digits": 3}, every=2)
     assert [step for step in range(1, 6) if held.due(step, 6)] == [1, 3, 5] and held.due(6, 6)
-    config = dataclasses.replace(BASE, select=SelectConfig("held_out/digits/f1"))
-    with pytest.raises(ValueError, match="not measured; there are held_out/digits/reward"):
-        train_rft(new_speaker(), TASKS, digits, config, tmp_path / "a", Watch(console, held_out=held))
-    with pytest.raises(ValueError, match="needs held-out samples"):
-        train_rft(new_speaker(), TASKS, digits, config, tmp_path / "b", Watch(console))
+    watch = Watch(console, held_out=held)
+    if stage == "sft":
+        sft = SFTConfig(4, 3, {"digits": 2}, {}, OptimConfig(lr=1e-3), save_every=2)
+        train_sft(new_speaker(), digits, sft, tmp_path, watch)
+    else:
+        train_rft(new_speaker(), TASKS, digits, BASE, tmp_path, watch)
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log if "held_out/digits/reward" in line] == [1, 3, 4]

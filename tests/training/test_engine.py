@@ -19,8 +19,8 @@ from rft3d.training.engine import Engine
 from rft3d.training.grpo import reference_copy, train_rft
 from rft3d.training.loop import Watch
 from rft3d.training.optim import build_optimizers, lr_scale, trainable_parameters
+from rft3d.training.runs import Tracking
 from rft3d.training.sft import train_sft
-from rft3d.training.trackers import Tracking
 
 TRAINED = ("model.language_model.", "geometry_merger.")
 FROZEN = ("model.visual.", "geometry_encoder.")

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 from tests.equality import two_ranks
 from tests.equality.launch import accelerate, launch_environment
@@ -22,10 +21,9 @@ from tests.tiny import farthest, weights_of
 
 from rft3d.evaluation.dataset import write_dataset
 from rft3d.models import Policy, load_policy
-from rft3d.process import check_launch, is_main_process
+from rft3d.process import check_launch
 from rft3d.scenes import RoomConfig, iter_rooms
 from rft3d.training.recipes import run_recipe
-from rft3d.training.selection import Best, SelectConfig
 
 KINDS = ("ddp", "fsdp2")
 RECIPE = """
@@ -63,20 +61,6 @@ def test_a_launch_that_would_train_alone_is_refused() -> None:
         {"MASTER_PORT": "1"},
     ):
         check_launch(fine)
-
-
-def test_only_the_main_process_decides_what_is_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others must not even look: the main one may be replacing what they would read."""
-    best = Best(tmp_path / "best", SelectConfig("held_out/x"))
-    weights = {"w": torch.ones(2)}
-    assert best.offer(1, {"held_out/x": 0.5}, weights)
-    monkeypatch.setenv("RANK", "1")
-    assert not is_main_process()
-    monkeypatch.setattr(Best, "kept", lambda self: pytest.fail("it looked"))
-    assert not best.offer(2, {"held_out/x": 0.9}, weights)
-    with pytest.raises(ValueError, match="not measured"):
-        best.offer(2, {}, weights)
-    assert [path.name for path in (tmp_path / "best").iterdir()] == ["step-000001"]
 
 
 @pytest.mark.slow
@@ -120,8 +104,8 @@ def test_the_documented_command_trains_as_one_process_through_a_sigterm(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_best_weights_and_a_sigterm_to_one_rank(kind: str, tmp_path: Path) -> None:
-    """The best step's weights go on, as with one process; both ranks stop after the same step."""
+def test_a_sigterm_to_one_rank(kind: str, tmp_path: Path) -> None:
+    """Both ranks stop after the same step, and go on to what one process reaches."""
     script = str(Path(two_ranks.__file__))
     done = subprocess.run(
         [*accelerate(kind), script, str(tmp_path / "two")],
@@ -129,15 +113,6 @@ def test_best_weights_and_a_sigterm_to_one_rank(kind: str, tmp_path: Path) -> No
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-6000:]
     two = tmp_path / "two"
-    one = train("best", tmp_path / "one")
-    chosen = [
-        Best(folder / "best", two_ranks.BEST.select).kept() for folder in (tmp_path / "one", two / "best")
-    ]
-    assert chosen[0] is not None and chosen[1] is not None
-    assert chosen[0][1]["step"] == chosen[1][1]["step"] < two_ranks.BEST.steps, "not simply the last"
-    assert chosen[0][1]["value"] == pytest.approx(chosen[1][1]["value"], abs=1e-9)
-    assert farthest(trained_weights(one), load_file(two / "best.safetensors")) < 1e-8
-    assert farthest(trained_weights(one), load_file(chosen[1][0] / "weights.safetensors")) < 1e-8
     said = [json.loads((two / f"stopped-{rank}.json").read_text()) for rank in (0, 1)]
     assert said[0] == said[1] and said[0][0] == 0 and "stopped by SIGTERM after step 2 of 3" in said[0][1]
     whole = train("rft-kl", tmp_path / "whole")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from rich.console import Console
 from tests.tiny import sampled_groups
@@ -18,12 +15,12 @@ from tests.tiny import sampled_groups
 from rft3d.models import Policy
 from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
-from rft3d.training.data import Corpus, Item
+from rft3d.training.data import Corpus
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import Watch
 from rft3d.training.rollout import Group, sampling_seed
 from rft3d.training.rollout_log import StageWatch, line_limit, logs_rollouts, rollout_line
-from rft3d.training.trackers import track_pictures
+from rft3d.training.runs import Tracking
 
 CONFIG = RFTConfig(
     steps=3,
@@ -111,55 +108,17 @@ def test_only_the_main_process_writes(
     assert not (tmp_path / "rollouts.jsonl").exists() or not (tmp_path / "rollouts.jsonl").read_text()
 
 
-def test_pictures_show_the_best_answer_of_each_task(
-    groups: list[Group], tasks: Mapping[str, Task], tmp_path: Path
-) -> None:
-    watch = StageWatch(tmp_path, CONFIG, tasks)
-    seen: list[tuple[str, str]] = []
-
-    def paint(item: Item, text: str) -> np.ndarray | None:
-        seen.append((item.sample.task, text))
-        return np.zeros((4, 6, 3), np.uint8) if item.sample.task == "detection" else None
-
-    assert list(watch.pictures(1, groups, paint)) == ["rollouts/detection"]
-    assert watch.pictures(2, groups, paint) == {}
-    for (task, text), group in zip(seen, (groups[0], groups[3]), strict=True):
-        best = max(range(4), key=lambda i: group.scores[i].total)
-        assert (task, text) == (group.task, group.texts[best])
-
-
-def test_trackers_get_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TensorBoard for real, read back; W&B and trackio by the calls that their trackers understand."""
+def test_tensorboard_gets_scalars(tmp_path: Path) -> None:
+    """For real: what it wrote is read back."""
     pytest.importorskip("tensorboard")
-    from accelerate import Accelerator
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    accelerator = Accelerator(log_with="tensorboard", project_dir=str(tmp_path))
-    accelerator.init_trackers("run")
-    picture = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
-    track_pictures(accelerator, {"rollouts/detection": picture}, 7)
+    accelerator = Tracking(("tensorboard",), tmp_path, "run").accelerator()
     accelerator.log({"reward": 0.5}, step=7)
     accelerator.end_training()
-    events = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0})
+    events = EventAccumulator(str(tmp_path / "run"))
     events.Reload()
-    (event,) = events.Images("rollouts/detection")
-    assert (event.step, event.width, event.height) == (7, 60, 40)
-    assert events.Scalars("reward")[0].value == 0.5
-
-    calls: list[tuple[Any, int, dict[str, Any]]] = []
-    wandb = SimpleNamespace(name="wandb", log_images=lambda v, step, **kw: calls.append((v, step, kw)))
-    silent = SimpleNamespace(name="mlflow")
-    fake: Any = SimpleNamespace(is_main_process=True, trackers=[silent, wandb])
-    track_pictures(fake, {"a": picture}, 3)
-    ((values, step, options),) = calls
-    assert step == 3 and options == {} and values["a"].shape == (1, 40, 60, 3)
-    logged: list[tuple[Any, int]] = []
-    trackio = SimpleNamespace(name="trackio", log=lambda v, step: logged.append((v, step)))
-    monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(Image=lambda pixels: ("image", pixels.shape)))
-    track_pictures(SimpleNamespace(is_main_process=True, trackers=[trackio]), {"a": picture}, 5)  # type: ignore[arg-type]
-    assert logged == [({"a": ("image", (40, 60, 3))}, 5)]
-    track_pictures(SimpleNamespace(is_main_process=False, trackers=[wandb]), {"a": picture}, 4)  # type: ignore[arg-type]
-    assert len(calls) == 1
+    assert [(event.step, event.value) for event in events.Scalars("reward")] == [(7, 0.5)]
 
 
 def test_watching_is_cheap(groups: list[Group], tasks: Mapping[str, Task], tmp_path: Path) -> None:

@@ -31,10 +31,9 @@ def main(args: Args, overrides: list[str]) -> None:
     if args.dry_run or "--help" in overrides:
         _dry_run(args.recipe, overrides)
         return
-    from rft3d.report.overlay import paint_answer
     from rft3d.training.recipes import run_recipe
 
-    run_recipe(args.recipe, overrides, paint_answer)
+    run_recipe(args.recipe, overrides)
 
 
 def _dry_run(path: Path, overrides: list[str]) -> None:

@@ -35,7 +35,7 @@ from rft3d.evaluation import (
 )
 from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom_of_files, spread_questions
 from rft3d.experiments.places import unjudged
-from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, room_painter, training_rooms
+from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, training_rooms
 from rft3d.experiments.scratch import from_scratch
 from rft3d.experiments.types import FIRST, STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
 from rft3d.experiments.views import corrupted, derived_options
@@ -48,10 +48,9 @@ from rft3d.scenes import iter_rooms
 from rft3d.tasks import Sample, read_samples, write_samples
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.features import FeatureStore, write_features
-from rft3d.training.loop import OnStep, Watch
+from rft3d.training.loop import HeldOut, OnStep, Watch
 from rft3d.training.recipes import train_stage
 from rft3d.training.runs import Run, differing
-from rft3d.training.selection import HeldOut
 
 HELD_OUT, ELSEWHERE, WATCHED, TRAIN = 900_000, 920_000, 940_000, 100_000_000
 """First seeds of rooms. The shipped policy was trained on 10,000,000 to 99,999,999; training rooms of seed s start
@@ -178,13 +177,11 @@ class Lab:
             return
         given = derived_options(self._options(self.start, self.world.views))
         tasks = build_tasks({view: {**given[view], **arm.options.get(view, {})} for view in arm.views()})
-        named = {task_of(view): task for view, task in tasks.items()}
         watch = Watch(
             self.console,
             arm.title,
             on_step=self.on_step,
             trackers=tuple(self.trackers),
-            paint=room_painter(named, self.world.rooms),
             held_out=self._watched(arm),
         )
         train_stage(self.run, arm.name, policy, tasks, self.corpus, stage, watch)

@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from rft3d.evaluation import with_cameras
 from rft3d.experiments.types import Options, task_of
 from rft3d.pretraining.dense import DenseClip, dense_clip
 from rft3d.pretraining.endless import in_order
-from rft3d.report.overlay import paint_answer
 from rft3d.scenes import CATE20, RoomConfig, make_room
-from rft3d.scenes.images import load_rgb
-from rft3d.scenes.sources import frame_refs
 from rft3d.tasks import Sample, Task, make_task
-from rft3d.training.data import Item
-from rft3d.training.rollout_log import Painter
 
 CHUNK = 16
 
@@ -55,20 +47,3 @@ def training_rooms(
 ) -> Iterator[TrainingRoom]:
     """Rooms of ``seeds``, in order. Deterministic in the arguments, whatever the number of workers."""
     return in_order(_Rooms(config, options), seeds, workers if workers > 1 and len(seeds) > CHUNK else 0)
-
-
-def room_painter(tasks: Mapping[str, Task], config: RoomConfig) -> Painter:
-    """Draws an answer about a training room over its frames, ``(H, W, 3)`` uint8, for the trackers."""
-
-    def paint(item: Item, text: str) -> NDArray[np.uint8]:
-        sample = item.sample
-        room = make_room(_seed(sample.scene), config)
-        refs = frame_refs(room)
-        pictures = [load_rgb(room.frames[refs.index(ref)]) for ref in sample.frames]
-        return paint_answer(with_cameras(sample, room, refs), tasks[sample.task], pictures, text)
-
-    return paint
-
-
-def _seed(scene: str) -> int:
-    return int(scene.removeprefix("rooms-"))

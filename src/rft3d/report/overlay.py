@@ -7,7 +7,7 @@ one colour, the same in every picture, and truth is dashed beside predictions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.geometry import boxes_valid, invert_pose, transform_boxes
-from rft3d.report.draw import PREDICTED_COLOUR, TRUE_COLOUR, draw_boxes, label_colour, plain, save, tile
-from rft3d.report.exhibit import Exhibit, ShownBox, of_answers
-from rft3d.report.page import one_line
+from rft3d.report.draw import PREDICTED_COLOUR, TRUE_COLOUR, draw_boxes, label_colour, save, tile
+from rft3d.report.exhibit import Exhibit, ShownBox
 from rft3d.scenes.clips import write_video
-from rft3d.tasks.types import Sample, Task
 
 Colour = Literal["kind", "label"]
 
@@ -88,31 +86,6 @@ def export_overlays(
                 write_video(folder / stem / f"{name}.mp4", frames, fps)
             count += len(frames) + (fps is not None)
     return count
-
-
-def paint_answer(
-    sample: Sample, task: Task, pictures: Sequence[NDArray[np.uint8]], text: str
-) -> NDArray[np.uint8]:
-    """One answer as one picture, for trackers: frames with true and predicted boxes, the text below."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    shown = of_answers(sample, pictures, {"answer": (task, text)})
-    style, frames = OverlayStyle(width_px=360), range(min(4, len(pictures)))
-    drawn = [draw_frame(shown, k, "answer", style) if shown is not None else pictures[k] for k in frames]
-    strip = tile(drawn, [f"frame {k}" for k in frames], len(frames), 360 * len(frames))
-    question = plain(sample.prompt.replace("<image>", ""), 4000).split("\n")
-    lines = [
-        *[line for line in question if line.strip()][-3:],
-        f"gold: {one_line(task.gold(sample))}",
-        f"answer: {one_line(text)}",
-    ]
-    canvas = Image.new("RGB", (strip.shape[1], strip.shape[0] + 18 * len(lines) + 8), "#ffffff")
-    canvas.paste(Image.fromarray(strip), (0, 0))
-    fitting = "\n".join(plain(line, max(8, strip.shape[1] // 7)) for line in lines)
-    ImageDraw.Draw(canvas).text(
-        (6, strip.shape[0] + 4), fitting, fill="#0f172a", font=ImageFont.load_default(size=13), spacing=5
-    )
-    return np.asarray(canvas, dtype=np.uint8)
 
 
 def file_stem(name: str) -> str:

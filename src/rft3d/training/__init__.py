@@ -12,7 +12,7 @@ from rft3d import lazily
 
 __all__ = [
     "CacheConfig", "Corpus", "LoRAConfig", "LoadConfig", "MemoryConfig", "OptimConfig", "Plan",
-    "RFTConfig", "Recipe", "Rollouts", "SFTConfig", "SelectConfig", "Watch", "assign_advantages",
+    "RFTConfig", "Recipe", "Rollouts", "SFTConfig", "Watch", "assign_advantages",
     "run_recipe", "tokenize", "train_rft", "train_sft",
 ]  # fmt: skip
 

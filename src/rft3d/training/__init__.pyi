@@ -5,7 +5,6 @@ from rft3d.training.config import MemoryConfig as MemoryConfig
 from rft3d.training.config import OptimConfig as OptimConfig
 from rft3d.training.config import Plan as Plan
 from rft3d.training.config import RFTConfig as RFTConfig
-from rft3d.training.config import SelectConfig as SelectConfig
 from rft3d.training.config import SFTConfig as SFTConfig
 from rft3d.training.data import Corpus as Corpus
 from rft3d.training.data import tokenize as tokenize

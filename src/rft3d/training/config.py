@@ -66,15 +66,6 @@ class LoRAConfig(Checked):
 
 
 @dataclass(frozen=True)
-class SelectConfig(Checked):
-    """Hand on the best weights of a stage instead of the last."""
-
-    metric: str = ""
-    """What decides, e.g. ``held_out/detection/f1`` (a name in metrics.jsonl); empty: the last weights."""
-    mode: Literal["max", "min"] = "max"
-
-
-@dataclass(frozen=True)
 class SFTConfig(Checked):
     """Supervised fine-tuning on gold answers."""
 
@@ -100,7 +91,6 @@ class SFTConfig(Checked):
     """Scenes of a task in one forward and backward (0: all): bounds memory, changes the gradient by rounding."""
     memory: MemoryConfig = MemoryConfig()
     lora: LoRAConfig = LoRAConfig()
-    select: SelectConfig = SelectConfig()
     max_new_tokens: Mapping[str, Count] = field(
         default_factory=lambda: {"detection": 160, "grounding": 40, "spatial": 12}
     )
@@ -173,7 +163,6 @@ class RFTConfig(Checked):
     gave it, at most this much; 0: not at all. For a sampler whose arithmetic is not ours (``logp_gap``)."""
     memory: MemoryConfig = MemoryConfig()
     lora: LoRAConfig = LoRAConfig()
-    select: SelectConfig = SelectConfig()
     optim: OptimConfig = OptimConfig(name="adamw", lr=1e-4, weight_decay=0.0, schedule="constant", warmup=0.1)
     seed: int = 0
     save_every: Count = 20

@@ -20,7 +20,7 @@ from rft3d.training.fsdp2 import Sharded, wants_fsdp2
 from rft3d.training.lora import add_lora
 from rft3d.training.optim import lr_scale, trainable_parameters
 from rft3d.training.placement import Placement
-from rft3d.training.trackers import Tracking
+from rft3d.training.runs import Tracking
 from rft3d.training.zero import SplitState, wants_zero
 
 

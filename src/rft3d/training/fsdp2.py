@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rft3d.models.policy import FROZEN
 from rft3d.models.spatial import SpatialModel
 from rft3d.training.config import LoRAConfig, OptimConfig
-from rft3d.training.optim import build_optimizers, trainable_parameters
+from rft3d.training.optim import build_optimizers
 from rft3d.training.placement import Placement
 
 
@@ -99,10 +99,6 @@ class Sharded(Placement):
         from torch.distributed.checkpoint.state_dict import get_state_dict
 
         return dict(zip(("model", "optimizer"), get_state_dict(self.model, self.optimizers), strict=True))
-
-    def weights(self) -> dict[str, Tensor]:
-        trained = trainable_parameters(self.model)
-        return {name: tensor for name, tensor in _gathered(self.model).items() if name in trained}
 
     def plain(self) -> SpatialModel:
         state = _gathered(self.model)

@@ -35,7 +35,7 @@ from rft3d.training.engine import Engine
 from rft3d.training.loop import Loop, Watch
 from rft3d.training.rollout import Rollouts, rollout_metrics
 from rft3d.training.rollout_log import StageWatch
-from rft3d.training.trackers import Tracking, track_pictures
+from rft3d.training.runs import Tracking
 from rft3d.training.update import AdaptersOff, Reference, update_policy
 
 
@@ -82,9 +82,6 @@ def train_rft(
             told = [group for group in groups.drawn if not group.light]
             metrics |= log.observe(step + 1, told, metrics)
             metrics |= {"seconds": time.perf_counter() - began, "rollout_seconds": sampled - began}
-            if watch.paint is not None and watch.trackers:
-                pictures = log.pictures(step + 1, told, watch.paint)
-                track_pictures(engine.accelerator, pictures, step + 1)
             loop.end_step(step, metrics, f"reward {metrics['reward']:.3f}")
     loop.finish(config.lora)
     return round(engine.ranks.total({"tokens": tokens})["tokens"])

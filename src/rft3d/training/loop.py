@@ -9,25 +9,65 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from rft3d.files import sync
+from rft3d.models.generate import Sampling
+from rft3d.models.policy import Generation, Policy
 from rft3d.process import Stopped, StopRequest, check_launch, is_main_process, on_sigterm, progress
+from rft3d.tasks.types import Task
 from rft3d.training.config import LoRAConfig, RFTConfig, SFTConfig
-from rft3d.training.data import Item
+from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
 from rft3d.training.finite import NonFiniteError
+from rft3d.training.fsdp2 import unsharded
 from rft3d.training.lora import merge_lora, save_adapters
 from rft3d.training.runs import MetricsLog
-from rft3d.training.selection import Best, HeldOut
 
 OnStep = Callable[[int], None]
 """``on_step(k)`` is called after 1-based step k, when it is logged and perhaps saved."""
 
-Painter = Callable[[Item, str], NDArray[np.uint8] | None]
-"""``paint(item, text)``: the sample's picture with the answer drawn in, ``(H, W, 3)``; None: nothing."""
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a stage is judged on: samples that it doesn't train on, and the tasks that score them.
+
+    Measured after the first step, every ``every`` steps from there on, and after the last.
+    """
+
+    corpus: Corpus
+    tasks: Mapping[str, Task]
+    max_new_tokens: Mapping[str, int]
+    every: int = 5
+
+    def due(self, step: int, steps: int) -> bool:
+        """Whether 1-based ``step`` of ``steps`` ends with a measurement."""
+        return step == steps or step % self.every == 1 % self.every
+
+    def measure(self, policy: Policy, batch: int = 64) -> dict[str, float]:
+        """Greedy answers to all samples, as ``held_out/<task>/<metric>``; absent metrics are left out.
+
+        ``held_out/<task>/reward`` is the mean reward total. The model is left in the mode it was in.
+        """
+        was_training = policy.model.training
+        policy.model.eval()
+        metrics: dict[str, float] = {}
+        with unsharded(policy.model):
+            for name, task in self.tasks.items():
+                items = self.corpus.items(name)
+                limit, greedy = self.max_new_tokens[name], Sampling(temperature=0.0)
+                answers: list[Generation] = []
+                for at in range(0, len(items), batch):
+                    asked = [self.corpus.asked(item, limit) for item in items[at : at + batch]]
+                    answers += [policy.text_of(one) for (one,) in policy.sample(asked, 1, greedy)]
+                samples = [item.sample for item in items]
+                scores = [task.score(a.text, s, a.truncated) for a, s in zip(answers, samples, strict=True)]
+                found = task.metric(samples, scores)
+                metrics |= {f"held_out/{name}/{k}": float(v) for k, v in found.items() if v is not None}
+                if scores:
+                    metrics[f"held_out/{name}/reward"] = sum(s.total for s in scores) / len(scores)
+        policy.model.train(was_training)
+        return metrics
 
 
 @dataclass(frozen=True)
@@ -38,9 +78,8 @@ class Watch:
         console: where progress and alarms are printed.
         title: of the stage, in progress, errors and trackers.
         on_step: called after every step; may raise to end the run.
-        held_out: samples that are measured now and then; needed to select the best weights.
-        trackers: names of trackers that get the metrics (:class:`rft3d.training.trackers.Tracking`).
-        paint: draws an answer for them.
+        held_out: samples that are measured now and then.
+        trackers: names of trackers that get the metrics (:class:`rft3d.training.runs.Tracking`).
     """
 
     console: Console = field(default_factory=lambda: Console(stderr=True))
@@ -48,7 +87,6 @@ class Watch:
     on_step: OnStep | None = None
     held_out: HeldOut | None = None
     trackers: Sequence[str] = ()
-    paint: Painter | None = None
 
 
 class Loop:
@@ -60,18 +98,12 @@ class Loop:
 
     def __init__(self, engine: Engine, folder: Path, watch: Watch, config: SFTConfig | RFTConfig) -> None:
         check_launch(os.environ)
-        select, steps = config.select, config.steps
-        if select.metric and watch.held_out is None:
-            raise ValueError(
-                f"{watch.title}: select.metric={select.metric!r} needs held-out samples, there are none"
-            )
         self.engine, self.folder, self.console, self.title = engine, folder, watch.console, watch.title
-        self.steps, self.save_every, self.on_step = steps, config.save_every, watch.on_step
+        self.steps, self.save_every, self.on_step = config.steps, config.save_every, watch.on_step
         self.held_out = watch.held_out
-        self.best = Best(folder / "best", select) if select.metric else None
         self.start = engine.resume(folder / "checkpoints", self._say)
         self.saved = self.start
-        self.log = MetricsLog(folder / "metrics.jsonl", self.start, steps)
+        self.log = MetricsLog(folder / "metrics.jsonl", self.start, self.steps)
         if lost := self.log.lost:
             shown = ", ".join(map(str, lost[:5])) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             self._say(
@@ -126,8 +158,6 @@ class Loop:
         self.log.write(done, dict(metrics))
         self.engine.accelerator.log(dict(metrics), step=done)
         self._advance(1, note)
-        if self.best is not None and any(name.startswith("held_out/") for name in metrics):
-            self.best.offer(done, metrics, self.engine.placement.weights())
         asked = self._asked()
         if asked or done % self.save_every == 0 or done == self.steps:
             self._save(done)
@@ -151,12 +181,9 @@ class Loop:
         self.saved = step
 
     def finish(self, lora: LoRAConfig) -> None:
-        """After the last step: trackers closed, the best weights if wanted, adapters saved and merged."""
+        """After the last step: trackers closed, adapters saved and merged."""
         self.engine.finish()
         policy = self.engine.policy
-        if self.best is not None:
-            step = self.best.restore(policy.model)
-            self._say(f"the weights of step {step} go on, the best by {self.best.config.metric}")
         if lora.rank:
             if is_main_process():
                 save_adapters(policy.model, lora, self.folder / "adapter")

@@ -86,10 +86,6 @@ class Placement:
         """What :meth:`save` wrote, in place."""
         self.accelerator.load_state(str(folder))
 
-    def weights(self) -> dict[str, Tensor]:
-        """The trained parameters by name, whole on every rank (all ranks must call it)."""
-        return {name: p.detach() for name, p in trainable_parameters(self.model).items()}
-
     def plain(self) -> SpatialModel:
         """The model as one process would have it, after training; on every rank."""
         return self.model

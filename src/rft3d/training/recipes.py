@@ -40,10 +40,8 @@ from rft3d.training.config import Plan, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, LazyRows, tokenize
 from rft3d.training.features import ClipFeatures
 from rft3d.training.grpo import train_rft
-from rft3d.training.loop import Watch
-from rft3d.training.rollout_log import PaintAnswer, Painter
+from rft3d.training.loop import HeldOut, Watch
 from rft3d.training.runs import Run, write_json
-from rft3d.training.selection import HeldOut
 from rft3d.training.sft import train_sft
 from rft3d.training.zero import wants_zero
 from rft3d.typed import typed
@@ -84,7 +82,7 @@ class Recipe(Checked):
     trackers: tuple[str, ...] = ()
     """Trackers beside metrics.jsonl: tensorboard, wandb, trackio ... (their packages must be installed)."""
     held_out: Mapping[str, Path] = field(default_factory=dict)
-    """Samples files that are not trained on: measured while a stage runs, for ``stages.N.select``."""
+    """Samples files that are not trained on: measured while a stage runs."""
     held_out_every: Count = 5
     """Steps between measurements on them."""
     cache: CacheConfig = CacheConfig()
@@ -98,7 +96,7 @@ class Recipe(Checked):
     """What ``rft3d estimate`` needs beside this; changes nothing of a run."""
 
 
-def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = None) -> None:
+def run_recipe(path: Path, overrides: list[str]) -> None:
     """Run the recipe in file ``path`` with command-line ``overrides``; resumes what is there already.
 
     Raises:
@@ -113,10 +111,10 @@ def run_recipe(path: Path, overrides: list[str], paint: PaintAnswer | None = Non
     written = load_recipe(path)
     recipe = apply_overrides(written, overrides)
     with only_writer(recipe.out) if is_main_process() else contextlib.nullcontext():
-        _run(path, written, recipe, paint)
+        _run(path, written, recipe)
 
 
-def _run(path: Path, written: Recipe, recipe: Recipe, paint: PaintAnswer | None) -> None:
+def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
     tasks_needed = check_recipe(recipe, path)
     if recipe.model is None:
         raise ValueError(
@@ -157,7 +155,6 @@ def _run(path: Path, written: Recipe, recipe: Recipe, paint: PaintAnswer | None)
             run.console,
             name,
             trackers=recipe.trackers,
-            paint=_painter(paint, clips, tasks),
             held_out=_held_out(held_corpus, tasks, recipe, config),
         )
         train_stage(run, name, policy, tasks, corpus, config, watch)
@@ -193,13 +190,6 @@ def _corpus(policy: Policy, tasks: Mapping[str, Task], clips: Clips, cache: Cach
         return corpus_as_needed(policy, tasks, clips)
     features = encode_clips(policy, clips, run.console)
     return tokenize(policy, tasks, clips.samples, features)
-
-
-def _painter(paint: PaintAnswer | None, clips: Clips, tasks: Mapping[str, Task]) -> Painter | None:
-    """``paint`` for the items of a corpus made of ``clips``."""
-    if paint is None:
-        return None
-    return lambda item, text: paint(item.sample, tasks[item.sample.task], clips.load(item.scene), text)
 
 
 def _hand_over(before: Policy, after: Policy, *corpora: Corpus | None) -> Policy:
@@ -305,10 +295,6 @@ def check_recipe(recipe: Recipe, path: Path) -> tuple[str, ...]:
             raise ValueError(
                 f"{path}: stage {index} trains on {', '.join(lacking)} but the recipe names no samples "
                 "file for it; add one to 'samples' or set its count to 0"
-            )
-        if stage.select.metric and not recipe.held_out:
-            raise ValueError(
-                f"{path}: stage {index} selects by {stage.select.metric!r}, but there are no held_out files"
             )
         unlimited = [name for name in recipe.held_out if name not in stage.max_new_tokens]
         if unlimited:

@@ -1,4 +1,4 @@
-"""What a stage writes down about its own rollouts: sampled groups, signals, alarms, pictures for trackers.
+"""What a stage writes down about its own rollouts: sampled groups, signals, alarms.
 
     stages/<stage>/rollouts.jsonl   one line a sampled group, for the reward inspector
     stages/<stage>/alarms.jsonl     what looked like reward hacking (:mod:`rft3d.watching.alarms`)
@@ -12,29 +12,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from rft3d.process import is_main_process
 from rft3d.runfolder import ROLLOUTS, Alarm, LoggedCompletion, LoggedGroup, LoggedPart, drop_after
-from rft3d.tasks.types import Sample, Task
+from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
-from rft3d.training.loop import Painter
 from rft3d.training.rollout import Group, by_task, sampling_seed
 from rft3d.watching.alarms import AlarmLog
 from rft3d.watching.signals import Answered, signals
-
-PaintAnswer = Callable[[Sample, Task, Sequence[NDArray[np.uint8]], str], NDArray[np.uint8]]
-"""``paint(sample, task, frames, text)``: :func:`rft3d.report.overlay.paint_answer`, which stands above us."""
-
-PICTURED_TASKS = 3
-"""Trackers get one picture each of at most so many tasks."""
 
 GOLD_KEPT = 20_000
 
@@ -79,18 +71,6 @@ class StageWatch:
                 file.write("".join(lines))
         found["watch_seconds"] = time.perf_counter() - began
         return found
-
-    def pictures(self, step: int, groups: Sequence[Group], paint: Painter) -> dict[str, NDArray[np.uint8]]:
-        """On steps whose rollouts are logged: the best answer of each task's first group, painted."""
-        if not logs_rollouts(self.config, step):
-            return {}
-        out: dict[str, NDArray[np.uint8]] = {}
-        for task, (group, *_) in list(by_task(groups).items())[:PICTURED_TASKS]:
-            best = max(range(len(group.scores)), key=lambda i: group.scores[i].total)
-            painted = paint(group.item, group.texts[best])
-            if painted is not None:
-                out[f"rollouts/{task}"] = painted
-        return out
 
     def _answered(self, name: str, groups: Sequence[Group]) -> list[Answered]:
         task = self.tasks[name]

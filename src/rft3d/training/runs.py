@@ -1,4 +1,4 @@
-"""Writing a run folder (:mod:`rft3d.runfolder`): settings and environment, timed stages, metrics."""
+"""Writing a run folder (:mod:`rft3d.runfolder`): settings and environment, timed stages, metrics, trackers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
 from rich.console import Console
 
 from rft3d import files
@@ -141,3 +143,27 @@ class MetricsLog:
         record = {"step": step, "time": round(time.time(), 3)}
         record.update({k: round(float(v), 6) for k, v in values.items()})
         append_records(self.path, [record])
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Trackers beside ``metrics.jsonl`` (TensorBoard, W&B, trackio ...) by name, through accelerate; the folder of
+    those that write files, and the run's name."""
+
+    trackers: Sequence[str] = ()
+    folder: Path = Path()
+    run: str = ""
+
+    def accelerator(self) -> Accelerator:
+        """An accelerator that logs to them; ValueError when one is not installed."""
+        if not self.trackers:
+            return Accelerator()
+        with warnings.catch_warnings():  # we raise instead, below
+            warnings.simplefilter("ignore", UserWarning)
+            made = Accelerator(log_with=list(self.trackers), project_dir=str(self.folder))
+        found = {str(getattr(t, "value", t)) for t in made.log_with}
+        missing = [name for name in self.trackers if name not in found]
+        if missing:  # accelerate would go on without them
+            raise ValueError(f"tracker {', '.join(missing)} is not installed, or accelerate does not know it")
+        made.init_trackers(self.run)
+        return made

@@ -15,7 +15,7 @@ from rft3d.training.data import Corpus, Item, choose, draw, shared_rows
 from rft3d.training.engine import Engine
 from rft3d.training.finite import require_finite
 from rft3d.training.loop import Loop, Watch
-from rft3d.training.trackers import Tracking
+from rft3d.training.runs import Tracking
 
 
 def task_loss(

@@ -80,21 +80,15 @@ class SplitState(Placement):
         self.network.step()
         return math.inf if self.network.optimizer.overflow else float(self.network.get_global_grad_norm())
 
-    def weights(self) -> dict[str, Tensor]:
-        """The fp32 masters."""
+    def plain(self) -> SpatialModel:
+        """The model in place: trained weights become their fp32 masters, DeepSpeed's hooks go."""
         from deepspeed.utils import safe_get_full_fp32_param  # pyright: ignore[reportMissingImports]
 
-        found: dict[str, Tensor] = {}
+        fresh: dict[nn.Parameter, nn.Parameter] = {}
         for name, parameter in trainable_parameters(self.model).items():
             value = safe_get_full_fp32_param(parameter)
             assert value is not None, f"DeepSpeed keeps no master of {name}"
-            found[name] = value.detach().clone().view(parameter.shape)
-        return found
-
-    def plain(self) -> SpatialModel:
-        """The model in place: trained weights become their fp32 masters, DeepSpeed's hooks go."""
-        trained = trainable_parameters(self.model)
-        fresh = {trained[name]: nn.Parameter(value) for name, value in self.weights().items()}
+            fresh[parameter] = nn.Parameter(value.detach().clone().view(parameter.shape))
         self.network.destroy()
         for module in self.model.modules():  # new parameters, since those carry hooks; tied ones stay tied
             for name, parameter in module._parameters.items():
