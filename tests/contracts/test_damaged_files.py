@@ -115,8 +115,10 @@ def _vsi(folder: Path) -> list[Path]:
 
 
 def _parquet(folder: Path) -> list[Path]:
-    pytest.importorskip("pyarrow")
-    return _samples(folder, "s.parquet")
+    pq = pytest.importorskip("pyarrow.parquet")
+    rows = json.loads(_vsi(folder)[0].read_text())
+    pq.write_table(pytest.importorskip("pyarrow").Table.from_pylist(rows), folder / "vsi.parquet")
+    return [folder / "vsi.parquet"]
 
 
 def _video(folder: Path) -> list[Path]:
@@ -205,7 +207,7 @@ RESULT |= {
 
 KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
     "samples": (_samples, _scored),
-    "samples as parquet": (_parquet, lambda folder: _scored(folder, "s.parquet")),
+    "questions as parquet": (_parquet, lambda folder: list(RECORDS["vsi_bench"](folder / "vsi.parquet"))),
     **{
         f"answers {kind}": (_answers(kind), _load(kind))
         for kind in ("a.jsonl", "a.json", "logs.json", "a.tsv")

@@ -41,7 +41,6 @@ from rft3d.datasets import (
     read_meta,
 )
 from rft3d.datasets.areas import frame_area, frame_area_upstream
-from rft3d.datasets.check import check_folder
 from rft3d.datasets.convert import detection_sample, grounding_sample, type_from_words
 from rft3d.datasets.detection import run_windows
 from rft3d.datasets.extract import extract_scan
@@ -354,21 +353,6 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     assert (again.samples, again.resumed) == (9, 3), "nothing to do"
     with pytest.raises(ValueError, match="two jobs"):
         prepare_samples(Output(out=tmp_path / "b.jsonl"), jobs("a", "a"), make_three, plan={})
-
-
-def test_parquet_is_prepared_alike(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
-    lines, table = tmp_path / "a.jsonl", tmp_path / "a.parquet"
-    for out in (lines, table):
-        prepare_samples(Output(out=out), jobs("a", "b"), make_three, plan={"x": 1})
-    assert list(read_samples(table)) == list(read_samples(lines)) and len(list(read_samples(table))) == 6
-    assert json.loads((tmp_path / "a.parquet.meta.json").read_text())["version"] == 1
-    assert prepare_samples(Output(out=table), jobs(), make_three, plan={"x": 1}).resumed == 2
-    report = check_folder(tmp_path)
-    assert {f.where: f.what for f in report.findings if f.kind == "present"} == {
-        "a.jsonl": "6 samples about 2 scans",
-        "a.parquet": "6 samples about 2 scans",
-    }
 
 
 def test_processes_write_the_same_bytes(disk: Path, tmp_path: Path) -> None:

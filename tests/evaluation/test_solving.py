@@ -16,10 +16,8 @@ from rft3d.cli import main
 from rft3d.evaluation.questions import QuestionConfig, exclude_list, write_questions
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.evaluation.solving import (
-    Followed,
     answer_blindly,
     check_official,
-    follow,
     fuse,
     places_from_detections,
     places_from_file,
@@ -304,52 +302,6 @@ def test_blind_answers_need_other_rooms_and_known_types(asked: list[Sample]) -> 
             answer_blindly([replace(choice, truth=truth)], known(sample, [2.0, 2.0]))
 
 
-def sized(sample: Sample, truths: Sequence[float], answers: Sequence[float | str]) -> Followed:
-    """How ``answers`` follow ``truths`` in rooms that are asked ``sample``, all of the same things."""
-    rooms = known(sample, truths)
-    given = [Prediction(room.id, str(a)) for room, a in zip(rooms, answers, strict=True)]
-    return follow(rooms, given)[sample.truth["question_type"]]
-
-
-def test_answers_that_follow_the_rooms_are_told_from_those_that_only_know_the_words(
-    asked: list[Sample],
-) -> None:
-    sample = of_type(asked, "room_size_estimation")
-    truths = [5.0 + 0.5 * i for i in range(40)]
-    assert sized(sample, truths, [1.3 * t for t in truths]).r == pytest.approx(1.0)  # up to a scale
-    assert sized(sample, truths, [100 / t for t in truths]).r == pytest.approx(-1.0)
-    assert sized(sample, truths, [12.0] * 40) == Followed(40)
-    assert sized(sample, truths, ["large"] * 38 + ["0", "-3"]) == Followed(0)
-    noisy = [t * (1.5 if i % 2 else 0.7) for i, t in enumerate(truths)]
-    found = sized(sample, truths, noisy)
-    expected = np.corrcoef(np.log(noisy), np.log(truths))[0, 1]
-    assert found.r == pytest.approx(expected) and found.low is not None and found.high is not None
-    z = np.arctanh(expected)
-    assert np.tanh(z - 1.96 / np.sqrt(37)) == pytest.approx(found.low)
-    assert found.low < found.r < found.high < 1
-
-
-def test_a_bed_is_longer_than_a_chair_without_looking(asked: list[Sample]) -> None:
-    sample = of_type(asked, "object_size_estimation")
-    [label] = query_of(sample).labels
-    chairs = known(sample, [80.0, 90.0, 100.0, 110.0, 120.0] * 2)
-    beds = [
-        replace(s, id=f"b{s.id}", prompt=s.prompt.replace(f" {label}", " zeppelin"),
-                truth={**s.truth, "answer": 2 * s.truth["answer"]})
-        for s in chairs
-    ]  # fmt: skip
-    blind = [Prediction(s.id, "100") for s in chairs] + [Prediction(s.id, "200") for s in beds]
-    assert follow([*chairs, *beds], blind) == {"object_size_estimation": Followed(20)}
-    answers = [100.0, 99.0, 101.0, 99.0, 101.0] * 2
-    told = [Prediction(s.id, str(a)) for s, a in zip(chairs, answers, strict=True)]
-    told += [Prediction(s.id, str(2 * a)) for s, a in zip(beds, answers, strict=True)]
-    found = follow([*chairs, *beds], told)["object_size_estimation"]
-    assert found.r is not None and found.low is not None and found.high is not None
-    assert found.low < 0 < found.high and abs(found.r) < 0.5  # 0.98 over chairs and beds together
-    cut = [replace(each, truncated=True) for each in told[:10]]
-    assert follow([*chairs, *beds], [*cut, *told[10:]])["object_size_estimation"].compared == 10
-
-
 # --------------------------------------------------------------------------------------- the verbs
 
 
@@ -386,10 +338,8 @@ def test_questions_then_solve(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     write_predictions(own, [Prediction(s.id, Spatial().gold(s)) for s in samples])
     beside = ["solve", "--samples", str(q), "--blind", train, "--predictions", str(own), "--out", str(report)]
     assert main([*beside, "--force"]) == 0
-    assert "do own numbers follow the rooms?" in capsys.readouterr().out
     rows = json.loads(report.read_text())
-    assert rows["all"]["own"] == 1 > rows["all"]["blind"] and "follows" not in rows["all"]
-    assert rows["room_size_estimation"]["follows"] == {"compared": 0, "r": None, "low": None, "high": None}
+    assert rows["all"]["own"] == 1 > rows["all"]["blind"]
 
 
 def test_detections_of_a_model_are_solved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,24 +90,3 @@ def test_repeated_ids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="id='a'"):
         write_samples(tmp_path / "s.jsonl", [good, good])
     assert not list(tmp_path.iterdir())
-
-
-def test_parquet_is_the_same_samples(scene: Scene, frame_refs: list[str], tmp_path: Path) -> None:
-    pq = pytest.importorskip("pyarrow.parquet")
-    samples = [sample for cls in TASKS.values() for sample in cls().samples(scene, frame_refs, 0)]
-    path = tmp_path / "s.parquet"
-    assert write_samples(path, samples) == len(samples)
-    assert list(read_samples(path)) == samples
-    assert [p.name for p in tmp_path.iterdir()] == ["s.parquet"], "nothing temporary stays"
-    table = pq.read_table(path)
-    assert table.schema.metadata[b"format"] == b"rft3d-samples" and table.schema.metadata[b"version"] == b"1"
-    with pytest.raises(ValueError, match="two samples have id"):
-        write_samples(path, [samples[0], samples[0]])
-    assert list(read_samples(path)) == samples, "a failed write leaves the old file"
-    other = table.replace_schema_metadata({"format": "rft3d-samples", "version": "2"})
-    pq.write_table(other, path)
-    with pytest.raises(ValueError, match="version 1, got 'rft3d-samples' and '2'"):
-        list(read_samples(path))
-    path.write_bytes(b"PAR1 nonsense")
-    with pytest.raises(ValueError, match="cannot be read"):
-        list(read_samples(path))

@@ -19,8 +19,8 @@ class Args(JsonOut):
     Boxes come from one of: --scenes (annotated), --metadata (VSI-Bench's), --boxes (a file), --detections (a
     model's answers to --detection-samples). With --predictions, a model's own answers, its failures are split
     into "didn't see" and "couldn't reason". --blind answers from the questions' words alone instead: the
-    floor under every model; with --predictions, whether the model's numbers follow the rooms at all stands beside
-    it. --check-official compares with VSI-Bench's own key.
+    floor under every model; with --predictions, the model's accuracy stands beside it. --check-official
+    compares with VSI-Bench's own key.
     """
 
     samples: Path | None = None

@@ -30,8 +30,10 @@ from rft3d.locks import only_writer
 from rft3d.process import end_with_parent, progress
 from rft3d.prompts import IMAGE
 from rft3d.tasks.samples import sample_from_record, write_samples
-from rft3d.tasks.samples_parquet import FORMAT, VERSION
 from rft3d.tasks.types import Sample
+
+FORMAT, VERSION = "rft3d-samples", 1
+"""Of the samples schema in ``docs/data.md``, named in meta files."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Output:
     """Where a samples file goes, and how it is written."""
 
     out: Path
-    """samples file to write (JSON lines, or .parquet); OUT.meta.json says what it was made from"""
+    """samples file to write (JSON lines); OUT.meta.json says what it was made from"""
     workers: int = 1
     """processes"""
     force: bool = False

@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from rft3d.prompts import SYSTEM
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples, sample_from_record
-from rft3d.tasks.samples_parquet import write_rows
 from rft3d.tasks.types import Sample, Task
 
 ROWS_AT_ONCE = 64
@@ -66,7 +66,7 @@ def export_verl(
     out.mkdir(parents=True, exist_ok=True)
     inside = (samples_path.parent, *([] if pictures is None else [Path(pictures)]))
     rows = _rows(samples_path, options or {}, tasks, embed, inside, told)
-    count = write_rows(out / "train.parquet", rows, _schema(embed), ROWS_AT_ONCE)
+    count = _write_rows(out / "train.parquet", rows, _schema(embed))
     files.write_text(out / "reward.py", REWARD_FILE)
     return count
 
@@ -170,6 +170,19 @@ def _png(ref: str, inside: tuple[Path, ...]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(load_frame_ref(ref, inside[0], inside=inside)).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _write_rows(path: Path, rows: Iterator[dict[str, Any]], schema: Any) -> int:
+    """Write ``rows`` of pyarrow's ``schema``, whole or not at all; returns how many."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count = 0
+    with files.replacing(path) as unfinished, pq.ParquetWriter(unfinished, schema) as writer:
+        while group := list(islice(rows, ROWS_AT_ONCE)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            count += len(group)
+    return count
 
 
 def _schema(embed: bool) -> Any:

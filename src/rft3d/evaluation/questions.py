@@ -121,7 +121,7 @@ def exclude_list(
 
 
 def _listed(path: Path) -> Iterator[str]:
-    if path.suffix in (".parquet", ".jsonl"):
+    if path.suffix == ".jsonl":
         return (sample.scene for sample in read_samples(path))
     return filter(None, (line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines()))
 

@@ -277,30 +277,12 @@ def solving_table(rows: Mapping[str, Mapping[str, Any]], beside: bool) -> tuple[
         shares["own"] = "own" if blind else "accuracy"
     what = "spatial questions " + ("without looking" if blind else "from boxes")
     title = what + (" beside the model's own answers" if beside else "")
-    followed = ("r", "95 %", "compared") if blind and beside else ()
-    columns = ["asked", *shares, *followed, *(titles[each] for each in shown)]
+    columns = ["asked", *shares, *(titles[each] for each in shown)]
     table = _table(title, ["question type"], columns, gap=1)
     for kind, row in rows.items():
-        cells = [percent(row[key]) for key in shares.values()]
-        cells += _followed(row.get("follows")) if followed else [str(row[each]) for each in shown]
+        cells = [*(percent(row[key]) for key in shares.values()), *(str(row[each]) for each in shown)]
         table.add_row(kind, str(row["questions"]), *cells)
-    if followed:
-        return table, [
-            "r: do own numbers follow the rooms? Correlation with the truth (of the logs)",
-            "   among questions about the same things; 0 can be had without looking.",
-            "   same: one answer wherever the same things are asked about.",
-        ]
     return table, [f"{titles[each]}: {words[each]}" for each in shown]
-
-
-def _followed(found: Mapping[str, Any] | None) -> list[str]:
-    if found is None:  # a choice
-        return ["", "", ""]
-    compared = str(found["compared"])
-    if found["r"] is None:
-        return ["same" if found["compared"] else "-", "", compared]
-    spread = "" if found["low"] is None else f"{found['low']:+.2f} {found['high']:+.2f}"
-    return [f"{found['r']:+.2f}", spread, compared]
 
 
 def key_checks(checks: Sequence[KeyCheck]) -> list[str]:

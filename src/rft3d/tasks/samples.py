@@ -1,8 +1,7 @@
-"""Samples as JSON lines or parquet: streaming, typed, written atomically (schema: ``docs/data.md``).
+"""Samples as JSON lines: streaming, typed, written atomically (schema: ``docs/data.md``).
 
 ``write_samples("val.jsonl", samples)`` and ``for sample in read_samples("val.jsonl")``. One object a line,
-so that a file can be read, counted and cut with ordinary tools; a name that ends in ``.parquet`` means
-parquet (:mod:`rft3d.tasks.samples_parquet`). ``read_jsonl`` and ``write_jsonl`` are
+so that a file can be read, counted and cut with ordinary tools. ``read_jsonl`` and ``write_jsonl`` are
 the untyped halves, for other records of the same kind (predictions).
 """
 
@@ -39,10 +38,6 @@ def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
             seen.add(sample.id)
             yield asdict(sample)
 
-    if Path(path).suffix == ".parquet":
-        from rft3d.tasks.samples_parquet import write_parquet
-
-        return write_parquet(Path(path), lines())
     return write_jsonl(path, lines())
 
 
@@ -52,7 +47,7 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
     Raises ``ValueError`` naming file, line, field, value and fix for the first line that isn't a sample.
     """
     seen: dict[str, int] = {}
-    for number, record in _records(path):
+    for number, record in read_jsonl(path):
         where = f"{path}:{number}"
         sample = sample_from_record(record, where)
         if sample.id in seen:
@@ -62,14 +57,6 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
             )
         seen[sample.id] = number
         yield sample
-
-
-def _records(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if Path(path).suffix == ".parquet":
-        from rft3d.tasks.samples_parquet import read_parquet
-
-        return read_parquet(Path(path))
-    return read_jsonl(path)
 
 
 def sample_from_record(record: Mapping[str, Any], where: str = "sample") -> Sample:

@@ -22,7 +22,6 @@ from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.records import ChatRecord
 from rft3d.scenes.sources import RECORDS, SOURCES
 from rft3d.tasks.samples import read_samples
-from rft3d.tasks.samples_parquet import is_samples_parquet
 from rft3d.tasks.types import Sample
 
 ANGLE_SAMPLES = 2000
@@ -50,10 +49,7 @@ _TELLING = {
 def kind_of(path: Path) -> str | None:
     """``"samples"`` or a key of ``RECORDS``, told by a file's first record; None: no known data set."""
     if path.suffix == ".parquet":
-        try:
-            return "samples" if is_samples_parquet(path) else "vsi_bench"
-        except ModuleNotFoundError:  # its reader says what to install
-            return "vsi_bench"
+        return "vsi_bench"
     try:
         first = next(iter_objects(path), None)
     except ValueError:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from rft3d.evaluation.solving.blind import answer_blindly
-from rft3d.evaluation.solving.file import solve_questions
-from rft3d.evaluation.solving.follow import Followed, follow
+from rft3d.evaluation.solving.blind import answer_blindly, solve_questions
 from rft3d.evaluation.solving.official import BARS, KeyCheck, check_official
 from rft3d.evaluation.solving.places import (
     fuse,
@@ -23,12 +21,10 @@ from rft3d.evaluation.solving.split import (
 __all__ = [
     "BARS",
     "VERDICTS",
-    "Followed",
     "KeyCheck",
     "answer_blindly",
     "as_predictions",
     "check_official",
-    "follow",
     "fuse",
     "places_from",
     "places_from_detections",

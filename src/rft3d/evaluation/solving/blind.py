@@ -13,12 +13,24 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.evaluation.solving.split import SolvedSample, UnreadQuestion, query_of, solve_each
+from rft3d.evaluation.outside import load_predictions
+from rft3d.evaluation.solving.places import Places
+from rft3d.evaluation.solving.split import (
+    SolvedSample,
+    UnreadQuestion,
+    as_predictions,
+    query_of,
+    solve_each,
+    solve_samples,
+    split_failures,
+)
 from rft3d.rewards.scalars import TOLERANCES
 from rft3d.tasks.spatial import NUMERIC_TYPES
 from rft3d.tasks.spatial.read import Query
@@ -124,6 +136,34 @@ def answer_by_folds(samples: Sequence[Sample], folds: int = 10) -> list[SolvedSa
         mine = answer_blindly([sample for sample in samples if sample.scene in asked], others)
         found |= {each.sample.id: each for each in mine}
     return [found[sample.id] for sample in samples]
+
+
+def solve_questions(
+    samples: Sequence[Sample], places: Places | None, known: Sequence[Sample] = (), own: Path | None = None
+) -> tuple[list[SolvedSample], dict[str, dict[str, Any]]]:
+    """Answers to the questions, and what they are worth by question type (and ``"all"``).
+
+    Args:
+        places: the scenes' boxes; None: answers without looking, learned from the ``known`` answers; where
+            these are ``samples`` themselves, ten-fold by room.
+        own: a model's predictions. From boxes, its failures are split (:func:`split_failures`); blindly, a row
+            has its accuracy ``own``.
+    """
+    if places is not None:
+        solved = solve_samples(samples, places)
+    else:
+        solved = answer_by_folds(samples) if known is samples else answer_blindly(samples, known)
+    told = None if own is None else load_predictions(own, samples).predictions
+    rows = split_failures(solved, as_predictions(solved) if told is None else told)
+    if places is not None:
+        return solved, rows
+    found: dict[str, dict[str, Any]] = {
+        kind: {"questions": row["questions"], "blind": row["from_boxes"]} for kind, row in rows.items()
+    }
+    if told is not None:
+        for kind, row in rows.items():
+            found[kind]["own"] = row["accuracy"]
+    return solved, found
 
 
 def prior_of(groups: Sequence[Array], whole: float) -> float:

@@ -84,8 +84,8 @@ def _values(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def opened_parquet(path: Path) -> Iterator[tuple[dict[bytes, bytes], Iterator[dict[str, Any]]]]:
-    """The schema's metadata and the rows of a parquet file, a thousand in memory at a time.
+def opened_parquet(path: Path) -> Iterator[Iterator[dict[str, Any]]]:
+    """The rows of a parquet file, a thousand in memory at a time.
 
     Raises:
         ValueError: naming the file, when it is damaged or says that it is larger than :data:`MAX_ROWS`,
@@ -101,8 +101,7 @@ def opened_parquet(path: Path) -> Iterator[tuple[dict[bytes, bytes], Iterator[di
         for name, size in found.items():
             if size > (most := globals()[name]):
                 raise ValueError(f"it says it has {size}, more than {name} = {most}")
-        rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
-        yield file.schema_arrow.metadata or {}, rows
+        yield (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
 
 
 def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:

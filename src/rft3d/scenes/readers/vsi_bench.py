@@ -87,6 +87,6 @@ def vsi_bench(path: Path | str) -> Iterator[QuestionRecord]:
 
 
 def _parquet(path: Path) -> Iterator[Fields]:
-    with opened_parquet(path) as (_, rows):
+    with opened_parquet(path) as rows:
         for index, row in enumerate(rows):
             yield Fields(path, f"[{index}]", row)
