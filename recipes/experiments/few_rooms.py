@@ -18,17 +18,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rft3d.experiments import Claim, Experiment
-from rft3d.experiments.settings import DETECTION, IN_ROOMS, few_rooms_arms, few_rooms_world, sft
-from rft3d.training.config import SFTConfig
+from rft3d.experiments.settings import (
+    DETECTION,
+    IN_ROOMS,
+    few_rooms_arm,
+    few_rooms_arms,
+    few_rooms_rft,
+    few_rooms_world,
+    sft,
+)
 
 STEPS = 60
 
 
 def config() -> Experiment:
-    arms = few_rooms_arms(STEPS, STEPS)
-    low = arms[1].stage
-    assert isinstance(low, SFTConfig)
-    usual = replace(low, optim=sft().optim)
+    start, low, ours = few_rooms_arms(STEPS, STEPS)
+    assert low.stage is not None
+    usual = replace(low.stage, optim=sft().optim)
+    paper = few_rooms_rft(STEPS, scale="group", credit="none")
     boxes = tuple(column[:2] for column in DETECTION[:2])
     return Experiment(
         name="few_rooms",
@@ -36,10 +43,16 @@ def config() -> Experiment:
         question="Does reinforcement gain more than more SFT on the same 64 labelled rooms?",
         world=few_rooms_world(),
         arms=(
-            *arms,
-            replace(arms[1], name="more_sft", title="SFT → more SFT, ten times the rate", stage=usual),
+            start,
+            low,
+            few_rooms_arm("paper", "SFT → RFT, paper", paper, "paper"),
+            ours,
+            few_rooms_arm("more_sft", "SFT → more SFT, ten times the rate", usual),
         ),
-        claims=(Claim("RL beats more SFT on few rooms", "rft_ours", "more_sft_low", boxes),),
+        claims=(
+            Claim("RL beats more SFT on few rooms", "rft_ours", "more_sft_low", boxes),
+            Claim("RL as published beats more SFT on few rooms", "paper", "more_sft_low", boxes),
+        ),
         columns=(*DETECTION, IN_ROOMS),
         baseline="more_sft_low",
     )

@@ -1,42 +1,62 @@
-"""Rewards of detection: IoU, F1, both (the paper's), from the shipped SFT policy.
+"""What is paid for a list of boxes, and where: rewards, credit, baselines, on 64 dense rooms as in ``few_rooms``.
 
 Command::
 
     rft3d experiment run --only rewards
 
 Hardware: two CPU cores, 6 GiB.
-Time: about 40 minutes an arm and seed on one core.
+Time: about 25 minutes an arm and seed on one quiet core.
 Expected: not known beforehand; the rule that decides is in docs/results.md.
 """
 
 from __future__ import annotations
 
-from rft3d.experiments import Arm, Claim, Experiment
-from rft3d.experiments.settings import DETECTION, rft, world
+from typing import Any
 
-STEPS = 150
+from rft3d.experiments import Arm, Claim, Experiment
+from rft3d.experiments.settings import (
+    DETECTION,
+    IN_ROOMS,
+    few_rooms_arm,
+    few_rooms_arms,
+    few_rooms_rft,
+    few_rooms_world,
+)
+
+STEPS = 60
+WHOLE: dict[str, str] = {"scale": "group", "credit": "none"}
+"""One advantage an answer, as published."""
 
 
 def config() -> Experiment:
-    stage = rft({"detection": 48}, steps=STEPS)
+    def arm(name: str, title: str, reward: str, **changes: Any) -> Arm:
+        return few_rooms_arm(name, title, few_rooms_rft(STEPS, **changes), reward)
 
-    def arm(name: str, title: str, reward: str) -> Arm:
-        return Arm(name, title, stage, options={"detection": {"reward": reward}}, judge=("detection",))
-
-    pooled = (DETECTION[1][:2],)
     return Experiment(
         name="rewards",
         rank=3,
-        question="Which reward of a list of boxes teaches most?",
-        world=world(),
+        question="Which reward of a list of boxes teaches most, and is one advantage an answer too coarse?",
+        world=few_rooms_world(),
         arms=(
-            arm("det_iou", "format + IoU", "iou"),
-            arm("det_f1", "format + F1", "f1"),
-            arm("det_paper", "format + IoU + F1 (paper)", "paper"),
+            few_rooms_arms(STEPS, STEPS)[0],
+            arm("iou", "format + IoU", "iou", **WHOLE),
+            arm("f1", "format + F1", "f1", **WHOLE),
+            arm("paper", "SFT → RFT, paper", "paper", **WHOLE),
+            arm("nocredit", "matched IoU + F1", "matched", credit="none"),
+            arm("rft_ours", "SFT → RFT, ours", "matched"),
+            arm("graded", "F1 at IoU 0.25, 0.5, 0.75, each box paid", "graded"),
+            arm("hungarian", "-(FN + 0.3 FP), each box paid", "hungarian"),
+            arm("greedy", "matched, only groups that beat greedy", "matched", beats_greedy=0.02),
+            arm(
+                "loo_t1", "matched, leave-one-out, Dr. GRPO, temperature 1", "matched", scale="none",
+                credit="none", loss="dr_grpo", baseline="leave_one_out", temperature=1.0,
+            ),
         ),
         claims=(
-            Claim("both beat IoU", "det_paper", "det_iou", pooled),
-            Claim("both beat F1", "det_paper", "det_f1", pooled),
+            Claim("both beat IoU", "paper", "iou", (DETECTION[1][:2],)),
+            Claim("both beat F1", "paper", "f1", (DETECTION[1][:2],)),
+            Claim("credit per box helps", "rft_ours", "nocredit", (DETECTION[1][:2],)),
         ),
-        columns=DETECTION,
-    )
+        columns=(*DETECTION, IN_ROOMS),
+        baseline="paper",
+    )  # fmt: skip

@@ -85,21 +85,29 @@ def few_rooms_world(**changes: Any) -> World:
     return replace(made, **changes)
 
 
+def few_rooms_rft(steps: int, prompts: int = 12, **changes: Any) -> RFTConfig:
+    """RFT in :func:`few_rooms_world`; a box is paid for what it adds."""
+    made = rft({"detection": prompts}, steps=steps, max_new_tokens={"detection": LONGEST}, micro_groups=2)
+    return replace(made, **{**CREDIT, **changes})
+
+
+def few_rooms_arm(name: str, title: str, stage: SFTConfig | RFTConfig, reward: str = "matched") -> Arm:
+    """An arm that is trained and judged in :func:`few_rooms_world`."""
+    options = {"detection": {"reward": reward}} if isinstance(stage, RFTConfig) else {}
+    return Arm(name, title, stage, options=options, judge=("detection",), elsewhere=("rooms",))
+
+
 def few_rooms_arms(steps: int, sft_steps: int, prompts: int = 12, micro_scenes: int = 0) -> tuple[Arm, ...]:
-    """The start, more SFT and RFT in :func:`few_rooms_world`. RFT pays matched IoU, and a box for what it adds.
+    """The start, more SFT and RFT in :func:`few_rooms_world`. RFT pays matched IoU.
 
     More SFT goes on at a fortieth of the peak rate: at a quarter it forgets within a step (``docs/log.md``).
     """
-    limits = {"detection": LONGEST}
     more = sft({"detection": 1}, steps=sft_steps, scenes_per_step=32, seed=1000, micro_scenes=micro_scenes)
-    low = replace(more, optim=replace(more.optim, lr=1.25e-4, muon_lr=1.25e-3))
-    stage = rft({"detection": prompts}, steps=steps, max_new_tokens=limits, micro_groups=2, **CREDIT)
-    arms = (
-        start_arm(),
-        Arm("more_sft_low", "SFT → more SFT", low),
-        our_arm(stage=stage, options={"detection": {"reward": "matched"}}),
+    return (
+        start_arm(judge=("detection",), elsewhere=("rooms",)),
+        few_rooms_arm("more_sft_low", "SFT → more SFT", replace(more, optim=LOW_RATE)),
+        few_rooms_arm("rft_ours", "SFT → RFT, ours", few_rooms_rft(steps, prompts)),
     )
-    return tuple(replace(arm, judge=("detection",), elsewhere=("rooms",)) for arm in arms)
 
 
 def sft(per_scene: Mapping[str, int] | None = None, **changes: Any) -> SFTConfig:
@@ -130,6 +138,8 @@ def rft(prompts: Mapping[str, int] | None = None, **changes: Any) -> RFTConfig:
     return replace(made, **changes)
 
 
+LOW_RATE = OptimConfig(name="muon", lr=1.25e-4, muon_lr=1.25e-3)
+"""Of more SFT on few rooms."""
 CREDIT: dict[str, Any] = {"scale": "task", "credit": "marginal"}
 """How our arm pays: each box on its own tokens, advantages in units of the task's spread."""
 
