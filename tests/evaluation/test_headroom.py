@@ -17,6 +17,7 @@ from rft3d.evaluation.predict import PredictConfig, predict
 from rft3d.evaluation.records import read_predictions
 from rft3d.prompts import Prompt
 from rft3d.tasks import TASKS
+from rft3d.tasks.forkme import CountFrames
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
 
@@ -80,7 +81,7 @@ def test_no_texts_and_other_tasks_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one text"):
         consensus(TASKS["spatial"](), COUNTING, [])
     with pytest.raises(ValueError, match="no consensus"):
-        consensus(TASKS["captioning"](), COUNTING, ["A chair."])
+        consensus(CountFrames(), COUNTING, ["A chair."])
 
 
 class Noisy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.evaluation.fakes import caption_sample, detection_sample, write_frames
+from tests.evaluation.fakes import detection_sample, write_frames
 
 from rft3d.evaluation import Prediction, ScoreConfig, score_benchmark, write_predictions
 from rft3d.files import write_json
@@ -56,15 +56,3 @@ def test_a_plain_score_has_no_such_table(tmp_path: Path) -> None:
     write_samples(run / "samples.detection.jsonl", samples)
     write_predictions(run / "mine" / "detection.predictions.jsonl", [Prediction("s0", "[]")])
     assert "every protocol side by side" not in write_report(run, resamples=5).read_text(encoding="utf-8")
-
-
-def test_captions_are_reported(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    samples = [caption_sample(number) for number in range(3)]
-    write_frames(run, samples)
-    write_samples(run / "samples.captioning.jsonl", samples)
-    said = [samples[0].truth["caption"], "I cannot see it.", "A brown thing here."]
-    answers = [Prediction(s.id, text) for s, text in zip(samples, said, strict=True)]
-    write_predictions(run / "mine" / "captioning.predictions.jsonl", answers)
-    html = write_report(run, gallery=1, resamples=5).read_text(encoding="utf-8")
-    assert "cider@0.5" in html and "rouge_l@0.5" in html

@@ -1,4 +1,4 @@
-"""Detected boxes of ScanNet's validation scans, with which ScanRefer is refined and Scan2Cap is asked.
+"""Detected boxes of ScanNet's validation scans, with which ScanRefer is refined.
 
     {"scannet/scene0011_00": [[x, y, z, dx, dy, dz], ...], ...}
 
