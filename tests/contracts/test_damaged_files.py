@@ -217,9 +217,7 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
     "scannet annotations": (_scans, lambda folder: scan_objects(folder / published.VAL)),
     "scannet recording": (
         lambda folder: [published.write_sens(folder / "a.sens")],
-        lambda folder: [
-            (f.colour(x), f.depth(x)) for f in [read_sens(folder / "a.sens")] for x in f.frames[:2]
-        ],
+        lambda folder: [f.colour_data(x) for f in [read_sens(folder / "a.sens")] for x in f.frames[:2]],
     ),
     "labels": (
         lambda folder: [published.write_labels(folder / "l.tsv")],
@@ -252,10 +250,6 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
     ),
     "vgllm": (_records(**VGLLM), lambda folder: list(RECORDS["vgllm"](folder / "c.json"))),
     "vlm3r": (_records(**VLM3R), lambda folder: list(RECORDS["vlm3r"](folder / "c.json"))),
-    "spar": (
-        _records(images=["scannet/a.jpg"], spar_info='{"type": "depth", "red_point": [[1, 2]]}'),
-        lambda folder: list(RECORDS["spar"](folder / "c.json")),
-    ),
     "spacer": (
         _text("s.json", json.dumps([SPACER])),
         lambda folder: list(RECORDS["spacer"](folder / "s.json")),

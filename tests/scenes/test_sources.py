@@ -28,14 +28,12 @@ from rft3d.scenes import (
 
 from .clips import write_clip
 from .published import (
-    VAL,
     write_arkit,
     write_infos,
     write_media,
     write_meta,
     write_mmdet3d,
     write_scans,
-    write_sens,
 )
 
 BOXES_ONLY = ("vsi_meta", "mmdet3d")
@@ -61,7 +59,6 @@ def scenes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Scene]:
                 write_media(tmp_path / "media") / "scannet" / "posed_images", write_scans(tmp_path / "scans")
             )
         ),
-        "scannet_sens": lambda: list(SOURCES["scannet_sens"](write_sens(tmp_path / VAL / f"{VAL}.sens"))),
         "arkitscenes": lambda: list(SOURCES["arkitscenes"](write_arkit(tmp_path))),
         "mmdet3d": lambda: list(SOURCES["mmdet3d"](write_mmdet3d(tmp_path / "infos.pkl"))),
         "vsi_meta": lambda: list(SOURCES["vsi_meta"](write_meta(tmp_path / "scannet_meta_info_val.json"))),
@@ -73,7 +70,7 @@ def test_scenes_of_every_source_are_valid_and_load(scenes: list[Scene]) -> None:
     assert scenes
     for scene in scenes:
         assert validate_scene(scene, frames=scene.source not in BOXES_ONLY) is scene
-        assert scene.objects or scene.source == "scannet_sens", "only recordings know no objects"
+        assert scene.objects
         assert scene.expressions or scene.source not in ("rooms", "folder", "posed_clip")
         for frame in scene.frames:
             assert load_rgb(frame).shape == (frame.height, frame.width, 3)
@@ -85,10 +82,6 @@ def test_scenes_of_every_source_are_valid_and_load(scenes: list[Scene]) -> None:
 
 def test_frame_references_lead_back_to_the_picture(scenes: list[Scene], tmp_path: Path) -> None:
     for scene in scenes:
-        if scene.source == "scannet_sens":
-            with pytest.raises(ValueError, match="rgb is no file"):
-                frame_refs(scene, tmp_path)  # rft3d data extract makes files of them
-            continue
         refs = frame_refs(scene, tmp_path)
         assert len(set(refs)) == len(refs) == len(scene.frames)
         for ref, frame in zip(refs, scene.frames, strict=True):

@@ -24,10 +24,8 @@ from rft3d.scenes.readers.embodiedscan import embodiedscan
 from rft3d.scenes.readers.mmdet3d import mmdet3d
 from rft3d.scenes.readers.posed_clip import read_posed_clip
 from rft3d.scenes.readers.scannet_export import scannet_export
-from rft3d.scenes.readers.scannet_sens import scannet_sens
 from rft3d.scenes.readers.scanrefer import scanrefer
 from rft3d.scenes.readers.spacer import spacer
-from rft3d.scenes.readers.spar import spar
 from rft3d.scenes.readers.vgllm import vgllm
 from rft3d.scenes.readers.vlm3r import vlm3r
 from rft3d.scenes.readers.vsi_bench import vsi_bench
@@ -106,7 +104,6 @@ SOURCES: dict[str, Callable[..., Iterator[Scene]]] = {
     "folder": folder,
     "embodiedscan": embodiedscan,
     "scannet_export": scannet_export,
-    "scannet_sens": scannet_sens,
     "arkitscenes": arkitscenes,
     "vsi_meta": vsi_meta,  # boxes only
     "mmdet3d": mmdet3d,  # ScanNet: boxes only
@@ -116,7 +113,6 @@ RECORDS: dict[str, Callable[..., Iterator[Any]]] = {
     "scanrefer": scanrefer,  # ReferringRow
     "vgllm": vgllm,  # ChatRecord
     "vlm3r": vlm3r,  # ChatRecord
-    "spar": spar,  # ChatRecord
     "spacer": spacer,  # QuestionRecord
     "vsi_bench": vsi_bench,  # QuestionRecord
 }

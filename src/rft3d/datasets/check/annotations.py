@@ -31,7 +31,6 @@ TITLES = {
     "scanrefer": "ScanRefer",
     "vlm3r": "VLM-3R",
     "spacer": "SpaceR",
-    "spar": "SPAR",
     "vgllm": "VG-LLM",
     "vsi_bench": "VSI-Bench",
     "vsi_meta": "VSI-Bench metadata",
@@ -63,8 +62,7 @@ def kind_of(path: Path) -> str | None:
     if {"conversations", "video"} <= data.keys():  # Spatial-MLLM's
         return "vlm3r"
     if "conversations" in data:
-        boxes = {"boxes", "target", "gt_bbox", "input_box", "cam2global"} & data.keys()
-        return "vgllm" if boxes or "spar_info" not in data else "spar"
+        return "vgllm"
     if data and all(isinstance(v, dict) and "object_counts" in v for v in islice(data.values(), 3)):
         return "vsi_meta"
     return None
@@ -256,8 +254,8 @@ def _check_angles(sets: list[BoxSet], where: str, converts: bool) -> Iterator[Fi
 
 
 def _is_training(path: Path, kind: str) -> bool:
-    """Whether a file is meant for training: VLM-3R, SpaceR and SPAR always, others by their name."""
-    return kind in ("vlm3r", "spacer", "spar") or bool(re.search(r"(^|[^a-z])train", path.stem.lower()))
+    """Whether a file is meant for training: VLM-3R and SpaceR always, others by their name."""
+    return kind in ("vlm3r", "spacer") or bool(re.search(r"(^|[^a-z])train", path.stem.lower()))
 
 
 def _missing_media(record: ChatRecord, media: Path) -> list[str]:

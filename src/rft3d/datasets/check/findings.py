@@ -73,7 +73,7 @@ class Report:
         if self.exit_code == 3:
             lines.append(
                 f"{self.root}: no known data here (looked for ScanNet scans, posed pictures and clips, infos, "
-                "ScanRefer, VG-LLM, VLM-3R, SpaceR, SPAR and VSI-Bench files, and samples files)"
+                "ScanRefer, VG-LLM, VLM-3R, SpaceR and VSI-Bench files, and samples files)"
             )
         lines.append(f"{self.root}: " + (f"{count} problem{'s' * (count != 1)}" if count else "no problems"))
         if self.next_step:

@@ -1,4 +1,4 @@
-"""The chat layout that VG-LLM's, SPAR's and VLM-3R's files share, and scan ids inside paths."""
+"""The chat layout that VG-LLM's and VLM-3R's files share, and scan ids inside paths."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ChatRecord:
-    """A question and its answer as a chat about pictures: VG-LLM's files, SPAR, VLM-3R.
+    """A question and its answer as a chat about pictures: VG-LLM's files, VLM-3R.
 
     Attributes:
         id: unique in its file (the place in the file where the data set has no ids).
