@@ -8,16 +8,13 @@ import numpy as np
 from tests.report.runs_on_disk import Page, make_run
 
 from rft3d.evaluation import Prediction, write_dataset, write_predictions
-from rft3d.experiments.rooms import room_painter
 from rft3d.files import write_json
 from rft3d.report import write_report
 from rft3d.report.scene_facts import drawn_again, point_cloud
 from rft3d.scenes import RoomConfig, iter_rooms
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_depth
-from rft3d.scenes.sources import frame_refs
 from rft3d.tasks import TASKS, read_samples
-from rft3d.training.data import Item
 
 ROOMS = RoomConfig(frames=2, min_objects=3, max_objects=3)
 
@@ -51,14 +48,3 @@ def test_rooms_of_the_gallery_are_drawn_again_for_their_depth(tmp_path: Path) ->
     assert again is not None and point_cloud(kept) is None
     assert np.array_equal(load_depth(again.frames[0]), load_depth(room.frames[0]))
     assert drawn_again(kept, RoomConfig()) is None
-
-
-def test_answers_are_painted_over_redrawn_rooms() -> None:
-    room = next(iter_rooms([3], ROOMS))
-    task = TASKS["grounding"]()
-    sample = task.samples(room, frame_refs(room), 0)[0]
-    item = Item.__new__(Item)  # only its sample is looked at
-    object.__setattr__(item, "sample", sample)
-    paint = room_painter({"grounding": task}, ROOMS)
-    drawn, empty = paint(item, task.gold(sample)), paint(item, "")
-    assert drawn is not None and empty is not None and drawn.shape[2] == 3 and (drawn != empty).any()
