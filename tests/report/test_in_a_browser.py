@@ -54,7 +54,7 @@ def test_every_view_opens_and_numbers_are_those_of_scores_json(
         assert f"{100 * value['value']:.1f}" in row
     for view, shows in {
         "curves": "#curves .plot svg rect",  # an alarm was on
-        "classes": "#box-counts svg circle",
+        "classes": ".classes td",
         "samples": ".tile .picture svg path",
         "compare": "#pair-difference td",
         "rollouts": "#completions .answer",

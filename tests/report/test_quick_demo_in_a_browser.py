@@ -131,7 +131,7 @@ def test_every_view_has_something_in_it(browser: Browser, page: Path, demo: Path
     browser.goto(page)
     for view, shows in {
         "curves": "#curves .plot svg polyline",
-        "classes": "#box-counts svg circle",
+        "classes": ".classes td",
         "samples": ".tile .picture img",
         "compare": "#pair-difference td",
         "rollouts": "#completions .answer",

@@ -16,7 +16,6 @@ from tests.report.runs_on_disk import HOSTILE, MODELS, Page, make_eval, make_run
 from rft3d.evaluation import Prediction, write_predictions
 from rft3d.report import write_report
 from rft3d.report.page import CODE, clean, duration, number, percent
-from rft3d.report.question_index import box_count_curves
 from rft3d.report.rollouts import spread
 from rft3d.report.samples import read_cameras
 
@@ -211,18 +210,6 @@ def test_malformed_cameras_are_said() -> None:
         sample.meta["T_world_camera"] = broken
         cameras, problem = read_cameras(sample)
         assert cameras is None and "malformed" in problem
-
-
-def test_box_counts() -> None:
-    # two scenes of 2 and 3 objects; the first answer hits, misses, hits; the second hits once
-    made = box_count_curves([([True, False, True], 2), ([True], 3)])
-    assert made["first"] == [
-        {"n": 1, "precision": 1.0, "recall": 0.4, "answers": 2},
-        {"n": 2, "precision": 0.6667, "recall": 0.4, "answers": 2},
-        {"n": 3, "precision": 0.75, "recall": 0.6, "answers": 2},
-    ]
-    assert [(row["n"], row["recall"]) for row in made["true"]] == [(2, 1.0), (3, 0.3333)]
-    assert box_count_curves([([], 0)])["first"] == []
 
 
 def test_every_beginning_is_spread_over_the_whole() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 
@@ -20,12 +18,11 @@ class Args:
     config.json, stages.json, env.json, stages/*/{metrics,alarms,rollouts}.jsonl and
     eval/<task>.samples.jsonl with eval/<model>/<task>.predictions.jsonl; the page says what is missing.
     A folder written by rft3d samples or rft3d rooms, with <model>/<task>.predictions.jsonl in it, will do.
-    Several runs are compared on the samples they share. A folder *of* run folders (rft3d experiment writes
-    one) gets a page for each run and one above them with the experiments' claims and tables.
+    Several runs are compared on the samples they share.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """run folders, one or more; or one folder of run folders"""
+    """run folders, one or more"""
     out: Path | None = None
     """folder for the page; RUN/report when not given (of several: the first one's, as compare.html)"""
     gallery: int = 16
@@ -40,18 +37,15 @@ class Args:
 
 def main(args: Args) -> None:
     from rft3d.report import write_report
-    from rft3d.report.overview import runs_below, write_overview
 
-    settings: dict[str, Any] = {"gallery": args.gallery, "resamples": args.resamples, "max_mb": args.max_mb}
-    settings["pictures"] = args.pictures
     if args.runs[0].is_dir():  # else it is told below
         free(args.out or args.runs[0] / "report", force=True)
-    inner = runs_below(args.runs[0]) if len(args.runs) == 1 else []
-    if inner:
-        # many arms take a while
-        page = write_overview(
-            args.runs[0], inner, args.out, told=lambda one: print(one, file=sys.stderr), **settings
-        )
-        print(page)
-    else:
-        print(write_report(args.runs, args.out, **settings))
+    page = write_report(
+        args.runs,
+        args.out,
+        gallery=args.gallery,
+        resamples=args.resamples,
+        max_mb=args.max_mb,
+        pictures=args.pictures,
+    )
+    print(page)

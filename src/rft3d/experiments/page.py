@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -25,7 +26,6 @@ from rft3d.experiments.numbers import (
 from rft3d.experiments.places import places
 from rft3d.experiments.types import STANDARD, Arm, Experiment, folder_of, task_of
 from rft3d.files import read_json
-from rft3d.report.overview import Grid, Section, Tables
 from rft3d.runfolder import METRICS
 
 DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
@@ -46,11 +46,27 @@ those that passed forward and backward; minutes count sampling too.
 """
 
 
-def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> Path:
-    """Write ``page`` from what is in ``out``, with the figures as SVG files in ``images`` beside it.
+@dataclass(frozen=True)
+class Grid:
+    """A table's cells, as text."""
 
-    The same tables and figures go to ``out/tables.json`` and ``out/images``, for ``rft3d report OUT``.
-    """
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What there is to say of one experiment. ``pictures``: ``(file name, what it shows)``."""
+
+    name: str
+    question: str
+    claims: Grid
+    arms: Grid
+    pictures: tuple[tuple[str, str], ...]
+
+
+def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> Path:
+    """Write ``page`` from what is in ``out``, with the figures as SVG files in ``images`` beside it."""
     images = page.parent / "images"
     everywhere = places(experiments, out)
     arms = sum(len(place.arms) for place in everywhere)
@@ -64,10 +80,6 @@ def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> P
         parts.append("\n".join(["## Not yet run", "", *waiting, ""]))
     parts.append(HOW)
     files.write_text(page, "\n".join(parts))
-    if out.is_dir():
-        for name in (name for section in sections for name, _ in section.pictures):
-            files.write_text(out / "images" / name, (images / name).read_text(encoding="utf-8"))
-        files.write_json(out / "tables.json", Tables(state, tuple(sections)))
     return page
 
 

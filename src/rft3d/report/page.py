@@ -46,12 +46,6 @@ def render_page(**context: Any) -> str:
     )
 
 
-def render_overview(**context: Any) -> str:
-    """The HTML of a page above several runs' pages: tables and links, no script."""
-    style = (Path(__file__).parent / "static" / STYLE).read_text(encoding="utf-8")
-    return environment().get_template("overview.html.j2").render(style=style, **context)
-
-
 def script_hash(text: str) -> str:
     """The Content-Security-Policy source that allows exactly this inline script."""
     digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

@@ -19,9 +19,6 @@ from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample
 
-MOST_BOXES = 64
-"""Longer answers are read whole; only the curve over box counts ends here."""
-
 HIGHLIGHTS = 2
 """So many worst, best and most changed samples of a task are on the first view (``samples.js``)."""
 
@@ -94,7 +91,6 @@ class TaskIndex:
             "found": [self._facts(c, "found") for c in columns],
             "failed": [self._facts(c, "failure", bool) for c in columns],
             "truncated": [self._facts(c, "truncated", bool) for c in columns],
-            "counts": self._counts(),
             "half": HALF,
         }
 
@@ -145,13 +141,13 @@ class TaskIndex:
         details: dict[str, Any] = dict(score.details)
         if "n_pred" in details:  # a list of boxes: how much of it is right, and which objects it found
             right = 2 * len(found) / max(1, details["n_pred"] + details["n_true"])
-            view |= {"found": found, "list": True}
+            view |= {"found": found}
         elif "iou" in details:
             right = 1.0 if details["iou"] >= 0.25 else 0.0
         else:
             worth = [part for part in score.parts if part.name != "format"]
             right = sum(part.value for part in worth) / len(worth) if worth else 0.0
-        return {"found": None, "list": False, **view, "right": round(right, 4)}
+        return {"found": None, **view, "right": round(right, 4)}
 
     def _answers(self, column: int) -> list[dict[str, Any] | None]:
         return [detail["answers"][column] for detail in self.details]
@@ -162,56 +158,11 @@ class TaskIndex:
     def _totals(self, column: int) -> list[float]:
         return [0.0 if answer is None else answer["total"] for answer in self._answers(column)]
 
-    def _counts(self) -> list[dict[str, Any]]:
-        """Precision and recall against the number of boxes, one entry a column that wrote lists of boxes."""
-        made = []
-        for place, column in enumerate(self.task.columns):
-            lists = [
-                ([box["match"] is not None for box in answer["boxes"]], len(detail["truth"]))
-                for detail, answer in zip(self.details, self._answers(place), strict=True)
-                if answer is not None and answer["list"]
-            ]
-            if lists:
-                made.append({"column": column, **box_count_curves(lists)})
-        return made
-
 
 def by_rank(rows: Sequence[Sequence[int]]) -> list[int]:
     """The first of every row, then the second of every row, and so on."""
     longest = max(map(len, rows), default=0)
     return [row[k] for k in range(longest) for row in rows if k < len(row)]
-
-
-def box_count_curves(answers: Sequence[tuple[Sequence[bool], int]]) -> dict[str, list[dict[str, float]]]:
-    """Pooled precision and recall at IoU > 0.25 against how many boxes were written, and how many there are.
-
-    Args:
-        answers: for each answer, whether each of its boxes hit (in output order), and the number of true
-            boxes. Matching goes in output order, so the first k boxes of an answer hit what they would
-            have hit alone.
-
-    Returns:
-        ``first``: for k = 1, 2, ..., answers cut to their first k boxes. ``true``: scenes with exactly n objects.
-        Each ``{"n", "precision", "recall", "answers"}``.
-    """
-
-    def point(n: int, rows: Sequence[tuple[Sequence[bool], int]]) -> dict[str, float]:
-        hits, named = sum(sum(row) for row, _ in rows), sum(len(row) for row, _ in rows)
-        true = sum(count for _, count in rows)
-        return {
-            "n": n,
-            "precision": round(hits / named, 4) if named else 0.0,
-            "recall": round(hits / true, 4) if true else 0.0,
-            "answers": len(rows),
-        }
-
-    longest = max((len(row) for row, _ in answers), default=0)
-    true = sorted({count for _, count in answers})
-    cuts = range(1, min(longest, MOST_BOXES) + 1)
-    return {
-        "first": [point(k, [(row[:k], count) for row, count in answers]) for k in cuts],
-        "true": [point(n, [row for row in answers if row[1] == n]) for n in true],
-    }
 
 
 def _kind(sample: Sample) -> str:

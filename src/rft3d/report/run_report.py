@@ -31,7 +31,6 @@ from rft3d.report.tables import (
     facts_table,
     results_table,
 )
-from rft3d.report.variants import variant_tables
 
 SAMPLE_CHUNK = 40
 GROUP_CHUNK = 8
@@ -162,7 +161,6 @@ class _Page:
             "headroom": headroom_view(self.joined),
             "alarms": self.alarms,
             "results": results_table(self.joined),
-            "variants": variant_tables(self.joined),
             "comparisons": comparison_table(self.joined, self.pairs),
             "classes": class_tables(self.joined),
             "costs": cost_tables(self.joined),

@@ -97,20 +97,3 @@ function drawCurves() {
     return el("div", { class: "card" }, el("h2", {}, stage.stage), plots);
   }), el("p", { class: "note" }, "Thin: as logged. Strong: moving average over a fifteenth of the stage. Red: an alarm was on. Dashed: where an honest policy stands."));
 }
-
-/** Precision and recall against the number of boxes: cut after k boxes, and by how many objects there are. */
-function drawBoxCounts() {
-  for (const task of data.tasks) {
-    if (!task.counts.length) continue;
-    const line = (entry, what, y, dashed) => ({ name: `${data.columns[entry.column].title}${dashed === undefined ? "" : `, ${y}`}`, colour: colourOf(entry.column), dashed,
-      x: entry[what].map((p) => p.n), y: entry[what].map((p) => 100 * p[y]), notes: entry[what].map((p) => `${p.answers} answers`), points: true });
-    const both = (what) => task.counts.flatMap((entry) => [line(entry, what, "precision", false), line(entry, what, "recall", true)]);
-    const pr = task.counts.map((entry) => ({ name: data.columns[entry.column].title, colour: colourOf(entry.column), points: true,
-      x: entry.first.map((p) => 100 * p.recall), y: entry.first.map((p) => 100 * p.precision), notes: entry.first.map((p) => `first ${p.n}`) }));
-    byId("box-counts").append(el("div", { class: "card" }, el("h2", {}, `${task.name}: precision and recall against box count`), el("div", { class: "plots" },
-      plot("% precision (full) and recall (dashed), answers cut after k boxes", both("first"), { xName: "first", yFrom: 0, height: 190, key: pr }),
-      plot("% precision against % recall, a point a cut", pr, { xName: "recall", yFrom: 0, height: 190 }),
-      plot("% precision and recall by objects in the scene", both("true"), { xName: "objects", yFrom: 0, height: 190, key: pr })),
-      el("p", { class: "note" }, "Pooled over all boxes, IoU above 0.25. Answers have no confidences; their order is the model's own.")));
-  }
-}

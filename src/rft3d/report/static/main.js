@@ -2,7 +2,7 @@
 
 const VIEWS = ["overview", "curves", "classes", "samples", "compare", "rollouts", "run"];
 const drawn = new Set();
-const DRAW = { overview: () => { drawStory(); drawHighlights(); }, curves: drawCurves, classes: drawBoxCounts, compare: drawCompare, rollouts: drawRollouts };
+const DRAW = { overview: () => { drawStory(); drawHighlights(); }, curves: drawCurves, compare: drawCompare, rollouts: drawRollouts };
 
 function route() {
   const [view, task, index] = decodeURIComponent(location.hash.slice(1)).split("/");
