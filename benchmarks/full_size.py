@@ -37,7 +37,7 @@ from full_model.files import architecture, write_published
 from full_model.meter import GIB, Meter, Results, line_of
 
 from rft3d.cost import estimate
-from rft3d.cost.passes import Pass, Question
+from rft3d.cost.estimate import Pass, Question
 from rft3d.cost.sizes import sizes_of
 from rft3d.models import Policy, load_policy
 from rft3d.models.generate import Asked, Sampling

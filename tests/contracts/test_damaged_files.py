@@ -32,9 +32,9 @@ from rft3d.report.live import render
 from rft3d.scenes.clips import read_clip
 from rft3d.scenes.folder import write_scene
 from rft3d.scenes.images import read_image
-from rft3d.scenes.readers.proposals import read_proposals
 from rft3d.scenes.readers.scannet_labels import read_nyu40, scan_objects
 from rft3d.scenes.readers.scannet_sens import read_sens
+from rft3d.scenes.readers.scanrefer import read_proposals
 from rft3d.scenes.rooms import read_room_config
 from rft3d.scenes.sources import RECORDS, SOURCES
 from rft3d.tasks import TASKS, Sample, read_samples, write_samples

@@ -16,7 +16,7 @@ from tests.equality.two_ranks import RUNS, TASKS, setting, train, trained_weight
 from tests.tiny import farthest, sampled_groups
 
 from rft3d.training.config import RFTConfig
-from rft3d.training.distributed import Ranks
+from rft3d.training.placement import Ranks
 from rft3d.training.update import micro_batches
 
 KINDS = ("ddp", "fsdp2")

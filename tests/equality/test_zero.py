@@ -27,8 +27,7 @@ from rft3d.training import engine as engine_module
 from rft3d.training import zero
 from rft3d.training.config import OptimConfig
 from rft3d.training.engine import Engine
-from rft3d.training.finite import NonFiniteError
-from rft3d.training.optim import build_optimizers
+from rft3d.training.optim import NonFiniteError, build_optimizers
 from rft3d.training.zero import SplitState
 
 TOLERANCE = 1e-4

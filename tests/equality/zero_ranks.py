@@ -23,8 +23,8 @@ from tests.equality import two_ranks
 from rft3d.models import Policy
 from rft3d.process import is_main_process
 from rft3d.training.data import Corpus
-from rft3d.training.finite import NonFiniteError
 from rft3d.training.loop import Watch
+from rft3d.training.optim import NonFiniteError
 from rft3d.training.sft import train_sft
 
 NAMES = ("sft", "rft-kl")

@@ -9,7 +9,7 @@ from tests.report.runs import make_run, write_lines
 from tests.report.runs_on_disk import Page
 
 from rft3d.report import write_report
-from rft3d.report.alarms import read_alarms, spans_of
+from rft3d.report.curves import read_alarms, spans_of
 from rft3d.runfolder import Alarm
 
 

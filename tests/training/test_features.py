@@ -11,8 +11,8 @@ import torch
 from rft3d.files import CacheFolder
 from rft3d.models.features import FeatureCache
 from rft3d.models.geometry import FrozenFeatures
+from rft3d.training.clips import ClipFeatures, FeatureStore, write_features
 from rft3d.training.data import Corpus
-from rft3d.training.features import ClipFeatures, FeatureStore, write_features
 
 
 def fake(index: int, geometry: bool = True) -> FrozenFeatures:

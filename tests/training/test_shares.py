@@ -20,7 +20,7 @@ from rft3d.training import checkpoints, rollout
 from rft3d.training.advantages import assign_advantages
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
-from rft3d.training.distributed import ALONE, Ranks
+from rft3d.training.placement import ALONE, Ranks
 from rft3d.training.rollout import Group, Rollouts, by_length
 from rft3d.training.update import MicroBatch, micro_batches
 

@@ -28,9 +28,9 @@ from rft3d.training.checkpoints import CheckpointError, newest_whole
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
-from rft3d.training.finite import NonFiniteError
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import Watch
+from rft3d.training.optim import NonFiniteError
 from rft3d.training.sft import train_sft
 
 from .survivor import KILLED, KillAt, in_child, killed_at_random

@@ -28,7 +28,7 @@ class Args:
 def main(args: Args) -> None:
     from rich.markup import escape
 
-    from rft3d.evaluation.benchmarks.registry import BENCHMARKS
+    from rft3d.evaluation.benchmarks.run import BENCHMARKS
     from rft3d.evaluation.leaderboard import our_entries
     from rft3d.evaluation.tables import leaderboard_tables
 

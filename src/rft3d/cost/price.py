@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rft3d.cost.estimate import StageCost, feature_bytes, stage_cost
-from rft3d.cost.passes import Question
+from rft3d.cost.estimate import Question, StageCost, feature_bytes, stage_cost
 from rft3d.cost.sizes import Sizes, released, sizes_of
 from rft3d.files import blaming, read_json
 from rft3d.models import PUBLIC_WEIGHTS

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rft3d.evaluation.benchmarks.registry import BENCHMARKS
-from rft3d.evaluation.benchmarks.run import score_benchmark
+from rft3d.evaluation.benchmarks.run import BENCHMARKS, score_benchmark
 from rft3d.evaluation.clips import BOX_QUESTIONS, ClipConfig, check_gold, clip_questions
 from rft3d.evaluation.compare import compare_prediction_files, compare_runs
 from rft3d.evaluation.dataset import write_dataset

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rft3d.evaluation.benchmarks.registry import find_benchmark
-from rft3d.evaluation.benchmarks.run import benchmark_runs
+from rft3d.evaluation.benchmarks.run import benchmark_runs, find_benchmark
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.score import ScoreConfig, ScoredRun, pools_of, score_predictions
 from rft3d.evaluation.stats import Difference, Finish, Totals, differences, is_rate, resample_pools

@@ -230,7 +230,7 @@ def leaderboard_tables(
     benchmark: str, ours: Sequence[Entry], full: bool = False
 ) -> tuple[list[Table], list[str]]:
     """A table a protocol variant of one benchmark, and the footnotes that their last column numbers."""
-    from rft3d.evaluation.benchmarks.registry import find_benchmark
+    from rft3d.evaluation.benchmarks.run import find_benchmark
     from rft3d.evaluation.leaderboard import columns, numbered_notes, rows
 
     parts = rows(benchmark, ours)

@@ -46,8 +46,8 @@ from rft3d.models.geometry import FrozenFeatures
 from rft3d.process import track
 from rft3d.scenes import iter_rooms
 from rft3d.tasks import Sample, read_samples, write_samples
+from rft3d.training.clips import FeatureStore, write_features
 from rft3d.training.data import Corpus, tokenize
-from rft3d.training.features import FeatureStore, write_features
 from rft3d.training.loop import HeldOut, OnStep, Watch
 from rft3d.training.recipes import train_stage
 from rft3d.training.runs import Run, differing

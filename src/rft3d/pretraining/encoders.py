@@ -29,8 +29,7 @@ from rft3d.process import progress
 from rft3d.settings import Checked, Count, Natural, NotNegative, Positive
 from rft3d.training.config import OptimConfig
 from rft3d.training.data import draw
-from rft3d.training.finite import require_finite
-from rft3d.training.optim import lr_scale, optimizers_of, step_all
+from rft3d.training.optim import lr_scale, optimizers_of, require_finite, step_all
 from rft3d.training.runs import MetricsLog
 
 

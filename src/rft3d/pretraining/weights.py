@@ -30,8 +30,8 @@ from rft3d.scenes.rooms import PALETTE
 from rft3d.tasks import TASKS
 from rft3d.training.config import OptimConfig, SFTConfig
 from rft3d.training.engine import Engine
-from rft3d.training.finite import require_finite
 from rft3d.training.loop import Loop, Watch
+from rft3d.training.optim import require_finite
 
 TOKENIZER_FIRST_SEED = 5_000_000
 WORLD_FILE = "world.json"

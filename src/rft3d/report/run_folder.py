@@ -3,7 +3,7 @@
     run/ config.json  env.json  stages.json          facts and cost
          defaults.json                               what config.json would be without overrides (optional)
          stages/<name>/metrics.jsonl                 learning curves
-         stages/<name>/alarms.jsonl                  what looked like reward hacking (:mod:`rft3d.report.alarms`)
+         stages/<name>/alarms.jsonl                  what looked like reward hacking (:mod:`rft3d.report.curves`)
          stages/<name>/rollouts.jsonl                groups for the inspector (:mod:`rft3d.report.rollouts`)
          eval/<task>.samples.jsonl  eval/frames/...  questions and their pictures
          eval/<model>/<task>.predictions.jsonl       answers

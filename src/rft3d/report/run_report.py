@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.files import write_text
-from rft3d.report.alarms import read_alarms
-from rft3d.report.curves import curves_view
+from rft3d.report.curves import curves_view, read_alarms
 from rft3d.report.embed import Blob, Budget, Pictures, chunks, pack_cloud, pack_json, shown
 from rft3d.report.first_view import alarms_of_reading, headroom_view, verdict
 from rft3d.report.page import duration, render_page

@@ -15,7 +15,6 @@ from rft3d.rewards.detection import (
     matched_iou,
     mean_iou,
 )
-from rft3d.rewards.format import format_part, think_format_part, zero_parts
 from rft3d.rewards.grounding import (
     FRAME_REWARDS,
     Placement,
@@ -26,7 +25,7 @@ from rft3d.rewards.grounding import (
 )
 from rft3d.rewards.scalars import exact_match, mean_relative_accuracy
 from rft3d.rewards.score import Score, marginal_credit
-from rft3d.rewards.types import Part
+from rft3d.rewards.types import Part, format_part, think_format_part, zero_parts
 
 __all__ = [
     "FRAME_REWARDS",

@@ -22,7 +22,7 @@ from pathlib import Path
 from rft3d.digests import digests_of, names_in, require_same
 from rft3d.files import publish as rename
 from rft3d.files import read_json, write_json
-from rft3d.training.distributed import ALONE, Ranks
+from rft3d.training.placement import ALONE, Ranks
 
 KEEP = 2
 """Checkpoints that stay: the newest and the one before it."""

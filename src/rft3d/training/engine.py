@@ -14,12 +14,10 @@ from torch import Tensor
 from rft3d.models.policy import Policy, non_finite
 from rft3d.training.checkpoints import name_of, newest_whole, publish, writing
 from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig
-from rft3d.training.distributed import Ranks
-from rft3d.training.finite import require_finite
 from rft3d.training.fsdp2 import Sharded, wants_fsdp2
 from rft3d.training.lora import add_lora
-from rft3d.training.optim import lr_scale, trainable_parameters
-from rft3d.training.placement import Placement
+from rft3d.training.optim import lr_scale, require_finite, trainable_parameters
+from rft3d.training.placement import Placement, Ranks
 from rft3d.training.runs import Tracking
 from rft3d.training.zero import SplitState, wants_zero
 

@@ -19,9 +19,9 @@ from rft3d.tasks.types import Task
 from rft3d.training.config import LoRAConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
-from rft3d.training.finite import NonFiniteError
 from rft3d.training.fsdp2 import unsharded
 from rft3d.training.lora import merge_lora, save_adapters
+from rft3d.training.optim import NonFiniteError
 from rft3d.training.runs import MetricsLog
 
 OnStep = Callable[[int], None]

@@ -3,15 +3,21 @@
 ``accelerate launch`` decides: ``--multi_gpu`` is DDP (on CPUs too, with ``ACCELERATE_USE_CPU=true``),
 ``--use_fsdp --fsdp_version 2`` is FSDP2 (:mod:`rft3d.training.fsdp2`), a config with DeepSpeed is ZeRO-2
 (:mod:`rft3d.training.zero`). The last two override what differs from :class:`Placement`.
+
+A rank owns whole groups (one prompt, G completions), so rewards and advantages need no exchange. What does cross
+ranks: the completions of a step (a few kilobytes), from which every rank computes the same token weights and the
+same number of forwards; and the gradients, which DDP and FSDP2 average, so that a rank's loss is multiplied by the
+number of ranks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +26,50 @@ from torch import Tensor
 from rft3d.models.spatial import SpatialModel
 from rft3d.training.config import LoRAConfig, OptimConfig
 from rft3d.training.optim import build_optimizers, step_all, trainable_parameters
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process (``rank``) among ``world``; with one process nothing here communicates."""
+
+    rank: int = 0
+    world: int = 1
+
+    def mine(self, items: Sequence[T]) -> list[T]:
+        """Every ``world``-th item from ``rank`` on: this rank's share of a list that all ranks know."""
+        return list(items[self.rank :: self.world])
+
+    def gather(self, own: Sequence[T]) -> list[T]:
+        """The whole list again from every rank's share, in the order that :meth:`mine` cut."""
+        shares = self._of_all(list(own))
+        return [shares[i % self.world][i // self.world] for i in range(sum(map(len, shares)))]
+
+    def total(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Each value summed over the ranks."""
+        shares = self._of_all(dict(values))
+        return {name: sum(share[name] for share in shares) for name in values}
+
+    def _of_all(self, own: T) -> list[T]:
+        """What each rank gives."""
+        if self.world == 1:
+            return [own]
+        import torch.distributed as dist
+
+        shares: list[Any] = [None] * self.world
+        dist.all_gather_object(shares, own)
+        return shares
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self.world > 1:
+            import torch.distributed as dist
+
+            dist.barrier()
+
+
+ALONE = Ranks()
 
 
 class Placement:

@@ -35,10 +35,9 @@ from rft3d.process import is_main_process
 from rft3d.runfolder import logged_seconds
 from rft3d.settings import Checked, Count, Natural, config_in
 from rft3d.tasks import TASKS, Task, make_task
-from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
+from rft3d.training.clips import ClipFeatures, Clips, check_clips, corpus_as_needed, encode_clips, read_clips
 from rft3d.training.config import Plan, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, LazyRows, tokenize
-from rft3d.training.features import ClipFeatures
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import HeldOut, Watch
 from rft3d.training.runs import Run, write_json

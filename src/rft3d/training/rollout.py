@@ -22,8 +22,8 @@ from rft3d.rewards import Score
 from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus, Item, draw, permutation
-from rft3d.training.distributed import ALONE, Ranks
 from rft3d.training.fsdp2 import unsharded
+from rft3d.training.placement import ALONE, Ranks
 from rft3d.training.vllm_rollout import VllmSampler
 
 

@@ -13,8 +13,8 @@ from rft3d.models.prefix import pack
 from rft3d.training.config import SFTConfig
 from rft3d.training.data import Corpus, Item, choose, draw, shared_rows
 from rft3d.training.engine import Engine
-from rft3d.training.finite import require_finite
 from rft3d.training.loop import Loop, Watch
+from rft3d.training.optim import require_finite
 from rft3d.training.runs import Tracking
 
 

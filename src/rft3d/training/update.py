@@ -16,11 +16,11 @@ from rft3d.models.spatial import SpatialModel
 from rft3d.training.clip_cov import token_weights
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
-from rft3d.training.distributed import ALONE, Ranks
 from rft3d.training.engine import Engine
-from rft3d.training.finite import require_finite
 from rft3d.training.lora import adapters_off
 from rft3d.training.losses import policy_loss, sequence_weights
+from rft3d.training.optim import require_finite
+from rft3d.training.placement import ALONE, Ranks
 from rft3d.training.rollout import Group, by_task
 
 

@@ -8,8 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rft3d.evaluation.benchmarks.registry import find_benchmark
+from rft3d.evaluation.benchmarks.revsi import REVSI
+from rft3d.evaluation.benchmarks.scannet_detection import FOUR_FRAMES, SIX_FRAMES
+from rft3d.evaluation.benchmarks.scanrefer import SCANREFER
 from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
+from rft3d.evaluation.benchmarks.vsi_bench import VSI_BENCH, VSI_BENCH_DEBIASED
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.score import (
@@ -22,10 +25,26 @@ from rft3d.evaluation.score import (
     summarise,
 )
 from rft3d.evaluation.stats import as_json, intervals, resample_pools
-from rft3d.files import naming
+from rft3d.files import excerpt, naming
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "scannet-detection-4f": FOUR_FRAMES,
+    "scannet-detection-6f": SIX_FRAMES,
+    "scanrefer": SCANREFER,
+    "vsi-bench": VSI_BENCH,
+    "vsi-bench-debiased": VSI_BENCH_DEBIASED,
+    "revsi": REVSI,
+}
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """The benchmark called ``name``; ValueError lists the known ones."""
+    if name not in BENCHMARKS:
+        raise ValueError(f"unknown benchmark {excerpt(name)}; known: {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name]
 
 
 def score_benchmark(

@@ -34,7 +34,7 @@ from rft3d.answers.vgllm import vgllm_frame_box
 from rft3d.evaluation.benchmarks.compat import PYTORCH3D, upstream_solid
 from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
 from rft3d.geometry import box_iou, transform_boxes
-from rft3d.scenes.readers.proposals import read_proposals
+from rft3d.scenes.readers.scanrefer import read_proposals
 from rft3d.tasks.grounding import Grounding, pool_iou
 from rft3d.tasks.types import Sample
 

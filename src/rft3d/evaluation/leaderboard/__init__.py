@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from rft3d.evaluation.benchmarks.registry import find_benchmark
+from rft3d.evaluation.benchmarks.run import find_benchmark
 from rft3d.evaluation.stats import is_rate
 from rft3d.files import blaming, naming, read_json
 

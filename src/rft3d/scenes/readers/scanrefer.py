@@ -6,6 +6,13 @@
 Source: github.com/daveredrum/ScanRefer README ("Data format"). ``ScanRefer_filtered_val.json`` has 9,508
 rows in 141 scans. Numbers are text in the released files; whole numbers are read too. Some rows of the
 released files have descriptions with untidy spaces; they are kept as they are.
+
+Detected boxes, with which the benchmark is refined: ``metadata/scannet_val_pred_box.json`` of Video-3D-LLM's data
+(Mask3D; centre and full size in the axis-aligned world)::
+
+    {"scannet/scene0011_00": [[x, y, z, dx, dy, dz], ...], ...}
+
+Whether upstream keeps all of them or the first 50 of a scan could not be verified; all are kept.
 """
 
 from __future__ import annotations
@@ -14,7 +21,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from rft3d.scenes.fields import Fields
+import numpy as np
+from numpy.typing import NDArray
+
+from rft3d.scenes.fields import Fields, read_fields
 from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.records import ReferringRow
 
@@ -57,3 +67,19 @@ def unique_objects(rows: Iterable[ReferringRow], nyu40: Mapping[str, int]) -> di
         classes[row.scene, row.object_id] = number if number in NYU40_CLASSES else 39
     counts = Counter((scene, number) for (scene, _), number in classes.items())
     return {key: counts[key[0], number] == 1 for key, number in classes.items()}
+
+
+def read_proposals(path: str | Path) -> dict[str, NDArray[np.float64]]:
+    """Scene id (without ``scannet/``) -> ``(N, 9)`` axis-aligned proposals in the aligned world.
+
+    Raises:
+        ValueError: naming file, scene and value of anything that is not a list of six finite numbers.
+    """
+    fields = read_fields(Path(path))
+    found = {}
+    for scene, listed in fields.data.items():
+        rows = np.zeros((0, 6)) if listed == [] else fields.array(scene, (-1, -1))
+        if rows.shape[1] < 6:
+            raise fields.error(scene, listed, "a list of [x, y, z, dx, dy, dz] in metres")
+        found[scene.split("/")[-1]] = np.pad(rows[:, :6], ((0, 0), (0, 3)))
+    return found

@@ -16,9 +16,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from rft3d.scenes.readers._chats import dataset_in, record_id, scan_in
 from rft3d.scenes.readers._files import iter_objects
-from rft3d.scenes.readers.records import QuestionRecord
+from rft3d.scenes.readers.records import QuestionRecord, dataset_in, record_id, scan_in
 
 SR_SOURCE = "SR_dataset"
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)

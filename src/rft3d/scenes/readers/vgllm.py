@@ -22,9 +22,8 @@ from typing import Any
 
 from rft3d.geometry import boxes_from_extrinsic
 from rft3d.scenes.fields import Fields
-from rft3d.scenes.readers._chats import read_images, read_turns, record_id, scan_in
 from rft3d.scenes.readers._files import iter_objects, nearest_rigid, pinhole
-from rft3d.scenes.readers.records import ChatRecord
+from rft3d.scenes.readers.records import ChatRecord, read_images, read_turns, record_id, scan_in
 
 
 def vgllm(path: Path | str, *, old_angles: bool = False) -> Iterator[ChatRecord]:

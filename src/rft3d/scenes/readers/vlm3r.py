@@ -17,9 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rft3d.scenes.readers._chats import DATASETS, dataset_in, read_turns, record_id
 from rft3d.scenes.readers._files import iter_objects
-from rft3d.scenes.readers.records import ChatRecord
+from rft3d.scenes.readers.records import DATASETS, ChatRecord, dataset_in, read_turns, record_id
 
 QUESTION_TYPES = {
     "object_rel_direction_v1": "object_rel_direction_easy",
