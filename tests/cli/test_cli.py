@@ -268,7 +268,7 @@ def test_train_needs_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_train_passes_overrides_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = types.ModuleType("rft3d.training.recipes")
     calls: list[tuple[Path, list[str]]] = []
-    fake.run_recipe = lambda path, overrides, paint: calls.append((path, overrides))  # type: ignore[attr-defined]
+    fake.run_recipe = lambda path, overrides: calls.append((path, overrides))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "rft3d.training", types.ModuleType("rft3d.training"))
     monkeypatch.setitem(sys.modules, "rft3d.training.recipes", fake)
     recipe = tmp_path / "r.py"

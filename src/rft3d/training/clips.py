@@ -1,4 +1,4 @@
-"""Samples files by the clips they show: read once, checked before anything is spent, encoded once, features kept."""
+"""Samples files by the clips they show: read once, checked before anything is spent, encoded once and kept."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def check_scans(folders: Iterable[Path], root: Path) -> Iterator[Finding]:
             continue
         if recording.truncated:
             truncated.append(f"{scan}.sens ({len(recording.frames)} of {recording.declared} frames)")
-        lost = sum(not frame.posed for frame in recording.frames)
+        lost = sum(not np.isfinite(frame.T_world_camera).all() for frame in recording.frames)
         if recording.frames and lost > len(recording.frames) // 2:
             tracked_out.append(scan)
         needed += sum(frame.colour_bytes for frame in recording.frames[::10])
