@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from rft3d.evaluation.dataset import world_of
 from rft3d.evaluation.infer import boxes_in_frame, detection_question, infer
-from rft3d.evaluation.world import world_of
 from rft3d.geometry import invert_pose, transform_boxes
 from rft3d.models import load_policy
 from rft3d.report.draw import draw_boxes

@@ -15,8 +15,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from rft3d.cost.sizes import full_config
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
-from rft3d.models.sizes import full_config
 from rft3d.models.tokens import byte_tokenizer, special_ids
 from rft3d.models.vggt import VGGTConfig
 

@@ -25,11 +25,10 @@ from rft3d.cost.estimate import (
     trained_parameters,
 )
 from rft3d.cost.price import estimate_recipe
-from rft3d.cost.sizes import Sizes, released, sizes_of
+from rft3d.cost.sizes import Sizes, full_config, released, sizes_of
 from rft3d.models import Policy
 from rft3d.models.geometry import ENCODERS
 from rft3d.models.prefix import Row, pack
-from rft3d.models.sizes import full_config
 from rft3d.prompts import Prompt
 from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig, Plan, RFTConfig, SFTConfig
 from rft3d.training.optim import build_optimizers

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from rft3d.models.sizes import SIZES, full_config
+from rft3d.cost.sizes import SIZES, full_config
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TINY = ["--tiny", "--frames", "1", "2", "--group", "2", "--completion", "4"]

@@ -9,7 +9,7 @@ import pytest
 
 from rft3d import files
 from rft3d.digests import model_fingerprint
-from rft3d.evaluation.world import world_of
+from rft3d.evaluation.dataset import world_of
 from rft3d.models import load_policy
 
 from ..tiny import make_policy

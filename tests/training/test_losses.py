@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rft3d.training.clip_cov import covariance_mask
 from rft3d.training.losses import LossKind, kl_k3, policy_loss, sequence_weights
+from rft3d.training.update import covariance_mask
 
 KINDS = get_args(LossKind)
 groups_of_lengths = st.lists(

@@ -59,7 +59,7 @@ def run(
     args: ClipOptions, verb: str, frames: int, max_new_tokens: int, question: Callable[[Clip], Sample]
 ) -> dict[str, Any]:
     """Answer ``question`` about the clip; JSON or a short table on standard output, pages beside it."""
-    from rft3d.evaluation.world import room_config_of
+    from rft3d.evaluation.dataset import room_config_of
     from rft3d.scenes.clips import ClipSampling, read_clip, with_fov, with_intrinsics
 
     if args.intrinsics is not None and args.fov is not None:

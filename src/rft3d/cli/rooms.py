@@ -37,8 +37,7 @@ def main(args: Args) -> None:
         raise ValueError(f"--count must be at least 1, got {args.count}")
     if args.seed < 0:
         raise ValueError(f"--seed must be at least 0, got {args.seed}")
-    from rft3d.evaluation.dataset import write_dataset
-    from rft3d.evaluation.world import world_of
+    from rft3d.evaluation.dataset import world_of, write_dataset
     from rft3d.scenes import WORLDS, iter_rooms
 
     config, tasks = world_of(args.like) if args.like else (None, None)

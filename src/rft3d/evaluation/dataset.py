@@ -4,6 +4,7 @@
     OUT/samples.<task>.jsonl                        one line a question (docs/data.md)
 
 The samples carry their cameras in ``meta``, so that a report can draw boxes from the files alone.
+:func:`world_of` knows the rooms that a model was trained on, and how it was asked about them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import Protocol
 
 from rft3d.evaluation.records import with_cameras
-from rft3d.files import replacing
+from rft3d.files import model_folder, read_json, replacing
 from rft3d.locks import only_writer
 from rft3d.scenes.folder import read_scene, write_scene
+from rft3d.scenes.rooms import RoomConfig, read_room_config
 from rft3d.scenes.types import Scene
-from rft3d.tasks import TASKS
+from rft3d.tasks import TASKS, make_task
 from rft3d.tasks.samples import write_samples
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, Task
 
 
 class Asks(Protocol):
@@ -92,3 +94,29 @@ def _write_scene(scene: Scene, root: Path, with_depth: bool) -> tuple[str, ...]:
         for frame in read_scene(folder).frames
         if isinstance(frame.rgb, Path)
     )
+
+
+def room_config_of(model: str | Path) -> RoomConfig | None:
+    """The rooms of ``model``; None when it has no world of its own (it saw other things than our rooms)."""
+    file = model_folder(model) / "world.json"
+    return read_room_config(file) if file.is_file() else None
+
+
+def world_of(model: str | Path) -> tuple[RoomConfig, dict[str, Task]]:
+    """The rooms of ``model`` (a shipped name or a folder) and the tasks with the options it was trained with.
+
+    Needs no torch.
+
+    Raises:
+        FileNotFoundError: no such model, or one that was not trained on rooms of its own world.
+        ValueError: a damaged ``world.json`` or ``rft3d_policy.json``.
+    """
+    folder = model_folder(model)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no model folder: {folder}; give a shipped model, such as rooms")
+    for name in ("world.json", "rft3d_policy.json"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} holds no {name}; give a shipped model, such as rooms")
+    options = read_json(folder / "rft3d_policy.json")["task_options"]
+    tasks = {name: make_task(name, options=options[name]) for name in TASKS if name in options}
+    return read_room_config(folder / "world.json"), tasks

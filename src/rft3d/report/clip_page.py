@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.digests import model_fingerprint
+from rft3d.evaluation.dataset import room_config_of
 from rft3d.evaluation.infer import Inference, boxes_in_frame, infer, inference_record, known_boxes
-from rft3d.evaluation.world import room_config_of
 from rft3d.files import model_folder, write_json, write_text
 from rft3d.geometry import box_corners, invert_pose, transform_boxes
 from rft3d.report.draw import TRUE_COLOUR, draw_boxes, label_colour, save, tile

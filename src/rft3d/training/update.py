@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,6 @@ from rft3d.models.generate import Completion
 from rft3d.models.policy import Policy
 from rft3d.models.prefix import Packed, Row, pack
 from rft3d.models.spatial import SpatialModel
-from rft3d.training.clip_cov import token_weights
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
@@ -258,3 +258,29 @@ def _with_fixed_logps(
                 ref = logps_of(reference, batch.groups)
             out.append(replace(batch, old_logps=old, ref_logps=ref))
     return out, tokens
+
+
+def covariance_mask(logps: Tensor, advantages: Tensor, share: float) -> Tensor:
+    """``(N,)`` 1 for the tokens that learn, 0 for those that make the entropy collapse (Clip-Cov).
+
+    What an update takes from the policy's entropy is the covariance of log-probability and advantage (arXiv
+    2505.22617), and a few tokens have most of it. The ``share`` of the tokens with the largest positive
+    ``(logp - mean)(advantage - mean)`` gets no gradient. The paper draws as many at random from a band; here
+    the largest are taken, so that a run needs no random numbers for it.
+    """
+    together = (logps - logps.mean()) * (advantages - advantages.mean())
+    most = int(share * len(logps))
+    keep = torch.ones_like(logps)
+    if most:
+        worst = together.topk(most).indices
+        keep[worst[together[worst] > 0]] = 0.0
+    return keep
+
+
+def token_weights(group: Group, weights: Sequence[float], clip_cov: float) -> Tensor:
+    """A weight a token, from one a completion; 0 where Clip-Cov takes the token out."""
+    told = torch.tensor([w for w, c in zip(weights, group.completions, strict=True) for _ in c.tokens])
+    if not clip_cov:
+        return told
+    logps = torch.tensor([p for c in group.completions for p in c.logps])
+    return told * covariance_mask(logps, torch.tensor(np.concatenate(group.advantages)).float(), clip_cov)

@@ -21,7 +21,7 @@ Deviations of our own variant
        cost nothing, as upstream, but are counted (``count/outside_predictions``).
 ``--compat vg-llm`` undoes them, but for expressions that only Python's evaluator can compute (counted as wrong
 boxes, and listed; arithmetic is worked out) and for pytorch3d's errors in IoU
-(:mod:`rft3d.evaluation.benchmarks.compat`).
+(:mod:`rft3d.evaluation.benchmarks.types`).
 What no scorer can see: upstream's evaluation re-encodes frames as JPEG, leaves a newline per frame in front
 of the prompt and decodes with a repetition penalty of 1.05 (docs/benchmarks.md).
 """
@@ -32,8 +32,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rft3d.answers.vgllm import vgllm_detections
-from rft3d.evaluation.benchmarks.compat import upstream_solids
-from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
+from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant, upstream_solids
 from rft3d.evaluation.stats import Totals
 from rft3d.rewards import Comparison, label_ious
 from rft3d.scenes.labels import CATE8, CATE20, CATE31

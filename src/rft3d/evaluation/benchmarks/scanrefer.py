@@ -18,7 +18,7 @@ Deviations of our own variant
     3. *Unique* and *multiple* are reported beside the overall numbers.
 ``--compat vg-llm`` undoes them; there ``True`` is frame 1, as in Python, and a line with a call or an attribute is
 a failure, and listed: nothing is executed. Neither imitates pytorch3d's errors, which cost a published Acc@0.5
-0.3 to 1.9 % of the pairs (:mod:`rft3d.evaluation.benchmarks.compat`).
+0.3 to 1.9 % of the pairs (:mod:`rft3d.evaluation.benchmarks.types`).
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from numpy.typing import NDArray
 
 from rft3d.answers import FrameBox, ParseFailure
 from rft3d.answers.vgllm import vgllm_frame_box
-from rft3d.evaluation.benchmarks.compat import PYTORCH3D, upstream_solid
-from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
+from rft3d.evaluation.benchmarks.types import PYTORCH3D, Benchmark, Inputs, Variant, upstream_solid
 from rft3d.geometry import box_iou, transform_boxes
 from rft3d.scenes.readers.scanrefer import read_proposals
 from rft3d.tasks.grounding import Grounding, pool_iou
