@@ -2,7 +2,8 @@
 
 ``--compat vg-llm`` puts the quirks of upstream's IoU on top of the exact one. Upstream computes IoU with pytorch3d
 pair by pair and takes an exception for IoU 0. The check behind almost all of these exceptions: a box with a face of
-under 2e-4 square metres (each of its two triangles under 1e-4). A negative size passes and acts as its absolute value.
+under 2e-4 square metres (each of its two triangles under 1e-4). A negative size passes and acts as its absolute
+value.
 
 pytorch3d's errors are *not* imitated. Its IoU is wrong for well-aligned boxes: on answers that are off by rounding
 only, 69 % of pairs differ from the exact IoU by more than 0.05, always downwards. At the threshold of 0.25 up to
