@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -47,6 +48,16 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
     text = capsys.readouterr().out
     assert f"usage: rft3d {verb}" in text
     assert len(text.splitlines()) > 8
+
+
+def test_options_are_shown_with_names_not_with_types(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(
+        each in shown
+        for each in ("--model MODEL", "--frames N ", "--fov NUMBER ", "--intrinsics FX FY CX CY")
+    )
+    assert not re.search(r"\b(STR|INT|FLOAT|PATH|None}\|)", shown)
 
 
 def test_help_names_every_verb_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,6 +148,14 @@ def test_bad_arguments_are_one_line(files: Path, capsys: pytest.CaptureFixture[s
     line = failure(capsys, "rooms", "--seed", "x", "--count", "1", "--out", files / "o")
     assert "--seed x: must be a whole number" in line and "helptext" not in line
     assert "needs QUESTION" in failure(capsys, "ask", "clip.mp4")
+    assert "--intrinsics '1', '2': cannot be" in failure(
+        capsys, "detect", "clip.mp4", "--intrinsics", "1", "2"
+    )
+    assert "detect: --frames: needs 1 value (" in failure(capsys, "detect", "clip.mp4", "--frames")
+    assert "detect: more: one argument too many (" in failure(capsys, "detect", "clip.mp4", "more")
+    (files / "scannet_meta_info_val.json").write_text("{}")
+    line = failure(capsys, "detect", files / "scannet_meta_info_val.json")
+    assert "holds text, no pictures; give a video" in line
     assert "ovrlay: must be one of" in failure(capsys, "export", "ovrlay", "run")
     line = failure(capsys, "rooms", "--seed", "1", "--count", "1", "--out", files / "o", "--lke", "rooms")
     assert "--lke: no such option; did you mean --like?" in line

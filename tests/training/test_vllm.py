@@ -59,6 +59,7 @@ def test_without_vllm_the_sampler_says_where_to_look() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HERE, reason="vLLM is not installed (docs/vllm.md)")
+@pytest.mark.filterwarnings("ignore")  # vLLM's own; none is ours to mend
 def test_it_samples_from_the_policy_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     policy = make_policy(hidden=256, heads=4, intermediate=128)

@@ -125,6 +125,8 @@ def _nobody_reads_on() -> bool:
 def _run(verb: str, arguments: list[str]) -> int:
     import tyro
 
+    from rft3d.cli._metavars import named
+
     module = importlib.import_module(f"rft3d.cli.{verb}")
     overridable = verb in _OVERRIDABLE
     # behind a recipe --help asks for the recipe's fields, not for ours
@@ -143,6 +145,7 @@ def _run(verb: str, arguments: list[str]) -> int:
                 prog=f"rft3d {verb}",
                 description=with_examples(verb, module.Args.__doc__ or ""),
                 return_unknown_args=overridable,
+                registry=named,
                 config=(
                     tyro.conf.PositionalMetavarFromFieldName,
                     tyro.conf.DisallowNone,

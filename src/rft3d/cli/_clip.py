@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -49,8 +49,10 @@ class ClipOptions(ModelOptions):
     """look at the video from this second on"""
     end: float | None = None
     """look at the video up to this second"""
-    intrinsics: tuple[float, float, float, float] | None = None
-    """FX FY CX CY in pixels of the video as a player shows it: boxes are then drawn into the frames"""
+    intrinsics: Annotated[tuple[float, float, float, float] | None, tyro.conf.arg(metavar="FX FY CX CY")] = (
+        None
+    )
+    """in pixels of the video as a player shows it: boxes are then drawn into the frames"""
     fov: float | None = None
     """horizontal field of view in degrees, instead of --intrinsics (a phone held sideways: 60 to 75)"""
 

@@ -97,10 +97,13 @@ def _said(text: str) -> str:
     if number:
         kind = "a whole number" if "int()" in number[2] else "a number"
         return f"{number[1]} {number[3]}: must be {kind}"
-    several = re.search(r"Error parsing (\S+): .*?arguments: \[(.*)\]", text)
+    several = re.search(r"Error parsing (\S+): .*?(?:arguments:? |instantiated from )\[(.*?)\]", text)
     if several:
-        return f"{several[1]} {several[2]}: cannot be read as what it should be"
-    missing = re.search(r"^Required options Missing from .*?: (.*)$", text)
+        return f"{several[1]} {several[2]}: cannot be read as what --help says"
+    value = re.search(r"Missing value for argument '(\S+)'\. Expected (\d+) values", text)
+    if value:
+        return f"{value[1]}: needs {value[2]} value{'' if value[2] == '1' else 's'}"
+    missing = re.search(r"^Required options Missing from .*?: (.*?)( Unrecognized|$)", text)
     if missing:
         parts = [part.split() for part in missing[1].split("(required)") if part.strip()]
         return "needs " + ", ".join(" ".join(p[:2] if p[0].startswith("--") else p[:1]) for p in parts)
@@ -112,7 +115,8 @@ def _said(text: str) -> str:
             names = below[1].split(", ")
             return f"{word}: must be one of {', '.join(names)}{did_you_mean(word, names)}"
         near = re.search(r"Perhaps you meant: (--[\w.-]+)", text)
-        return f"{word}: no such option" + (f"; did you mean {near[1]}?" if near else "")
+        what = "no such option" if word.startswith("-") else "one argument too many"
+        return f"{word}: {what}" + (f"; did you mean {near[1]}?" if near else "")
     sub = re.search(r"Missing subcommand Expected one of \{(.*?)\}", text)
     if sub:
         return f"say which: {sub[1]}"

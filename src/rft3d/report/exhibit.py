@@ -21,7 +21,7 @@ from rft3d.report.run_folder import NothingToReport, RunFolder, TaskRuns, read_r
 from rft3d.report.samples import answer_view, question_view, read_cameras, true_boxes
 from rft3d.report.scene_facts import Cloud, point_cloud
 from rft3d.scenes.images import load_rgb
-from rft3d.scenes.sources import open_scenes, scene_folders
+from rft3d.scenes.sources import SCENE_LIKE, open_scenes, scene_folders
 from rft3d.scenes.types import Scene
 from rft3d.tasks import TASKS, Sample, Task
 
@@ -95,9 +95,9 @@ def exhibits(
     if where.is_dir() and not (where / "scene.json").is_file():
         try:
             run = read_run_folder(source, resamples=1)
-        except NothingToReport:
+        except NothingToReport as nothing:
             if not scene_folders(where):
-                raise
+                raise ValueError(f"{nothing}; nor is it {SCENE_LIKE}") from None
     if run is None:
         for number, scene in enumerate(islice(open_scenes(source), limit), 1):
             say(f"{number}: {scene.id}")

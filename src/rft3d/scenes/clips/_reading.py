@@ -25,6 +25,8 @@ SHORTEST_SIDE = 28
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".3gp")
 
+TEXTS = (".json", ".jsonl", ".parquet", ".csv", ".txt", ".py", ".toml")
+
 
 def read_clip(
     path: Path | str, sampling: ClipSampling | None = None, rooms: RoomConfig | None = None
@@ -53,6 +55,11 @@ def read_clip(
         clip = _read_folder(path, sampling)
     elif path.suffix.lower() in PICTURES:
         clip = _read_pictures(path.stem, [path], sampling)
+    elif path.suffix.lower() in TEXTS:
+        raise ValueError(
+            f"{path} holds text, no pictures; give a video, a picture, a folder of pictures, {SCENE_LIKE} "
+            "(rft3d solve and rft3d questions read VSI-Bench's metadata and question files)"
+        )
     else:
         clip = read_video(path, sampling)
     return _noted(_checked(clip, path), sampling)
