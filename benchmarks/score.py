@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 
 from rft3d.answers import LabelledBox, render_detections  # noqa: E402
 from rft3d.evaluation import Prediction, ScoreConfig, score_benchmark, write_predictions  # noqa: E402  # noqa: E402
-from rft3d.scenes.labels import CATE20  # noqa: E402
+from rft3d.scenes.types import CATE20  # noqa: E402
 from rft3d.tasks import Sample, write_samples  # noqa: E402
 
 BAR_S = 10.0

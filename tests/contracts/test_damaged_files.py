@@ -21,6 +21,7 @@ from tests.evaluation.fakes import detection_sample, grounding_sample, spatial_s
 from tests.report.runs import make_run
 from tests.scenes import clips, published, videos
 
+from rft3d.datasets.extract import read_sens
 from rft3d.datasets.work import Job, Output, prepare_samples
 from rft3d.digests import LIST
 from rft3d.evaluation import load_predictions
@@ -32,8 +33,7 @@ from rft3d.report.live import render
 from rft3d.scenes.clips import read_clip
 from rft3d.scenes.folder import write_scene
 from rft3d.scenes.images import read_image
-from rft3d.scenes.readers.scannet_labels import read_nyu40, scan_objects
-from rft3d.scenes.readers.scannet_sens import read_sens
+from rft3d.scenes.readers.scannet_export import read_nyu40, scan_objects
 from rft3d.scenes.readers.scanrefer import read_proposals
 from rft3d.scenes.rooms import read_room_config
 from rft3d.scenes.sources import RECORDS, SOURCES

@@ -17,6 +17,7 @@ from rich.console import Console
 from tests.report.runs import make_run
 
 from rft3d.cli import main
+from rft3d.datasets.extract import read_sens
 from rft3d.evaluation.outside_formats import READERS
 from rft3d.evaluation.tables import comparison_table
 from rft3d.files import excerpt, read_json
@@ -27,7 +28,6 @@ from rft3d.scenes.clips import read_clip
 from rft3d.scenes.fields import read_fields
 from rft3d.scenes.images import read_image
 from rft3d.scenes.readers._files import iter_objects, opened_parquet, picture_size
-from rft3d.scenes.readers.scannet_sens import read_sens
 
 
 def _png(width: int, height: int) -> bytes:

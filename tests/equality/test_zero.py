@@ -24,11 +24,11 @@ from tests.equality import two_ranks, zero_ranks
 from tests.tiny import farthest
 
 from rft3d.training import engine as engine_module
-from rft3d.training import zero
+from rft3d.training import placement
 from rft3d.training.config import OptimConfig
 from rft3d.training.engine import Engine
 from rft3d.training.optim import NonFiniteError, build_optimizers
-from rft3d.training.zero import SplitState
+from rft3d.training.placement import SplitState
 
 TOLERANCE = 1e-4
 
@@ -126,7 +126,7 @@ def test_what_zero_cannot_do_is_said(stand_in: None, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="not installed"):
-        zero.wants_zero()
+        placement.wants_zero()
 
 
 def test_a_checkpoint_of_another_launch_is_refused(

@@ -17,9 +17,9 @@ from rft3d.datasets.vsi import VsiSettings, vsi_jobs
 from rft3d.evaluation import BENCHMARKS, Prediction, ScoreConfig, score_benchmark, write_predictions
 from rft3d.evaluation.benchmarks.scannet_detection import CATE31_UPSTREAM
 from rft3d.evaluation.benchmarks.scanrefer import refine
-from rft3d.scenes.labels import CATE8, CATE20, CATE31
 from rft3d.scenes.readers.scanrefer import read_proposals
 from rft3d.scenes.readers.vsi_bench import COUNTS, vsi_bench
+from rft3d.scenes.types import CATE8, CATE20, CATE31
 from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.types import Sample
 

@@ -15,7 +15,7 @@ from tests.scenes.published import write_meta
 
 from rft3d.cli import main
 from rft3d.datasets.prepare import asked_in
-from rft3d.evaluation.questions import QuestionConfig, write_questions
+from rft3d.evaluation.questions import OFFICIAL, Balance, QuestionConfig, write_questions
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.evaluation.solving import (
     BARS,
@@ -32,7 +32,6 @@ from rft3d.scenes.readers.records import QuestionRecord
 from rft3d.tasks import read_samples
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.spatial import Limits, Question, View
-from rft3d.tasks.spatial.balance import OFFICIAL, Balance
 from rft3d.tasks.spatial.read import read_question
 from rft3d.tasks.spatial.solve import Solved, Unsolved, place_of, solve, world_of
 from rft3d.tasks.spatial.thoughts import work_out

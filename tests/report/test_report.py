@@ -15,7 +15,7 @@ from tests.report.runs_on_disk import HOSTILE, MODELS, Page, make_eval, make_run
 
 from rft3d.evaluation import Prediction, write_predictions
 from rft3d.report import write_report
-from rft3d.report.page import CODE, clean, duration, number, percent
+from rft3d.report.embed import CODE, clean, duration, number, percent
 from rft3d.report.rollouts import spread
 from rft3d.report.samples import read_cameras
 

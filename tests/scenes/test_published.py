@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rft3d.datasets.extract import read_sens
 from rft3d.geometry import box_corners, box_iou_pairs, boxes_from_extrinsic, invert_pose
 from rft3d.scenes import SOURCES, Scene, load_rgb, validate_scene
 from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.arkitscenes import arkit_objects
 from rft3d.scenes.readers.embodiedscan import embodiedscan
-from rft3d.scenes.readers.scannet_labels import axis_alignment, ply_vertices, read_nyu40, scan_objects
-from rft3d.scenes.readers.scannet_sens import read_sens
+from rft3d.scenes.readers.scannet_export import axis_alignment, ply_vertices, read_nyu40, scan_objects
 from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
 from rft3d.scenes.readers.vgllm import vgllm
-from rft3d.scenes.readers.vsi_meta import vsi_meta
+from rft3d.scenes.readers.vsi_bench import vsi_meta
 from rft3d.scenes.sources import RECORDS
 
 from .published import (

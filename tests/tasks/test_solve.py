@@ -8,9 +8,9 @@ from random import Random
 import numpy as np
 import pytest
 
+from rft3d.evaluation.questions import CLOSED, Balance
 from rft3d.scenes import make_room
 from rft3d.tasks.spatial import QUESTION_TYPES, Limits, View
-from rft3d.tasks.spatial.balance import CLOSED, Balance
 from rft3d.tasks.spatial.questions import ask, offer
 from rft3d.tasks.spatial.read import read_question
 from rft3d.tasks.spatial.solve import Place, Solved, Unsolved, place_of, seen_by_projection, solve, world_of

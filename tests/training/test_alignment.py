@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rft3d.models import Policy
-from rft3d.pretraining.alignment import label_of, match_scales, name_classes
+from rft3d.pretraining.encoders import label_of, match_scales, name_classes
 
 LABELS = ("chair", "table")
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from tests.tiny import Digits, farthest, sampled_groups, weights_of
 
 from rft3d.models import Policy
-from rft3d.models.logprobs import chunk_size, token_logps
+from rft3d.models.prefix import chunk_size, token_logps
 from rft3d.tasks import Task
 from rft3d.training.config import MemoryConfig, OptimConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus

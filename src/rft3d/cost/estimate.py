@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rft3d.cost.sizes import Sizes
-from rft3d.models.logprobs import chunk_size
 from rft3d.models.policy import PATCHES_AT_ONCE
+from rft3d.models.prefix import chunk_size
 from rft3d.training.config import Plan, RFTConfig, SFTConfig
 
 

@@ -2,23 +2,155 @@
 
 Writes ``<out>/<scan>/{00000.jpg, 00000.txt, intrinsic.txt}``. The JPEG bytes are those of the recording,
 not encoded again. Files that are there are kept, so that a stopped run goes on.
+
+A ``.sens`` file, little endian, version 4: ``uint32`` version; ``uint64`` length and bytes of the sensor's
+name; four 4x4 ``float32`` matrices row by row (intrinsics and extrinsics of colour, then of depth); ``int32``
+colour compression (2 JPEG, 1 PNG, 0 raw) and depth compression (1 zlib, 0 raw); ``uint32`` colour width and
+height, depth width and height; ``float32`` depth units per metre; ``uint64`` number of frames; then each frame:
+4x4 ``float32`` camera-to-world (-inf where tracking was lost), two ``uint64`` time stamps, two ``uint64`` byte
+counts, colour bytes, depth bytes. IMU data may follow and is not read. Source: github.com/ScanNet/ScanNet,
+``SensReader/README.md`` and ``SensReader/python/SensorData.py``.
 """
 
 from __future__ import annotations
 
+import io
 import multiprocessing
+import struct
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from rft3d.files import write_bytes, write_text
 from rft3d.locks import only_writer
 from rft3d.process import end_with_parent, progress
-from rft3d.scenes.readers.scannet_sens import SensFile, read_sens, recordings
+from rft3d.scenes.images import MAX_PIXELS
+from rft3d.scenes.readers._files import pinhole
+
+VERSION = 4
+COLOUR = {0: "raw", 1: "png", 2: "jpeg"}
+_FRAME = struct.Struct("<16f4Q")
+LARGEST_FRAME = 1 << 28
+"""No frame has as many bytes; a larger number means a damaged file."""
+
+
+@dataclass(frozen=True, eq=False)
+class SensFrame:
+    """Where one frame lies in the file. ``T_world_camera`` as stored (may be -inf)."""
+
+    index: int
+    T_world_camera: NDArray[np.float64]
+    colour_at: int
+    colour_bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class SensFile:
+    """Header and table of frames of a ``.sens`` file; pictures are read when asked for.
+
+    ``truncated``: the file ends before its last frame; ``frames`` are the whole ones.
+    """
+
+    path: Path
+    K_colour: NDArray[np.float64]
+    colour_kind: str
+    declared: int
+    frames: tuple[SensFrame, ...]
+
+    @property
+    def truncated(self) -> bool:
+        return len(self.frames) < self.declared
+
+    def whole(self) -> SensFile:
+        """The recording itself. ValueError: it is cut off."""
+        if self.truncated:
+            said = f"cut off after {len(self.frames)} of {self.declared} frames"
+            raise ValueError(f"{self.path}: {said}; download it again")
+        return self
+
+    def colour_data(self, frame: SensFrame) -> bytes:
+        """The stored bytes of the colour picture: a whole JPEG or PNG file where ``colour_kind`` says so."""
+        return _at(self.path, frame.colour_at, frame.colour_bytes)
+
+
+def read_sens(path: Path | str) -> SensFile:
+    """Header and table of frames of a ``.sens`` file; reads some 96 bytes a frame.
+
+    Raises:
+        ValueError: not a version 4 file, an unknown compression, or cut off inside the header.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        (version,) = _unpack(file, "<I", path)
+        if version != VERSION:
+            raise ValueError(f"{path}: not a .sens file of version {VERSION} (its first number is {version})")
+        (length,) = _unpack(file, "<Q", path)
+        if length > 4096:
+            raise ValueError(f"{path}: damaged header, the sensor's name has {length} bytes")
+        file.seek(length, io.SEEK_CUR)
+        matrices = np.array(_unpack(file, "<64f", path)).reshape(4, 4, 4)
+        colour, depth = _unpack(file, "<2i", path)
+        if colour not in COLOUR or depth not in (0, 1):
+            raise ValueError(f"{path}: unknown compression (colour {colour}, depth {depth})")
+        cw, ch, dw, dh = _unpack(file, "<4I", path)
+        if max(cw * ch, dw * dh) > MAX_PIXELS:
+            raise ValueError(f"{path}: frames of {cw}x{ch} and {dw}x{dh} pixels, more than {MAX_PIXELS=}")
+        (shift,) = _unpack(file, "<f", path)
+        (declared,) = _unpack(file, "<Q", path)
+        if not shift > 0:
+            raise ValueError(f"{path}: damaged header, {shift} depth units per metre")
+        frames = tuple(_frames(file, declared, size, path))
+    return SensFile(path, pinhole(matrices[0]), COLOUR[colour], declared, frames)
+
+
+def _frames(file: BinaryIO, declared: int, size: int, path: Path) -> Iterator[SensFrame]:
+    for index in range(declared):
+        raw = file.read(_FRAME.size)
+        if len(raw) < _FRAME.size:
+            return
+        *pose, _, _, colour_bytes, depth_bytes = _FRAME.unpack(raw)
+        at = file.tell()
+        if max(colour_bytes, depth_bytes) > LARGEST_FRAME:
+            raise ValueError(f"{path}: frame {index} claims {max(colour_bytes, depth_bytes)} bytes; damaged")
+        if at + colour_bytes + depth_bytes > size:
+            return
+        T = np.array(pose, dtype=np.float64).reshape(4, 4)
+        yield SensFrame(index, T, at, colour_bytes)
+        file.seek(at + colour_bytes + depth_bytes)
+
+
+def recordings(path: Path | str) -> list[Path]:
+    """The recording ``path``, or those in it or one level below it. ValueError: there is none."""
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(path.glob("*.sens")) + sorted(path.glob("*/*.sens"))
+    if not files:
+        raise ValueError(f"{path}: no .sens file here or one level below")
+    return files
+
+
+def _at(path: Path, place: int, length: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(place)
+        data = file.read(length)
+    if len(data) < length:
+        raise ValueError(f"{path}: cut off since it was opened; download it again")
+    return data
+
+
+def _unpack(file: BinaryIO, layout: str, path: Path) -> tuple:
+    raw = file.read(struct.calcsize(layout))
+    if len(raw) < struct.calcsize(layout):
+        raise ValueError(f"{path}: cut off inside its header; download it again")
+    return struct.unpack(layout, raw)
 
 
 def extract_scan(sens: Path, out: Path, every: int = 10) -> int:

@@ -34,7 +34,7 @@ from rft3d.datasets.views import (
 from rft3d.datasets.work import Job, Made
 from rft3d.evaluation.records import with_cameras
 from rft3d.scenes.readers.records import ReferringRow
-from rft3d.scenes.readers.scannet_labels import scan_objects
+from rft3d.scenes.readers.scannet_export import scan_objects
 from rft3d.scenes.sources import frame_refs
 from rft3d.scenes.types import Expression, Scene, SceneObject
 from rft3d.settings import Checked, Count

@@ -24,10 +24,9 @@ from rft3d.evaluation.questions import Made as MadeQuestions
 from rft3d.evaluation.questions import QuestionConfig
 from rft3d.evaluation.solving.places import places_from_scenes
 from rft3d.scenes.readers.embodiedscan import embodiedscan, info_records
-from rft3d.scenes.readers.scannet_labels import read_nyu40
+from rft3d.scenes.readers.scannet_export import read_nyu40
 from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
-from rft3d.scenes.readers.vsi_bench import vsi_bench
-from rft3d.scenes.readers.vsi_meta import vsi_meta
+from rft3d.scenes.readers.vsi_bench import vsi_bench, vsi_meta
 from rft3d.scenes.sources import RECORDS
 from rft3d.scenes.types import Scene
 from rft3d.tasks.samples import read_samples, write_samples

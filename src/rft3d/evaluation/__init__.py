@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from rft3d.evaluation.benchmarks.run import BENCHMARKS, score_benchmark
-from rft3d.evaluation.clips import BOX_QUESTIONS, ClipConfig, check_gold, clip_questions
 from rft3d.evaluation.compare import compare_prediction_files, compare_runs
-from rft3d.evaluation.dataset import world_of, write_dataset
+from rft3d.evaluation.dataset import (
+    BOX_QUESTIONS,
+    ClipConfig,
+    check_gold,
+    clip_questions,
+    world_of,
+    write_dataset,
+)
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.predict import PredictConfig, load_frames, predict
 from rft3d.evaluation.records import (

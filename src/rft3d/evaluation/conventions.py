@@ -1,4 +1,5 @@
-"""Which convention a predictions file's boxes fit best, and lmms-eval's SUN RGB-D score of them."""
+"""Beside detection's official numbers: which convention the boxes of a predictions file fit best, lmms-eval's SUN
+RGB-D score of them, and objects named twice."""
 
 from __future__ import annotations
 
@@ -13,11 +14,13 @@ from rft3d.answers import LabelledBox
 from rft3d.answers.foreign import CONVENTIONS, foreign_boxes, yaw_only
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.records import Prediction
-from rft3d.geometry import box_iou
-from rft3d.rewards import label_ious
+from rft3d.geometry import box_iou, box_iou_pairs
+from rft3d.rewards import Comparison, Score, label_ious
 from rft3d.tasks._shared import labelled
+from rft3d.tasks.detection import Detection
+from rft3d.tasks.detection_metric import detection_details, pool_details
 from rft3d.tasks.samples import read_samples
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, summed
 
 SUN_HARNESS = "lmms-eval 0.7.2, task sunrgbd"
 SUN_THRESHOLDS = tuple(round(0.25 + 0.05 * k, 2) for k in range(6))
@@ -128,3 +131,56 @@ def _ap(
     precision = reached / np.arange(1, len(named) + 1)
     levels = np.linspace(0.0, 1.0, 101)
     return float(np.mean([precision[recall >= level].max(initial=0.0) for level in levels]))
+
+
+DUPLICATE_IOU = 0.5
+"""A box that overlaps an earlier one of its label by more is a duplicate."""
+
+
+def duplicates(task: Detection, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, Any]:
+    """``count`` and ``rate`` of duplicates among all predicted boxes, and F1@0.25 ``without`` them.
+
+    ``without`` holds the metric's ``f1@0.25``, ``/present`` and ``/micro`` over answers whose duplicates are
+    removed; empty when nothing is removed.
+    """
+    compared = [score.comparison for score in scores]
+    repeated = _repeated([() if both is None else both.predicted for both in compared])
+    count = sum(map(len, repeated))
+    total = sum(len(both.predicted) for both in compared if both is not None)
+    found = {"iou": DUPLICATE_IOU, "count": count, "rate": count / total if total else None, "without": {}}
+    if not count:
+        return found
+    pools = []
+    for sample, score, gone in zip(samples, scores, repeated, strict=True):
+        both = score.comparison
+        if both is None or not gone:
+            pools += task.pools([sample], [score])
+            continue
+        kept = [k for k in range(len(both.predicted)) if k not in gone]
+        less = Comparison(tuple(both.predicted[k] for k in kept), both.truth, both.iou[kept])
+        pools.append(pool_details(detection_details(less), task.classes))
+    metrics = task.metric_from(summed(pools))
+    return {**found, "without": {name: metrics[name] for name in _NAMES}}
+
+
+_NAMES = ("f1@0.25", "f1@0.25/present", "f1@0.25/micro")
+
+
+def _repeated(lists: Sequence[Sequence[LabelledBox]]) -> list[set[int]]:
+    """Of each list, the places of boxes that overlap an earlier one of their label."""
+    where: list[tuple[int, int]] = []
+    pairs: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
+    for number, boxes in enumerate(lists):
+        earlier: dict[str, list[tuple[float, ...]]] = {}
+        for place, box in enumerate(boxes):
+            others = earlier.setdefault(box.label, [])
+            where += [(number, place)] * len(others)
+            pairs += [(box.box, other) for other in others]
+            others.append(box.box)
+    found: list[set[int]] = [set() for _ in lists]
+    if pairs:
+        ours, theirs = np.array(pairs).transpose(1, 0, 2)
+        for (number, place), iou in zip(where, box_iou_pairs(ours, theirs).tolist(), strict=True):
+            if iou > DUPLICATE_IOU:
+                found[number].add(place)
+    return found

@@ -3,7 +3,7 @@
 All eight kinds of VSI-Bench in the official wording, from any reader of ``SOURCES``. What is asked is
 unambiguous (:class:`rft3d.tasks.spatial.Limits`: near-ties, angles near a boundary and short distances are
 left out); the right option stands at every letter equally often, and left is right as often as right is, or as
-often as in VSI-Bench (:mod:`rft3d.tasks.spatial.balance`). Scenes of an exclude list are skipped, all scans of
+often as in VSI-Bench (:class:`Balance`). Scenes of an exclude list are skipped, all scans of
 their room with them. About a source without pictures (VSI-Bench's scene metadata) everything is asked but the order
 of appearance, and the samples name no frames.
 
@@ -14,8 +14,9 @@ order of appearance needs recorded visibility down to the first glimpse; :data:`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Literal
@@ -28,9 +29,79 @@ from rft3d.scenes.windows import select_frames, spread_frames
 from rft3d.settings import Checked, Count, Natural
 from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.spatial import QUESTION_TYPES, Limits, Spatial, View
-from rft3d.tasks.spatial.balance import OFFICIAL, Balance
 from rft3d.tasks.spatial.questions import offer
+from rft3d.tasks.spatial.view import Question
 from rft3d.tasks.types import Sample
+
+LETTERS = "ABCD"
+CLOSED = ("left", "right", "back", "front-left", "front-right", "back-left", "back-right",
+          "Turn Back", "Turn Left", "Turn Right")  # fmt: skip
+"""Answers that are words of the question, not things of the room: these can be balanced."""
+OFFICIAL: dict[str, dict[str, float]] = {
+    "object_rel_direction_easy": {"left": 111, "right": 106},
+    "object_rel_direction_medium": {"left": 188, "right": 172, "back": 18},
+    "object_rel_direction_hard": {"front-left": 160, "front-right": 152, "back-right": 32, "back-left": 29},
+    "route_planning": {"Turn Right": 158, "Turn Left": 140, "Turn Back": 57},
+}
+"""How often each word is right in VSI-Bench's key (of a route: each turn)."""
+
+
+@dataclass
+class Balance:
+    """Counts of what was right so far, so that every letter is as often right as any other, and every word.
+
+    A set in which "left" is right in 60 % of the questions teaches the frequencies instead of the room. Among
+    the questions that a scene offers those are taken whose answer was rarest. VSI-Bench itself is not balanced
+    in its words: 84 % of its hard directions are "front ...", 5 % of its medium ones "back";
+    ``Balance(OFFICIAL)`` draws its mix instead. Deterministic for the same scenes in the same order.
+
+    Attributes:
+        shares: question type -> answer -> how often it shall be right, up to a factor; without: all alike.
+        letters: (question type, number of options, letter) -> times it was right.
+        words: (question type, answer) -> times it was right, for answers of :data:`CLOSED` (of a route: each turn).
+    """
+
+    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    letters: Counter[tuple[str, int, str]] = field(default_factory=Counter[tuple[str, int, str]])
+    words: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+
+    def choose(self, offered: Iterable[Question], most: int, pool: int = 64) -> list[Question]:
+        """At most ``most`` of the first ``pool`` offered, rarest answers first, options arranged."""
+        waiting = list(islice(offered, pool))
+        chosen: list[Question] = []
+        while waiting and len(chosen) < most:
+            # among answers of as many words as the first, so that routes keep their lengths; ties go to the
+            # earlier one: the order in which a scene offers them is random already
+            alike = [i for i, each in enumerate(waiting) if len(_words(each)) == len(_words(waiting[0]))]
+            index = min(alike, key=lambda i: (self._seen(waiting[i]), i))
+            chosen.append(self._arranged(waiting.pop(index)))
+        return chosen
+
+    def _seen(self, question: Question) -> float:
+        """How often answers like this one were right, measured by how often they shall be."""
+        words, shares = _words(question), self.shares.get(question.type, {})
+        return sum(self.words[question.type, word] / shares.get(word, 1) for word in words) / max(
+            1, len(words)
+        )
+
+    def _arranged(self, question: Question) -> Question:
+        """``question`` counted, its right option at the letter that was right least often."""
+        self.words.update((question.type, word) for word in _words(question))
+        if not question.options:
+            return question
+        count = len(question.options)
+        letters = LETTERS[:count]
+        letter = min(letters, key=lambda each: (self.letters[question.type, count, each], each))
+        self.letters[question.type, count, letter] += 1
+        others = [option for option in question.options if option != question.answer]
+        others.insert(letters.index(letter), str(question.answer))
+        return replace(question, options=tuple(others))
+
+
+def _words(question: Question) -> list[str]:
+    words = str(question.answer).split(", ")
+    return words if all(word in CLOSED for word in words) else []
+
 
 NEEDS = {
     "route_planning": "routes know only the walls of a floor polygon and the furniture that is labelled",

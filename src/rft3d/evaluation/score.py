@@ -20,8 +20,7 @@ from rft3d import __version__
 from rft3d.answers.foreign import Convention, in_house_layout
 from rft3d.answers.types import ParseMode
 from rft3d.digests import file_digest
-from rft3d.evaluation.conventions import sun_rgbd_score
-from rft3d.evaluation.duplicates import duplicates
+from rft3d.evaluation.conventions import duplicates, sun_rgbd_score
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction

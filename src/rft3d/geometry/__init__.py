@@ -15,11 +15,10 @@ from rft3d.geometry.boxes import (
     canonical_boxes,
     transform_boxes,
 )
-from rft3d.geometry.camera import backproject, camera_rays, project
+from rft3d.geometry.camera import backproject, camera_rays, invert_pose, pose_from, project, transform_points
 from rft3d.geometry.distance import box_distance
 from rft3d.geometry.iou import box_iou, box_iou_pairs
 from rft3d.geometry.matching import greedy_match, optimal_match
-from rft3d.geometry.poses import invert_pose, pose_from, transform_points
 from rft3d.geometry.rotations import (
     euler_zxy_from_matrix,
     matrix_from_euler_zxy,

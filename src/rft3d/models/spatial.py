@@ -25,8 +25,7 @@ from rft3d.models.geometry import (
 )
 from rft3d.models.images import CLIP_MEAN, CLIP_STD, GEOMETRY_PATCH, crop_to_cells, qwen_patches
 from rft3d.models.kv_cache import PrefixCache
-from rft3d.models.logprobs import chunk_size, token_logps
-from rft3d.models.prefix import ATTENTION, Packed
+from rft3d.models.prefix import ATTENTION, Packed, chunk_size, token_logps
 from rft3d.models.tower import see
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 
 from rft3d.files import write_text
 from rft3d.report.curves import read_alarms
-from rft3d.report.page import environment, one_line
+from rft3d.report.embed import environment, one_line
 from rft3d.report.run_folder import RunFolder, read_run_folder
 
 NOT_STATED = "not stated by the run"

@@ -21,7 +21,7 @@ from rft3d.evaluation.infer import Inference, boxes_in_frame, infer, inference_r
 from rft3d.files import model_folder, write_json, write_text
 from rft3d.geometry import box_corners, invert_pose, transform_boxes
 from rft3d.report.draw import TRUE_COLOUR, draw_boxes, label_colour, save, tile
-from rft3d.report.page import environment
+from rft3d.report.embed import environment
 from rft3d.scenes import CATE20
 from rft3d.scenes.clips import Clip, write_video
 from rft3d.tasks import make_task

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rft3d.files import replacing
 from rft3d.geometry import BOX_EDGES, BOX_FACES, box_corners, boxes_valid
-from rft3d.scenes.labels import CATE31
+from rft3d.scenes.types import CATE31
 
 NEAR_M = 0.05
 TRUE_COLOUR = "#18a558"

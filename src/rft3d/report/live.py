@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rft3d.files import read_json
 from rft3d.report.curves import StageAlarms, StageMetrics, read_alarms, read_metrics
-from rft3d.report.page import duration, number, one_line
+from rft3d.report.embed import duration, number, one_line
 from rft3d.runfolder import METRICS, ROLLOUTS, as_rollouts, read_lines, read_records
 from rft3d.typed import is_number
 

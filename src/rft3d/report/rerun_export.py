@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from rft3d.files import replacing
 from rft3d.geometry import boxes_valid, matrix_from_euler_zxy
 from rft3d.report.draw import PALETTE, PREDICTED_COLOUR, TRUE_COLOUR, rgb
+from rft3d.report.embed import clean
 from rft3d.report.exhibit import Exhibit, ShownBox
 from rft3d.report.overlay import file_stem
-from rft3d.report.page import clean
 
 MODEL_COLOURS = (PREDICTED_COLOUR, PALETTE[0], *PALETTE[3:7])
 

@@ -13,9 +13,18 @@ from typing import Any
 
 from rft3d.files import write_text
 from rft3d.report.curves import curves_view, read_alarms
-from rft3d.report.embed import Blob, Budget, Pictures, chunks, pack_cloud, pack_json, shown
+from rft3d.report.embed import (
+    Blob,
+    Budget,
+    Pictures,
+    chunks,
+    duration,
+    pack_cloud,
+    pack_json,
+    render_page,
+    shown,
+)
 from rft3d.report.first_view import alarms_of_reading, headroom_view, verdict
-from rft3d.report.page import duration, render_page
 from rft3d.report.question_index import Chosen, Scenes, TaskIndex, by_rank
 from rft3d.report.rollouts import KnownSamples, group_facts, group_view, read_groups, spread
 from rft3d.report.run_folder import read_run_folder

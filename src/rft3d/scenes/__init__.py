@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from rft3d.scenes.folder import read_scene, write_scene
 from rft3d.scenes.images import load_depth, load_instances, load_rgb
-from rft3d.scenes.labels import CATE8, CATE20, CATE31
 from rft3d.scenes.readers.posed_clip import read_posed_clip
 from rft3d.scenes.rooms import WORLDS, RoomConfig, iter_rooms, make_room
 from rft3d.scenes.sources import SOURCES, frame_refs, load_frame_ref, open_scenes
-from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
-from rft3d.scenes.validate import validate_scene
+from rft3d.scenes.types import CATE8, CATE20, CATE31, Expression, Frame, Scene, SceneObject, validate_scene
 from rft3d.scenes.windows import select_frames, sliding_windows, spread_frames
 
 __all__ = [

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from rft3d.files import write_text
 from rft3d.scenes.fields import Fields, read_fields
 from rft3d.scenes.images import depth_to_millimetres, load_depth, load_instances, load_rgb, write_image
-from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
-from rft3d.scenes.validate import validate_scene
+from rft3d.scenes.types import Expression, Frame, Scene, SceneObject, validate_scene
 from rft3d.typed import is_number
 
 FORMAT = "rft3d-scene"

@@ -28,11 +28,9 @@ from rft3d.scenes.readers.scanrefer import scanrefer
 from rft3d.scenes.readers.spacer import spacer
 from rft3d.scenes.readers.vgllm import vgllm
 from rft3d.scenes.readers.vlm3r import vlm3r
-from rft3d.scenes.readers.vsi_bench import vsi_bench
-from rft3d.scenes.readers.vsi_meta import vsi_meta
+from rft3d.scenes.readers.vsi_bench import vsi_bench, vsi_meta
 from rft3d.scenes.rooms import RoomConfig, iter_rooms, make_room
-from rft3d.scenes.types import Scene
-from rft3d.scenes.validate import validate_scene
+from rft3d.scenes.types import Scene, validate_scene
 
 __all__ = [
     "RECORDS",

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from rft3d.tasks.detection import Detection, detection_truth
 from rft3d.tasks.grounding import Grounding
-from rft3d.tasks.registry import TASKS, make_task
+from rft3d.tasks.registry import TASKS, as_trl, make_task
 from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.spatial import Spatial
-from rft3d.tasks.trl import as_trl
 from rft3d.tasks.types import Sample, Task
 
 __all__ = [

@@ -45,8 +45,7 @@ from rft3d.rewards import (
     label_ious,
     zero_parts,
 )
-from rft3d.scenes.labels import CATE20
-from rft3d.scenes.types import Scene
+from rft3d.scenes.types import CATE20, Scene
 from rft3d.tasks._shared import (
     TRUNCATED,
     boxed_in_first_camera,
@@ -113,7 +112,7 @@ class Detection(Task):
             unequally; ``graded``: format + F1 at IoU 0.25, 0.5 and 0.75 together, ``matched_graded`` with
             DIoU shaping beside it.
         mode: how the boxes are read; the format part always needs ``strict``.
-        classes: the list that macro means go over; ``CATE20`` (:mod:`rft3d.scenes.labels`) is published.
+        classes: the list that macro means go over; ``CATE20`` (:mod:`rft3d.scenes.types`) is published.
     """
 
     decimals: int = 2

@@ -17,9 +17,8 @@ from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig
 from rft3d.training.fsdp2 import Sharded, wants_fsdp2
 from rft3d.training.lora import add_lora
 from rft3d.training.optim import lr_scale, require_finite, trainable_parameters
-from rft3d.training.placement import Placement, Ranks
+from rft3d.training.placement import Placement, Ranks, SplitState, wants_zero
 from rft3d.training.runs import Tracking
-from rft3d.training.zero import SplitState, wants_zero
 
 
 def launched() -> type[Placement]:

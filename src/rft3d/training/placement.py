@@ -2,7 +2,7 @@
 
 ``accelerate launch`` decides: ``--multi_gpu`` is DDP (on CPUs too, with ``ACCELERATE_USE_CPU=true``),
 ``--use_fsdp --fsdp_version 2`` is FSDP2 (:mod:`rft3d.training.fsdp2`), a config with DeepSpeed is ZeRO-2
-(:mod:`rft3d.training.zero`). The last two override what differs from :class:`Placement`.
+(:class:`SplitState`). The last two override what differs from :class:`Placement`.
 
 A rank owns whole groups (one prompt, G completions), so rewards and advantages need no exchange. What does cross
 ranks: the completions of a step (a few kilobytes), from which every rank computes the same token weights and the
@@ -12,7 +12,9 @@ number of ranks.
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +23,11 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from rft3d.models.spatial import SpatialModel
 from rft3d.training.config import LoRAConfig, OptimConfig
-from rft3d.training.optim import build_optimizers, step_all, trainable_parameters
+from rft3d.training.optim import build_optimizers, set_rates, step_all, trainable_parameters
 
 T = TypeVar("T")
 
@@ -138,4 +140,81 @@ class Placement:
 
     def plain(self) -> SpatialModel:
         """The model as one process would have it, after training; on every rank."""
+        return self.model
+
+
+def wants_zero() -> bool:
+    """True when ``accelerate launch`` was asked for DeepSpeed; ModuleNotFoundError when it is not installed."""
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
+        return False
+    if importlib.util.find_spec("deepspeed") is None:
+        raise ModuleNotFoundError("DeepSpeed was asked for but is not installed", name="deepspeed")
+    return True
+
+
+class SplitState(Placement):
+    """DeepSpeed ZeRO-2: each rank holds all weights, a share of the gradients and of the optimizer state.
+
+    DeepSpeed then owns the backward, the clipping, the update and the reset, in one call each; accelerate's
+    wrapper ties the last three to a backward, but here a step is many backwards and its learning rate is known
+    only at its end, so the engine calls DeepSpeed itself: ``set_gradient_accumulation_boundary`` before each
+    backward (true at the last one), ``step`` at the end. A step whose gradient is no number is left out by
+    DeepSpeed and reported here. In bf16 DeepSpeed computes with bf16 weights beside fp32 masters, a share on
+    each rank, and adds gradients up in fp32. What a stage hands on are the masters.
+    """
+
+    launch = "DeepSpeed"
+    mark = "pytorch_model"  # accelerate's name
+
+    @staticmethod
+    def refuse(optim: OptimConfig, lora: LoRAConfig) -> None:
+        if optim.name == "muon":
+            raise ValueError(
+                "optim.name='muon' needs whole matrices, which ZeRO cuts; use adamw, or FSDP2 or DDP"
+            )
+
+    def place(self) -> tuple[Any, list[torch.optim.Optimizer]]:
+        plugin: Any = self.accelerator.deepspeed_plugin
+        if plugin.zero_stage != 2:
+            raise ValueError(
+                f"zero_stage={plugin.zero_stage}: only ZeRO-2 is supported; to split the weights too, launch "
+                "with recipes/accelerate/fsdp2_8gpu.yaml"
+            )
+        plugin.deepspeed_config.update(
+            {
+                "train_micro_batch_size_per_gpu": 1,  # DeepSpeed only multiplies it; batches are the recipe's
+                "gradient_accumulation_steps": 1,  # losses carry their weights already
+                "gradient_clipping": self.config.max_grad_norm,
+                "data_types": {"grad_accum_dtype": "fp32"},
+            }
+        )
+        return super().place()
+
+    @contextmanager
+    def accumulating(self, last: bool) -> Iterator[None]:
+        self.network.set_gradient_accumulation_boundary(last)
+        yield
+
+    def backward(self, loss: Tensor) -> None:
+        self.network.backward(loss)  # accelerate's would take the step as well
+
+    def step(self, scale: float) -> float:
+        set_rates(self.optimizers, scale)
+        self.network.step()
+        return math.inf if self.network.optimizer.overflow else float(self.network.get_global_grad_norm())
+
+    def plain(self) -> SpatialModel:
+        """The model in place: trained weights become their fp32 masters, DeepSpeed's hooks go."""
+        from deepspeed.utils import safe_get_full_fp32_param  # pyright: ignore[reportMissingImports]
+
+        fresh: dict[nn.Parameter, nn.Parameter] = {}
+        for name, parameter in trainable_parameters(self.model).items():
+            value = safe_get_full_fp32_param(parameter)
+            assert value is not None, f"DeepSpeed keeps no master of {name}"
+            fresh[parameter] = nn.Parameter(value.detach().clone().view(parameter.shape))
+        self.network.destroy()
+        for module in self.model.modules():  # new parameters, since those carry hooks; tied ones stay tied
+            for name, parameter in module._parameters.items():
+                if parameter is not None and parameter in fresh:
+                    module._parameters[name] = fresh[parameter]
         return self.model

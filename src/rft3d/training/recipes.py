@@ -40,9 +40,9 @@ from rft3d.training.config import Plan, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus, LazyRows, tokenize
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import HeldOut, Watch
+from rft3d.training.placement import wants_zero
 from rft3d.training.runs import Run, write_json
 from rft3d.training.sft import train_sft
-from rft3d.training.zero import wants_zero
 from rft3d.typed import typed
 
 

@@ -11,12 +11,11 @@ import numpy as np
 
 from rft3d.datasets.check.annotations import without_path
 from rft3d.datasets.check.findings import Finding, found, listed, note, problem
+from rft3d.datasets.extract import read_sens
 from rft3d.digests import file_digest
 from rft3d.scenes.readers._files import read_matrix
 from rft3d.scenes.readers.embodiedscan import image_paths, info_records, unaligned
-from rft3d.scenes.readers.scannet_export import export_files, is_export
-from rft3d.scenes.readers.scannet_labels import axis_alignment
-from rft3d.scenes.readers.scannet_sens import read_sens
+from rft3d.scenes.readers.scannet_export import axis_alignment, export_files, is_export
 from rft3d.scenes.sources import folder as read_scenes
 
 PICTURE_BYTES = 160_000

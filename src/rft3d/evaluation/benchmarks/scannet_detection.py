@@ -35,7 +35,7 @@ from rft3d.answers.vgllm import vgllm_detections
 from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant, upstream_solids
 from rft3d.evaluation.stats import Totals
 from rft3d.rewards import Comparison, label_ious
-from rft3d.scenes.labels import CATE8, CATE20, CATE31
+from rft3d.scenes.types import CATE8, CATE20, CATE31
 from rft3d.tasks.detection import detection_truth
 from rft3d.tasks.detection_metric import class_rates, detection_details, metric_from, pool_details
 

@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 from rft3d.geometry import invert_pose, pose_from
 from rft3d.scenes.fields import Fields, read_fields
 from rft3d.scenes.readers._files import nearest_place, read_matrix, scans_at
-from rft3d.scenes.readers.vsi_meta import box_from_axes
-from rft3d.scenes.types import Frame, Scene, SceneObject
-from rft3d.scenes.validate import validate_scene
+from rft3d.scenes.readers.vsi_bench import box_from_axes
+from rft3d.scenes.types import Frame, Scene, SceneObject, validate_scene
 
 NEAR_S = 0.005
 """A frame's pose is the trajectory's one at its own time; the file names have milliseconds."""

@@ -33,8 +33,7 @@ from numpy.typing import NDArray
 from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
 from rft3d.scenes.restricted_pickle import load_restricted
-from rft3d.scenes.types import Frame, Scene, SceneObject
-from rft3d.scenes.validate import validate_scene
+from rft3d.scenes.types import Frame, Scene, SceneObject, validate_scene
 
 
 def embodiedscan(

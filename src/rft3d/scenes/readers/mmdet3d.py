@@ -28,8 +28,7 @@ from rft3d.files import blaming
 from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
 from rft3d.scenes.restricted_pickle import load_restricted
-from rft3d.scenes.types import Frame, Scene, SceneObject
-from rft3d.scenes.validate import validate_scene
+from rft3d.scenes.types import Frame, Scene, SceneObject, validate_scene
 
 Array = NDArray[np.float64]
 CAMERA_FROM_UPRIGHT = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])

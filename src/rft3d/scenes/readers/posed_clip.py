@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from rft3d.scenes.fields import Fields, read_fields
 from rft3d.scenes.images import read_depth
 from rft3d.scenes.readers._files import nearest_rigid
-from rft3d.scenes.types import Expression, Frame, Scene, SceneObject
-from rft3d.scenes.validate import validate_scene
+from rft3d.scenes.types import Expression, Frame, Scene, SceneObject, validate_scene
 
 
 def read_posed_clip(path: Path | str) -> Scene:

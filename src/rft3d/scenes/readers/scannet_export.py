@@ -9,23 +9,172 @@ and EmbodiedScan's ``posed_images`` (``embodiedscan/converter/generate_image_sca
     <scan>/00000.jpg   00000.png   00000.txt   intrinsic.txt   depth_intrinsic.txt
 
 A pose maps the colour camera to the raw world and holds -inf where tracking failed: such frames are left out.
-With ``scans`` (the folder with ScanNet's annotations) the world is aligned and objects are read,
-:mod:`rft3d.scenes.readers.scannet_labels`.
+With ``scans`` (the folder with ScanNet's annotations) the world is aligned and objects are read::
+
+    <scan>.txt                                       "axisAlignment = 16 numbers" among other lines
+    <scan>.aggregation.json                          {"segGroups": [{"objectId": 0, "segments": [7, 9], "label":
+    "window"}]} <scan>_vh_clean_2.0.010000.segs.json             {"segIndices": [segment of vertex 0, of vertex
+    1, ...]} <scan>_vh_clean_2.ply                            the vertices, in the raw world
+    scannetv2-labels.combined.tsv                    columns raw_category and nyu40id, beside the scans
+
+Source: github.com/ScanNet/ScanNet README ("Data Organization", "Data Formats"). An object's box is the axis-aligned
+one of its vertices in the *aligned* world, which is what ScanRefer is scored against. There are two pairs of
+annotation files a scan; the one of the decimated mesh (``_vh_clean_2``), which benchmarks use, is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from rft3d.files import blaming
+from rft3d.geometry import box_from_axis_aligned, transform_points
+from rft3d.scenes.fields import read_fields
 from rft3d.scenes.images import read_depth
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole, read_matrix, scans_at
-from rft3d.scenes.readers.scannet_labels import axis_alignment, scan_objects
-from rft3d.scenes.types import Frame, ImageSource, Scene, SceneObject
-from rft3d.scenes.validate import validate_scene
+from rft3d.scenes.types import Frame, ImageSource, Scene, SceneObject, validate_scene
+
+LEAST_SIZE_M = 1e-3
+_PLY_TYPES = {
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "<i2", "int16": "<i2", "ushort": "<u2",
+    "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4",
+    "float32": "<f4", "double": "<f8", "float64": "<f8",
+}  # fmt: skip
+
+
+def axis_alignment(path: Path) -> NDArray[np.float64]:
+    """``(4, 4)`` raw world -> aligned world from ``<scan>.txt``.
+
+    Raises:
+        ValueError: no such file or line (ScanNet's test scans have none), or not 16 numbers.
+    """
+    try:
+        lines = path.read_text(encoding="latin1").splitlines()
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; it holds the scan's axisAlignment") from None
+    for line in lines:
+        key, found, value = line.partition("=")
+        if found and key.strip() == "axisAlignment":
+            try:
+                numbers = np.array([float(word) for word in value.split()], dtype=np.float64)
+            except ValueError:
+                numbers = np.empty(0)
+            if numbers.size != 16 or not np.isfinite(numbers).all():
+                raise ValueError(f"{path}: axisAlignment must be 16 numbers, got {value.strip()[:80]!r}")
+            return nearest_rigid(numbers.reshape(4, 4))
+    raise ValueError(f"{path}: no line 'axisAlignment = ...'; the scan is unaligned")
+
+
+def scan_objects(folder: Path | str) -> tuple[SceneObject, ...]:
+    """The annotated objects of the scan in ``folder`` by their ``objectId``: raw labels, axis-aligned boxes in the
+    aligned world.
+
+    Raises:
+        ValueError: a missing or damaged file, or annotations that belong to another mesh.
+    """
+    folder = Path(folder)
+    T_world_raw = axis_alignment(folder / f"{folder.name}.txt")
+    points = transform_points(T_world_raw, ply_vertices(folder / f"{folder.name}_vh_clean_2.ply"))
+    segs = read_fields(folder / f"{folder.name}_vh_clean_2.0.010000.segs.json")
+    segments = segs.integers("segIndices")
+    if len(segments) != len(points):
+        raise segs.error("segIndices", f"{len(segments)} entries", f"one a vertex ({len(points)})")
+    order = np.argsort(segments, kind="stable")
+    found = []
+    for group in read_fields(folder / f"{folder.name}.aggregation.json").records("segGroups"):
+        wanted = np.unique(group.integers("segments"))
+        first, last = (np.searchsorted(segments, wanted, side, order) for side in ("left", "right"))
+        pieces = [order[a:b] for a, b in zip(first, last, strict=True)]
+        mine = points[np.concatenate(pieces)] if pieces else points[:0]
+        if len(mine) == 0:
+            raise group.error("segments", wanted[:8].tolist(), "segments that occur in segIndices")
+        low, high = mine.min(axis=0), mine.max(axis=0)
+        box = box_from_axis_aligned(low, np.maximum(high, low + LEAST_SIZE_M))
+        found.append(SceneObject(group.integer("objectId"), group.text("label"), box))
+    return tuple(sorted(found, key=lambda item: item.id))
+
+
+def ply_vertices(path: Path) -> NDArray[np.float64]:
+    """``(N, 3)`` vertex positions of a PLY mesh (ASCII or binary little endian); faces are not read.
+
+    Raises:
+        ValueError: no such file, not such a PLY, or cut off.
+    """
+    try:
+        with path.open("rb") as file, blaming(path, ValueError, LookupError):
+            header = []
+            while not header or header[-1] != "end_header":
+                line = file.readline(4096)
+                if not line or len(header) > 200:
+                    raise ValueError(f"{path}: not a PLY file (no end of its header)")
+                header.append(line.decode("latin1").strip())
+            data = file.read()
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    with blaming(path, ValueError, LookupError, OverflowError, MemoryError):
+        return _vertices(path, data, *_ply_layout(header, path))
+
+
+def _vertices(
+    path: Path, data: bytes, fields: list[tuple[str, str]], count: int, layout: str
+) -> NDArray[np.float64]:
+    if count < 0:
+        raise ValueError(f"{path}: {count} vertices were announced")
+    if layout == "ascii":
+        rows = [line.split() for line in data.decode("latin1").splitlines()[:count]]
+        if len(rows) < count or any(len(row) < len(fields) for row in rows):
+            raise ValueError(f"{path}: cut off, {count} vertices were announced")
+        columns = [[name for name, _ in fields].index(axis) for axis in "xyz"]
+        return np.array([[float(row[c]) for c in columns] for row in rows]).reshape(count, 3)
+    dtype = np.dtype([(name, kind) for name, kind in fields])
+    if len(data) < count * dtype.itemsize:
+        raise ValueError(f"{path}: cut off, {count} vertices were announced")
+    vertices = np.frombuffer(data, dtype, count)
+    return np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
+
+
+def _ply_layout(header: list[str], path: Path) -> tuple[list[tuple[str, str]], int, str]:
+    words = [line.split() for line in header if line]
+    layout = next((w[1] for w in words if w[0] == "format" and len(w) > 1), "")
+    if header[0] != "ply" or layout not in ("ascii", "binary_little_endian"):
+        raise ValueError(f"{path}: must be an ASCII or binary little endian PLY, its format is {layout!r}")
+    elements = [w for w in words if w[0] == "element"]
+    if not elements or elements[0][1] != "vertex":
+        raise ValueError(f"{path}: its first element must be 'vertex'")
+    start = words.index(elements[0]) + 1
+    stop = words.index(elements[1]) if len(elements) > 1 else len(words)
+    fields = []
+    for word in words[start:stop]:
+        if word[0] == "property":
+            if word[1] not in _PLY_TYPES:
+                raise ValueError(f"{path}: unknown vertex property {' '.join(word)!r}")
+            fields.append((word[2], _PLY_TYPES[word[1]]))
+    if not {"x", "y", "z"} <= {name for name, _ in fields}:
+        raise ValueError(f"{path}: its vertices have no x, y, z")
+    return fields, int(elements[0][2]), layout
+
+
+def read_nyu40(path: Path | str) -> Mapping[str, int]:
+    """``raw_category -> nyu40id`` of ``scannetv2-labels.combined.tsv``.
+
+    Raises:
+        ValueError: no such file or columns.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8", newline="") as file, blaming(path, csv.Error, UnicodeDecodeError):
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; it comes with ScanNet") from None
+    try:
+        return {row["raw_category"]: int(row["nyu40id"]) for row in rows}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: needs the columns raw_category and nyu40id ({error!r})") from None
 
 
 def scannet_export(path: Path | str, scans: Path | str | None = None, *, every: int = 1) -> Iterator[Scene]:

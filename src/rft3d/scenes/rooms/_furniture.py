@@ -219,7 +219,7 @@ BUILDERS: dict[str, tuple[Builder, tuple[str, ...]]] = {
     "monitor": (appliances.monitor, ("black", "black", "grey", "white")),
     "computer": (appliances.computer, ("black", "grey", "white", "black")),
 }
-"""A builder and colours (one twice is likelier) a class of :data:`rft3d.scenes.labels.CATE20`, in its order."""
+"""A builder and colours (one twice is likelier) a class of :data:`rft3d.scenes.types.CATE20`, in its order."""
 
 
 def build(label: str, rng: Random) -> Furniture:

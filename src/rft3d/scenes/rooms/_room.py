@@ -19,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.scenes.fields import read_fields
-from rft3d.scenes.labels import CATE8, CATE20
 from rft3d.scenes.rooms._furniture import check_labels
 from rft3d.scenes.rooms._layout import Layout, furnish
 from rft3d.scenes.rooms._path import intrinsics, walk
 from rft3d.scenes.rooms._referring import refer
 from rft3d.scenes.rooms._render import in_view_share, render, world_parts
 from rft3d.scenes.rooms._shell import Shell, finish_room
-from rft3d.scenes.types import Frame, Scene, SceneObject
+from rft3d.scenes.types import CATE8, CATE20, Frame, Scene, SceneObject
 from rft3d.settings import Bounds, Checked, Count, Share
 from rft3d.typed import typed
 
