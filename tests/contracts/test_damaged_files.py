@@ -90,11 +90,6 @@ def _infos(folder: Path) -> list[Path]:
     return [published.write_infos(folder / "infos.pkl")]
 
 
-def _arkit(folder: Path) -> list[Path]:
-    published.write_arkit(folder)
-    return sorted(path for path in folder.rglob("*") if path.is_file())[:6]
-
-
 def _run(folder: Path) -> list[Path]:
     make_run(folder, samples=2, steps=5)
     write_json(folder / "config.json", {"rooms": {"frames": 2}, "samples": {"detection": "a"}})
@@ -227,7 +222,6 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
         lambda folder: [published.write_descriptions(folder / "s.json")],
         lambda folder: list(RECORDS["scanrefer"](folder / "s.json")),
     ),
-    "arkitscenes": (_arkit, lambda folder: list(SOURCES["arkitscenes"](folder))),
     "posed clip": (
         lambda folder: [clips.write_clip(folder / "clip") / "scene.json"],
         lambda folder: list(SOURCES["folder"](folder / "clip")),

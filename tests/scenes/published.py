@@ -179,36 +179,6 @@ def turned(scene: Scene) -> Scene:
     return replace(scene, objects=objects)
 
 
-def write_arkit(root: Path) -> Path:
-    """Folder of one ARKitScenes scan made from the room; the trajectory has an extra pose."""
-    from scipy.spatial.transform import Rotation
-
-    folder = root / "41069025"
-    frames = folder / "41069025_frames"
-    for name in ("lowres_wide", "lowres_wide_intrinsics"):
-        (frames / name).mkdir(parents=True)
-    lines = []
-    for k, frame in enumerate(room().frames):
-        T = invert_pose(frame.T_world_camera)
-        numbers = [10.0 + k / 10, *Rotation.from_matrix(T[:3, :3]).as_rotvec(), *T[:3, 3]]
-        lines.append(" ".join(f"{n:.9f}" for n in numbers))
-        stem = f"41069025_{10 + k / 10:.3f}"
-        Image.fromarray(load_rgb(frame)).save(frames / "lowres_wide" / f"{stem}.png")
-        K = frame.intrinsics
-        (frames / "lowres_wide_intrinsics" / f"{stem}.pincam").write_text(
-            f"64 48 {K[0, 0]} {K[1, 1]} {K[0, 2]} {K[1, 2]}"
-        )
-    (frames / "lowres_wide.traj").write_text("\n".join([*lines, "99 0 0 0 0 0 0"]))
-    data = [
-        {"uid": str(k), "label": thing.label.replace(" ", "_"), "segments": {"obbAligned": {
-            "centroid": thing.box[:3].tolist(), "axesLengths": thing.box[3:6].tolist(),
-            "normalizedAxes": matrix_from_euler_zxy(thing.box[6:]).T.ravel().tolist()}}}
-        for k, thing in enumerate(room().objects)
-    ]  # fmt: skip
-    (folder / "41069025_3dod_annotation.json").write_text(json.dumps({"data": data}))
-    return root
-
-
 def write_meta(path: Path, scenes: Iterable[Scene] = ()) -> Path:
     """VSI-Bench's scene metadata, by default about two rooms."""
     data = {}

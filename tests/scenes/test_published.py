@@ -18,7 +18,6 @@ from rft3d.datasets.extract import read_sens
 from rft3d.geometry import box_corners, box_iou_pairs, boxes_from_extrinsic, invert_pose
 from rft3d.scenes import SOURCES, Scene, load_rgb, validate_scene
 from rft3d.scenes.readers._files import iter_objects
-from rft3d.scenes.readers.arkitscenes import arkit_objects
 from rft3d.scenes.readers.embodiedscan import embodiedscan
 from rft3d.scenes.readers.scannet_export import axis_alignment, ply_vertices, read_nyu40, scan_objects
 from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
@@ -31,7 +30,6 @@ from .published import (
     VAL,
     info_entry,
     room,
-    write_arkit,
     write_descriptions,
     write_infos,
     write_labels,
@@ -262,20 +260,6 @@ def test_scene_metadata(tmp_path: Path) -> None:
     assert [scene.id for scene in SOURCES["vsi_meta"](tmp_path)] == ["41069025", "scene0011_00"]
     with pytest.raises(ValueError, match=r"no \*_meta_info\*\.json"):
         list(vsi_meta(tmp_path.parent / tmp_path.name / ".."))
-
-
-def test_arkitscenes(tmp_path: Path) -> None:
-    (scene,) = SOURCES["arkitscenes"](write_arkit(tmp_path))
-    assert_same_place(scene)
-    mine = np.stack(
-        [thing.box for thing in arkit_objects(tmp_path / "41069025" / "41069025_3dod_annotation.json")]
-    )
-    true = np.stack([thing.box for thing in room().objects])
-    assert box_iou_pairs(mine, true).min() > 1 - 1e-9
-    traj = tmp_path / "41069025" / "41069025_frames" / "lowres_wide.traj"
-    traj.write_text("1 2 3\n")
-    with pytest.raises(ValueError, match="7 numbers a line"):
-        list(SOURCES["arkitscenes"](tmp_path))
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])

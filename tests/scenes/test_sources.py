@@ -28,7 +28,6 @@ from rft3d.scenes import (
 
 from .clips import write_clip
 from .published import (
-    write_arkit,
     write_infos,
     write_media,
     write_meta,
@@ -59,7 +58,6 @@ def scenes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Scene]:
                 write_media(tmp_path / "media") / "scannet" / "posed_images", write_scans(tmp_path / "scans")
             )
         ),
-        "arkitscenes": lambda: list(SOURCES["arkitscenes"](write_arkit(tmp_path))),
         "mmdet3d": lambda: list(SOURCES["mmdet3d"](write_mmdet3d(tmp_path / "infos.pkl"))),
         "vsi_meta": lambda: list(SOURCES["vsi_meta"](write_meta(tmp_path / "scannet_meta_info_val.json"))),
     }

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from rft3d.scenes.fields import read_fields
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_rgb, read_image
-from rft3d.scenes.readers.arkitscenes import arkitscenes
 from rft3d.scenes.readers.embodiedscan import embodiedscan
 from rft3d.scenes.readers.mmdet3d import mmdet3d
 from rft3d.scenes.readers.posed_clip import read_posed_clip
@@ -102,7 +101,6 @@ SOURCES: dict[str, Callable[..., Iterator[Scene]]] = {
     "folder": folder,
     "embodiedscan": embodiedscan,
     "scannet_export": scannet_export,
-    "arkitscenes": arkitscenes,
     "vsi_meta": vsi_meta,  # boxes only
     "mmdet3d": mmdet3d,  # ScanNet: boxes only
 }
