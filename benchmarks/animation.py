@@ -1,6 +1,6 @@
 """The moving picture of the README: a room, and the boxes that models name in it, one after another.
 
-Run: python benchmarks/animation.py docs/images/boxes.gif --room 7 --models rooms-sft rooms
+Run: python benchmarks/animation.py docs/images/boxes.gif --room 34 --models rooms-sft rooms
 Green: true boxes. Orange: predicted ones, whether they hit or not.
 """
 
@@ -21,13 +21,14 @@ from rft3d.scenes import frame_refs, make_room
 from rft3d.scenes.clips import clip_of_scene
 
 SHOWN = (0, 2)  # frames side by side
+TITLES = {"rooms-sft": "after SFT", "rooms": "after RFT"}
 STEP_MS, HOLD_MS = 450, 2500
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path, nargs="?", default=Path("runs/boxes.gif"))
-    parser.add_argument("--room", type=int, default=7)
+    parser.add_argument("--room", type=int, default=34)
     parser.add_argument("--models", nargs="+", default=["rooms-sft", "rooms"])
     args = parser.parse_args()
     config, tasks = world_of(args.models[-1])
@@ -40,7 +41,8 @@ def main() -> None:
     for name in args.models:
         found = infer(load_policy(name), clip, detection_question(clip))
         details = task.score(found.text, asked).details
-        caption = f"{name}: {details['n_hits']} of {details['n_true']} objects found"
+        title = TITLES.get(name, name)
+        caption = f"{title}: {details['n_hits']} of {details['n_true']} objects found"
         for count in range(len(found.boxes) + 1):
             strip = []
             for frame in SHOWN:
@@ -53,7 +55,7 @@ def main() -> None:
             painter = ImageDraw.Draw(sheet)
             painter.rectangle((0, 0, sheet.width, 24), fill="#0f172a")
             font = ImageFont.load_default(size=15)
-            painter.text((8, 3), caption if count == len(found.boxes) else name, fill="#ffffff", font=font)
+            painter.text((8, 3), caption if count == len(found.boxes) else title, fill="#ffffff", font=font)
             pictures.append(sheet.quantize(96, dither=Image.Dither.NONE))
             times.append(HOLD_MS if count == len(found.boxes) else STEP_MS)
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,22 @@ def test_readme_names_every_verb_and_no_other() -> None:
 
 def test_the_readme_is_read_in_five_minutes() -> None:
     assert len(text_of("README.md").split()) <= 1200
+
+
+@needs_weights
+@pytest.mark.slow
+def test_the_readme_says_what_its_commands_print(tmp_path: Path) -> None:
+    lines = "".join(blocks("README.md", "sh")).splitlines()
+    shown = [
+        (lines[n - 1].split("  #")[0], line[3:]) for n, line in enumerate(lines) if line.startswith("#> ")
+    ]
+    assert len(shown) == 4
+    for command, wanted in shown:
+        arguments = [each.replace("recipes/", f"{ROOT}/recipes/") for each in shlex.split(command)[1:]]
+        done = run(sys.executable, "-m", "rft3d", *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        printed = " ".join(done.stdout.split())
+        assert (f'"answer": {wanted}.0' if wanted.isdigit() else wanted) in printed, command
 
 
 def test_help_lists_every_verb() -> None:
