@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.scenes.published import write_meta
 
 from rft3d.cli import main
@@ -27,7 +28,7 @@ from rft3d.evaluation.solving import (
 )
 from rft3d.evaluation.solving.blind import answer_by_folds, prior_of
 from rft3d.evaluation.solving.split import query_of
-from rft3d.scenes import SOURCES, make_room
+from rft3d.scenes import SOURCES, SceneObject, make_room
 from rft3d.scenes.readers.records import QuestionRecord
 from rft3d.tasks import read_samples
 from rft3d.tasks.samples import write_samples
@@ -104,6 +105,12 @@ def size_sample(name: str, scene: str, answer: float) -> Sample:
     return Sample(name, "spatial", scene, (), size_of("bed"), truth)
 
 
+def one_thing(folder: Path, label: str, box: NDArray[np.float64]) -> str:
+    """Scene metadata of ``s1``, a room with one thing in it."""
+    room = replace(make_room(1), id="s1", objects=(SceneObject(0, label, box),))
+    return str(write_meta(folder / "scannet_meta_info_val.json", [room]))
+
+
 def test_a_question_that_nobody_understands_is_unsolved_and_no_exception() -> None:
     odd = route(1, "You are a robot somewhere.")
     plain = [route(n, ROUTE.format("at the chair and facing the bed")) for n in range(2, 5)]
@@ -145,10 +152,8 @@ def test_any_question_that_cannot_be_read_is_unsolved_in_every_verb(
     write_samples(tmp_path / "q.jsonl", odd)
     write_samples(tmp_path / "known.jsonl", [replace(each, id=f"k{each.id}", scene="t") for each in odd])
     write_predictions(tmp_path / "own.jsonl", [Prediction(each.id, "90") for each in odd])
-    row = {"label": "chair", "bbox_3d": BOXES[0].tolist()}
-    (tmp_path / "boxes.jsonl").write_text(json.dumps({"scene": "s1", "boxes": [row]}))
-    files = {name: str(tmp_path / f"{name}.jsonl") for name in ("q", "known", "own", "boxes", "out")}
-    for source in (["--boxes", files["boxes"]], ["--blind", files["known"]]):
+    files = {name: str(tmp_path / f"{name}.jsonl") for name in ("q", "known", "own", "out")}
+    for source in (["--metadata", one_thing(tmp_path, "chair", BOXES[0])], ["--blind", files["known"]]):
         for own in ([], ["--predictions", files["own"]]):
             command = ["solve", "--samples", files["q"], *source, *own]
             assert main([*command, "--predictions-out", files["out"], "--force"]) == 0
@@ -274,11 +279,8 @@ def test_question_files_are_solved_as_they_are(
     ((sample,), left_out) = asked_in(tmp_path / "q.json")
     assert (sample.scene, sample.meta["dataset"], sample.truth["answer"]) == ("s1", "scannetpp", 200.0)
     assert not left_out
-    row = {"label": "bed", "bbox_3d": BOXES[1].tolist()}
-    (tmp_path / "boxes.jsonl").write_text(json.dumps({"scene": "s1", "boxes": [row]}))
-    assert (
-        main(["solve", "--samples", str(tmp_path / "q.json"), "--boxes", str(tmp_path / "boxes.jsonl")]) == 0
-    )
+    metadata = one_thing(tmp_path, "bed", BOXES[1])
+    assert main(["solve", "--samples", str(tmp_path / "q.json"), "--metadata", metadata]) == 0
     assert "100.0" in capsys.readouterr().out
     out = str(tmp_path / "kept.jsonl")
     assert main(["questions", str(tmp_path / "q.json"), "--out", out]) == 0

@@ -20,7 +20,6 @@ from rft3d.evaluation.solving import (
     check_official,
     fuse,
     places_from_detections,
-    places_from_file,
     places_from_scenes,
     solve_samples,
     split_failures,
@@ -84,31 +83,6 @@ def test_failures_are_split(asked: list[Sample]) -> None:
     gold = [Prediction(sample.id, TASKS["spatial"]().gold(sample)) for sample in asked]
     right = split_failures(solved, gold)["all"]
     assert right["could_not_reason"] == right["label_missing"] == 0 and right["other_means"] > 0
-
-
-def test_boxes_in_a_camera_are_moved_to_the_world(tmp_path: Path, asked: list[Sample]) -> None:
-    lines = []
-    for scene in iter_rooms(SEEDS):
-        pose = scene.frames[1].T_world_camera
-        boxes = transform_boxes(invert_pose(pose), np.stack([thing.box for thing in scene.objects]))
-        rows = [{"label": t.label, "bbox_3d": b} for t, b in zip(scene.objects, boxes.tolist(), strict=True)]
-        lines.append(
-            {"scene": scene.id, "boxes": rows, "T_world_camera": pose.tolist(), "floor_area_m2": 20.0}
-        )
-    path = tmp_path / "b.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    directions = [s for s in asked if "direction" in s.truth["question_type"]]
-    solved = solve_samples(directions, places_from_file(path))
-    assert directions and all(each.accuracy == 1.0 for each in solved)
-    for field, value, message in (
-        ("scene", 3, "scene is 3"),
-        ("boxes", [{"label": "a", "bbox_3d": [1]}], r"boxes\[0\]"),
-        ("T_world_camera", [[1]], r"shape \[4, 4\]"),
-        ("floor_area_m2", -1, "floor_area_m2"),
-    ):
-        path.write_text(json.dumps({**lines[0], field: value}) + "\n")
-        with pytest.raises(ValueError, match=message):
-            places_from_file(path)
 
 
 def test_a_models_windows_become_one_world(asked: list[Sample]) -> None:

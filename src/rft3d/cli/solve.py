@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 class Args(JsonOut):
     """Answer spatial questions from 9-DoF boxes, so that perception can be read as reasoning.
 
-    Boxes come from one of: --scenes (annotated), --metadata (VSI-Bench's), --boxes (a file), --detections (a
-    model's answers to --detection-samples). With --predictions, a model's own answers, its failures are split
-    into "didn't see" and "couldn't reason". --blind answers from the questions' words alone instead: the
-    floor under every model; with --predictions, the model's accuracy stands beside it. --check-official
-    compares with VSI-Bench's own key.
+    Boxes come from one of: --scenes (annotated), --metadata (VSI-Bench's, or another program's in its layout),
+    --detections (a model's answers to --detection-samples). With --predictions, a model's own answers, its
+    failures are split into "didn't see" and "couldn't reason". --blind answers from the questions' words alone
+    instead: the floor under every model; with --predictions, the model's accuracy stands beside it.
+    --check-official compares with VSI-Bench's own key.
     """
 
     samples: Path | None = None
@@ -31,8 +31,6 @@ class Args(JsonOut):
     """a data set's own format of --scenes; auto: one of the four above"""
     metadata: tuple[Path, ...] = ()
     """VSI-Bench's scene metadata: {arkitscenes,scannet,scannetpp}_meta_info_val.json"""
-    boxes: Path | None = None
-    """JSON lines {"scene", "boxes": [{"label", "bbox_3d"}], "T_world_camera"?, "floor_area_m2"?}"""
     detections: Path | None = None
     """a model's predictions for --detection-samples"""
     detection_samples: Path | None = None
@@ -71,7 +69,6 @@ def main(args: Args) -> None:
     given: dict[str, Any] = {
         "scenes": args.scenes,
         "metadata": args.metadata,
-        "boxes": args.boxes,
         "detections": args.detections,
     }
     if args.blind is not None and any(given.values()):

@@ -8,7 +8,6 @@ from rft3d.evaluation.solving.places import (
     fuse,
     places_from,
     places_from_detections,
-    places_from_file,
     places_from_scenes,
 )
 from rft3d.evaluation.solving.split import (
@@ -28,7 +27,6 @@ __all__ = [
     "fuse",
     "places_from",
     "places_from_detections",
-    "places_from_file",
     "places_from_scenes",
     "solve_questions",
     "solve_samples",

@@ -1,8 +1,7 @@
 """Where the boxes come from that spatial questions are solved with.
 
-* annotated scenes (``SOURCES``) and VSI-Bench's scene metadata: what is really there;
-* a boxes file, JSON lines ``{"scene", "boxes": [{"label", "bbox_3d"}], "T_world_camera"?,
-  "floor_area_m2"?}``: boxes in a world with z up, or in the camera whose pose is given;
+* annotated scenes (``SOURCES``) and files in the layout of VSI-Bench's scene metadata: what is really there, or
+  what another program found;
 * a model's detections: every window's boxes moved to the world by the first frame's pose (``meta``), then
   fused.
 """
@@ -10,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +19,7 @@ from rft3d.evaluation.records import Prediction, read_predictions
 from rft3d.geometry import box_iou, boxes_valid, transform_boxes
 from rft3d.scenes.sources import SOURCES, open_scenes
 from rft3d.scenes.types import Scene
-from rft3d.tasks.samples import read_jsonl, read_samples
+from rft3d.tasks.samples import read_samples
 from rft3d.tasks.spatial.solve import Place, place_of, seen_by_projection, world_of
 from rft3d.tasks.types import Sample
 from rft3d.typed import Numbers, typed
@@ -42,26 +40,23 @@ def places_from(
     scenes: str | None = None,
     source: str = "auto",
     metadata: Sequence[Path] = (),
-    boxes: Path | None = None,
     detections: Path | None = None,
     detection_samples: Path | None = None,
 ) -> Places:
-    """The boxes that exactly one of ``scenes``, ``metadata``, ``boxes`` and ``detections`` names.
+    """The boxes that exactly one of ``scenes``, ``metadata`` and ``detections`` names.
 
     Args:
         scenes: what :func:`rft3d.scenes.open_scenes` opens, or what the reader ``source`` of ``SOURCES`` reads.
-        metadata: VSI-Bench's (or VLM-3R's) scene metadata; boxes: a file for :func:`places_from_file`.
+        metadata: VSI-Bench's (or VLM-3R's) scene metadata.
         detections: predictions to the questions in ``detection_samples``.
 
     Raises:
         ValueError: none is given, more than one, or detections without their samples.
     """
-    if sum(map(bool, (scenes, metadata, boxes, detections))) != 1:
-        raise ValueError("give exactly one of --scenes, --metadata, --boxes and --detections, or --blind")
+    if sum(map(bool, (scenes, metadata, detections))) != 1:
+        raise ValueError("give exactly one of --scenes, --metadata and --detections, or --blind")
     if scenes is not None:
         return places_from_scenes(open_scenes(scenes) if source == "auto" else SOURCES[source](scenes))
-    if boxes is not None:
-        return places_from_file(boxes)
     if detections is not None:
         if detection_samples is None:
             raise ValueError("--detections needs --detection-samples: the windows' cameras")
@@ -79,42 +74,6 @@ def places_from_scenes(scenes: Iterable[Scene]) -> Places:
             place = Place(place.boxes, place.floor_area_m2, seen)
         found[scene_key(scene.id)] = place
     return found
-
-
-@dataclass(frozen=True)
-class _Row:
-    label: str
-    bbox_3d: Annotated[Any, Numbers((9,))]
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One line of a boxes file."""
-
-    scene: str
-    boxes: tuple[_Row, ...]
-    T_world_camera: Pose | None = None
-    floor_area_m2: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.floor_area_m2 is not None and self.floor_area_m2 <= 0:
-            raise ValueError(f"floor_area_m2 must be positive, got {self.floor_area_m2}")
-
-
-def places_from_file(path: str | Path) -> Places:
-    """A boxes file; lines of one scene are fused. ValueError names line, field and value."""
-    groups: dict[str, list[LabelledBox]] = {}
-    areas: dict[str, float] = {}
-    for number, record in read_jsonl(path):
-        line: _Line = typed(_Line, record, f"{path}:{number}", extra=True)
-        scene = scene_key(line.scene)
-        boxes = [LabelledBox(row.label, tuple(map(float, row.bbox_3d))) for row in line.boxes]
-        groups.setdefault(scene, []).extend(
-            boxes if line.T_world_camera is None else _moved(boxes, line.T_world_camera)
-        )
-        if line.floor_area_m2 is not None:
-            areas[scene] = line.floor_area_m2
-    return {scene: _place(fuse(boxes), areas.get(scene)) for scene, boxes in groups.items()}
 
 
 def places_from_detections(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> Places:
@@ -162,9 +121,9 @@ def fuse(boxes: Sequence[LabelledBox]) -> list[LabelledBox]:
     return kept
 
 
-def _place(boxes: Sequence[LabelledBox], area: float | None = None) -> Place:
+def _place(boxes: Sequence[LabelledBox]) -> Place:
     rows = np.array([box.box for box in boxes]) if boxes else np.zeros((0, 9))
-    return place_of([box.label for box in boxes], rows, floor_area_m2=area)
+    return place_of([box.label for box in boxes], rows)
 
 
 def _moved(boxes: Sequence[LabelledBox], T_world_camera: Any) -> list[LabelledBox]:
