@@ -5,6 +5,7 @@ A few of each here; ``RFT3D_DAMAGE=1000`` (``make nightly``) makes a thousand of
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -18,14 +19,18 @@ from rich.console import Console
 from tests.contracts.damage import attacks
 from tests.datasets import test_prepare_kills as preparation
 from tests.evaluation.fakes import detection_sample, grounding_sample, spatial_sample
+from tests.experiments import test_experiments as experiments
 from tests.report.runs import make_run
 from tests.scenes import clips, published, videos
+from tests.tiny import make_policy
 
 from rft3d.datasets.extract import read_sens
 from rft3d.datasets.work import Job, Output, prepare_samples
 from rft3d.digests import LIST
 from rft3d.evaluation import load_predictions
 from rft3d.evaluation.leaderboard import our_entries
+from rft3d.experiments import Experiment, numbers, run_experiments, write_results
+from rft3d.experiments.types import folder_of
 from rft3d.files import model_folder, write_json
 from rft3d.models import load_policy
 from rft3d.report import write_report
@@ -166,6 +171,37 @@ def _prepared(folder: Path) -> None:
     assert (folder / "again/s.jsonl").read_bytes() == (folder / "whole/s.jsonl").read_bytes()
 
 
+QUIET = Console(file=io.StringIO())
+
+
+def _experiment(folder: Path) -> Experiment:
+    make_policy().save(folder / "start")
+    return experiments.small(str(folder / "start"))
+
+
+def _arms(folder: Path) -> list[Path]:
+    """The files of an experiment all of whose arms have run."""
+    pytest.importorskip("matplotlib", reason="figures are an extra: pip install 'rft3d[viz]'")
+    assert run_experiments([_experiment(folder)], folder / "runs", console=QUIET)
+    return sorted(file for file in (folder / "runs").rglob("*.*") if file.is_file() and file.name[0] != ".")
+
+
+def _tabled(folder: Path) -> None:
+    numbers._resampled.cache_clear()
+    numbers._samples.cache_clear()
+    write_results([experiments.small(str(folder / "start"))], folder / "runs", folder / "page.md")
+
+
+def _went_on(folder: Path) -> None:
+    """Go on where the last arm is not judged, then where it is not trained either."""
+    shutil.rmtree(folder / "again", ignore_errors=True)
+    shutil.copytree(folder / "runs", folder / "again")
+    root = folder_of(folder / "again", experiments.small().world, 0)
+    for left in ("eval/rft/detection.scores.json", "stages/rft/done.json"):
+        (root / left).unlink(missing_ok=True)
+        assert run_experiments([experiments.small(str(folder / "start"))], folder / "again", console=QUIET)
+
+
 def _text(name: str, text: str) -> Callable[[Path], list[Path]]:
     def make(folder: Path) -> list[Path]:
         (folder / name).write_text(text)
@@ -270,11 +306,13 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
         lambda folder: our_entries(folder / "b.json"),
     ),
     "run folder, watched": (_run, lambda folder: render(folder)),
+    "experiments, tabled": (_arms, _tabled),
+    "experiments, gone on with": (_arms, _went_on),
     "run folder, reported": (_run, lambda folder: write_report(folder, folder / "report", resamples=2)),
 }
 
 
-SLOW = ("run folder, reported", "model folder")
+SLOW = ("run folder, reported", "model folder", "experiments, gone on with")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import pytest
 from tests.evaluation.fakes import TablePolicy, detection_sample, gold_answers, write_frames
 
+from rft3d.evaluation.export_verl import export_verl
+from rft3d.evaluation.headroom import HeadroomConfig, headroom_of_files
 from rft3d.evaluation.predict import PredictConfig, predict
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.report import write_report
@@ -79,6 +81,7 @@ def test_a_batch_of_nothing_but_damaged_pictures(run: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("how", ["dots", "absolute", "link"])
 def test_pictures_elsewhere_are_not_opened(run: Path, tmp_path: Path, how: str) -> None:
+    pytest.importorskip("pyarrow")
     private = tmp_path / "private"
     write_frames(private, SAMPLES[:1])
     target = private / SAMPLES[0].frames[0]
@@ -94,6 +97,16 @@ def test_pictures_elsewhere_are_not_opened(run: Path, tmp_path: Path, how: str) 
         _predicted(run, tmp_path)
     with pytest.raises(ValueError, match=said):
         list(exhibits(run))
+    policy, few = Sampler(gold_answers(SAMPLES)), HeadroomConfig(2, (0.5,), 2, resamples=2)
+    asked = {run / "samples.detection.jsonl": [sly]}
+    with pytest.raises(ValueError, match=said):
+        headroom_of_files(policy, "m", asked, few, show=False)
+    assert (
+        headroom_of_files(policy, "m", asked, few, show=False, pictures=private)["tasks"][0]["samples"] == 1
+    )
+    for embed in (True, False):
+        with pytest.raises(ValueError, match=said):
+            export_verl(run / "samples.detection.jsonl", tmp_path / "verl", embed=embed)
     page = write_report(run, tmp_path / "closed").read_text()
     assert "lies outside" in page and page.count('id="p-') == 7
     assert write_report(run, tmp_path / "open", pictures=private).read_text().count('id="p-') == 8
@@ -122,9 +135,6 @@ class Sampler(TablePolicy):
 
 def test_a_damaged_picture_among_those_that_are_exported_or_measured(run: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    from rft3d.evaluation.export_verl import export_verl
-    from rft3d.evaluation.headroom import HeadroomConfig, headroom_of_files
-
     bomb(run / SAMPLES[1].frames[1])
     told: list[str] = []
     assert export_verl(run / "samples.detection.jsonl", tmp_path / "verl", told=told.append) == 3

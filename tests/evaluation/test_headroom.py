@@ -126,7 +126,7 @@ def test_headroom_sees_what_sampling_knows(questions: tuple[Path, list[Sample]])
     path, samples = questions
     config = HeadroomConfig(k=3, temperatures=(0.5,), resamples=50)
     seen: list[int] = []
-    found = headroom(Noisy(), TASKS["spatial"](), samples, path.parent, config, seen.append)
+    found = headroom(Noisy(), TASKS["spatial"](), samples, [path.parent], config, seen.append)
     row = found["temperatures"][0]
     values = {
         name: row[name]["micro"]["value"] for name in ("greedy", "one sample", "best of k", "consensus")
@@ -142,7 +142,7 @@ def test_without_a_gap_the_sentence_promises_nothing(questions: tuple[Path, list
     path, samples = questions
     policy = Noisy()
     policy.right = lambda prompt: "100"  # type: ignore[method-assign]
-    found = headroom(policy, TASKS["spatial"](), samples, path.parent, HeadroomConfig(k=3, resamples=20))
+    found = headroom(policy, TASKS["spatial"](), samples, [path.parent], HeadroomConfig(k=3, resamples=20))
     assert "expect RL to gain little" in found["sentence"]
 
 

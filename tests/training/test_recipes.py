@@ -19,6 +19,7 @@ from rft3d.models import Policy, load_policy
 from rft3d.models.fusion import SpatialQwen
 from rft3d.scenes import RoomConfig, iter_rooms
 from rft3d.tasks import Grounding, read_samples, write_samples
+from rft3d.training.clips import read_clips
 from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import require_gold
 from rft3d.training.recipes import Recipe, apply_overrides, check_recipe, load_recipe, run_recipe
@@ -97,9 +98,7 @@ def test_a_miniature_recipe_end_to_end(
 
 
 def test_a_samples_file_or_model_changed_between_two_starts_is_refused(here: Path) -> None:
-    shutil.copytree(here / "data", here / "own", symlinks=False)
-    (here / "data").unlink()
-    (here / "own").rename(here / "data")
+    _own_data(here)
     run_recipe(here / "mini.py", ["--stages.0.steps", "1"])
     samples = here / "data" / "samples.spatial.jsonl"
     text = samples.read_text()
@@ -250,7 +249,47 @@ def test_missing_pictures_name_sample_and_file_before_there_is_a_run(
     write_samples(here / "data" / "lost.jsonl", [samples[0], lost])
     monkeypatch.setattr(SpatialQwen, "encode", lambda *_: pytest.fail("nothing may be encoded"))
     line = one_line(here, capsys, "--samples.spatial", str(here / "data" / "lost.jsonl"))
-    assert "1 pictures are missing" in line and repr(lost.id) in line and "frames/lost.png" in line
+    assert "no picture at" in line and repr(lost.id) in line and "frames/lost.png" in line
+
+
+def _own_data(here: Path) -> Path:
+    """A copy of the data that a test may damage, in place of the shared one."""
+    shutil.copytree(here / "data", here / "own")
+    (here / "data").unlink()
+    return (here / "own").rename(here / "data")
+
+
+@pytest.mark.parametrize("encode", ["first", "as_needed"])
+def test_a_damaged_picture_ends_in_a_line_that_names_it(
+    here: Path, capsys: pytest.CaptureFixture[str], encode: str
+) -> None:
+    data = _own_data(here)
+    damaged = [data / sample.frames[-1] for sample in read_samples(data / "samples.spatial.jsonl")]
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:60])
+    assert main(["train", str(here / "mini.py"), "--cache.encode", encode]) == 2
+    said = capsys.readouterr().err
+    line = said.splitlines()[-1]
+    assert line.startswith("rft3d train: sample ") and "Traceback" not in said
+    assert any(f"{file} cannot be read" in line for file in damaged)
+
+
+def test_pictures_elsewhere_are_not_trained_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = _own_data(here)
+    file = data / "samples.spatial.jsonl"
+    sample = next(iter(read_samples(file)))
+    shutil.copy(data / sample.frames[0], here / "private.png")
+    (data / "link.png").symlink_to(here / "private.png")
+    for name in ("../private.png", str(here / "private.png"), "link.png"):
+        write_samples(file, [dataclasses.replace(sample, frames=(name, *sample.frames[1:]))])
+        line = one_line(here, capsys)
+        assert f"sample {sample.id!r}" in line and "lies outside" in line and "--pictures" in line
+        closed, open_ = (read_clips({"spatial": file}, ["spatial"], folder) for folder in (None, here))
+        for read in (closed.load, closed.size):
+            with pytest.raises(ValueError, match="lies outside"):
+                read(0)
+        assert len(open_.load(0)) == 2 and open_.size(0) == (2, 56, 84)
+        open_.check_places(0)
 
 
 def test_held_out_and_cache_through_a_recipe(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

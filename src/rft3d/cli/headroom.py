@@ -29,6 +29,8 @@ class Args(JsonOut):
     """samples files, or one folder of rft3d rooms (its detection, grounding and spatial samples)"""
     limit: int = 0
     """at most so many questions of a file, evenly spaced over it; 0: all"""
+    pictures: Path | None = None
+    """folder besides those of the samples files in which their pictures may lie"""
     settings: tyro.conf.OmitArgPrefixes[HeadroomConfig]
 
 
@@ -46,4 +48,5 @@ def main(args: Args) -> None:
         say(headroom_table(task), f"{task['sentence']}\n")
 
     policy, told = load_policy(args.model), partial(print, file=sys.stderr)
-    args.write(headroom_of_files(policy, fingerprint, questions, args.settings, tell, told=told))
+    how = {"told": told, "pictures": args.pictures}
+    args.write(headroom_of_files(policy, fingerprint, questions, args.settings, tell, **how))

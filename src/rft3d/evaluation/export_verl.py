@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
@@ -24,7 +23,7 @@ from typing import Any
 
 from rft3d import files
 from rft3d.prompts import SYSTEM
-from rft3d.scenes.sources import load_frame_ref
+from rft3d.scenes.sources import frame_file, load_frame_ref, picture_folders
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples, sample_from_record
 from rft3d.tasks.types import Sample, Task
@@ -64,7 +63,7 @@ def export_verl(
     samples_path, out = Path(samples_path), Path(out)
     tasks = {name: make_task(name, options=opts) for name, opts in (options or {}).items()}
     out.mkdir(parents=True, exist_ok=True)
-    inside = (samples_path.parent, *([] if pictures is None else [Path(pictures)]))
+    inside = picture_folders(samples_path.parent, pictures)
     rows = _rows(samples_path, options or {}, tasks, embed, inside, told)
     count = _write_rows(out / "train.parquet", rows, _schema(embed))
     files.write_text(out / "reward.py", REWARD_FILE)
@@ -158,10 +157,9 @@ def _truth(sample: Sample, options: Mapping[str, Any]) -> str:
 
 
 def _path(ref: str, inside: tuple[Path, ...]) -> str:
-    path = (inside[0] / ref).resolve()
-    if not os.path.isfile(path):
-        raise ValueError(f"{ref} is no picture file under {inside[0]}; embed the pictures instead")
-    return str(path)
+    if ref.startswith("rooms:"):
+        raise ValueError(f"{ref} is no picture file; embed the pictures instead")
+    return str(frame_file(ref, inside[0], inside).resolve())
 
 
 def _png(ref: str, inside: tuple[Path, ...]) -> bytes:

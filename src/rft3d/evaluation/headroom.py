@@ -23,6 +23,7 @@ from rft3d.evaluation.tables import percent
 from rft3d.files import DamagedFile, source_commit
 from rft3d.process import progress
 from rft3d.rewards.score import Score
+from rft3d.scenes.sources import picture_folders
 from rft3d.settings import Bounds, Checked, Count, Positive, Share
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
@@ -70,11 +71,13 @@ def headroom(
     policy: SamplingPolicy,
     task: Task,
     samples: Sequence[Sample],
-    folder: Path,
+    inside: Sequence[Path],
     config: HeadroomConfig,
     advance: Callable[[int], None] = lambda count: None,
 ) -> dict[str, Any]:
-    """Headroom of ``policy`` on one task's ``samples`` (pictures relative to ``folder``), as JSON values.
+    """Headroom of ``policy`` on one task's ``samples``, as JSON values.
+
+    ``inside``: the folders that pictures may lie in, the first the one that their paths are relative to.
 
     ``temperatures[i]`` holds, for every decoder and metric, value and interval (bootstrap over scenes), the
     paired difference to greedy, and ``flat``: the share of questions all of whose samples are paid alike,
@@ -82,13 +85,13 @@ def headroom(
     each).
 
     Raises:
-        ValueError: no samples, or a task without consensus.
+        ValueError: no samples, a task without consensus, or a picture that is missing or lies elsewhere.
     """
     if task.name not in SHOWN:
         raise ValueError(f"task {task.name!r} has no headroom; only {', '.join(SHOWN)} have one")
     if not samples:
         raise ValueError(f"no {task.name} samples to measure headroom on")
-    questions = _Questions(policy, task, samples, folder, config, advance)
+    questions = _Questions(policy, task, samples, inside, config, advance)
     greedy = questions.drawn(questions.scores([texts[0] for texts in questions.texts(0.0, 1)]))
     found = {
         "task": task.name,
@@ -112,21 +115,24 @@ def headroom_of_files(
     tell: Callable[[Mapping[str, Any]], object] = lambda measured: None,
     show: bool = True,
     told: Callable[[str], object] = lambda line: None,
+    pictures: Path | None = None,
 ) -> dict[str, Any]:
     """Headroom of ``policy`` on ``questions`` (those asked of each samples file), as ``headroom.json`` holds it.
 
     ``model``: its fingerprint. ``tell`` gets what was measured of a file as soon as it is known; ``show``: a
-    progress bar on standard error; ``told`` gets a line about each question that a damaged picture leaves out.
+    progress bar on standard error; ``told`` gets a line about each question that a damaged picture leaves out;
+    ``pictures``: a folder besides those of the samples files in which pictures may lie.
     """
     from rich.console import Console
 
     found: list[dict[str, Any]] = []
     for file, samples in questions.items():
         task = make_task(samples[0].task, options=policy.task_options.get(samples[0].task))
-        samples = [sample for sample in samples if _readable(sample, file.parent, told)]
+        inside = picture_folders(file.parent, pictures)
+        samples = [sample for sample in samples if _readable(sample, inside, told)]
         count = len(samples) * (1 + len(config.temperatures))
         with progress(Console(stderr=True, quiet=not show), task.name, count) as advance:
-            measured = headroom(policy, task, samples, file.parent, config, lambda n: advance(n, ""))
+            measured = headroom(policy, task, samples, inside, config, lambda n: advance(n, ""))
         asked = {
             "samples_file": str(file),
             "samples_sha256": file_digest(file),
@@ -170,7 +176,7 @@ class _Questions:
     policy: SamplingPolicy
     task: Task
     samples: Sequence[Sample]
-    folder: Path
+    inside: Sequence[Path]
     config: HeadroomConfig
     advance: Callable[[int], None]
 
@@ -182,7 +188,7 @@ class _Questions:
             batch = self.samples[start : start + config.batch_size]
             found += self.policy.sample_texts(
                 [sample.turns() for sample in batch],
-                [load_frames(sample, self.folder) for sample in batch],
+                [load_frames(sample, self.inside[0], self.inside) for sample in batch],
                 per,
                 max_new_tokens=config.max_new_tokens,
                 seed=config.seed * 1_000_003 + start,
@@ -225,9 +231,9 @@ class _Questions:
         }
 
 
-def _readable(sample: Sample, folder: Path, told: Callable[[str], object]) -> bool:
+def _readable(sample: Sample, inside: Sequence[Path], told: Callable[[str], object]) -> bool:
     try:
-        load_frames(sample, folder)
+        load_frames(sample, inside[0], inside)
     except DamagedFile as error:
         told(f"{error}; it is left out")
         return False

@@ -33,7 +33,7 @@ from rft3d.evaluation.records import (
 )
 from rft3d.files import DamagedFile, publish, read_json, source_commit, write_json
 from rft3d.locks import only_writer
-from rft3d.scenes.sources import load_frame_ref
+from rft3d.scenes.sources import load_frame_ref, picture_folders
 from rft3d.settings import Checked, Count, Natural, NotNegative
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
@@ -108,7 +108,7 @@ def predict(
         **asdict(config),
         "commit": source_commit(),
     }
-    inside = (samples_path.parent, *([] if pictures is None else [Path(pictures)]))
+    inside = picture_folders(samples_path.parent, pictures)
     with only_writer(out):
         if force:
             for name in ("", ".meta.json", ".partial", ".partial.meta.json"):

@@ -39,7 +39,7 @@ from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, training_r
 from rft3d.experiments.scratch import from_scratch
 from rft3d.experiments.types import FIRST, STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
 from rft3d.experiments.views import corrupted, derived_options
-from rft3d.files import read_json, write_json
+from rft3d.files import blaming, read_json, write_json
 from rft3d.models import Policy, load_policy
 from rft3d.models.features import FeatureCache
 from rft3d.models.geometry import FrozenFeatures
@@ -80,10 +80,10 @@ class Lab:
         """The start, training rooms and their features, if they are not there yet."""
         if self.run.done("rooms"):
             return
-        world, first = self.world, TRAIN * (self.seed + 1)
+        world = self.world
         with self.run.timed("rooms") as facts:
             if isinstance(world.start, Scratch):
-                rooms = list(self._rooms(range(first, first + world.train_rooms), world.views, "rooms"))
+                rooms = list(self._rooms("train", world.views))
                 encoder = replace(world.start.encoder, seed=self.seed)
                 start = replace(world.start, encoder=encoder)
                 policy, made = from_scratch(self.run, rooms, start, self.seed, world.views)
@@ -92,30 +92,34 @@ class Lab:
             else:
                 policy = load_policy(world.start, dtype=torch.float32)
                 own = self._options(policy, world.views)
-                source = self._rooms(range(first, first + world.train_rooms), own, "rooms")
+                source = self._rooms("train", own)
             policy.save(self.model_dir(FIRST))
-            self._keep("train", policy, source, world.train_rooms)
+            self._keep("train", policy, source)
             if world.watched_rooms:
                 own = self._options(policy, world.held_out)
-                seeds = range(WATCHED, WATCHED + world.watched_rooms)
-                self._keep("watched", policy, self._rooms(seeds, own, "watched rooms"), len(seeds))
+                self._keep("watched", policy, self._rooms("watched", own))
 
-    def _rooms(self, seeds: range, options: Options, title: str) -> Iterator[TrainingRoom]:
+    def _seeds(self, name: str) -> range:
+        """Of the rooms in the folder ``name``."""
+        trained = name == "train"
+        first = TRAIN * (self.seed + 1) if trained else WATCHED
+        return range(first, first + (self.world.train_rooms if trained else self.world.watched_rooms))
+
+    def _rooms(self, name: str, options: Options) -> Iterator[TrainingRoom]:
+        seeds = self._seeds(name)
         made = training_rooms(seeds, self.world.rooms, options, self.workers)
-        return track(self.console, title, made, len(seeds))
+        return track(self.console, f"{name} rooms", made, len(seeds))
 
-    def _keep(self, name: str, policy: Policy, rooms: Iterator[TrainingRoom], count: int) -> None:
+    def _keep(self, name: str, policy: Policy, rooms: Iterator[TrainingRoom]) -> None:
         """Write samples and features of ``rooms`` into the folder ``name``, a few rooms in memory at a time."""
-        folder = self.run.root / name
+        folder, count = self.run.root / name, len(self._seeds(name))
         samples: dict[str, list[Sample]] = {}
-        scenes: dict[str, int] = {}
 
         def features() -> Iterator[FrozenFeatures]:
             waiting: list[TrainingRoom] = []
             for number, room in enumerate(rooms):
                 for view, own in room.samples.items():
                     samples.setdefault(view, []).extend(own)
-                    scenes.update((sample.scene, number) for sample in own)
                 waiting.append(room)
                 if len(waiting) == CHUNK or number + 1 == count:
                     pictures = torch.stack([policy.prepare(list(each.clip.rgb)) for each in waiting])
@@ -127,7 +131,7 @@ class Lab:
         for view, own in samples.items():
             write_samples(file := folder / f"{view}.samples.jsonl", own)
             digests[view] = file_digest(file)
-        write_json(folder / "rooms.json", {"scenes": scenes, "rooms": count, "views": digests})
+        write_json(folder / "rooms.json", {"views": digests})
 
     def _options(self, policy: Policy, own: Options) -> dict[str, dict[str, Any]]:
         """``own`` on top of what the policy was trained with."""
@@ -147,21 +151,24 @@ class Lab:
         return self._corpus("watched", self._options(self.start, self.world.held_out))
 
     def _corpus(self, name: str, given: Options) -> Corpus:
-        folder = self.run.root / name
-        facts = read_json(folder / "rooms.json")
+        folder, seeds, again = self.run.root / name, self._seeds(name), f"delete {self.root} to start again"
+        with blaming(folder / "rooms.json", KeyError, TypeError, fix=again):
+            written = read_json(folder / "rooms.json")["views"]
+            digests = {view: written[view] for view in given}
         samples: dict[str, list[list[Sample]]] = {}
-        for view in given:
-            samples[view] = [[] for _ in range(facts["rooms"])]
+        for view, digest in digests.items():
+            samples[view] = [[] for _ in seeds]
             file = folder / f"{view}.samples.jsonl"
-            if file_digest(file) != facts["views"][view]:
-                raise ValueError(f"{file} is not what this run wrote; delete {self.root} to start again")
+            if file_digest(file) != digest:
+                raise ValueError(f"{file} is not what this run wrote; {again}")
             for sample in read_samples(file):
-                samples[view][facts["scenes"][sample.scene]].append(sample)
+                room = seeds.index(int(sample.scene.removeprefix("rooms-")))
+                samples[view][room].append(sample)
         options = derived_options(given)
         for view, source in ((v, v.replace("-corrupt", "-think")) for v in options if v not in samples):
             samples[view] = corrupted(samples[source], self.seed)
         return tokenize(
-            self.start, build_tasks(options), samples, FeatureStore(folder / "features", facts["rooms"])
+            self.start, build_tasks(options), samples, FeatureStore(folder / "features", len(seeds))
         )
 
     def train(self, arm: Arm) -> None:

@@ -21,7 +21,7 @@ from rft3d.report.run_folder import NothingToReport, RunFolder, TaskRuns, read_r
 from rft3d.report.samples import answer_view, question_view, read_cameras, true_boxes
 from rft3d.report.scene_facts import Cloud, point_cloud
 from rft3d.scenes.images import load_rgb
-from rft3d.scenes.sources import SCENE_LIKE, open_scenes, scene_folders
+from rft3d.scenes.sources import SCENE_LIKE, open_scenes, picture_folders, scene_folders
 from rft3d.scenes.types import Scene
 from rft3d.tasks import TASKS, Sample, Task
 
@@ -104,7 +104,7 @@ def exhibits(
             yield of_scene(scene)
         return
     _check(run, tasks, models, ids)
-    inside = [run.root, *([] if pictures is None else [Path(pictures)])]
+    inside = picture_folders(run.root, pictures)
     wanted = [
         (task, task.samples[index])
         for task in run.tasks

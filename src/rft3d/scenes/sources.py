@@ -154,6 +154,28 @@ def _picture(path: Path, _mtime_ns: int, _size: int) -> NDArray[np.uint8]:
     return pixels
 
 
+def picture_folders(folder: Path, pictures: Path | str | None) -> tuple[Path, ...]:
+    """Where the pictures of a samples file may lie: ``folder``, which holds it, and ``pictures`` if given."""
+    return (folder,) if pictures is None else (folder, Path(pictures))
+
+
+def frame_file(ref: str, root: Path | str | None = None, inside: Iterable[Path | str] | None = None) -> Path:
+    """The picture that a frame reference names, no room's; arguments and errors as of :func:`load_frame_ref`."""
+    path = Path(root or ".") / ref
+    if not os.path.isfile(path):  # False too for a name that is too long
+        raise ValueError(
+            f"frame reference {ref!r}: no picture at {path}; mend the path, or give the folder that it is "
+            "relative to"
+        )
+    folders = None if inside is None else [Path(each).resolve() for each in inside]
+    if folders is not None and not any(path.resolve().is_relative_to(each) for each in folders):
+        raise ValueError(
+            f"frame reference {ref!r}: {path.resolve()} lies outside {' and '.join(map(str, folders))}; "
+            "if you trust the samples file, name the folder of its pictures with --pictures"
+        )
+    return path
+
+
 def load_frame_ref(
     ref: str,
     root: Path | str | None = None,
@@ -181,16 +203,6 @@ def load_frame_ref(
                 f"frame reference {ref!r}: the room has {len(frames)} frames; pass its own config"
             )
         return load_rgb(frames[index])
-    path = Path(root or ".") / ref
-    if not os.path.isfile(path):  # False too for a name that is too long
-        raise ValueError(
-            f"frame reference {ref!r}: no picture at {path}; give the folder it is relative to as root"
-        )
-    folders = None if inside is None else [Path(each).resolve() for each in inside]
-    if folders is not None and not any(path.resolve().is_relative_to(each) for each in folders):
-        raise ValueError(
-            f"frame reference {ref!r}: {path.resolve()} lies outside {' and '.join(map(str, folders))}; "
-            "if you trust the samples file, name the folder of its pictures with --pictures"
-        )
+    path = frame_file(ref, root, inside)
     status = path.stat()
     return _picture(path, status.st_mtime_ns, status.st_size)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,7 @@ from rft3d.models.features import FeatureCache
 from rft3d.models.geometry import FrozenFeatures
 from rft3d.process import progress, track
 from rft3d.scenes.images import opened_picture
-from rft3d.scenes.sources import load_frame_ref
+from rft3d.scenes.sources import frame_file, load_frame_ref, picture_folders
 from rft3d.tasks import Sample, Task, read_samples
 from rft3d.training.data import Corpus, LazyRows, checked_gold, require_gold
 
@@ -107,18 +107,18 @@ class Clips:
         frames: for each clip the folder that its references are relative to, and the references.
             :meth:`load` reads them.
         samples: ``samples[task][clip]``.
+        pictures: a folder besides those of the samples files in which pictures may lie.
     """
 
     frames: Sequence[tuple[Path, tuple[str, ...]]]
     samples: Mapping[str, Sequence[Sequence[Sample]]]
+    pictures: Path | None = None
 
     def load(self, clip: int) -> list[NDArray[np.uint8]]:
         """The clip's pictures; ValueError naming a sample that shows them when one cannot be read."""
         folder, refs = self.frames[clip]
-        try:
-            return [load_frame_ref(ref, folder) for ref in refs]
-        except (ValueError, OSError) as error:
-            raise ValueError(f"sample {self._shown_by(clip)!r}: {error}") from error
+        with self._of_sample(clip):
+            return [load_frame_ref(ref, folder, inside=self._inside(folder)) for ref in refs]
 
     def size(self, clip: int) -> tuple[int, int, int]:
         """Frames, height and width of the clip, from the first picture's header where it is a file."""
@@ -126,18 +126,33 @@ class Clips:
         if ":" in refs[0]:
             first = self.load(clip)[0]
             return len(refs), first.shape[0], first.shape[1]
-        try:
-            with opened_picture(folder / refs[0]) as picture:
+        with self._of_sample(clip):
+            file = frame_file(refs[0], folder, self._inside(folder))
+            with opened_picture(file) as picture:
                 return len(refs), picture.height, picture.width
-        except (ValueError, OSError) as error:
-            raise ValueError(f"sample {self._shown_by(clip)!r}: {error}") from error
 
-    def _shown_by(self, clip: int) -> str:
-        return next(rows[clip][0].id for rows in self.samples.values() if rows[clip])
+    def check_places(self, clip: int) -> None:
+        """ValueError naming a sample that shows a picture of the clip which is missing or lies elsewhere."""
+        folder, refs = self.frames[clip]
+        with self._of_sample(clip):
+            for ref in refs:
+                if ":" not in ref:  # else drawn when it is read
+                    frame_file(ref, folder, self._inside(folder))
+
+    def _inside(self, folder: Path) -> Sequence[Path]:
+        return picture_folders(folder, self.pictures)
+
+    @contextmanager
+    def _of_sample(self, clip: int) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            shown_by = next(rows[clip][0].id for rows in self.samples.values() if rows[clip])
+            raise ValueError(f"sample {shown_by!r}: {error}") from error
 
 
 def check_clips(clips: Clips, tasks: Mapping[str, Task], scored: Collection[str]) -> None:
-    """ValueError naming the samples when pictures are missing or a gold answer is worth too little.
+    """ValueError naming the sample when a picture is missing or elsewhere, or a gold answer is worth too little.
 
     It must be readable, and of tasks that are ``scored`` (RFT, held-out samples) earn full marks.
     """
@@ -148,21 +163,15 @@ def check_clips(clips: Clips, tasks: Mapping[str, Task], scored: Collection[str]
             continue
         for sample in samples:
             checked_gold(tasks[name], sample)
-    missing = [
-        f"sample {clips._shown_by(i)!r}: {folder / ref}"
-        for i, (folder, refs) in enumerate(clips.frames)
-        for ref in refs
-        if ":" not in ref and not os.path.isfile(folder / ref)  # with a colon: drawn or cut out when read
-    ]
-    if missing:
-        shown = "; ".join(missing[:3]) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise ValueError(
-            f"{len(missing)} pictures are missing: {shown}. Mend the paths or leave the samples out"
-        )
+    for clip in range(len(clips.frames)):
+        clips.check_places(clip)
 
 
-def read_clips(files: Mapping[str, Path], tasks: Sequence[str]) -> Clips:
-    """The samples of ``tasks``; samples with the same frames share a clip, whatever their task."""
+def read_clips(files: Mapping[str, Path], tasks: Sequence[str], pictures: Path | None = None) -> Clips:
+    """The samples of ``tasks``; samples with the same frames share a clip, whatever their task.
+
+    ``pictures``: a folder besides those of ``files`` in which pictures may lie.
+    """
     clips: dict[tuple[Path, tuple[str, ...]], int] = {}
     placed: dict[str, list[tuple[int, Sample]]] = {}
     for name in tasks:
@@ -180,7 +189,7 @@ def read_clips(files: Mapping[str, Path], tasks: Sequence[str]) -> Clips:
     for name, rows in placed.items():
         for clip, sample in rows:
             by_clip[name][clip].append(sample)
-    return Clips(list(clips), by_clip)
+    return Clips(list(clips), by_clip, pictures)
 
 
 def encode_clips(policy: Policy, clips: Clips, console: Console) -> Sequence[FrozenFeatures]:

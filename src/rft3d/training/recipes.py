@@ -71,7 +71,7 @@ class Recipe(Checked):
     """The policy to start from: a folder, a hub repository (owner/name), or a name of ``rft3d.models``'s
     ``PUBLIC_WEIGHTS`` (qwen2.5-vl-3b-vggt ...)."""
     samples: Mapping[str, Path]
-    """A samples file for each task; frame paths in it are relative to its folder."""
+    """A samples file for each task; frame paths in it are relative to its folder, and lead nowhere else."""
     stages: tuple[SFTConfig | RFTConfig, ...]
     """What to do, in order."""
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -93,6 +93,8 @@ class Recipe(Checked):
     """Device, number format and geometry of ``model``."""
     plan: Plan = Plan()
     """What ``rft3d estimate`` needs beside this; changes nothing of a run."""
+    pictures: Path | None = None
+    """A folder besides those of the samples files in which their pictures may lie."""
 
 
 def run_recipe(path: Path, overrides: list[str]) -> None:
@@ -101,7 +103,7 @@ def run_recipe(path: Path, overrides: list[str]) -> None:
     Raises:
         ValueError: a recipe without ``config() -> Recipe``, an unknown override, a recipe that asks for
             tasks it has no samples of, samples whose gold answer earns less than full marks or whose pictures
-            are missing, or a run folder with other settings.
+            are missing or lie elsewhere, or a run folder with other settings.
         FileNotFoundError: no policy at ``model``, or no samples file.
         InUse: another process runs in the same folder.
         ModuleNotFoundError: a launch with DeepSpeed, which is not installed.
@@ -121,10 +123,12 @@ def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
         )
     for kind in ("samples", "held_out"):
         require_files(path, {f"{kind}.{task}": file for task, file in getattr(recipe, kind).items()})
-    clips = read_clips(recipe.samples, tasks_needed)
+    clips = read_clips(recipe.samples, tasks_needed, recipe.pictures)
     policy = load_start(recipe.model, recipe.load, recipe.trained_dtype)
     tasks = {name: _task(name, recipe, policy) for name in tasks_needed}
-    judged = read_clips(recipe.held_out, tuple(recipe.held_out)) if recipe.held_out else None
+    judged = None
+    if recipe.held_out:
+        judged = read_clips(recipe.held_out, tuple(recipe.held_out), recipe.pictures)
     rewarded = {name for stage in recipe.stages if stage.kind == "rft" for name in stage.asked}
     # before anything expensive, and before there is a run folder
     check_clips(clips, tasks, rewarded)
@@ -204,10 +208,11 @@ def _hand_over(before: Policy, after: Policy, *corpora: Corpus | None) -> Policy
 
 
 def _identity(recipe: Recipe) -> dict[str, Any]:
-    """The settings that make a run the same run: not where it is, who watches, how features are kept."""
+    """The settings that make a run the same run: not where it and its pictures are, who watches, how features are
+    kept."""
     settings = dataclasses.asdict(recipe)
     del settings["load"]["device"]
-    del settings["out"], settings["trackers"], settings["plan"]
+    del settings["out"], settings["pictures"], settings["trackers"], settings["plan"]
     settings["cache"] = recipe.cache.dtype if recipe.cache.folder is not None else None
     return settings
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rft3d.process import is_main_process
 from rft3d.runfolder import ALARMS, METRICS, SIGNALS, Alarm, append_alarms, drop_after, read_records
+from rft3d.typed import is_number
 from rft3d.watching.rules import RULES, Rule, Trend
 
 PATIENCE = 3
@@ -103,7 +104,8 @@ class AlarmLog:
             drop_after(self.path, resume_step)
         for row in read_records(folder / METRICS)[0] if resume_step else ():
             if row["step"] <= resume_step:
-                self.state.update(int(row["step"]), row)
+                known = {key: v for key, v in row.items() if isinstance(v, float) or is_number(v)}
+                self.state.update(int(row["step"]), known)
 
     def update(self, step: int, metrics: Mapping[str, float]) -> list[Alarm]:
         """Judge one step and write down what changed."""
