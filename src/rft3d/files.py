@@ -154,17 +154,20 @@ def write_json(path: str | Path, value: Any, *, allow_nan: bool = False) -> None
     write_text(path, text + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """The value in a JSON file.
+def read_json(path: str | Path, kind: type = object) -> Any:
+    """The value in a JSON file, of this kind (``dict``: an object).
 
     Raises:
-        ValueError: naming the file, when it is damaged or nested too deeply.
+        ValueError: naming the file, when it is damaged, of another kind or nested too deeply.
         FileNotFoundError: there is none.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON ({excerpt(error)}); write or get the file again") from None
+    if not isinstance(value, kind):
+        raise ValueError(f"{path}: it holds {excerpt(value)} and no {kind.__name__}; write or get it again")
+    return value
 
 
 class DamagedFile(ValueError):

@@ -181,12 +181,12 @@ def _experiment(folder: Path) -> Experiment:
 
 def _arms(folder: Path) -> list[Path]:
     """The files of an experiment all of whose arms have run."""
-    pytest.importorskip("matplotlib", reason="figures are an extra: pip install 'rft3d[viz]'")
     assert run_experiments([_experiment(folder)], folder / "runs", console=QUIET)
     return sorted(file for file in (folder / "runs").rglob("*.*") if file.is_file() and file.name[0] != ".")
 
 
 def _tabled(folder: Path) -> None:
+    pytest.importorskip("matplotlib", reason="figures are an extra: pip install 'rft3d[viz]'")
     numbers._resampled.cache_clear()
     numbers._samples.cache_clear()
     write_results([experiments.small(str(folder / "start"))], folder / "runs", folder / "page.md")

@@ -31,7 +31,7 @@ from rft3d.evaluation.records import (
     read_predictions,
     write_predictions,
 )
-from rft3d.files import DamagedFile, publish, read_json, source_commit, write_json
+from rft3d.files import DamagedFile, excerpt, publish, read_json, source_commit, write_json
 from rft3d.locks import only_writer
 from rft3d.scenes.sources import load_frame_ref, picture_folders
 from rft3d.settings import Checked, Count, Natural, NotNegative
@@ -218,14 +218,14 @@ def _check_same_run(path: Path, meta_path: Path, meta: dict[str, Any]) -> None:
         raise ValueError(
             f"{path} exists without {meta_path.name}, so its origin is unknown; move it away first"
         )
-    found = read_json(meta_path)
+    found = read_json(meta_path, dict)
     # another commit may well write other texts, but it is recorded rather than refused
     fields = [name for name in meta if name != "commit"]
     differing = [name for name in fields if found.get(name) != meta[name]]
     if differing:
         name = differing[0]
         raise ValueError(
-            f"{path} belongs to another run: {name} was {found.get(name)!r}, now it is {meta[name]!r}; "
+            f"{path} belongs to another run: {name} was {excerpt(found.get(name))}, now it is {meta[name]!r}; "
             "move it away or choose another --out"
         )
 

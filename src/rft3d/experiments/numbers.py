@@ -90,7 +90,7 @@ def verdict(found: Found | None) -> str:
 def cost_of(roots: Mapping[int, Path], arm: str) -> dict[str, float] | None:
     """Mean ``steps``, ``tokens`` and ``training_seconds`` of an arm's finished seeds, and how many those are."""
     files = [root / "stages" / arm / "done.json" for root in roots.values()]
-    rows = [read_json(file) for file in files if file.is_file()]
+    rows = [read_json(file, dict) for file in files if file.is_file()]
     keys = ("steps", "tokens", "training_seconds")
     means = {key: float(np.mean([row.get(key, 0) for row in rows])) for key in keys} if rows else {}
     return {**means, "seeds": len(rows)} if rows else None
@@ -107,7 +107,7 @@ def _runs(roots: Mapping[int, Path], arm: str, view: str, where: str) -> dict[in
 
 @lru_cache(maxsize=1024)
 def _resampled(folder: Path, arm: str, view: str) -> Resampled:
-    scores = read_json(folder / arm / f"{view}.scores.json")
+    scores = read_json(folder / arm / f"{view}.scores.json", dict)
     task = make_task(task_of(view), None, scores.get("options"))
     predictions = read_predictions(folder / arm / f"{view}.predictions.jsonl")
     run = score_predictions(task, _samples(folder / f"{view}.samples.jsonl"), predictions)

@@ -95,7 +95,7 @@ def _roots(experiment: Experiment, out: Path) -> dict[int, Path]:
 
 def _commits(experiments: Sequence[Experiment], out: Path) -> str:
     found = [root / "env.json" for each in experiments for root in _roots(each, out).values()]
-    commits = {str(read_json(f).get("commit"))[:12] for f in found if f.is_file()}
+    commits = {str(read_json(f, dict).get("commit"))[:12] for f in found if f.is_file()}
     return f", commit {', '.join(sorted(commits))}" if commits else ""
 
 
