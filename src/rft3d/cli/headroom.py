@@ -48,5 +48,5 @@ def main(args: Args) -> None:
         say(headroom_table(task), f"{task['sentence']}\n")
 
     policy, told = load_policy(args.model), partial(print, file=sys.stderr)
-    how = {"told": told, "pictures": args.pictures}
-    args.write(headroom_of_files(policy, fingerprint, questions, args.settings, tell, **how))
+    config, pictures = args.settings, args.pictures
+    args.write(headroom_of_files(policy, fingerprint, questions, config, tell, told=told, pictures=pictures))

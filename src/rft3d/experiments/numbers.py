@@ -20,8 +20,9 @@ from rft3d.evaluation import read_predictions, score_predictions
 from rft3d.evaluation.score import pools_of
 from rft3d.evaluation.stats import Resampled, resample_pools
 from rft3d.experiments.types import STANDARD, Claim, held_out_folder, task_of
-from rft3d.files import read_json
+from rft3d.files import naming, read_json
 from rft3d.tasks import Sample, make_task, read_samples
+from rft3d.typed import typed
 
 RESAMPLES = 1000
 MIN_SEEDS = 3
@@ -90,9 +91,10 @@ def verdict(found: Found | None) -> str:
 def cost_of(roots: Mapping[int, Path], arm: str) -> dict[str, float] | None:
     """Mean ``steps``, ``tokens`` and ``training_seconds`` of an arm's finished seeds, and how many those are."""
     files = [root / "stages" / arm / "done.json" for root in roots.values()]
-    rows = [read_json(file, dict) for file in files if file.is_file()]
+    rows = {file: read_json(file, dict) for file in files if file.is_file()}
     keys = ("steps", "tokens", "training_seconds")
-    means = {key: float(np.mean([row.get(key, 0) for row in rows])) for key in keys} if rows else {}
+    costs = [[typed(float, row.get(key, 0), f"{file}: {key}") for key in keys] for file, row in rows.items()]
+    means = dict(zip(keys, np.mean(costs, axis=0).tolist(), strict=True)) if rows else {}
     return {**means, "seeds": len(rows)} if rows else None
 
 
@@ -107,10 +109,11 @@ def _runs(roots: Mapping[int, Path], arm: str, view: str, where: str) -> dict[in
 
 @lru_cache(maxsize=1024)
 def _resampled(folder: Path, arm: str, view: str) -> Resampled:
-    scores = read_json(folder / arm / f"{view}.scores.json", dict)
-    task = make_task(task_of(view), None, scores.get("options"))
-    predictions = read_predictions(folder / arm / f"{view}.predictions.jsonl")
-    run = score_predictions(task, _samples(folder / f"{view}.samples.jsonl"), predictions)
+    scores, answers = folder / arm / f"{view}.scores.json", folder / arm / f"{view}.predictions.jsonl"
+    with naming(scores):
+        task = make_task(task_of(view), None, read_json(scores, dict).get("options"))
+    with naming(answers):
+        run = score_predictions(task, _samples(folder / f"{view}.samples.jsonl"), read_predictions(answers))
     pools, finish = pools_of(run)
     scenes = [sample.scene for sample in run.samples]
     return resample_pools(pools, scenes, finish, resamples=RESAMPLES, seed=0)
