@@ -74,6 +74,20 @@ def test_runs_of_other_samples_cannot_be_compared() -> None:
     assert all(each.difference.difference == 0 and not each.decided for each in same)
 
 
+@pytest.mark.parametrize("by", [{"task": "detection"}, {"benchmark": "scannet-detection-4f"}])
+@pytest.mark.parametrize("damaged", ["a", "b"])
+@pytest.mark.parametrize("text", ['{"id": "nobody", "text": "x"}\n', '{"id": "s0", "te'])
+def test_the_damaged_file_of_the_two_is_named(
+    tmp_path: Path, by: dict[str, str], damaged: str, text: str
+) -> None:
+    samples, *_ = files(tmp_path)
+    bad = tmp_path / f"{damaged}.jsonl"
+    bad.write_text(bad.read_text() + text)
+    with pytest.raises(ValueError) as caught:
+        compare_prediction_files(samples, tmp_path / "a.jsonl", tmp_path / "b.jsonl", **by)
+    assert str(bad) in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_categories_of_names() -> None:
     assert split_category("f1@0.25/class:chair") == ("f1@0.25", "chair")
     assert split_category("accuracy/object_counting") == ("accuracy", "object_counting")
