@@ -118,6 +118,7 @@ def test_the_first_view_tells_the_story(browser: Browser, page: Path, demo: Path
     shown = browser.js("[...document.querySelectorAll('#story-plots h4')].map(h => h.innerText)")
     assert sorted(title.split(":")[0] for title in shown) == sorted(stages)
     browser.wait("document.querySelector('#hero-scene canvas')")
+    browser.screenshot(demo / "first_view.png")
     bottoms = browser.js(
         "['#hero .verdict', '#hero-scene canvas']"
         ".map(s => document.querySelector(s).getBoundingClientRect().bottom)"
