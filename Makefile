@@ -33,12 +33,10 @@ weights: .venv/.stamp  ## rooms-sft again from nothing: hours, resumable; the ne
 results: .venv/.stamp-dev  ## every claim of docs/results.md: HOURS=12 (resumable), AT_ONCE=2 arms at once, then the page
 	$(BIN)/rft3d experiment run --out $(RESULTS) --hours $(HOURS) --at-once $(AT_ONCE) || [ $$? -eq 3 ]
 	$(BIN)/rft3d experiment table --out $(RESULTS)
-	$(BIN)/rft3d report $(RESULTS)
 
 results-quick: .venv/.stamp-dev  ## every arm at a tiny size: shows that it runs, its numbers mean nothing
 	$(BIN)/rft3d experiment run --quick --out $(RESULTS)-quick --at-once 2
 	$(BIN)/rft3d experiment table --quick --out $(RESULTS)-quick --page $(RESULTS)-quick/results.md
-	$(BIN)/rft3d report $(RESULTS)-quick --gallery 2 --resamples 50
 
 test: lint  ## style, floors, types, then the default test suite
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
