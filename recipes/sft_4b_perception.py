@@ -1,4 +1,4 @@
-"""3D-RFT-4B, stage 1, perception: SFT on detection and grounding, as VG-LLM trains them.
+"""3D-RFT-4B, stage 1, perception: SFT on detection, grounding and dense captions, as VG-LLM trains it.
 
 Command (8 GPUs; two nodes: see recipes/accelerate/README.md)::
 
@@ -10,9 +10,9 @@ The model is named by its parts, Qwen2.5-VL-3B-Instruct and VGGT-1B from the hub
 ``--model FOLDER --load.geometry FOLDER`` for copies on disk. Who starts from VG-LLM's released weights instead
 skips this stage: 3D-RFT's own SFT row equals theirs.
 
-Samples files come from ``rft3d data prepare`` (scannet-detection, scanrefer; docs/reproduce.md).
-Differs from VG-LLM: a step holds 32 clips with one question of each task, rather than 64 questions drawn by length;
-Scan2Cap's captions, which it trains on too, are left out: no number of the paper needs them.
+Samples files come from ``rft3d data prepare`` (scannet-detection, scanrefer, scan2cap; docs/reproduce.md).
+Differs from VG-LLM: a step holds 32 clips with one question of each task that shows them (ScanRefer's frames
+serve Scan2Cap too), rather than 64 questions drawn by length.
 
 Hardware: 8 GPUs of 80 GB (VG-LLM: 8 x H800).
 Time: not measured (VG-LLM's own, three data sets: about 8 hours).
@@ -37,9 +37,10 @@ def config() -> Recipe:
     return Recipe(
         out=Path("runs/sft_4b_perception"),
         model="qwen2.5-vl-3b-vggt",  # [VG-LLM] Qwen2.5-VL-3B-Instruct and VGGT-1B
-        samples={  # [VG-LLM] [paper] ScanNetDetection and ScanRefer, train scans (there also Scan2Cap)
+        samples={  # [VG-LLM] [paper] ScanNetDetection, ScanRefer and Scan2Cap, train scans
             "detection": DATA / "samples.detection.train.jsonl",
             "grounding": DATA / "samples.grounding.train.jsonl",
+            "captioning": DATA / "samples.captioning.train.jsonl",
         },
         tasks={  # [VG-LLM] two decimals, boxes as annotated
             "detection": {"decimals": 2, "canonical": False},
@@ -49,9 +50,9 @@ def config() -> Recipe:
         stages=(
             SFTConfig(
                 steps=2400,  # [ours] 73 K clips of ScanRefer at 32 a step, about once; [VG-LLM] 1 epoch
-                scenes_per_step=32,  # [ours] clips of each task: 64 questions a step
-                per_scene={"detection": 1, "grounding": 1},  # [VG-LLM] global batch 64
-                task_weights={"detection": 1.0, "grounding": 1.0},  # [VG-LLM] none
+                scenes_per_step=32,  # [ours] clips; ScanRefer's serve Scan2Cap too: up to 64 questions a step
+                per_scene={"detection": 1, "grounding": 1, "captioning": 1},  # [VG-LLM] global batch 64
+                task_weights={"detection": 1.0, "grounding": 1.0, "captioning": 1.0},  # [VG-LLM] none
                 micro_scenes=1,  # [VG-LLM] 1 a GPU
                 optim=OptimConfig(
                     name="adamw",  # [VG-LLM]
@@ -69,13 +70,14 @@ def config() -> Recipe:
         cache=CacheConfig(encode="as_needed", clips_in_memory=64),  # [ours] all clips would be terabytes
         plan=Plan(
             backbone="qwen2.5-vl-3b-vggt",  # [paper]
-            frames={"detection": 4, "grounding": 32},  # [VG-LLM]
+            frames={"detection": 4, "grounding": 32, "captioning": 32},  # [VG-LLM]
             frame_size=(504, 392),  # [VG-LLM] any 4:3 frame
             question_tokens={
                 "detection": 140,
                 "grounding": 260,
+                "captioning": 60,
             },  # [ours] prompts and chat markup, rounded up
-            answer_tokens={"detection": 300, "grounding": 60},  # [ours]
+            answer_tokens={"detection": 300, "grounding": 60, "captioning": 40},  # [ours]
             gpus=8,  # [VG-LLM]
             parallel="fsdp2",  # [ours] VG-LLM: DeepSpeed ZeRO-2
             precision="bf16",  # [VG-LLM]

@@ -107,6 +107,7 @@ TRUTHS: dict[str, dict[str, Any]] = {
         "answer": "A",
         "options": ["A. left", "B. right"],
     },
+    "captioning": {"caption": "A chair", "references": ["A chair"], "iou": 1},
 }
 
 
@@ -158,6 +159,16 @@ def test_truths_pass_as_they_are(task: str) -> None:
         ),
         ("spatial", {"question_type": "route_planning", "answer": "A"}, "'A' is none of the options"),
         ("spatial", {"question_type": [], "answer": 1}, r"question_type is \[\]; it must be text"),
+        (
+            "captioning",
+            {"caption": "a", "references": [], "iou": 1},
+            "references must be a list of descriptions",
+        ),
+        (
+            "captioning",
+            {"caption": "a", "references": [1], "iou": 1},
+            r"references\[0\] is 1; it must be text",
+        ),
     ],
 )
 def test_truths_that_no_task_can_score_are_refused(task: str, truth: object, said: str) -> None:

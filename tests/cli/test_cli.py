@@ -142,7 +142,7 @@ def test_bad_arguments_are_one_line(files: Path, capsys: pytest.CaptureFixture[s
     assert "scor: no such command; did you mean score?" in failure(capsys, "scor")
     assert "--samples" in failure(capsys, "score", "--task", "spatial")
     line = failure(capsys, "score", "p", "--task", "detectoin", "--samples", "s")
-    assert "--task detectoin: must be one of detection, grounding, spatial" in line
+    assert "--task detectoin: must be one of captioning, detection, grounding, spatial" in line
     assert "did you mean detection?" in line and "(e.g. rft3d score p.jsonl" in line
     assert "--colour" in failure(capsys, "report", files, "--colour", "red")
     line = failure(capsys, "rooms", "--seed", "x", "--count", "1", "--out", files / "o")

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from tests.contracts.damage import attacks
 from tests.datasets import test_prepare_kills as preparation
-from tests.evaluation.fakes import detection_sample, grounding_sample, spatial_sample
+from tests.evaluation.fakes import caption_sample, detection_sample, grounding_sample, spatial_sample
 from tests.experiments import test_experiments as experiments
 from tests.report.runs import make_run
 from tests.scenes import clips, published, videos
@@ -49,7 +49,7 @@ COUNT = int(os.environ.get("RFT3D_DAMAGE", "6"))
 
 
 def _samples(folder: Path, name: str = "s.jsonl") -> list[Path]:
-    makers = (detection_sample, grounding_sample, spatial_sample)
+    makers = (detection_sample, grounding_sample, spatial_sample, caption_sample)
     write_samples(folder / name, [make(number) for make in makers for number in range(2)])
     return [folder / name]
 

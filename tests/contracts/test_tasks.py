@@ -40,7 +40,7 @@ VARIANTS: dict[str, Any] = {
     "forkme": CountFrames(),
 }
 EXACT_PARTS = (
-    *("format", "accuracy", "exact", "frame", "acc@0.25"),
+    *("format", "accuracy", "exact", "rouge_l", "frame", "acc@0.25"),
     *("f1@0.25", "f1@0.25:0.75", "hungarian"),
 )
 BLIND = ("format", "f1", "frame", *EXACT_PARTS)
@@ -155,6 +155,8 @@ def assert_is_truth(answer: Any, sample: Sample, decimals: int) -> None:
     elif sample.task == "grounding":
         assert answer.frame == truth["frame"]
         np.testing.assert_allclose(answer.box, truth["bbox_3d"], **close)
+    elif sample.task == "captioning":
+        assert answer == truth["caption"]
     else:
         assert answer == truth["answer"]
 

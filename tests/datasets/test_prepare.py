@@ -28,10 +28,12 @@ from tests.scenes.published import (
 
 from rft3d.cli import main
 from rft3d.datasets import (
+    CaptionSettings,
     DetectionSettings,
     GroundingSettings,
     Output,
     Prepared,
+    Scan2cap,
     ScannetDetection,
     Scanrefer,
     Vsi,
@@ -70,7 +72,7 @@ def detection(disk: Path, out: Path, settings: DetectionSettings | None = None, 
 
 
 def scanned(disk: Path, split: str) -> dict[str, Path]:
-    """The files of one split that ScanRefer's samples come from."""
+    """The files of one split that ScanRefer's and Scan2Cap's samples come from."""
     return {
         "descriptions": disk / f"ScanRefer_filtered_{split}.json",
         "infos": disk / f"embodiedscan_infos_{split}.pkl",
@@ -191,6 +193,22 @@ def test_frame_draws() -> None:
         assert area(np.concatenate([ahead[:3], [0.1, 0.1, 0.1, 0, 0, 0]]), frame) > 0
         behind = frame.T_world_camera @ [0, 0, -2, 1]
         assert area(np.concatenate([behind[:3], [0.1, 0.1, 0.1, 0, 0, 0]]), frame) == 0
+
+
+def test_caption_samples(disk: Path, tmp_path: Path) -> None:
+    proposals = tmp_path / "pred.json"
+    box = room().objects[0].box
+    proposals.write_text(json.dumps({f"scannet/{VAL}": [[*box[:3], *box[3:6]], [9, 9, 9, 1, 1, 1]]}))
+    out = tmp_path / "cap.jsonl"
+    Scan2cap(
+        **scanned(disk, "val"), out=out, settings=CaptionSettings(frames=4), proposals=proposals
+    ).prepare()
+    samples = list(read_samples(out))
+    assert len(samples) == len(room().objects) and all(len(s.truth["references"]) == 2 for s in samples)
+    assert samples[0].truth["iou"] > 0.2 and samples[0].truth["input_box_world"][:3] == pytest.approx(box[:3])
+    assert "object located at [" in samples[0].prompt and samples[0].truth["caption"].startswith(
+        "This is the"
+    )
 
 
 def vsi_rows() -> list[dict[str, Any]]:
@@ -511,6 +529,7 @@ def test_vgllms_own_files_are_prepared(tmp_path: Path) -> None:
             k: v for k, v in vgllm_row(frame, box, target={"frame": 0, "bbox_3d": box}).items()
             if not k.startswith(("cam", "axis"))
         },
+        "cap": vgllm_row(frame, box, annotations=["A bed."], input_box=box[:6], gt_box=box[:6], iou=1.0),
     }  # fmt: skip
     made: dict[str, Sample] = {}
     for name, row in rows.items():
@@ -524,6 +543,7 @@ def test_vgllms_own_files_are_prepared(tmp_path: Path) -> None:
     grounding = TASKS["grounding"]()
     assert made["val"].truth["frame"] == 0 and made["val"].prompt == "Frame-0: <image>Localize it.\n"
     assert grounding.score(grounding.gold(made["val"]), made["val"]).value("iou") > 0.9
+    assert made["cap"].task == "captioning" and made["cap"].truth["caption"] == "x"
     assert grounding.parse(grounding.gold(made["train"]), made["train"], "strict")
     with pytest.raises(ValueError, match="serves SFT only"):
         grounding.score(grounding.gold(made["train"]), made["train"])

@@ -75,6 +75,24 @@ def spatial_sample(number: int, frames: int = 2) -> Sample:
     )
 
 
+NOUNS = ("chair", "table", "lamp", "door", "sink", "shelf")
+
+
+def caption_sample(number: int, iou: float = 1.0) -> Sample:
+    first = detection_sample(number)
+    words = f"The {NOUNS[number % 6]} is {NOUNS[(number + 1) % 6]} brown, next to the wall of room {number}."
+    box = first.truth["boxes"][0]["bbox_3d"]
+    return Sample(
+        id=f"c{number}",
+        task="captioning",
+        scene=f"scene{number // 2}",
+        frames=first.frames,
+        prompt=f"<image><image>Describe thing {number}.",
+        truth={"caption": words, "references": [words, "A brown thing."], "box_world": box, "iou": iou},
+        meta=first.meta,
+    )
+
+
 def write_frames(folder: Path, samples: Sequence[Sample]) -> None:
     """A different flat picture for every frame reference."""
     for name in sorted({frame for sample in samples for frame in sample.frames}):

@@ -23,7 +23,7 @@ from rft3d.scenes.types import CATE8, CATE20, CATE31
 from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.types import Sample
 
-from .fakes import detection_sample, gold_answers, grounding_sample
+from .fakes import caption_sample, detection_sample, gold_answers, grounding_sample
 
 CONFIG = ScoreConfig(resamples=20)
 COMPAT = replace(CONFIG, compat="vg-llm")
@@ -235,6 +235,26 @@ def test_names_are_checked(tmp_path: Path) -> None:
     allowed = score(tmp_path, "scannet-detection-4f", [sample], [], replace(COMPAT, allow_missing=True))
     assert allowed["missing"]["count"] == 1
     assert np.isclose(metric(allowed, "vg-llm", "f1@0.25"), 0)
+
+
+def test_scan2cap_by_hand_and_like_upstream(tmp_path: Path) -> None:
+    """Three objects: a perfect caption, one about a badly detected box, and a refusal."""
+    samples = [caption_sample(0), caption_sample(1, iou=0.3), caption_sample(2)]
+    texts = [samples[0].truth["caption"], samples[1].truth["caption"], "I cannot see it."]
+    predictions = [Prediction(s.id, t) for s, t in zip(samples, texts, strict=True)]
+    result = score(tmp_path, "scan2cap", samples, predictions)
+    ours, theirs = result["variants"]["ours"], result["variants"]["vg-llm"]
+    assert list(ours["headline"]) == ["cider@0.5", "bleu4@0.5", "rouge_l@0.5"]
+    assert ours["metrics"]["rouge_l@0.5"] == pytest.approx(1 / 3)
+    assert ours["metrics"]["count/boxes"] == 2 and ours["unreadable"]["count"] == 1
+    assert theirs["metrics"]["rouge_l@0.5"] > ours["metrics"]["rouge_l@0.5"], (
+        "sos eos, and the refusal's words"
+    )
+    assert "detected boxes" in ours["note"] and not result["official"]["complete"]
+    assert "METEOR" in result["benchmark"]["protocol"]
+    true = [caption_sample(number) for number in range(3)]
+    note = score(tmp_path, "scan2cap", true, predictions)["variants"]["ours"]["note"]
+    assert "NOT the published protocol" in note
 
 
 def test_vsi_as_other_harnesses_read_today(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from rft3d.evaluation.predict import PredictConfig, predict
 from rft3d.evaluation.records import read_predictions
 from rft3d.prompts import Prompt
 from rft3d.tasks import TASKS
-from rft3d.tasks.forkme import CountFrames
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
 
@@ -81,7 +80,7 @@ def test_no_texts_and_other_tasks_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one text"):
         consensus(TASKS["spatial"](), COUNTING, [])
     with pytest.raises(ValueError, match="no consensus"):
-        consensus(CountFrames(), COUNTING, ["A chair."])
+        consensus(TASKS["captioning"](), COUNTING, ["A chair."])
 
 
 class Noisy:

@@ -108,8 +108,8 @@ def test_contradictions_are_named() -> None:
         check([replace(two, arms=(replace(start, name="start"), more, rft))])
     with pytest.raises(ValueError, match=r"different world called 'small'"):
         check([two, replace(two, name="b", world=replace(two.world, train_rooms=7))])
-    with pytest.raises(ValueError, match=r"asks for what the world has not: \['counting', 'dense'\]"):
-        check([replace(two, arms=(replace(start, judge=("counting",), elsewhere=("dense",)), more, rft))])
+    with pytest.raises(ValueError, match=r"asks for what the world has not: \['captioning', 'dense'\]"):
+        check([replace(two, arms=(replace(start, judge=("captioning",), elsewhere=("dense",)), more, rft))])
     unjudged = replace(two.claims[0], metrics=(("spatial", "micro"),))
     with pytest.raises(ValueError, match=r"about 'spatial' in 'eval', where arm 'rft' is not judged"):
         check([replace(two, claims=(unjudged,))])

@@ -8,13 +8,13 @@ import pytest
 import torch
 from tests.tiny import make_policy
 
-from rft3d.datasets.convert import detection_sample, grounding_sample, question_sample
+from rft3d.datasets.convert import caption_sample, detection_sample, grounding_sample, question_sample
 from rft3d.models import Policy
 from rft3d.models.policy import TINY_END
 from rft3d.models.tokens import token_id
 from rft3d.prompts import Prompt
 from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
-from rft3d.tasks import Detection, detection, grounding
+from rft3d.tasks import Detection, captioning, detection, grounding
 from rft3d.tasks.types import Sample
 
 FRAMES = ("a.jpg", "b.jpg")
@@ -31,6 +31,7 @@ LOCALIZE = (
     'Output a JSON dictionary with the frame index in "frame" and its 3D bounding box in "bbox_3d" in the '
     "frame's coordinates.\n"
 )
+DESCRIBE = "Carefully watch the video and describe the object located at [0.1, 0.2, 1.5] in detail."
 COUNT = "How many chair(s) are in this room?"
 POSE = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 BOX = [0.1, 0.2, 1.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0]
@@ -64,6 +65,8 @@ def test_prompts_read_from_upstreams_files() -> None:
     facts = {"gt_bbox": BOX, "T_world_camera": [POSE, POSE], "target": target}
     for human in ("Frame-0: <image>Frame-1: <image>\n" + LOCALIZE, LOCALIZE):  # train and val
         assert seen(grounding_sample(record(human, **facts), FRAMES)) == chat(named)
+    described = caption_sample(record("<image><image>\n" + DESCRIBE, "A chair."), FRAMES)
+    assert seen(described) == chat(2 * IMAGE + DESCRIBE)
     number = QuestionRecord("1", "scene0011_00", "scannet", "object_counting", COUNT, (), "4", "v.mp4")
     body = f"These are frames of a video.\n{COUNT}\nPlease answer the question using a single word or phrase."
     assert seen(question_sample(number, FRAMES)) == chat(2 * IMAGE + body)
@@ -73,6 +76,7 @@ def test_our_own_prompts_are_the_same() -> None:
     assert detection.PROMPT == DETECT
     frames = "Frame-0: <image>"
     assert grounding.PROMPT.format(frames=frames, description="The red chair.") == frames + LOCALIZE
+    assert captioning.PROMPT.format(frames="", centre=[0.1, 0.2, 1.5]) == DESCRIBE
 
 
 def test_plain_rounding_is_upstreams_and_safe_rounding_protects_the_iou() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rft3d.scenes import RoomConfig, make_room
-from rft3d.tasks import TASKS, Detection, Grounding, Spatial
+from rft3d.tasks import TASKS, Captioning, Detection, Grounding, Spatial
 from rft3d.tasks import detection as detection_page
 from rft3d.tasks import grounding as grounding_page
 from rft3d.tasks.forkme import CountFrames
@@ -31,7 +31,8 @@ def documented() -> list[dict]:
 def test_documented_samples_are_what_the_tasks_make() -> None:
     scene = make_room(1, RoomConfig(frames=2))
     refs = ["rooms:1/0", "rooms:1/1"]
-    makers = [Detection(), Grounding(), Spatial(max_per_type=9), Spatial(max_per_type=9, answers="think")]
+    makers = [Detection(), Grounding(), Spatial(max_per_type=9), Spatial(max_per_type=9, answers="think"),
+              Captioning()]  # fmt: skip
     made = {sample.id: sample for task in makers for sample in task.samples(scene, refs, 0)}
     shown = [sample_from_record(record) for record in documented() if "truth" in record]
     assert {sample.task for sample in shown} == set(TASKS)

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import tyro
 
-from rft3d.datasets import ScannetDetection, Scanrefer, Vgllm, Vsi
+from rft3d.datasets import Scan2cap, ScannetDetection, Scanrefer, Vgllm, Vsi
 
 Benchmark = (
     Annotated[ScannetDetection, tyro.conf.subcommand("scannet-detection")]
     | Annotated[Scanrefer, tyro.conf.subcommand("scanrefer")]
+    | Annotated[Scan2cap, tyro.conf.subcommand("scan2cap")]
     | Annotated[Vsi, tyro.conf.subcommand("vsi")]
     | Annotated[Vgllm, tyro.conf.subcommand("vg-llm")]
 )

@@ -13,7 +13,7 @@ class Args:
     """Make furnished rooms and questions about them, all from a seed.
 
     Writes every room as a folder (pictures, depth, cameras, objects) and one samples file a task:
-    samples.detection.jsonl, samples.grounding.jsonl, samples.spatial.jsonl.
+    samples.detection.jsonl, samples.grounding.jsonl, samples.spatial.jsonl, samples.captioning.jsonl.
     """
 
     seed: int

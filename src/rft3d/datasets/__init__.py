@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
+from rft3d.datasets.captions import CaptionSettings
 from rft3d.datasets.detection import DetectionSettings
 from rft3d.datasets.extract import extract_recordings
 from rft3d.datasets.grounding import GroundingSettings
 from rft3d.datasets.leaks import leaking
-from rft3d.datasets.prepare import ScannetDetection, Scanrefer, Vgllm, Vsi
+from rft3d.datasets.prepare import Scan2cap, ScannetDetection, Scanrefer, Vgllm, Vsi
 from rft3d.datasets.vsi import VsiSettings
 from rft3d.datasets.work import Output, Prepared, read_meta
 
 __all__ = [
+    "CaptionSettings",
     "DetectionSettings",
     "GroundingSettings",
     "Output",
     "Prepared",
+    "Scan2cap",
     "ScannetDetection",
     "Scanrefer",
     "Vgllm",

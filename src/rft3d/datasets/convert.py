@@ -57,6 +57,21 @@ def grounding_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
     return _of_chat("grounding", record, frames, prompt, truth, meta)
 
 
+def caption_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
+    """A sample of VG-LLM's Scan2Cap record."""
+    caption = record.turns[1]
+    truth: dict[str, Any] = {
+        "caption": caption,
+        "references": record.extra.get("annotations", [caption]),
+        "iou": record.extra.get("iou", 1.0),
+    }
+    for name, key in (("gt_box", "box_world"), ("input_box", "input_box_world")):
+        if name in record.extra:
+            truth[key] = [*record.extra[name], 0.0, 0.0, 0.0]
+    prompt = _shown(record.turns[0], IMAGE * len(frames), len(frames))
+    return _of_chat("captioning", record, frames, prompt, truth, {})
+
+
 def _of_chat(
     task: str,
     record: ChatRecord,

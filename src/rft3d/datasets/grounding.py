@@ -21,6 +21,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rft3d.datasets.detection import Like, Split
 from rft3d.datasets.views import (
     Target,
@@ -72,7 +75,8 @@ class ReferringJob:
     unique: Mapping[tuple[str, int], bool]
     annotations: Path
     root: Path
-    settings: GroundingSettings
+    settings: Any
+    proposals: NDArray[np.float64] | None = None
 
 
 def referring_jobs(
@@ -81,12 +85,14 @@ def referring_jobs(
     unique: Mapping[tuple[str, int], bool],
     scans: Path,
     root: Path,
-    settings: GroundingSettings,
+    settings: Any,
+    proposals: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Iterator[Job]:
     """A job a scan that has descriptions, in the order of the infos.
 
     Raises:
-        ValueError: descriptions of a scan that the infos don't have (after all others were yielded).
+        ValueError: descriptions of a scan that the infos don't have (after all others were yielded), or a
+            validation scan without proposals where there is a file of them.
     """
     by_scan: dict[str, list[ReferringRow]] = {}
     for row in rows:
@@ -94,8 +100,14 @@ def referring_jobs(
     for scene in scenes:
         mine = tuple(by_scan.pop(scene.id, ()))
         if mine:
+            boxes = None if proposals is None else proposals.get(scene.id)
+            if proposals is not None and boxes is None and settings.split == "val":
+                raise ValueError(
+                    f"the proposals file has no scan {scene.id}; it holds {len(proposals)} scans, such as "
+                    f"{next(iter(proposals), 'none')}; use the proposals of the validation split"
+                )
             known = {key: value for key, value in unique.items() if key[0] == scene.id}
-            yield Job(scene.id, ReferringJob(scene, mine, known, scans / scene.id, root, settings))
+            yield Job(scene.id, ReferringJob(scene, mine, known, scans / scene.id, root, settings, boxes))
     if by_scan:
         raise ValueError(
             f"the infos have no entry for {len(by_scan)} described scans, such as {min(by_scan)}; "
@@ -105,7 +117,7 @@ def referring_jobs(
 
 def make_grounding(job: ReferringJob) -> Made:
     """The samples of one scan."""
-    settings = job.settings
+    settings: GroundingSettings = job.settings
     objects = {item.id: item for item in scan_objects(job.annotations)}
     refs = frame_refs(job.scene, job.root)
     targets: dict[int, Target] = {}
@@ -169,9 +181,7 @@ def annotated(row: ReferringRow, objects: Mapping[int, SceneObject], where: Path
     return objects[row.object_id]
 
 
-def choose_frames(
-    target: Target, scene: Scene, row: ReferringRow, draw: int, settings: GroundingSettings
-) -> list[int]:
+def choose_frames(target: Target, scene: Scene, row: ReferringRow, draw: int, settings: Any) -> list[int]:
     """Indices into ``scene.frames`` for one sample, decided by seed, description and draw alone."""
     rng = Random(f"{settings.seed}:{row.scene}:{row.object_id}:{row.ann_id}:{draw}")
     count, upstream, training = len(scene.frames), settings.like == "vg-llm", settings.split == "train"

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from rft3d.datasets.captions import CaptionSettings, make_captions
 from rft3d.datasets.check.annotations import kind_of
 from rft3d.datasets.convert import NotASample, question_sample
 from rft3d.datasets.detection import DetectionSettings, detection_jobs, make_detection
@@ -19,13 +21,13 @@ from rft3d.datasets.grounding import GroundingSettings, make_grounding, referrin
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vgllm import Angles, make_vgllm, old_angles, vgllm_jobs
 from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
-from rft3d.datasets.work import Output, Prepared, prepare_samples
+from rft3d.datasets.work import Made, Output, Prepared, prepare_samples
 from rft3d.evaluation.questions import Made as MadeQuestions
 from rft3d.evaluation.questions import QuestionConfig
 from rft3d.evaluation.solving.places import places_from_scenes
 from rft3d.scenes.readers.embodiedscan import embodiedscan, info_records
 from rft3d.scenes.readers.scannet_export import read_nyu40
-from rft3d.scenes.readers.scanrefer import scanrefer, unique_objects
+from rft3d.scenes.readers.scanrefer import read_proposals, scanrefer, unique_objects
 from rft3d.scenes.readers.vsi_bench import vsi_bench, vsi_meta
 from rft3d.scenes.sources import RECORDS
 from rft3d.scenes.types import Scene
@@ -76,23 +78,26 @@ class ScannetDetection(_FromInfos):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scanrefer(_FromInfos):
-    """ScanRefer: which frame shows the described object best, and its box there."""
-
+class _Referring(_FromInfos):
     descriptions: Path
     """ScanRefer_filtered_{train,val}.json"""
     scans: Path
     """ScanNet's scans folder: <scan>/<scan>.txt, .aggregation.json, segs.json and _vh_clean_2.ply"""
     labels: Path | None = None
     """scannetv2-labels.combined.tsv: tells unique from multiple"""
-    settings: GroundingSettings = field(default_factory=GroundingSettings)
 
-    def prepare(self) -> Prepared:
-        """Write the samples. ValueError: damaged annotations, or a training set with validation scans."""
+    def _prepare(
+        self,
+        benchmark: str,
+        settings: GroundingSettings,
+        make: Callable[[Any], Made],
+        proposals: Path | None = None,
+    ) -> Prepared:
         rows = list(scanrefer(self.descriptions))
         wanted = {row.scene for row in rows}
-        _refuse_leaks(wanted, self.settings.split, self.descriptions)
+        _refuse_leaks(wanted, settings.split, self.descriptions)
         unique = {} if self.labels is None else unique_objects(rows, read_nyu40(self.labels))
+        boxes = None if proposals is None else read_proposals(proposals)
         left_out: Counter[str] = Counter()
         scenes = (
             replace(scene, frames=tuple(sorted(scene.frames, key=lambda frame: frame.name)))
@@ -100,13 +105,37 @@ class Scanrefer(_FromInfos):
         )
         made = prepare_samples(
             self,
-            referring_jobs(scenes, rows, unique, self.scans, self.out.parent, self.settings),
-            make_grounding,
-            plan={"benchmark": "scanrefer", "settings": asdict(self.settings)},
-            inputs=[self.descriptions, self.infos, *filter(None, (self.labels,))],
+            referring_jobs(scenes, rows, unique, self.scans, self.out.parent, settings, boxes),
+            make,
+            plan={"benchmark": benchmark, "settings": asdict(settings)},
+            inputs=[self.descriptions, self.infos, *filter(None, (self.labels, proposals))],
             total=len(wanted),
         )
         return replace(made, skipped={**made.skipped, **left_out})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scanrefer(_Referring):
+    """ScanRefer: which frame shows the described object best, and its box there."""
+
+    settings: GroundingSettings = field(default_factory=GroundingSettings)
+
+    def prepare(self) -> Prepared:
+        """Write the samples. ValueError: damaged annotations, or a training set with validation scans."""
+        return self._prepare("scanrefer", self.settings, make_grounding)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan2cap(_Referring):
+    """Scan2Cap: describe the object at a place."""
+
+    settings: CaptionSettings = field(default_factory=CaptionSettings)
+    proposals: Path | None = None
+    """scannet_val_pred_box.json; without it val asks about true boxes, unlike the published protocol"""
+
+    def prepare(self) -> Prepared:
+        """Write the samples. ValueError: damaged annotations, or a training set with validation scans."""
+        return self._prepare("scan2cap", self.settings, make_captions, self.proposals)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +178,7 @@ class Vsi(_FromMedia):
 
 @dataclass(frozen=True, kw_only=True)
 class Vgllm(_FromMedia):
-    """VG-LLM's own JSON files: detection of 4 or 6 frames, ScanRefer."""
+    """VG-LLM's own JSON files: detection of 4 or 6 frames, ScanRefer, Scan2Cap."""
 
     file: Path
     """scannet_det_val_4frames.json, scanrefer_val_32frames.json ..."""

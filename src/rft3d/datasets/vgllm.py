@@ -1,7 +1,7 @@
-"""VG-LLM's own JSON files (detection, ScanRefer) as samples files: ``rft3d data prepare vg-llm``.
+"""VG-LLM's own JSON files (detection, ScanRefer, Scan2Cap) as samples files: ``rft3d data prepare vg-llm``.
 
-What a record is shows in its fields: ``boxes`` (detection), ``gt_bbox`` or ``target`` (ScanRefer); others are left
-out and counted. ScanRefer's validation file has no target frame; here it is the frame
+What a record is shows in its fields: ``boxes`` (detection), ``gt_bbox`` or ``target`` (ScanRefer),
+``annotations`` or ``input_box`` (Scan2Cap). ScanRefer's validation file has no target frame; here it is the frame
 in which the true box covers most, as for our own samples: no official number looks at it. Its training file may
 lack cameras: such samples serve SFT and are refused by every score.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from rft3d.datasets.check.angles import angle_verdict
 from rft3d.datasets.check.annotations import record_boxes
-from rft3d.datasets.convert import NotASample, detection_sample, grounding_sample
+from rft3d.datasets.convert import NotASample, caption_sample, detection_sample, grounding_sample
 from rft3d.datasets.views import Target, any_frame, target_frame
 from rft3d.datasets.work import Job, Made, relative
 from rft3d.geometry import invert_pose, transform_boxes
@@ -87,7 +87,9 @@ def _sample(record: ChatRecord, frames: list[str]) -> Sample:
         return detection_sample(record, frames)
     if "gt_bbox" in record.extra or "target" in record.extra:
         return grounding_sample(_with_target(record), frames)
-    raise NotASample("record without boxes or target")
+    if "annotations" in record.extra or "input_box" in record.extra:
+        return caption_sample(record, frames)
+    raise NotASample("record without boxes, target or annotations")
 
 
 def _with_target(record: ChatRecord) -> ChatRecord:

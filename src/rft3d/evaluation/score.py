@@ -38,6 +38,7 @@ HEADLINE: dict[str, tuple[str, ...]] = {
     "detection": ("f1@0.25", "precision@0.25", "recall@0.25", "mean_iou"),
     "grounding": ("acc@0.25", "acc@0.5", "mean_iou"),
     "spatial": ("macro8", "micro"),
+    "captioning": ("cider@0.5", "bleu4@0.5", "rouge_l@0.5"),
 }
 """Metrics that get an interval; a task that isn't listed gets one for each metric without a ``/``."""
 

@@ -6,6 +6,7 @@ nothing registers itself at import.
 
 from __future__ import annotations
 
+from rft3d.tasks.captioning import Captioning
 from rft3d.tasks.detection import Detection, detection_truth
 from rft3d.tasks.grounding import Grounding
 from rft3d.tasks.registry import TASKS, as_trl, make_task
@@ -15,6 +16,7 @@ from rft3d.tasks.types import Sample, Task
 
 __all__ = [
     "TASKS",
+    "Captioning",
     "Detection",
     "Grounding",
     "Sample",

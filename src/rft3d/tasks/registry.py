@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from rft3d.answers.types import ParseMode
+from rft3d.tasks.captioning import Captioning
 from rft3d.tasks.detection import Detection
 from rft3d.tasks.grounding import Grounding
 from rft3d.tasks.spatial import Spatial
@@ -17,6 +18,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "detection": Detection,
     "grounding": Grounding,
     "spatial": Spatial,
+    "captioning": Captioning,
 }
 
 

@@ -66,10 +66,24 @@ class _Spatial:
             raise ValueError(f"answer {str(self.answer)[:20]!r} is none of the options' letters {letters!r}")
 
 
+@dataclass(frozen=True)
+class _Captioning:
+    caption: str
+    references: tuple[str, ...]
+    iou: float
+    box_world: _Box | None = None
+    input_box_world: _Box | None = None
+
+    def __post_init__(self) -> None:
+        if not self.references:
+            raise ValueError("references must be a list of descriptions, got none")
+
+
 TRUTHS = {
     "detection": _Detection,
     "grounding": _Grounding,
     "spatial": _Spatial,
+    "captioning": _Captioning,
 }
 """By the name of a task; a task of your own needs none."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.benchmarks.revsi import REVSI
+from rft3d.evaluation.benchmarks.scan2cap import SCAN2CAP
 from rft3d.evaluation.benchmarks.scannet_detection import FOUR_FRAMES, SIX_FRAMES
 from rft3d.evaluation.benchmarks.scanrefer import SCANREFER
 from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "scannet-detection-4f": FOUR_FRAMES,
     "scannet-detection-6f": SIX_FRAMES,
     "scanrefer": SCANREFER,
+    "scan2cap": SCAN2CAP,
     "vsi-bench": VSI_BENCH,
     "vsi-bench-debiased": VSI_BENCH_DEBIASED,
     "revsi": REVSI,

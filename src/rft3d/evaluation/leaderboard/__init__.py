@@ -26,6 +26,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "vsi-bench": ("macro8",),
     "vsi-bench-debiased": ("macro8",),
     "revsi": ("macro8",),
+    "scan2cap": ("bleu4@0.5", "rouge_l@0.5", "cider@0.5"),
 }
 """Columns of the short table; every other metric that an entry has is a column of the full one."""
 

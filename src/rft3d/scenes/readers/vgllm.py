@@ -1,16 +1,18 @@
-"""VG-LLM's own data files: detection of 4 or 6 frames, ScanRefer, and chats without boxes.
+"""VG-LLM's own data files: detection of 4 or 6 frames, ScanRefer, Scan2Cap, LLaVA-Hound.
 
     detection  {"conversations": [human, gpt], "images": [4 paths], "boxes": [{"label", "bbox_3d": 9}],
                 "cam2img": 4x4, "cam2global": [4x4 a frame], "axis_align_matrix": 4x4}       cameras: val only
     scanrefer  {"conversations", "images", "metadata": {"dataset", "question_type", "ann_id", "object_id"},
                 "target": {"frame", "bbox_3d"} | null, "gt_bbox": 9, "prompt", cameras}
+    scan2cap   {"conversations", "images", "input_box": 6, "gt_box": 6, "iou", "metadata", "annotations",
+    cameras}
 
-Boxes of detection and ``target`` are in a frame's camera, ``gt_bbox`` in the aligned world. **Files from before
-2025-11-27 hold extrinsic zxy angles**; nothing in them says so, ``rft3d data check`` decides it from the boxes, and
-``old_angles`` converts them here.
+Boxes of detection and ``target`` are in a frame's camera, ``gt_bbox``, ``input_box`` and ``gt_box`` in the
+aligned world. **Files from before 2025-11-27 hold extrinsic zxy angles**; nothing in them says so, ``rft3d
+data check`` decides it from the boxes, and ``old_angles`` converts them here.
 
 Source: huggingface.co/datasets/zd11024/VG-LLM-Data as github.com/LaVi-Lab/VG-LLM reads it
-(``src/lmms_eval/tasks/ {threedod,scanrefer}/utils.py``). Not verified on the released files: which
+(``src/lmms_eval/tasks/ {threedod,scanrefer,scan2cap}/utils.py``). Not verified on the released files: which
 optional fields the train files have; whether ``cam2img`` is one matrix or one a frame (both are read).
 """
 
@@ -30,8 +32,9 @@ def vgllm(path: Path | str, *, old_angles: bool = False) -> Iterator[ChatRecord]
     """The records of one of VG-LLM's JSON files, in file order, one in memory at a time.
 
     ``extra`` holds what is there, checked: ``boxes`` (``[{"label", "bbox_3d"}]``), ``target`` (``{"frame",
-    "bbox_3d"}``), ``gt_bbox`` (a list), ``metadata``, ``prompt``, and the cameras ``intrinsics`` (one 3x3 a frame)
-    and ``T_world_camera`` (one 4x4 a frame, in the aligned world).
+    "bbox_3d"}``), ``gt_bbox``, ``input_box``, ``gt_box`` (lists), ``iou``, ``metadata``, ``annotations``,
+    ``prompt``, and the cameras ``intrinsics`` (one 3x3 a frame) and ``T_world_camera`` (one 4x4 a frame, in
+    the aligned world).
 
     Args:
         old_angles: the file is from before 2025-11-27; its angles are converted (not the texts in ``turns``).
@@ -45,9 +48,11 @@ def vgllm(path: Path | str, *, old_angles: bool = False) -> Iterator[ChatRecord]
         if not images and video is None:
             raise record.error("images", "nothing", "a list of paths (or a video)")
         extra = {**_boxes(record, old_angles, len(images)), **_cameras(record, len(images))}
-        for name, reader in (("metadata", record.mapping), ("prompt", record.text)):
+        for name, reader in (("metadata", record.mapping), ("prompt", record.text), ("iou", record.number)):
             if record.has(name):
                 extra[name] = reader(name)
+        if record.has("annotations"):
+            extra["annotations"] = list(record.texts("annotations"))
         metadata = extra.get("metadata", {})
         yield ChatRecord(
             id=record_id(record),
@@ -80,6 +85,9 @@ def _boxes(record: Fields, old_angles: bool, frames: int) -> dict[str, Any]:
         found["target"] = {"frame": frame, "bbox_3d": box9(target, "bbox_3d")}
     if record.has("gt_bbox"):
         found["gt_bbox"] = record.array("gt_bbox", (9,)).tolist()  # angles are 0 in either convention
+    for name in ("input_box", "gt_box"):
+        if record.has(name):
+            found[name] = record.array(name, (6,)).tolist()
     return found
 
 
