@@ -165,7 +165,7 @@ def print_demo(experiment: Experiment, roots: Mapping[int, Path], console: Conso
                 heading.replace("minutes", "min"), justify="right" if number else "left", no_wrap=True
             )
         for row in rows:
-            table.add_row(*(cell.replace(" ± ", "±") for cell in row))
+            table.add_row(*(cell.replace(" ± ", "\n±") for cell in row))
         console.print(table)
 
 
