@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from tests.report.runs import make_run  # noqa: E402
+from tests.scenes.videos import write_clip  # noqa: E402
 from tests.tiny import make_policy  # noqa: E402
 
 WALK = """
@@ -37,6 +38,9 @@ WALK = """
 0 detect r3/scenes/rooms-1 --model model --max-new-tokens 4 --out d
 0 detect r3 --model model --max-new-tokens 4 --out d3
 0 detect --model model --max-new-tokens 4 --out d4
+0 detect walk.mp4 --model model --max-new-tokens 4 --fov 65 --out d5
+0 detect r3/scenes/rooms-1/rgb --model model --max-new-tokens 4 --out d6
+2 detect walk.mp4 --model model --intrinsics 1 2
 2 detect nowhere.mp4 --model model
 2 detect rooms:4 --model nowhere
 0 ground rooms:4 "the chair" --model model --max-new-tokens 4 --out g
@@ -45,6 +49,9 @@ WALK = """
 2 ask rooms:4 "" --model model
 0 samples rooms:8-9 --out s2
 2 samples nowhere --out s3
+2 samples walk.mp4 --out s3
+2 questions r3/scenes/rooms-1/rgb --out q3.jsonl
+2 solve --samples q.jsonl --scenes walk.mp4
 0 questions rooms:0-3 --out q.jsonl
 2 questions rooms:3-0 --out q2.jsonl
 0 solve --samples q.jsonl --scenes rooms:0-3 --predictions-out solved.jsonl --out solved.json
@@ -79,6 +86,12 @@ WALK = """
 0 export overlay run --limit 1 --out drawn
 2 export overlay run --limit 1 --out drawn
 2 export ovrlay run --out drawn2
+0 export overlay rooms:4 --out room
+0 export overlay r3 --limit 1 --out parent
+0 export overlay r3/scenes/rooms-1/rgb --out pictures
+0 export overlay walk.mp4 --out video
+0 export rerun walk.mp4 --out walk.rrd
+2 export overlay folder --out nothing
 0 export card run --name sft --out card.md
 2 export card run --name nobody --out card2.md
 3 data check folder
@@ -100,6 +113,7 @@ def main() -> int:
         (here / "model" / "world.json").write_text(json.dumps(world))
         (here / "folder").mkdir()
         make_run(here / "run")
+        write_clip(here / "walk.mp4", frames=20)
         for line in WALK.strip().splitlines():
             wanted, *arguments = shlex.split(line.replace("RECIPES", str(ROOT / "recipes")))
             command = [sys.executable, "-m", "rft3d", *arguments]

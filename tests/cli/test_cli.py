@@ -148,9 +148,12 @@ def test_bad_arguments_are_one_line(files: Path, capsys: pytest.CaptureFixture[s
     line = failure(capsys, "rooms", "--seed", "x", "--count", "1", "--out", files / "o")
     assert "--seed x: must be a whole number" in line and "helptext" not in line
     assert "needs QUESTION" in failure(capsys, "ask", "clip.mp4")
-    assert "--intrinsics '1', '2': cannot be" in failure(
-        capsys, "detect", "clip.mp4", "--intrinsics", "1", "2"
-    )
+    line = failure(capsys, "detect", "clip.mp4", "--intrinsics", "1", "2")
+    assert "--intrinsics 1 2: must be numbers, as FX FY CX CY (" in line
+    headroom = ("headroom", "--model", "m", "--samples", "s", "--temperatures")
+    assert "--temperatures a: must be numbers, as 0.35 0.6 1.0 (" in failure(capsys, *headroom, "a")
+    assert "headroom: HeadroomConfig.temperatures must be some" in failure(capsys, *headroom)
+    assert "did you mean vsi-bench?" in failure(capsys, "leaderboard", "--benchmark", "vsi")
     assert "detect: --frames: needs 1 value (" in failure(capsys, "detect", "clip.mp4", "--frames")
     assert "detect: more: one argument too many (" in failure(capsys, "detect", "clip.mp4", "more")
     (files / "scannet_meta_info_val.json").write_text("{}")
@@ -363,6 +366,8 @@ def test_a_recipe_lists_its_fields_and_can_be_rehearsed(capsys: pytest.CaptureFi
     assert '"steps": 7' in shown and "cost\n" in shown and "(not there yet)" in shown
     line = failure(capsys, "train", recipe, "--stages.0.stepz", "3")
     assert "--stages.0.stepz: no such option; did you mean --stages.0.steps?" in line
+    line = failure(capsys, "train", recipe, "--stages.0.optim.betas", "a", "b")
+    assert "--stages.0.optim.betas a b: must be numbers, as 0.9 0.999 (" in line
     line = failure(capsys, "train", recipe.replace("rft_4b", "rtf_4b"))
     assert "no recipe at" in line and "did you mean rft_4b_detection.py?" in line
 

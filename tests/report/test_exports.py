@@ -74,18 +74,41 @@ def test_what_is_asked_for_is_shown(run: Path, tmp_path: Path) -> None:
     assert -0.05 < floor < 0.3, "depth becomes world points: nothing lies below the floor"
 
 
+def test_pictures_without_cameras_are_shown_as_they_are(tmp_path: Path) -> None:
+    room = make_room(3, RoomConfig(frames=3, width=84, height=56, max_objects=3))
+    write_scene(room, tmp_path / "scene")
+    pictures = next(
+        path for path in (tmp_path / "scene").iterdir() if path.is_dir() and any(path.glob("*.png"))
+    )
+    (found,) = exhibits(pictures, limit=2)
+    assert found.cameras is None and found.true is None and len(found.pictures) == 2
+    assert export_overlays([found], tmp_path / "out", OverlayStyle(width_px=84)) == 1 + 2
+    with Image.open(next((tmp_path / "out").glob("*/*-000.png"))) as drawn:
+        assert np.abs(np.asarray(drawn).astype(int) - found.pictures[0]).max() <= 2
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="nor pictures"):
+        list(exhibits(tmp_path / "empty"))
+    pytest.importorskip("rerun")
+    assert write_rerun([found], tmp_path / "a.rrd") == 1
+    entities, frames, _ = read_rerun(tmp_path / "a.rrd")
+    assert "/world/camera/image" in entities and "/world/path" not in entities and frames == {0, 1}
+
+
 # ---------------------------------------------------------------------------------- overlays
 
 
 @pytest.mark.parametrize("frame", [0, 1])
 def test_edges_are_drawn_where_the_geometry_code_projects_them(shown: list[Exhibit], frame: int) -> None:
     exhibit = shown[2]
+    assert exhibit.cameras is not None
     style = OverlayStyle(width_px=168 * 4, labels=False)
     picture = draw_frame(exhibit, frame, None, style).astype(int)
     green = (picture[..., 1] > picture[..., 0] + 40) & (picture[..., 1] > picture[..., 2] + 20)
     for box in exhibit.true or ():
-        corners = transform_points(invert_pose(exhibit.T_world_camera[frame]), box_corners(box.box[None])[0])
-        uv, _ = project(corners, exhibit.K[frame])
+        corners = transform_points(
+            invert_pose(exhibit.cameras.T_world_camera[frame]), box_corners(box.box[None])[0]
+        )
+        uv, _ = project(corners, exhibit.cameras.K[frame])
         for u, v in uv * 4:
             if 4 <= u < picture.shape[1] - 4 and 4 <= v < picture.shape[0] - 4:
                 assert green[int(v) - 3 : int(v) + 4, int(u) - 3 : int(u) + 4].any(), (box.label, u, v)

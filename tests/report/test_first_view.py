@@ -31,7 +31,10 @@ def joined(run: Path) -> Joined:
 def test_the_verdict_counts_and_says_whether_it_is_a_difference(run: Path) -> None:
     made = joined(run)
     said = verdict(made, {task.name: Pairs(task, 20) for task in made.tasks})
-    assert len(said) == len(made.tasks)
+    assert len(said) == 3 == len(made.tasks)
+    fewer = replace(made, tasks=made.tasks[:2])
+    *_, before = verdict(fewer, {task.name: Pairs(task, 20) for task in fewer.tasks})
+    assert before.startswith("SFT found ") and " objects and found " in before, "from where both came"
     assert " objects, " in said[0] and said[0].endswith(
         ("beyond chance.", "within chance.", "the same f1@0.25.")
     )

@@ -83,10 +83,11 @@ def test_the_first_view_opens_with_a_scene_before_and_after(browser: Browser, pa
     row = "(n => [n.offsetHeight, n.scrollWidth - n.clientWidth])(document.querySelector('nav'))"
     height, cut = browser.js(row)
     assert height < 50 and cut <= 0, "the views stand in one row, and all of them are seen"
-    browser.resize(1366, 768)
     browser.goto(page, "#classes")
     cut = "[...document.querySelectorAll('.classes .scroll')].map(t => t.scrollWidth - t.clientWidth)"
-    assert max(browser.js(cut)) <= 0, "no class table is cut"
+    for width in (390, 1366):
+        browser.resize(width, 768)
+        assert max(browser.js(cut)) <= 0, f"no class table is cut at {width} px"
 
 
 def test_drawn_boxes_are_where_the_geometry_says(browser: Browser, page: Path) -> None:

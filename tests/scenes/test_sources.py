@@ -193,7 +193,7 @@ def test_one_opener_takes_everything_that_holds_scenes(tmp_path: Path) -> None:
 
 def test_what_holds_no_scene_is_told_what_would(tmp_path: Path) -> None:
     (tmp_path / "walk.mp4").write_bytes(b"")
-    with pytest.raises(ValueError, match="neither cameras nor boxes: only rft3d detect"):
+    with pytest.raises(ValueError, match="no true boxes; give a scene folder"):
         list(open_scenes(tmp_path / "walk.mp4"))
     with pytest.raises(FileNotFoundError, match="give a scene folder, a posed clip"):
         list(open_scenes(tmp_path / "gone"))

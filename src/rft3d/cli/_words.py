@@ -74,8 +74,10 @@ def with_examples(verb: str, text: str) -> str:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """``; did you mean X?`` when something known looks like ``word``, else nothing."""
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    """``; did you mean X?`` when something known begins with ``word`` or looks like it, else nothing."""
+    near = [each for each in known if each.startswith(word)] or get_close_matches(
+        word, known, n=1, cutoff=0.6
+    )
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -83,11 +85,12 @@ def plain(verb: str, boxed: str) -> str:
     """tyro's framed complaint as one line in our form."""
     lines = [re.sub(r"-{3,}", "", line).strip("│╭╮╰╯─ \t") for line in boxed.splitlines()]
     text = " ".join(line for line in lines if line)
-    text = re.sub(r"\s*(Argument helptext:|For full helptext,).*$", "", text)
+    text = re.sub(r"\s*For full helptext,.*$", "", text)
     return f"{_said(text) or 'bad arguments'} (e.g. {EXAMPLES[verb][0]}; rft3d {verb} --help explains all)"
 
 
 def _said(text: str) -> str:
+    text, _, help_text = text.partition(" Argument helptext: ")
     choice = re.search(r"invalid choice '(.*)' for argument '(.*?)'\. Expected one of \((.*)\)", text)
     if choice:
         value, option, listed = choice.groups()
@@ -99,14 +102,19 @@ def _said(text: str) -> str:
         return f"{number[1]} {number[3]}: must be {kind}"
     several = re.search(r"Error parsing (\S+): .*?(?:arguments:? |instantiated from )\[(.*?)\]", text)
     if several:
-        return f"{several[1]} {several[2]}: cannot be read as what --help says"
+        shape = re.search(r"(?: (?:N|[\[A-Z.\]]{2,}))+", help_text)
+        usual = re.search(r"\(default: ([^)]*[^) ])\)$", help_text)
+        like = usual[1] if usual and usual[1] != "None" else shape[0].strip() if shape else "--help says"
+        return f"{several[1]} {several[2].replace(chr(39), '').replace(',', '')}: must be numbers, as {like}"
     value = re.search(r"Missing value for argument '(\S+)'\. Expected (\d+) values", text)
     if value:
         return f"{value[1]}: needs {value[2]} value{'' if value[2] == '1' else 's'}"
     missing = re.search(r"^Required options Missing from .*?: (.*?)( Unrecognized|$)", text)
     if missing:
         parts = [part.split() for part in missing[1].split("(required)") if part.strip()]
-        return "needs " + ", ".join(" ".join(p[:2] if p[0].startswith("--") else p[:1]) for p in parts)
+        return "needs " + ", ".join(
+            " ".join(p[:2] if p[0].startswith("--") else p[:1]).replace("[", "") for p in parts
+        )
     unknown = re.search(r"Unrecognized(?: or misplaced)? options: (\S+)", text)
     if unknown:
         word = unknown[1].rstrip(",")
@@ -120,4 +128,4 @@ def _said(text: str) -> str:
     sub = re.search(r"Missing subcommand Expected one of \{(.*?)\}", text)
     if sub:
         return f"say which: {sub[1]}"
-    return text.split("Value error Error parsing config: ", 1)[-1]  # our own words, of a config's field
+    return re.sub(r"^Value error Error parsing \w+: ", "", text)  # our own words, of a config's field

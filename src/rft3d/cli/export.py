@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class _Shown:
     source: tyro.conf.Positional[str]
-    """run folder, scene folder, posed clip, folder of them, or rooms:SEED"""
+    """run folder, scene folder, posed clip, folder of them, folder of pictures, video, or rooms:SEED"""
     out: Path
     """what to write"""
     force: bool = False
@@ -32,7 +32,7 @@ class _Shown:
     ids: tuple[str, ...] = ()
     """only the questions with these ids"""
     limit: int = 8
-    """questions of each task, evenly spaced over the file"""
+    """questions of each task, evenly spaced over the file; of a video, frames"""
     pictures: Path | None = None
     """folder besides the run's own that pictures may be taken from"""
 
@@ -70,7 +70,8 @@ class Rerun(_Shown):
 class Overlay(_Shown):
     """Pictures for papers: boxes over frames as a PNG sheet and single PNGs, optionally as MP4 videos.
 
-    Green is true, orange predicted (dashed: a miss); or one colour a class. MP4 needs the extra video.
+    Green is true, orange predicted (dashed: a miss); or one colour a class. MP4 needs the extra video. Of a video
+    or a folder of pictures alone, the frames: rft3d detect --fov draws a model's boxes into them.
     """
 
     width: int = 640

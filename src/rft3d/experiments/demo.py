@@ -37,7 +37,10 @@ from rft3d.pretraining.endless import TASK_OPTIONS
 from rft3d.report import write_report
 from rft3d.report.draw import save
 from rft3d.report.exhibit import exhibits
+from rft3d.report.first_view import alarms_of_reading
 from rft3d.report.overlay import OverlayStyle, draw_sheet
+from rft3d.report.run_folder import read_run_folder
+from rft3d.report.runs import join_runs
 from rft3d.scenes import CATE8, RoomConfig
 from rft3d.training.config import OptimConfig
 
@@ -67,6 +70,8 @@ def run_demo(
         write_json(out / "defaults.json", settings_of(full.world, 0))  # for the report: what was changed
         work([place], console, at_once=2, trackers=trackers)
         page = write_report(out, gallery=3 if quick else 12, resamples=experiment.world.resamples // 3)
+        for text in alarms_of_reading(join_runs([read_run_folder(out, 1)])):
+            console.print(text, style="bold red", markup=False, soft_wrap=True)
         print_demo(experiment, {seed: out}, console)
         answered = exhibits(out, tasks=("detection",), limit=12)
         first = next(answered)

@@ -7,6 +7,7 @@ answers, a scene folder, or a procedural room ``rooms:<seed>``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 from rft3d.evaluation.predict import load_frames
 from rft3d.evaluation.records import Prediction
 from rft3d.report.run_folder import NothingToReport, RunFolder, TaskRuns, read_run_folder
-from rft3d.report.samples import answer_view, question_view, read_cameras, true_boxes
+from rft3d.report.samples import Cameras, answer_view, question_view, read_cameras, true_boxes
 from rft3d.report.scene_facts import Cloud, point_cloud
+from rft3d.scenes.clips import ClipSampling, read_clip
 from rft3d.scenes.images import load_rgb
-from rft3d.scenes.sources import SCENE_LIKE, open_scenes, picture_folders, scene_folders
+from rft3d.scenes.sources import open_scenes, picture_folders, scene_folders
 from rft3d.scenes.types import Scene
 from rft3d.tasks import TASKS, Sample, Task
 
@@ -50,7 +52,7 @@ class Exhibit:
 
     Attributes:
         pictures: ``(H, W, 3)`` uint8 each.
-        K, T_world_camera: ``(F, 3, 3)`` and ``(F, 4, 4)``, one a picture.
+        cameras: one a picture; None where they are unknown (a video), and then there are no boxes either.
         true: true boxes; None where the answer has no boxes.
         predicted: display name of a model -> its boxes.
         texts: display name of a model -> its answer as written.
@@ -60,9 +62,8 @@ class Exhibit:
     id: str
     task: str
     pictures: Sequence[NDArray[np.uint8]]
-    K: NDArray[np.float64]
-    T_world_camera: NDArray[np.float64]
-    true: Sequence[ShownBox] | None
+    cameras: Cameras | None
+    true: Sequence[ShownBox] | None = None
     predicted: Mapping[str, Sequence[ShownBox]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     prompt: str = ""
@@ -79,29 +80,25 @@ def exhibits(
     pictures: str | Path | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Exhibit]:
-    """What ``source`` has to show: a run folder, or anything that :func:`rft3d.scenes.open_scenes` opens.
+    """What ``source`` has to show: a run folder, or anything that :func:`rft3d.scenes.clips.read_clip` opens.
 
     Args:
         tasks, models, ids: only these (model folders by name); all when empty.
-        limit: at most so many questions of each task, evenly spaced over the file, or so many scenes.
+        limit: at most so many questions of each task, evenly spaced over the file, or scenes, or frames of a video.
         pictures: a folder besides the run's own that a question's pictures may be taken from.
         say: told the number and name of each before it is read.
 
     Raises:
         ValueError: nothing to show, or an unknown task, model or id.
     """
-    where = Path(source)
-    run = None
+    where, run = Path(source), None
     if where.is_dir() and not (where / "scene.json").is_file():
-        try:
+        with suppress(NothingToReport):
             run = read_run_folder(source, resamples=1)
-        except NothingToReport as nothing:
-            if not scene_folders(where):
-                raise ValueError(f"{nothing}; nor is it {SCENE_LIKE}") from None
     if run is None:
-        for number, scene in enumerate(islice(open_scenes(source), limit), 1):
-            say(f"{number}: {scene.id}")
-            yield of_scene(scene)
+        for number, exhibit in enumerate(islice(_unasked(source, limit), limit), 1):
+            say(f"{number}: {exhibit.id}")
+            yield exhibit
         return
     _check(run, tasks, models, ids)
     inside = picture_folders(run.root, pictures)
@@ -129,6 +126,15 @@ def exhibits(
         )
 
 
+def _unasked(source: str | Path, frames: int) -> Iterator[Exhibit]:
+    """Scenes with their labels, or pictures of which neither cameras nor boxes are known."""
+    if str(source).startswith("rooms:") or scene_folders(source) or "_meta_info" in Path(source).name:
+        yield from map(of_scene, open_scenes(source))
+    else:
+        clip = read_clip(source, ClipSampling(frames))
+        yield Exhibit(clip.name, "clip", clip.frames, None)
+
+
 def of_scene(scene: Scene) -> Exhibit:
     """A scene with its own labels as the truth; ValueError when it has no frames (metadata alone)."""
     if not scene.frames:
@@ -137,8 +143,10 @@ def of_scene(scene: Scene) -> Exhibit:
         id=scene.id,
         task="scene",
         pictures=[load_rgb(frame) for frame in scene.frames],
-        K=np.stack([frame.intrinsics for frame in scene.frames]),
-        T_world_camera=np.stack([frame.T_world_camera for frame in scene.frames]),
+        cameras=Cameras(
+            np.stack([frame.intrinsics for frame in scene.frames]),
+            np.stack([frame.T_world_camera for frame in scene.frames]),
+        ),
         true=[ShownBox(thing.label, np.asarray(thing.box)) for thing in scene.objects],
         cloud=point_cloud(scene, CLOUD_POINTS * len(scene.frames), len(scene.frames)),
     )
@@ -166,9 +174,8 @@ def of_answers(
         for name, (task, text) in answers.items()
     }
     return Exhibit(
-        sample.id, sample.task, pictures, cameras.K, cameras.T_world_camera,
-        None if true is None else _shown(truth), predicted, {n: text for n, (_, text) in answers.items()},
-        sample.prompt,
+        sample.id, sample.task, pictures, cameras, None if true is None else _shown(truth), predicted,
+        {n: text for n, (_, text) in answers.items()}, sample.prompt,
     )  # fmt: skip
 
 

@@ -33,7 +33,10 @@ def alarms_of_reading(joined: Joined) -> list[str]:
 
 
 def verdict(joined: Joined, pairs: Mapping[str, Pairs]) -> list[str]:
-    """One sentence a task: what the last model and the baseline found, and whether that is a difference."""
+    """One sentence a task: what the last model and the baseline found, and whether that is a difference.
+
+    Where that makes fewer than three, one more about the model that came before both.
+    """
     said = []
     for task in joined.tasks:
         if not task.columns:
@@ -44,6 +47,9 @@ def verdict(joined: Joined, pairs: Mapping[str, Pairs]) -> list[str]:
         if len(task.columns) > 1 and base in task.columns and (first := task.columns.index(base)) != last:
             text += f", {names[first]} {_found(task, first)}: {_clear(task, pairs[task.name], first, last)}"
         said.append(text + ".")
+    before = [_found(task, 0) for task in joined.tasks if task.columns[:1] == (0,) and len(task.columns) > 2]
+    if before and baseline_column(joined) and len(said) < 3:
+        said.append(f"{joined.columns[0].title} {' and '.join(before)}.")
     return said
 
 

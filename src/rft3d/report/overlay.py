@@ -34,19 +34,23 @@ class OverlayStyle:
 
 def draw_frame(exhibit: Exhibit, frame: int, model: str | None, style: OverlayStyle) -> NDArray[np.uint8]:
     """Frame ``frame`` with true boxes and those of ``model`` (None: truth alone), ``style.width_px`` wide."""
+    picture, cameras = exhibit.pictures[frame], exhibit.cameras
+    scale = style.width_px / picture.shape[1]
+    if cameras is None:
+        return draw_boxes(picture, np.zeros((0, 9)), np.eye(3), scale=scale)
     shown = [(box, True) for box in exhibit.true or ()]
     shown += [(box, False) for box in (exhibit.predicted.get(model, ()) if model is not None else ())]
     shown = [each for each in shown if boxes_valid(each[0].box[None])[0]]
     world = np.array([box.box for box, _ in shown], dtype=np.float64).reshape(-1, 9)
     looks = [look(box, is_true, style.colour, alone=model is None) for box, is_true in shown]
     return draw_boxes(
-        exhibit.pictures[frame],
-        transform_boxes(invert_pose(exhibit.T_world_camera[frame]), world),
-        exhibit.K[frame],
+        picture,
+        transform_boxes(invert_pose(cameras.T_world_camera[frame]), world),
+        cameras.K[frame],
         [colour for colour, _ in looks],
         [box.tag for box, _ in shown] if style.labels else None,
         dashed=[dashed for _, dashed in looks],
-        scale=style.width_px / exhibit.pictures[frame].shape[1],
+        scale=scale,
     )
 
 

@@ -77,8 +77,10 @@ def _log(recording: Any, exhibit: Exhibit, index: int) -> None:
     recording.set_time("sample", sequence=index)
     recording.set_time("frame", sequence=0)
     recording.log("world", rr.Clear(recursive=True))
-    centres = exhibit.T_world_camera[:, :3, 3]
-    recording.log("world/path", rr.LineStrips3D([centres], colors=[rgb("#94a3b8")]))
+    cameras = exhibit.cameras
+    if cameras is not None:
+        path = cameras.T_world_camera[:, :3, 3]
+        recording.log("world/path", rr.LineStrips3D([path], colors=[rgb("#94a3b8")]))
     _log_boxes(recording, "world/true", exhibit.true or (), TRUE_COLOUR)
     for place, (model, boxes) in enumerate(exhibit.predicted.items()):
         _log_boxes(recording, f"world/predicted/{file_stem(model)}", boxes, MODEL_COLOURS[place % 6])
@@ -88,18 +90,16 @@ def _log(recording: Any, exhibit: Exhibit, index: int) -> None:
     recording.log("texts", rr.TextDocument(_texts(exhibit)))
     for frame, picture in enumerate(exhibit.pictures):
         recording.set_time("frame", sequence=frame)
-        T = exhibit.T_world_camera[frame]
-        recording.log("world/camera", rr.Transform3D(translation=T[:3, 3], mat3x3=T[:3, :3]))
-        height, width = picture.shape[:2]
-        recording.log(
-            "world/camera/image",
-            rr.Pinhole(
-                image_from_camera=exhibit.K[frame],
-                resolution=[width, height],
+        if cameras is not None:
+            T = cameras.T_world_camera[frame]
+            pinhole = rr.Pinhole(
+                image_from_camera=cameras.K[frame],
+                resolution=[*picture.shape[1::-1]],
                 camera_xyz=rr.ViewCoordinates.RDF,
                 image_plane_distance=0.4,
-            ),
-        )
+            )
+            recording.log("world/camera", rr.Transform3D(translation=T[:3, 3], mat3x3=T[:3, :3]))
+            recording.log("world/camera/image", pinhole)
         recording.log("world/camera/image", rr.Image(picture).compress(jpeg_quality=90))
 
 

@@ -67,8 +67,8 @@ def folder(path: Path | str) -> Iterator[Scene]:
     found = scene_folders(path)
     if not found:
         raise ValueError(
-            f"{path}: no scene.json here, one level below or in scenes/; give {SCENE_LIKE}. A video or a folder "
-            "of pictures has neither cameras nor boxes: only rft3d detect, ground and ask take one"
+            f"{path}: no scene.json here, one level below or in scenes/, so no true boxes; give {SCENE_LIKE} "
+            "(pictures and videos alone: rft3d detect, ground, ask and export)"
         )
     for each in found:
         ours = read_fields(each / "scene.json").has("format")

@@ -27,13 +27,13 @@ class OptimConfig(Checked):
     """Peak learning rate of AdamW. Not given in the paper for RFT."""
     muon_lr: NotNegative = 0.02
     """Peak learning rate of Muon."""
-    weight_decay: NotNegative = 0.01
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    weight_decay: NotNegative = 0.01  # Of AdamW and Muon.
+    betas: tuple[Share, Share] = (0.9, 0.999)  # Of AdamW's moving means.
     momentum: Share = 0.95
     """Muon's momentum."""
     warmup: Share = 0.03
     """Share of the steps with a linear warm-up."""
-    schedule: Literal["cosine", "constant", "linear"] = "cosine"
+    schedule: Literal["cosine", "constant", "linear"] = "cosine"  # Of the learning rate after the warm-up.
     final: Share = 0.0
     """Learning rate at the end as a share of the peak."""
     max_grad_norm: NotNegative = 1.0
@@ -61,6 +61,7 @@ class LoRAConfig(Checked):
     alpha: Count = 16
     """The adapters' product is scaled by alpha / rank."""
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    """Matrices that get them."""
     merger: bool = False
     """Train the geometry merger too, in full. A KL term then needs a copy of the policy as its reference."""
 
@@ -70,8 +71,8 @@ class SFTConfig(Checked):
     """Supervised fine-tuning on gold answers."""
 
     kind: ClassVar[str] = "sft"
-    steps: Count = 400
-    scenes_per_step: Count = 32
+    steps: Count = 400  # Optimizer steps.
+    scenes_per_step: Count = 32  # Scenes whose samples make a step.
     per_scene: Mapping[str, Natural] = field(
         default_factory=lambda: {"detection": 1, "grounding": 3, "spatial": 6}
     )
@@ -81,7 +82,7 @@ class SFTConfig(Checked):
     )
     """Weight of a task's mean token loss."""
     optim: OptimConfig = OptimConfig(name="muon", lr=3e-3)
-    seed: int = 0
+    seed: int = 0  # Of the order and the samples drawn.
     save_every: Count = 100
     """Steps between checkpoints; the last step is always saved."""
     scene_share: Mapping[str, Share] = field(default_factory=dict)
@@ -107,7 +108,7 @@ class RFTConfig(Checked):
     """Reinforcement fine-tuning with GRPO."""
 
     kind: ClassVar[str] = "rft"
-    steps: Count = 30
+    steps: Count = 30  # Rounds of sampling.
     prompts_per_step: Mapping[str, Natural] = field(
         default_factory=lambda: {"detection": 8, "grounding": 16, "spatial": 32}
     )
@@ -136,8 +137,8 @@ class RFTConfig(Checked):
     adds to the answer's reward (``marginal``)."""
     credit_weight: NotNegative = 1.0
     """Factor on ``credit``."""
-    epsilon: NotNegative = 0.2
-    epsilon_high: NotNegative | None = None
+    epsilon: NotNegative = 0.2  # Clip range of the importance ratio.
+    epsilon_high: NotNegative | None = None  # Its upper end where it differs (DAPO).
     beta: NotNegative = 0.0
     """Weight of the k3 KL to the SFT policy. The paper uses one for perception; its value is not given."""
     kl_bias_correction: bool = False
@@ -164,8 +165,8 @@ class RFTConfig(Checked):
     memory: MemoryConfig = MemoryConfig()
     lora: LoRAConfig = LoRAConfig()
     optim: OptimConfig = OptimConfig(name="adamw", lr=1e-4, weight_decay=0.0, schedule="constant", warmup=0.1)
-    seed: int = 0
-    save_every: Count = 20
+    seed: int = 0  # Of the order and the samples drawn.
+    save_every: Count = 20  # Steps between checkpoints; the last step is always saved.
     log_rollouts_every: Natural = 5
     """Steps between groups that are written to ``rollouts.jsonl`` for the reward inspector; 0: none."""
     rollouts_per_task: Natural = 2
@@ -193,7 +194,7 @@ class Plan(Checked):
     """Text of the prompt, chat markup included; where absent, guessed from the first sample's length."""
     answer_tokens: Mapping[str, Count] = field(default_factory=dict)
     """Mean length of answers; where absent, guessed from the first gold answer (SFT) or the limit (RFT)."""
-    gpus: Count = 1
+    gpus: Count = 1  # Devices of the run.
     parallel: Parallel = "single"
     """``single`` and ``ddp`` hold everything on each device, ``zero2`` splits gradients and optimizer state,
     ``fsdp2`` the weights too."""

@@ -228,12 +228,18 @@ class SceneView {
     this.pending = requestAnimationFrame(() => { this.gl.render(this.scene, this.camera); this.placeTags(); });
   }
 
-  /** Every box's label above its highest corner, where that is in front of the camera. */
+  /** A box's label above its highest corner, where that is in front of the camera and no earlier label stands. */
   placeTags() {
+    const placed = [];
     this.tags.forEach((tag, index) => {
       const item = this.items[index], top = item && item.corners.reduce((a, b) => (b.z > a.z ? b : a)).clone().project(this.camera);
       tag.hidden = !item || !item.edges.visible || Math.abs(top.z) > 1 || Math.abs(top.x) > 1 || Math.abs(top.y) > 1;
-      if (!tag.hidden) Object.assign(tag.style, { left: `${(50 * (top.x + 1)).toFixed(1)}%`, top: `${(50 * (1 - top.y)).toFixed(1)}%` });
+      if (tag.hidden) return;
+      const [x, y, half] = [(this.width * (top.x + 1)) / 2, (this.height * (1 - top.y)) / 2, 3.2 * tag.textContent.length];
+      tag.hidden = placed.some(([u, v, other]) => Math.abs(u - x) < half + other && Math.abs(v - y) < 11);
+      if (tag.hidden) return;
+      placed.push([x, y, half]);
+      Object.assign(tag.style, { left: `${x.toFixed(1)}px`, top: `${y.toFixed(1)}px` });
     });
   }
 
