@@ -83,9 +83,8 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
 def plain(verb: str, boxed: str) -> str:
     """tyro's framed complaint as one line in our form."""
-    lines = [re.sub(r"-{3,}", "", line).strip("│╭╮╰╯─ \t") for line in boxed.splitlines()]
-    text = " ".join(line for line in lines if line)
-    text = re.sub(r"\s*For full helptext,.*$", "", text)
+    text = " ".join(re.sub(r"[│╭╮╰╯─]|-{3,}", " ", boxed).split())
+    text = re.sub(r" ?For full helptext,.*$", "", text)
     return f"{_said(text) or 'bad arguments'} (e.g. {EXAMPLES[verb][0]}; rft3d {verb} --help explains all)"
 
 

@@ -106,11 +106,13 @@ def write_clip_report(
         save(out / "top.png", top_view(found, clip, true))
     note = _drawing_note(found, clip, marked)
     if marked > 1:
-        video_note = _write_annotated(out / "annotated.mp4", drawn)
-        if video_note:
-            note = f"{note} {video_note}"
-        else:
+        try:
+            write_video(out / "annotated.mp4", drawn, fps=2.0)
             files["video"] = "annotated.mp4"
+        except ModuleNotFoundError as error:
+            if error.name != "av":
+                raise
+            note += " No video of them was written: pip install '.[video]'."
     files = {kind: str(out / name) for kind, name in files.items()}
     write_json(out / "answer.json", {**record, "files": files})
     page = (
@@ -200,14 +202,3 @@ def _drawing_note(found: Inference, clip: Clip, marked: int) -> str:
             "no poses. A folder with poses shows them in every frame."
         )
     return f"Boxes are drawn in {marked} of {len(clip.frames)} frames, moved by the clip's poses."
-
-
-def _write_annotated(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> str:
-    """Write the frames as a video, two a second; returns why not, where PyAV is missing."""
-    try:
-        write_video(path, pictures, fps=2.0)
-    except ModuleNotFoundError as error:
-        if error.name != "av":
-            raise
-        return "No video of them was written: pip install '.[video]'."
-    return ""

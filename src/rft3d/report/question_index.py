@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,18 +34,8 @@ class Chosen:
     rest: tuple[int, ...]
 
 
-@dataclass
-class Scenes:
-    """The scene folders that samples come from, numbered."""
-
-    facts: list[SceneFacts] = field(default_factory=list)
-    numbers: dict[Path, int] = field(default_factory=dict)
-
-    def number(self, found: SceneFacts) -> int:
-        if found.folder not in self.numbers:
-            self.numbers[found.folder] = len(self.facts)
-            self.facts.append(found)
-        return self.numbers[found.folder]
+Scenes = dict[Path, tuple[int, SceneFacts]]
+"""The scene folders that samples come from, each with its number."""
 
 
 class TaskIndex:
@@ -120,7 +110,7 @@ class TaskIndex:
         facts = facts_of_pictures(sample.frames, folder, self.inside)
         pose = None if cameras is None else cameras.T_world_camera[0]
         if facts is not None and pose is not None and same_world(facts, folder / sample.frames[0], pose):
-            detail["place"] = self.scenes.number(facts)
+            detail["place"], _ = self.scenes.setdefault(facts.folder, (len(self.scenes), facts))
             detail |= scene_view(facts)
         return detail
 

@@ -7,7 +7,6 @@ with the line, or else from a samples file that knows the sample; procedural roo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,17 +19,15 @@ from rft3d.answers import parse_detections, parse_frame_box
 from rft3d.answers.types import ParseFailure
 from rft3d.evaluation.records import with_cameras
 from rft3d.report.samples import Cameras, NamedBoxes, answer_view, question_view, read_cameras, true_boxes
-from rft3d.report.scene_facts import drawn_room, room_config
+from rft3d.report.scene_facts import room_config
 from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, as_rollouts, read_lines
-from rft3d.scenes.sources import load_frame_ref
+from rft3d.scenes.sources import ROOM_REF, drawn_room, load_frame_ref
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import read_samples, sample_from_record
 from rft3d.tasks.types import Sample, Task
 
 MOST_GROUPS = 2000
 """At most so many groups of a run are read, evenly spread over it; the page keeps as many as fit."""
-
-_ROOM_REF = re.compile(r"rooms:(\d+)/(\d+)")
 
 
 @dataclass
@@ -71,7 +68,7 @@ class KnownSamples:
 
     def _posed(self, sample: Sample) -> Sample:
         """``sample`` with the cameras of the procedural room that its frames name, if it has none."""
-        seeds = {match[1] for ref in sample.frames if (match := _ROOM_REF.fullmatch(ref))}
+        seeds = {match[1] for ref in sample.frames if (match := ROOM_REF.fullmatch(ref))}
         if "T_world_camera" in sample.meta or len(seeds) != 1:
             return sample
         seed = seeds.pop()

@@ -111,7 +111,7 @@ class _Page:
         self.alarms = [(title, stages) for title, stages in read if stages]
         self.notes = list(joined.notes)
         self.pictures = Pictures()
-        self.scenes = Scenes()
+        self.scenes: Scenes = {}
         self.blobs: list[Blob] = []
         self.budget = Budget(size - _RESERVE)
 
@@ -225,9 +225,10 @@ class _Page:
         drawn = set(wanted)  # only these rooms are drawn again where their depth was not kept
         wanted += [key for index in tasks for key in index.scenes_of(order[index.task.name].rest)]
         made: dict[str, int] = {}
+        facts = [found for _, found in self.scenes.values()]
         for number in dict.fromkeys(wanted):
             try:
-                cloud = self._cloud(self.scenes.facts[number], number in drawn)
+                cloud = self._cloud(facts[number], number in drawn)
             except (OSError, ValueError) as error:
                 self.notes.append(f"no point cloud: {error}")
                 continue

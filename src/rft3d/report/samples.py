@@ -63,7 +63,7 @@ def first_camera_boxes(parsed: object, cameras: Cameras | None) -> tuple[NamedBo
         if not 0 <= parsed.frame < len(cameras.K):
             return [], f"The box is not drawn: frame {parsed.frame} does not exist."
         box = np.asarray(parsed.box, dtype=np.float64)[None]
-        moved = _move(cameras.first_from(parsed.frame), box)
+        moved = transform_boxes(cameras.first_from(parsed.frame), box)
         return [(f"frame {parsed.frame}", tuple(moved[0]))], ""
     if isinstance(parsed, tuple) and all(isinstance(item, LabelledBox) for item in parsed):
         return [(item.label, item.box) for item in parsed], ""
@@ -179,7 +179,7 @@ def _boxes_view(boxes: NamedBoxes, cameras: Cameras | None) -> list[dict[str, An
     if not boxes:
         return []
     T = T_VIEW_CAMERA if cameras is None else cameras.T_world_camera[0]
-    moved = _move(T, np.array([box for _, box in boxes], dtype=np.float64))
+    moved = transform_boxes(T, np.array([box for _, box in boxes], dtype=np.float64))
     return [
         {"label": label, "box": [round(value, 4) for value in box] if np.isfinite(box).all() else None}
         for (label, _), box in zip(boxes, moved.tolist(), strict=True)
@@ -188,7 +188,3 @@ def _boxes_view(boxes: NamedBoxes, cameras: Cameras | None) -> list[dict[str, An
 
 def _numbers(box: Sequence[float]) -> str:
     return "  ".join(f"{value:.2f}" for value in box)
-
-
-def _move(T: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return transform_boxes(T, boxes) if len(boxes) else boxes

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.geometry import backproject, transform_points
-from rft3d.scenes import RoomConfig, make_room
+from rft3d.scenes import RoomConfig
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_depth, load_rgb
+from rft3d.scenes.sources import drawn_room
 from rft3d.scenes.types import Scene
 
 CLOUD_POINTS = 9000
@@ -90,11 +91,6 @@ def room_config(config: Any) -> RoomConfig:
     values = found.items() if isinstance(found, dict) else ()
     known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values if k in names}
     return RoomConfig(**known)
-
-
-@lru_cache(maxsize=8)
-def drawn_room(seed: int, config: RoomConfig) -> Scene:
-    return make_room(seed, config)
 
 
 def drawn_again(scene: Scene, config: RoomConfig) -> Scene | None:

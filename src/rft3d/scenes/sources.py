@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _ROOMS = re.compile(r"rooms:(\d+)(?:-(\d+))?")
-_ROOM_REF = re.compile(r"rooms:(\d+)/(\d+)")
+ROOM_REF = re.compile(r"rooms:(\d+)/(\d+)")
 
 
 def scene_folders(path: Path | str) -> list[Path]:
@@ -140,7 +140,7 @@ def frame_refs(scene: Scene, root: Path | str | None = None) -> tuple[str, ...]:
     return tuple(out)
 
 
-_room = lru_cache(maxsize=8)(make_room)
+drawn_room = lru_cache(maxsize=8)(make_room)
 
 
 @lru_cache(maxsize=256)
@@ -194,9 +194,9 @@ def load_frame_ref(
         DamagedFile: the picture cannot be read.
         ValueError: a room reference beyond the clip, or a picture that doesn't exist or lies outside ``inside``.
     """
-    match = _ROOM_REF.fullmatch(ref)
+    match = ROOM_REF.fullmatch(ref)
     if match:
-        frames = _room(int(match[1]), config or RoomConfig()).frames
+        frames = drawn_room(int(match[1]), config or RoomConfig()).frames
         index = int(match[2])
         if index >= len(frames):
             raise ValueError(

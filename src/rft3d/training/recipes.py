@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -278,8 +277,7 @@ def apply_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     except SystemExit as stop:
         if not stop.code:  # --help: the fields are printed
             return recipe
-        lines = [re.sub("-{3,}", "", line).strip("│╭╮╰╯─ \t") for line in complaint.getvalue().splitlines()]
-        raise ValueError(f"cannot override the recipe: {' '.join(line for line in lines if line)}") from None
+        raise ValueError(f"cannot override the recipe: {complaint.getvalue()}") from None
     return Recipe(**{f.name: getattr(changed, f.name) for f in dataclasses.fields(Recipe)})
 
 
