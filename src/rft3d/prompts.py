@@ -1,4 +1,4 @@
-"""What a task hands to a model: text with frames in it, as turns.
+"""What a task hands to a model, text with frames in it, as turns; and what a model says.
 
 A prompt's text holds ``<image>`` placeholders, one per frame, in order. Wording follows the
 published data files (``docs/papers.md``); a task decides it, a policy only renders it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["IMAGE", "Prompt"]
+__all__ = ["IMAGE", "Generation", "Prompt"]
 
 IMAGE = "<image>"
 SYSTEM = "You are a helpful assistant."
@@ -38,3 +38,15 @@ class Prompt:
     def segments(self) -> list[str]:
         """The text between the images: ``frames + 1`` strings; an image stands between neighbours."""
         return self.text.split(IMAGE)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generated text, without special tokens; ``truncated`` when it hit the token limit before it stopped.
+
+    ``tokens``: how many were generated, the end token included.
+    """
+
+    text: str
+    truncated: bool
+    tokens: int

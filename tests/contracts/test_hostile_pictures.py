@@ -130,7 +130,7 @@ class Sampler(TablePolicy):
 
     def sample_texts(self, prompts: Any, frames: Any, per: int, **how: Any) -> list[Any]:
         how["temperature"] = 0.0
-        return [[each] * per for each in self.generate_texts(prompts, frames, **how)]
+        return super().sample_texts(prompts, frames, per, **how)
 
 
 def test_a_damaged_picture_among_those_that_are_exported_or_measured(run: Path, tmp_path: Path) -> None:

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from rft3d.prompts import Prompt
+from rft3d.prompts import Generation, Prompt
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """What a policy wrote for one prompt."""
-
-    text: str
-    truncated: bool
-    tokens: int
-
 
 K = [[120.0, 0.0, 84.0], [0.0, 120.0, 56.0], [0.0, 0.0, 1.0]]
 
@@ -111,22 +100,25 @@ class TablePolicy:
         self.fail_after = fail_after
         self.calls: list[dict] = []
 
-    def generate_texts(
+    def sample_texts(
         self,
         prompts: Sequence[Prompt],
         frames: Sequence[Sequence[np.ndarray]],
+        per: int,
         *,
         max_new_tokens: int,
         seed: int,
-        temperature: float = 0.0,
-    ) -> list[Generation]:
+        temperature: float,
+    ) -> list[list[Generation]]:
         if self.fail_after is not None and len(self.calls) >= self.fail_after:
             raise KeyboardInterrupt
         assert all(len(shown) == prompt.frames for prompt, shown in zip(prompts, frames, strict=True))
         assert all(picture.dtype == np.uint8 and picture.ndim == 3 for shown in frames for picture in shown)
         self.calls.append({"size": len(prompts), "seed": seed, "temperature": temperature})
         texts = [self.answers[prompt.text] + (f" #{seed}" if temperature else "") for prompt in prompts]
-        return [Generation(text[:max_new_tokens], len(text) > max_new_tokens, len(text)) for text in texts]
+        return [
+            [Generation(text[:max_new_tokens], len(text) > max_new_tokens, len(text))] * per for text in texts
+        ]
 
 
 def gold_answers(samples: Sequence[Sample]) -> dict[str, str]:

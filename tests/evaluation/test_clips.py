@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.evaluation.fakes import Generation
 from tests.report.runs_on_disk import Page
 from tests.scenes.clips import write_clip
 
@@ -30,7 +29,7 @@ from rft3d.evaluation import (
     write_dataset,
 )
 from rft3d.geometry import box_iou_pairs, transform_boxes
-from rft3d.prompts import Prompt
+from rft3d.prompts import Generation, Prompt
 from rft3d.report import write_report
 from rft3d.scenes import Scene, load_rgb, read_posed_clip
 from rft3d.tasks import TASKS, Sample, make_task, read_samples
@@ -159,18 +158,19 @@ class InOrder:
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = list(texts)
 
-    def generate_texts(
+    def sample_texts(
         self,
         prompts: Sequence[Prompt],
         frames: Sequence[Sequence[np.ndarray]],
+        per: int,
         *,
         max_new_tokens: int,
         seed: int,
-        temperature: float = 0.0,
-    ) -> list[Generation]:
+        temperature: float,
+    ) -> list[list[Generation]]:
         assert all(picture.shape == (40, 60, 3) for shown in frames for picture in shown)
         said, self.texts = self.texts[: len(prompts)], self.texts[len(prompts) :]
-        return [Generation(text, False, len(text)) for text in said]
+        return [[Generation(text, False, len(text))] for text in said]
 
 
 def test_predict_score_and_report_run_on_a_clip(tmp_path: Path) -> None:

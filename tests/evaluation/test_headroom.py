@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.evaluation.fakes import Generation
 
 from rft3d.answers import FrameBox, LabelledBox, parse_detections, render_detections, render_frame_box
 from rft3d.evaluation.consensus import agreed_boxes, consensus
 from rft3d.evaluation.headroom import HeadroomConfig, headroom
 from rft3d.evaluation.predict import PredictConfig, predict
 from rft3d.evaluation.records import read_predictions
-from rft3d.prompts import Prompt
+from rft3d.prompts import Generation, Prompt
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
@@ -104,9 +103,6 @@ class Noisy:
             )
             found.append([Generation(text, False, 1) for text in answers])
         return found
-
-    def generate_texts(self, prompts: Any, frames: Any, **settings: Any) -> list[Generation]:
-        return [texts[0] for texts in self.sample_texts(prompts, frames, 1, **settings)]
 
     @staticmethod
     def right(prompt: Prompt) -> str:

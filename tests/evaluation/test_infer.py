@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.evaluation.fakes import Generation
 
 from rft3d.answers import FrameBox, render_frame_box
 from rft3d.evaluation.infer import (
@@ -23,6 +21,7 @@ from rft3d.evaluation.infer import (
     spatial_question,
 )
 from rft3d.geometry import transform_boxes
+from rft3d.prompts import Generation
 from rft3d.scenes import RoomConfig, Scene, load_rgb, make_room
 from rft3d.scenes.clips import Clip
 from rft3d.tasks import TASKS, Sample
@@ -35,9 +34,9 @@ class Says:
         self.text, self.truncated = text, truncated
         self.asked: list[tuple[str, int, dict[str, Any]]] = []
 
-    def generate_texts(self, prompts: Sequence[Any], frames: Sequence[Any], **how: Any) -> list[Generation]:
+    def sample_texts(self, prompts: Any, frames: Any, per: int, **how: Any) -> list[list[Generation]]:
         self.asked.append((prompts[0].text, len(frames[0]), how))
-        return [Generation(self.text, self.truncated, 7)]
+        return [[Generation(self.text, self.truncated, 7)]]
 
 
 @pytest.fixture(scope="module")

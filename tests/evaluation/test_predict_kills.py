@@ -51,7 +51,7 @@ def test_a_kill_between_any_two_batches(tmp_path: Path) -> None:
 
     def killed(after: int) -> None:
         policy, calls = make_policy(), [0]
-        generate = policy.generate_texts
+        generate = policy.sample_texts
 
         def spy(*args: object, **kwargs: object) -> object:
             calls[0] += 1
@@ -59,7 +59,7 @@ def test_a_kill_between_any_two_batches(tmp_path: Path) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return generate(*args, **kwargs)  # type: ignore[arg-type]
 
-        policy.generate_texts = spy  # type: ignore[method-assign,assignment]
+        policy.sample_texts = spy  # type: ignore[method-assign,assignment]
         predict(
             policy, tmp_path / "s.jsonl", tmp_path / "cut.jsonl", model="m", config=CONFIG, progress=False
         )

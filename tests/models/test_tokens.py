@@ -62,8 +62,8 @@ def test_a_saved_policy_says_the_same(policy: Policy, clips, tmp_path) -> None:
 
     policy.save(tmp_path / "m")
     prompts = [Prompt("<image>" * 4 + "Detect the boxes.", 4), Prompt("<image>" * 3 + "Where?", 3)]
-    first = policy.generate_texts(prompts, clips, max_new_tokens=9)
-    assert load_policy(tmp_path / "m").generate_texts(prompts, clips, max_new_tokens=9) == first
+    first = policy.sample_texts(prompts, clips, max_new_tokens=9)
+    assert load_policy(tmp_path / "m").sample_texts(prompts, clips, max_new_tokens=9) == first
     with pytest.raises(FileNotFoundError, match="holds no rft3d_policy"):
         load_policy(tmp_path)
 
@@ -72,6 +72,6 @@ def test_frames_are_encoded_once(policy: Policy, clips) -> None:
     calls = []
     policy.model.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))
     prompts = [Prompt("<image>" * 4 + "One?", 4), Prompt("<image>" * 4 + "Two?", 4)]
-    policy.generate_texts(prompts, [clips[0], clips[0]], max_new_tokens=3)
-    policy.generate_texts(prompts[:1], [clips[0]], max_new_tokens=3)
+    policy.sample_texts(prompts, [clips[0], clips[0]], max_new_tokens=3)
+    policy.sample_texts(prompts[:1], [clips[0]], max_new_tokens=3)
     assert len(calls) == 1

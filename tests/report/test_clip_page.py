@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.evaluation.fakes import Generation
 
 from rft3d.evaluation.infer import detection_question, grounding_question, infer, inference_record
+from rft3d.prompts import Generation
 from rft3d.report.clip_page import top_view, write_clip_report
 from rft3d.report.draw import tile
 from rft3d.scenes.clips import Clip, ClipSampling, read_clip, with_fov
@@ -25,8 +25,8 @@ class Says:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def generate_texts(self, *_: Any, **__: Any) -> list[Generation]:
-        return [Generation(self.text, False, 5)]
+    def sample_texts(self, *_: Any, **__: Any) -> list[list[Generation]]:
+        return [[Generation(self.text, False, 5)]]
 
 
 @pytest.fixture

@@ -118,8 +118,8 @@ def test_the_shipped_model_sees(model: str) -> None:
     frames = [[f.rgb for f in s.frames] for s in scenes]
 
     def f1(shown: Any) -> float:
-        texts = policy.generate_texts([s.turns() for s in samples], shown, max_new_tokens=120)
-        scores = [task.score(t.text, s, t.truncated) for t, s in zip(texts, samples, strict=True)]
+        texts = policy.sample_texts([s.turns() for s in samples], shown, max_new_tokens=120)
+        scores = [task.score(t.text, s, t.truncated) for (t,), s in zip(texts, samples, strict=True)]
         return float(task.metric(samples, scores)["f1@0.25/micro"] or 0.0)
 
     assert f1(frames) > 0.6

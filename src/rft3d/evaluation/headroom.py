@@ -16,12 +16,13 @@ from typing import Annotated, Any
 from rft3d.digests import file_digest
 from rft3d.evaluation.consensus import FLOOR
 from rft3d.evaluation.predict import agreed, load_frames
-from rft3d.evaluation.records import GeneratedText, Prediction, SamplingPolicy
+from rft3d.evaluation.records import Prediction, TextPolicy
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
 from rft3d.evaluation.stats import Resampled, as_json, differences, intervals
 from rft3d.evaluation.tables import percent
 from rft3d.files import DamagedFile, source_commit
 from rft3d.process import progress
+from rft3d.prompts import Generation
 from rft3d.rewards.score import Score
 from rft3d.scenes.sources import picture_folders
 from rft3d.settings import Bounds, Checked, Count, Positive, Share
@@ -68,7 +69,7 @@ class HeadroomConfig(Checked):
 
 
 def headroom(
-    policy: SamplingPolicy,
+    policy: TextPolicy,
     task: Task,
     samples: Sequence[Sample],
     inside: Sequence[Path],
@@ -173,17 +174,17 @@ def spread_questions(file: Path, limit: int = 0) -> list[Sample]:
 
 @dataclass(frozen=True)
 class _Questions:
-    policy: SamplingPolicy
+    policy: TextPolicy
     task: Task
     samples: Sequence[Sample]
     inside: Sequence[Path]
     config: HeadroomConfig
     advance: Callable[[int], None]
 
-    def texts(self, temperature: float, per: int) -> list[Sequence[GeneratedText]]:
+    def texts(self, temperature: float, per: int) -> list[Sequence[Generation]]:
         """``per`` answers to each question."""
         config = self.config
-        found: list[Sequence[GeneratedText]] = []
+        found: list[Sequence[Generation]] = []
         for start in range(0, len(self.samples), config.batch_size):
             batch = self.samples[start : start + config.batch_size]
             found += self.policy.sample_texts(
@@ -200,7 +201,7 @@ class _Questions:
     def repeated(self, times: int) -> list[Sample]:
         return [sample for sample in self.samples for _ in range(times)]
 
-    def scores(self, texts: Sequence[Prediction | GeneratedText], times: int = 1) -> list[Score]:
+    def scores(self, texts: Sequence[Prediction | Generation], times: int = 1) -> list[Score]:
         """Of ``times`` answers to each question, all of the first one first."""
         samples = self.repeated(times)
         pairs = zip(samples, texts, strict=True)

@@ -156,9 +156,9 @@ def infer(
     """
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-    generation = policy.generate_texts(
-        [sample.turns()], [clip.frames], max_new_tokens=max_new_tokens, seed=seed, temperature=temperature
-    )[0]
+    generation = policy.sample_texts(
+        [sample.turns()], [clip.frames], 1, max_new_tokens=max_new_tokens, seed=seed, temperature=temperature
+    )[0][0]
     found = Inference(sample, generation.text, generation.truncated, generation.tokens, None)
     if sample.task == "spatial":
         return _read_spatial(found)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,7 @@ from rft3d import process
 from rft3d.digests import file_digest
 from rft3d.evaluation.consensus import FLOOR, consensus
 from rft3d.evaluation.records import (
-    GeneratedText,
     Prediction,
-    SamplingPolicy,
     TextPolicy,
     prediction_line,
     read_predictions,
@@ -33,6 +31,7 @@ from rft3d.evaluation.records import (
 )
 from rft3d.files import DamagedFile, excerpt, publish, read_json, source_commit, write_json
 from rft3d.locks import only_writer
+from rft3d.prompts import Generation
 from rft3d.scenes.sources import load_frame_ref, picture_folders
 from rft3d.settings import Checked, Count, Natural, NotNegative
 from rft3d.tasks import make_task
@@ -187,21 +186,17 @@ class _Answering:
             "seed": config.seed * 1_000_003 + start,
             "temperature": config.temperature,
         }
+        groups = self.policy.sample_texts(prompts, frames, config.consensus or 1, **settings)
+        if len(groups) != len(batch):
+            raise ValueError(f"the policy returned {len(groups)} texts for {len(batch)} prompts")
+        pairs = zip(batch, groups, strict=True)
         if config.consensus:
-            policy = cast(SamplingPolicy, self.policy)
-            groups = policy.sample_texts(prompts, frames, config.consensus, **settings)
-            return [agreed(sample, group) for sample, group in zip(batch, groups, strict=True)]
-        texts = self.policy.generate_texts(prompts, frames, **settings)
-        if len(texts) != len(batch):
-            raise ValueError(f"the policy returned {len(texts)} texts for {len(batch)} prompts")
-        return [
-            Prediction(sample.id, each.text, each.truncated, each.tokens)
-            for sample, each in zip(batch, texts, strict=True)
-        ]
+            return [agreed(sample, group) for sample, group in pairs]
+        return [Prediction(sample.id, one.text, one.truncated, one.tokens) for sample, (one,) in pairs]
 
 
 def agreed(
-    sample: Sample, group: Sequence[GeneratedText], task: Task | None = None, floor: float = FLOOR
+    sample: Sample, group: Sequence[Generation], task: Task | None = None, floor: float = FLOOR
 ) -> Prediction:
     """The consensus of several answers to ``sample``; cut off when all of them are. Tokens are summed up."""
     whole = [each.text for each in group if not each.truncated]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.files import excerpt, write_text
-from rft3d.prompts import Prompt
+from rft3d.prompts import Generation, Prompt
 from rft3d.scenes.types import Scene
 from rft3d.tasks.samples import read_jsonl
 from rft3d.tasks.types import Sample
@@ -38,39 +38,8 @@ SHAPES = (
 )
 
 
-class GeneratedText(Protocol):
-    """What a policy returns for one prompt: a record with these fields."""
-
-    @property
-    def text(self) -> str: ...  # the decoded completion, without special tokens
-    @property
-    def truncated(self) -> bool: ...  # max_new_tokens cut it off before an end token
-    @property
-    def tokens(self) -> int: ...  # how many were generated, the end token included
-
-
 class TextPolicy(Protocol):
     """All that evaluation asks of a model; ``rft3d.models.load_policy`` returns one."""
-
-    def generate_texts(
-        self,
-        prompts: Sequence[Prompt],
-        frames: Sequence[Sequence[NDArray[np.uint8]]],
-        *,
-        max_new_tokens: int,
-        seed: int,
-        temperature: float = 0.0,
-    ) -> Sequence[GeneratedText]:
-        """One completion a prompt, in order.
-
-        ``frames[i]`` are the ``(H, W, 3)`` uint8 RGB pictures of ``prompts[i]``, one per ``<image>``.
-        ``temperature`` 0 is greedy (``seed`` then has no effect).
-        """
-        ...
-
-
-class SamplingPolicy(TextPolicy, Protocol):
-    """A policy that can give several answers to a prompt."""
 
     def sample_texts(
         self,
@@ -81,8 +50,12 @@ class SamplingPolicy(TextPolicy, Protocol):
         max_new_tokens: int,
         seed: int,
         temperature: float,
-    ) -> Sequence[Sequence[GeneratedText]]:
-        """``per`` completions a prompt, in order."""
+    ) -> Sequence[Sequence[Generation]]:
+        """``per`` completions a prompt, in order.
+
+        ``frames[i]`` are the ``(H, W, 3)`` uint8 RGB pictures of ``prompts[i]``, one per ``<image>``.
+        ``temperature`` 0 is greedy (``seed`` then has no effect).
+        """
         ...
 
 

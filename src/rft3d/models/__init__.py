@@ -12,9 +12,10 @@ from typing import Any
 from rft3d.files import blaming, excerpt, model_folder, read_json
 from rft3d.models.geometry import ENCODERS
 from rft3d.models.loading import load_spatial
-from rft3d.models.policy import META, Generation, Policy
+from rft3d.models.policy import META, Policy
 from rft3d.models.tiny import TinyConfig, build_tiny
 from rft3d.models.tokens import byte_tokenizer
+from rft3d.prompts import Generation
 
 LANGUAGE_MODELS = {
     "qwen2.5-vl-3b": "Qwen/Qwen2.5-VL-3B-Instruct",

@@ -31,7 +31,7 @@ from rft3d.models.images import GEOMETRY_PATCH, FrameSize, plan, prepare_frames
 from rft3d.models.prefix import Row
 from rft3d.models.spatial import SpatialModel
 from rft3d.models.tokens import VISUAL_SPECIALS, mrope_positions, prompt_ids, token_id
-from rft3d.prompts import Prompt
+from rft3d.prompts import Generation, Prompt
 
 META = "rft3d_policy.json"
 PATCHES_AT_ONCE = 16384
@@ -42,15 +42,6 @@ TINY_END = "<|im_end|>"
 """``answer_end`` of tiny policies, and of folders that were saved before it was a field."""
 SHARD_SIZE = "5GB"
 FROZEN = ("model.visual.", "geometry_encoder.")
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A generated text; ``truncated`` when it hit the token limit before it stopped."""
-
-    text: str
-    truncated: bool
-    tokens: int
 
 
 @dataclass
@@ -221,32 +212,17 @@ class Policy:
         """``per`` completions of every prompt, see :func:`rft3d.models.generate.generate`."""
         return generate(self.model, asked, per, sampling, self.stop_ids, self.pad_id)
 
-    def generate_texts(
-        self,
-        prompts: Sequence[Prompt],
-        frames: Sequence[Sequence[NDArray[np.uint8]]],
-        *,
-        max_new_tokens: int = 256,
-        seed: int = 0,
-        temperature: float = 0.0,
-    ) -> list[Generation]:
-        """One text per prompt. Greedy at ``temperature=0``."""
-        found = self.sample_texts(
-            prompts, frames, 1, max_new_tokens=max_new_tokens, seed=seed, temperature=temperature
-        )
-        return [texts[0] for texts in found]
-
     def sample_texts(
         self,
         prompts: Sequence[Prompt],
         frames: Sequence[Sequence[NDArray[np.uint8]]],
-        per: int,
+        per: int = 1,
         *,
         max_new_tokens: int = 256,
         seed: int = 0,
-        temperature: float = 1.0,
+        temperature: float = 0.0,
     ) -> list[list[Generation]]:
-        """``per`` texts of each prompt, which is run once."""
+        """``per`` texts of each prompt, which is run once. Greedy at ``temperature=0``."""
         features = self.encode(frames)
         pairs = enumerate(zip(prompts, features, strict=True))
         asked = [Asked(self.row(prompt, own.grid), own, str(i)) for i, (prompt, own) in pairs]

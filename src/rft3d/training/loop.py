@@ -13,8 +13,9 @@ from rich.console import Console
 
 from rft3d.files import sync
 from rft3d.models.generate import Sampling
-from rft3d.models.policy import Generation, Policy
+from rft3d.models.policy import Policy
 from rft3d.process import Stopped, StopRequest, check_launch, is_main_process, on_sigterm, progress
+from rft3d.prompts import Generation
 from rft3d.tasks.types import Task
 from rft3d.training.config import LoRAConfig, RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
