@@ -85,12 +85,18 @@ def test_objects_stand_inside_the_room_and_boxes_keep_apart(rooms: list[Scene]) 
             assert {scene.objects[i].label, scene.objects[j].label} & carriers and iou[i, j] < 0.2
 
 
+def _placed(parts: Parts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centres, rotations to the world and half sizes."""
+    return parts.solids[:, :3], parts.solids[:, 3:12].reshape(-1, 3, 3), parts.solids[:, 12:15]
+
+
 def _separated(parts: Parts, i: int, j: int, tolerance: float) -> bool:
     """Whether a separating axis of two part boxes leaves less than ``tolerance`` of overlap."""
-    a, b = parts.rotations[i] * parts.halves[i], parts.rotations[j] * parts.halves[j]
-    offset = parts.centres[j] - parts.centres[i]
-    axes = [*parts.rotations[i].T, *parts.rotations[j].T]
-    axes += [np.cross(u, v) for u in parts.rotations[i].T for v in parts.rotations[j].T]
+    centres, rotations, halves = _placed(parts)
+    a, b = rotations[i] * halves[i], rotations[j] * halves[j]
+    offset = centres[j] - centres[i]
+    axes = [*rotations[i].T, *rotations[j].T]
+    axes += [np.cross(u, v) for u in rotations[i].T for v in rotations[j].T]
     for axis in axes:
         length = np.linalg.norm(axis)
         if length < 1e-6:
@@ -105,10 +111,11 @@ def _separated(parts: Parts, i: int, j: int, tolerance: float) -> bool:
 def test_no_part_reaches_into_another_object(config: RoomConfig) -> None:
     for seed in range(12):
         parts = world_parts(plan_room(seed, config).layout.placed)
-        reach = np.linalg.norm(parts.halves, axis=1)
+        centres, _, halves = _placed(parts)
+        reach = np.linalg.norm(halves, axis=1)
         for i in range(len(parts.owner)):
             for j in range(i):
-                near = np.linalg.norm(parts.centres[i] - parts.centres[j]) < reach[i] + reach[j]
+                near = np.linalg.norm(centres[i] - centres[j]) < reach[i] + reach[j]
                 if near and parts.owner[i] != parts.owner[j]:
                     assert _separated(parts, i, j, 1e-3), (seed, parts.owner[i], parts.owner[j])
 
@@ -121,7 +128,7 @@ def test_boxes_are_tight_around_the_parts(config: RoomConfig) -> None:
         for index, (item, spot) in enumerate(zip(make_room(seed, config).objects, placed, strict=True)):
             mine = parts.owner == index
             corners = []
-            for c, R, h in zip(parts.centres[mine], parts.rotations[mine], parts.halves[mine], strict=True):
+            for c, R, h in zip(*(each[mine] for each in _placed(parts)), strict=True):
                 signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
                 corners.append(c + (signs * h) @ R.T)
             yaw = item.box[6]

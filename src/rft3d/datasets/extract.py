@@ -78,7 +78,12 @@ class SensFile:
 
     def colour_data(self, frame: SensFrame) -> bytes:
         """The stored bytes of the colour picture: a whole JPEG or PNG file where ``colour_kind`` says so."""
-        return _at(self.path, frame.colour_at, frame.colour_bytes)
+        with self.path.open("rb") as file:
+            file.seek(frame.colour_at)
+            data = file.read(frame.colour_bytes)
+        if len(data) < frame.colour_bytes:
+            raise ValueError(f"{self.path}: cut off since it was opened; download it again")
+        return data
 
 
 def read_sens(path: Path | str) -> SensFile:
@@ -135,15 +140,6 @@ def recordings(path: Path | str) -> list[Path]:
     if not files:
         raise ValueError(f"{path}: no .sens file here or one level below")
     return files
-
-
-def _at(path: Path, place: int, length: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(place)
-        data = file.read(length)
-    if len(data) < length:
-        raise ValueError(f"{path}: cut off since it was opened; download it again")
-    return data
 
 
 def _unpack(file: BinaryIO, layout: str, path: Path) -> tuple:

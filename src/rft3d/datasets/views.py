@@ -113,7 +113,6 @@ def _area(polygon: Array) -> float:
     return polygon_area_m2(polygon) if len(polygon) else 0.0
 
 
-Array = NDArray[np.float64]
 MATCH_IOU = 0.5
 """Upstream: a ScanRefer box and an EmbodiedScan instance are the same object from this IoU on."""
 RETRIES = 20

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.benchmarks.run import benchmark_runs, find_benchmark
+from rft3d.evaluation.benchmarks.types import Variant
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.score import ScoreConfig, ScoredRun, pools_of, score_predictions
 from rft3d.evaluation.stats import Difference, Finish, Totals, differences, is_rate, resample_pools
@@ -87,26 +88,20 @@ def compare_prediction_files(
     config = config or ScoreConfig()
     samples = list(read_samples(samples_path))
     loaded = [load_predictions(path, samples, config.format).predictions for path in (path_a, path_b)]
-    tables: dict[str, list[Row]] = {}
-    if benchmark is not None:
-        known = find_benchmark(benchmark)
-        scored = []
-        for path, read in zip((path_a, path_b), loaded, strict=True):
-            with naming(path):
+    known = None if benchmark is None else find_benchmark(benchmark)
+    made = None if task is None else make_task(task, config.mode)
+    scored: list[tuple[ScoredRun, list[Variant]]] = []
+    for path, read in zip((path_a, path_b), loaded, strict=True):
+        with naming(path):
+            if known is not None:
                 scored.append(benchmark_runs(known, samples, read, config))
-        (run_a, all_a), (run_b, all_b) = scored
-        for variant_a, variant_b in zip(all_a, all_b, strict=True):
-            a, b = ((each.pools, each.finish) for each in (variant_a, variant_b))
-            tables[variant_a.name] = _compared(run_a.samples, a, b, config)
-    else:
-        assert task is not None
-        made = make_task(task, config.mode)
-        runs = []
-        for path, read in zip((path_a, path_b), loaded, strict=True):
-            with naming(path):
-                runs.append(score_predictions(made, samples, read, config.allow_missing))
-        run_a, run_b = runs
-        tables["ours"] = compare_runs(run_a, run_b, config)
+            elif made is not None:
+                scored.append((score_predictions(made, samples, read, config.allow_missing), []))
+    (run_a, all_a), (run_b, all_b) = scored
+    tables = {} if benchmark is not None else {"ours": compare_runs(run_a, run_b, config)}
+    for variant_a, variant_b in zip(all_a, all_b, strict=True):
+        a, b = ((each.pools, each.finish) for each in (variant_a, variant_b))
+        tables[variant_a.name] = _compared(run_a.samples, a, b, config)
     first = next(iter(tables.values()))
     return {
         "a": Path(path_a).name,

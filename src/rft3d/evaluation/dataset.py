@@ -182,7 +182,7 @@ def clip_questions(config: ClipConfig | None = None) -> dict[str, OnCuts]:
     return {
         "detection": OnCuts(TASKS["detection"](), partial(_windows, config)),
         "grounding": OnCuts(TASKS["grounding"](), partial(_one_a_description, config)),
-        "spatial": OnCuts(spatial, partial(_spread, config)),
+        "spatial": OnCuts(spatial, lambda scene: [select_frames(scene, spread_frames(scene, config.frames))]),
     }
 
 
@@ -200,10 +200,6 @@ def _one_a_description(config: ClipConfig, scene: Scene) -> list[Scene]:
             indices = spread_frames(alone, config.frames, known.best_frame)
             cuts.append(select_frames(alone, indices, f"{scene.id}-text-{index:03d}"))
     return cuts
-
-
-def _spread(config: ClipConfig, scene: Scene) -> list[Scene]:
-    return [select_frames(scene, spread_frames(scene, config.frames))]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from rft3d.prompts import SYSTEM
 from rft3d.scenes.sources import frame_file, load_frame_ref, picture_folders
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples, sample_from_record
-from rft3d.tasks.types import Sample, Task
+from rft3d.tasks.types import Task
 
 ROWS_AT_ONCE = 64
 """Few, so that pictures do not pile up in memory."""
@@ -131,6 +131,7 @@ def _rows(
             continue
         except ValueError as error:
             raise ValueError(f"sample {sample.id!r}: {error}") from error
+        truth = {"sample": asdict(sample), "options": dict(options.get(sample.task, {}))}  # no free objects
         yield {
             "data_source": f"rft3d/{sample.task}",
             "prompt": [
@@ -139,7 +140,7 @@ def _rows(
             ],
             "images": images,
             "ability": sample.task,
-            "reward_model": {"style": "rule", "ground_truth": _truth(sample, options.get(sample.task, {}))},
+            "reward_model": {"style": "rule", "ground_truth": json.dumps(truth, allow_nan=False)},
             "extra_info": {
                 "index": index,
                 "id": sample.id,
@@ -149,11 +150,6 @@ def _rows(
         }
     if index < 0:
         raise ValueError(f"{samples_path} holds no samples; one JSON object a line is needed")
-
-
-def _truth(sample: Sample, options: Mapping[str, Any]) -> str:
-    """The sample and its task's options as JSON: parquet has no free objects."""
-    return json.dumps({"sample": asdict(sample), "options": dict(options)}, allow_nan=False)
 
 
 def _path(ref: str, inside: tuple[Path, ...]) -> str:

@@ -72,7 +72,8 @@ def _plain(path: Path) -> Iterator[Row]:
 
 def _lmms_eval(path: Path) -> Iterator[Row]:
     if path.suffix.lower() == ".json":
-        logs = _json_object(path).get("logs")
+        whole = _json_value(path)
+        logs = whole.get("logs") if isinstance(whole, dict) else None
         if not isinstance(logs, list):
             raise ValueError(f'{path}: no list "logs"; an lmms-eval log written as one JSON has one')
         records: Iterable[tuple[int, Any]] = enumerate(logs, start=1)
@@ -174,13 +175,6 @@ def _cell(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "" if value is None else str(value)
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    value = _json_value(path)
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: must be one JSON object, got a list")
-    return value
 
 
 def _json_value(path: Path) -> dict[str, Any] | list[Any]:

@@ -175,22 +175,11 @@ def categories_table(result: Mapping[str, Any]) -> Table:
 
 def comparison_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """Rows of :func:`rft3d.evaluation.compare_prediction_files`; ``*`` where the interval leaves 0 out."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title))
-    for name in ("metric", "category", "A", "B", "B - A", "interval", ""):
-        table.add_column(name, justify="left" if name in ("metric", "category", "") else "right")
+    table = _table(title, ["metric", "category"], ["A", "B", "B - A", "interval"], [""])
     for row in rows:
-        table.add_row(
-            row["metric"],
-            row["category"],
-            percent(row["a"]),
-            percent(row["b"]),
-            percent(row["difference"]),
-            interval_text(row),
-            "*" if row["decided"] else "",
-        )
+        numbers = (percent(row[name]) for name in ("a", "b", "difference"))
+        decided = "*" if row["decided"] else ""
+        table.add_row(row["metric"], row["category"], *numbers, interval_text(row), decided)
     return table
 
 

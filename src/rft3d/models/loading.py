@@ -107,44 +107,32 @@ def load_spatial(
     folder = resolve(where)
     check_list(folder)
     with blaming(folder, *_ODD_CONFIG, fix="its config.json or rft3d_policy.json is not as it was saved"):
-        return _load_spatial(folder, device, dtype, geometry, box_convention, backbone)
-
-
-def _load_spatial(
-    folder: Path,
-    device: str,
-    dtype: torch.dtype | None,
-    geometry: str | Path | None,
-    box_convention: str | None,
-    backbone: str | None,
-) -> Policy:
-    raw = read_config(folder)
-    layout = layout_of(raw)
-    meta = _meta(folder)
-    stored = tensor_files(folder)
-    names = {renamed(name, layout): name for name in stored.files}
-    config, fresh = _config(folder, raw, layout, stored, geometry)
-    if box_convention is not None:
-        config.box_convention = box_convention
-    elif layout != "own":
-        config.box_convention = raw.get("box_convention", BOX_CONVENTIONS[layout == "v1"])
-    check_tied(stored, bool(config.tie_word_embeddings))
-    model = _load(folder, layout, config, fresh, set(names), dtype)
-    if config.use_geometry_encoder and geometry is not None:
-        load_geometry(model.geometry_net, resolve(geometry))
-    if fresh:
-        cast(GeometryMerger, model.geometry_merger).reset(MERGER_SEED)
-    model.freeze_encoders()
-    torch.nn.Module.to(model, torch.device(device))
-    size = meta.get("frame_size", VGLLM_WIDTH)
-    return Policy(
-        model.eval(),
-        _tokenizer(folder),
-        size if isinstance(size, int) else (int(size[0]), int(size[1])),
-        meta.get("task_options", {}),
-        backbone=backbone or meta.get("backbone") or backbone_of(config),
-        **_text_rules(meta),
-    )
+        raw = read_config(folder)
+        layout = layout_of(raw)
+        meta = read_json(folder / META) if (folder / META).is_file() else {}
+        stored = tensor_files(folder)
+        config, fresh = _config(folder, raw, layout, stored, geometry)
+        if box_convention is not None:
+            config.box_convention = box_convention
+        elif layout != "own":
+            config.box_convention = raw.get("box_convention", BOX_CONVENTIONS[layout == "v1"])
+        check_tied(stored, bool(config.tie_word_embeddings))
+        model = _load(folder, layout, config, fresh, dtype)
+        if config.use_geometry_encoder and geometry is not None:
+            load_geometry(model.geometry_net, resolve(geometry))
+        if fresh:
+            cast(GeometryMerger, model.geometry_merger).reset(MERGER_SEED)
+        model.freeze_encoders()
+        torch.nn.Module.to(model, torch.device(device))
+        size = meta.get("frame_size", VGLLM_WIDTH)
+        return Policy(
+            model.eval(),
+            _tokenizer(folder),
+            size if isinstance(size, int) else (int(size[0]), int(size[1])),
+            meta.get("task_options", {}),
+            backbone=backbone or meta.get("backbone") or backbone_of(config),
+            **_text_rules(meta),
+        )
 
 
 def _text_rules(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,11 +147,6 @@ def backbone_of(config: Any) -> str:
     base = "qwen2.5-vl-3b" if config.text_config.hidden_size <= 2048 else "qwen2.5-vl-7b"
     base = "qwen3-vl-4b" if isinstance(config, SpatialConfig3) else base
     return f"{base}-{config.geometry_encoder_type}"
-
-
-def _meta(folder: Path) -> dict[str, Any]:
-    path = folder / META
-    return read_json(path) if path.is_file() else {}
 
 
 def _config(
@@ -219,9 +202,7 @@ def _has_geometry(stored: TensorFiles, layout: str) -> bool:
     return any(renamed(name, layout).startswith("geometry_encoder.") for name in stored.files)
 
 
-def _load(
-    folder: Path, layout: str, config: Any, fresh: bool, names: set[str], dtype: torch.dtype | None
-) -> SpatialModel:
+def _load(folder: Path, layout: str, config: Any, fresh: bool, dtype: torch.dtype | None) -> SpatialModel:
     model_class = next(model for kind, model in CLASSES.values() if isinstance(config, kind))
     odd = blaming(folder / "config.json", RuntimeError, fix="its sizes are not those of the tensors")
     with odd, without_bars(), _without_report():

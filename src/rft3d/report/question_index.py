@@ -17,7 +17,6 @@ from rft3d.report.samples import answer_view, question_view, read_cameras, score
 from rft3d.report.scene_facts import SceneFacts, facts_of_pictures, same_world, scene_view
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS
-from rft3d.tasks.types import Sample
 
 HIGHLIGHTS = 2
 """So many worst, best and most changed samples of a task are on the first view (``samples.js``)."""
@@ -51,7 +50,10 @@ class TaskIndex:
         At least those :data:`HIGHLIGHTS` that the page's first view shows, unless ``gallery`` is 0.
         """
         count = len(self.details)
-        totals = [self._totals(column) for column in range(len(self.task.columns))]
+        totals = [
+            [0.0 if total is None else total for total in self._facts(column, "total")]
+            for column in range(len(self.task.columns))
+        ]
         if not totals or not gallery:
             return Chosen((), tuple(range(count)))
         by_reward = sorted(range(count), key=lambda i: (totals[-1][i], i))
@@ -98,7 +100,7 @@ class TaskIndex:
         cameras, _ = read_cameras(sample)
         gold, true = true_boxes(reader, sample, cameras)
         detail = question_view(sample, gold, true)
-        detail["kind"] = _kind(sample)
+        detail["kind"] = str(sample.meta.get("question_type") or sample.meta.get("label") or "")
         detail["frames"] = [
             self.pictures.number(
                 f"{folder.resolve()}|{ref}", partial(_load, sample.id, ref, folder, self.inside)
@@ -139,24 +141,17 @@ class TaskIndex:
             right = sum(part.value for part in worth) / len(worth) if worth else 0.0
         return {"found": None, **view, "right": round(right, 4)}
 
-    def _answers(self, column: int) -> list[dict[str, Any] | None]:
-        return [detail["answers"][column] for detail in self.details]
-
     def _facts(self, column: int, name: str, make: Callable[[Any], Any] = lambda value: value) -> list[Any]:
-        return [None if answer is None else make(answer[name]) for answer in self._answers(column)]
-
-    def _totals(self, column: int) -> list[float]:
-        return [0.0 if answer is None else answer["total"] for answer in self._answers(column)]
+        return [
+            None if answer is None else make(answer[name])
+            for answer in (detail["answers"][column] for detail in self.details)
+        ]
 
 
 def by_rank(rows: Sequence[Sequence[int]]) -> list[int]:
     """The first of every row, then the second of every row, and so on."""
     longest = max(map(len, rows), default=0)
     return [row[k] for k in range(longest) for row in rows if k < len(row)]
-
-
-def _kind(sample: Sample) -> str:
-    return str(sample.meta.get("question_type") or sample.meta.get("label") or "")
 
 
 def _load(identity: str, ref: str, folder: Path, inside: Sequence[Path]) -> Any:

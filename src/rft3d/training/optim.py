@@ -21,12 +21,11 @@ def build_optimizers(model: nn.Module, config: OptimConfig) -> list[torch.optim.
     Weight decay leaves vectors (norms, biases) alone. Base learning rates are the peaks; the schedule
     scales them.
     """
-    return optimizers_of(trainable_parameters(model), config, _is_inner_matrix)
 
+    def inner(name: str) -> bool:
+        return (".layers." in name or name.startswith("geometry_merger.")) and ".lora_" not in name
 
-def _is_inner_matrix(name: str) -> bool:
-    inner = ".layers." in name or name.startswith("geometry_merger.")
-    return inner and ".lora_" not in name
+    return optimizers_of(trainable_parameters(model), config, inner)
 
 
 def optimizers_of(

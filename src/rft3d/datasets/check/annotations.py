@@ -130,7 +130,9 @@ def check_annotations(path: Path, kind: str, root: Path, media: Path) -> Iterato
             if isinstance(record, ChatRecord):
                 if len(sets) < ANGLE_SAMPLES:
                     sets += record_boxes(record)
-                gone.update((name, None) for name in _missing_media(record, media) if len(gone) < 1000)
+                media_of = record.images or ((record.video,) if record.video else ())
+                absent = (name for name in media_of if not (media / name).exists())
+                gone.update((name, None) for name in absent if len(gone) < 1000)
     except ValueError as error:
         state = "truncated" if "cut off" in str(error) else "damaged"
         yield problem(state, where, without_path(error, path), "get the file again")
@@ -256,11 +258,6 @@ def _check_angles(sets: list[BoxSet], where: str, converts: bool) -> Iterator[Fi
 def _is_training(path: Path, kind: str) -> bool:
     """Whether a file is meant for training: VLM-3R and SpaceR always, others by their name."""
     return kind in ("vlm3r", "spacer") or bool(re.search(r"(^|[^a-z])train", path.stem.lower()))
-
-
-def _missing_media(record: ChatRecord, media: Path) -> list[str]:
-    names = record.images or ((record.video,) if record.video else ())
-    return [name for name in names if not (media / name).exists()]
 
 
 def _sample_boxes(sample: Sample) -> list[BoxSet]:

@@ -34,9 +34,8 @@ def scan_folders(files: Iterable[Path]) -> list[Path]:
     return sorted({path.parent for path in files if path.name.endswith((".sens", ".aggregation.json"))})
 
 
-def check_scans(folders: Iterable[Path], root: Path) -> Iterator[Finding]:
+def check_scans(folders: Sequence[Path], root: Path) -> Iterator[Finding]:
     """Raw scans: files that are missing or cut off, alignment, room for their pictures."""
-    folders = list(folders)
     missing: dict[str, list[str]] = {}
     truncated, raw, tracked_out = [], [], []
     needed = 0
@@ -67,7 +66,7 @@ def check_scans(folders: Iterable[Path], root: Path) -> Iterator[Finding]:
         if recording.frames and lost > len(recording.frames) // 2:
             tracked_out.append(scan)
         needed += sum(frame.colour_bytes for frame in recording.frames[::10])
-    where = _where(folders, root)
+    where = _relative(folders[0].parent, root)
     yield found(where, f"{len(folders)} ScanNet scans", [folder.name for folder in folders])
     yield from listed(
         "truncated",
@@ -258,7 +257,3 @@ def _posed(path: Path) -> bool:
 
 def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-
-
-def _where(folders: list[Path], root: Path) -> str:
-    return _relative(folders[0].parent, root) if folders else "."

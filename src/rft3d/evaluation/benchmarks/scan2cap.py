@@ -35,7 +35,8 @@ HEADLINE = ("cider@0.5", "bleu4@0.5", "rouge_l@0.5")
 def variants(inputs: Inputs) -> list[Variant]:
     """Ours, and upstream's when asked for."""
     task = Captioning()
-    about = "about true boxes: NOT the published protocol" if _true_boxes(inputs) else "about detected boxes"
+    true_boxes = all(sample.truth["iou"] == 1.0 for sample in inputs.samples)
+    about = "about true boxes: NOT the published protocol" if true_boxes else "about detected boxes"
     unreadable = Counter(score.failure.reason for score in inputs.scores if score.failure is not None)
     pools = task.pools(inputs.samples, inputs.scores)
     note = f"{about}; what is no caption earns nothing; no METEOR"
@@ -56,10 +57,6 @@ def variants(inputs: Inputs) -> list[Variant]:
             )
         )
     return found
-
-
-def _true_boxes(inputs: Inputs) -> bool:
-    return all(sample.truth["iou"] == 1.0 for sample in inputs.samples)
 
 
 SCAN2CAP = Benchmark(

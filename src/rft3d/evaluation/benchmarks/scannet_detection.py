@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from rft3d.answers.vgllm import vgllm_detections
 from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant, upstream_solids
@@ -48,17 +49,13 @@ CATE31_UPSTREAM: tuple[str, ...] = (
 HEADLINE = ("precision@0.25", "recall@0.25", "f1@0.25")
 
 
-def class_means(totals: Totals, classes: Sequence[str]) -> dict[str, float]:
-    """``precision``, ``recall``, ``f1``: unweighted means over ``classes``; a class without any box counts 0."""
-    rates = [class_rates(totals, label) for label in classes]
-    return {name: sum(rate[name] for rate in rates) / len(rates) for name in ("precision", "recall", "f1")}
-
-
 def _finish(totals: Totals, wide: str, wide_classes: Sequence[str]) -> dict[str, float | None]:
+    """Means over 20, 8 and the ``wide`` list of classes, F1 per class, counts."""
     result: dict[str, float | None] = {}
     for suffix, classes in (("", CATE20), ("/cate8", CATE8), (f"/{wide}", wide_classes)):
-        means = class_means(totals, classes)
-        result.update({f"{name}@0.25{suffix}": means[name] for name in ("precision", "recall", "f1")})
+        rates = [class_rates(totals, label) for label in classes]  # a class without any box counts 0
+        for name in ("precision", "recall", "f1"):
+            result[f"{name}@0.25{suffix}"] = sum(rate[name] for rate in rates) / len(rates)
     every = metric_from(totals, CATE20)
     for name in ("f1@0.25/present", "f1@0.25/micro", "count/classes_present"):
         result[name] = every.get(name)
@@ -71,16 +68,6 @@ def _finish(totals: Totals, wide: str, wide_classes: Sequence[str]) -> dict[str,
     return result
 
 
-def exact_metrics(totals: Totals) -> dict[str, float | None]:
-    """Our variant: means over 20, 8 and the corrected 30 classes, F1 per class, counts."""
-    return _finish(totals, "cate30", CATE31)
-
-
-def upstream_metrics(totals: Totals) -> dict[str, float | None]:
-    """Upstream's means; ``f1@0.25/cate31`` is the scalar that its task returns."""
-    return _finish(totals, "cate31", CATE31_UPSTREAM)
-
-
 def variants(inputs: Inputs) -> list[Variant]:
     """Ours, and upstream's when asked for."""
     failures = Counter(score.failure.reason for score in inputs.scores if score.failure is not None)
@@ -88,7 +75,7 @@ def variants(inputs: Inputs) -> list[Variant]:
         "ours",
         "JSON read whole, exact IoU, 20 classes (published list)",
         [pool_details(score.details, CATE31) for score in inputs.scores],
-        exact_metrics,
+        partial(_finish, wide="cate30", wide_classes=CATE31),
         HEADLINE,
         failures,
     )
@@ -107,7 +94,7 @@ def _upstream(inputs: Inputs) -> Variant:
         "vg-llm",
         "upstream's reading line by line, thin boxes unmatchable, 31 entries with lamp twice and towl",
         pools,
-        upstream_metrics,
+        partial(_finish, wide="cate31", wide_classes=CATE31_UPSTREAM),  # the scalar that its task returns
         (*HEADLINE, "f1@0.25/cate31"),
         {
             "no line holds a box (upstream can't tell this from an empty list)": sum(not b for b, _ in read),

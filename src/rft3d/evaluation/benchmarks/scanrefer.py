@@ -102,7 +102,11 @@ def _both(
             title,
             footnote,
             [
-                pool_iou(sample, _iou(box, sample, upstream), _frame_right(answer, sample))
+                pool_iou(
+                    sample,
+                    _iou(box, sample, upstream),
+                    isinstance(answer, FrameBox) and answer.frame == sample.truth.get("frame"),
+                )
                 for box, sample, answer in zip(boxes, inputs.samples, read, strict=True)
             ],
             Grounding().metric_from,
@@ -131,10 +135,6 @@ def _iou(box: Box | None, sample: Sample, upstream: bool) -> float:
     if upstream:
         box, truth = upstream_solid(box), upstream_solid(truth)
     return float(box_iou(np.array([box]), np.array([truth]))[0, 0])
-
-
-def _frame_right(answer: FrameBox | ParseFailure, sample: Sample) -> bool:
-    return isinstance(answer, FrameBox) and answer.frame == sample.truth.get("frame")
 
 
 def _scan(sample: Sample) -> str:

@@ -62,7 +62,11 @@ def read_clip(
         )
     else:
         clip = read_video(path, sampling)
-    return _noted(_checked(clip, path), sampling)
+    if min(clip.frames[0].shape[:2]) < SHORTEST_SIDE:
+        raise ValueError(
+            f"{path} is {clip.size[0]}x{clip.size[1]}; frames need at least {SHORTEST_SIDE} pixels a side"
+        )
+    return _noted(clip, sampling)
 
 
 def _read_folder(path: Path, sampling: ClipSampling) -> Clip:
@@ -152,15 +156,6 @@ def _fitted(
         pictures = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
         frames = [np.asarray(picture) for picture in pictures]
     return tuple(frames), (width, height), scale
-
-
-def _checked(clip: Clip, path: Path) -> Clip:
-    width, height = clip.size
-    if min(clip.frames[0].shape[:2]) < SHORTEST_SIDE:
-        raise ValueError(
-            f"{path} is {width}x{height}; frames need at least {SHORTEST_SIDE} pixels a side to be seen"
-        )
-    return clip
 
 
 def _noted(clip: Clip, sampling: ClipSampling) -> Clip:

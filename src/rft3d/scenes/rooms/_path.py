@@ -30,16 +30,11 @@ def pose(eye: tuple[float, float, float], heading: float, down: float, roll: flo
     """``T_world_camera`` (OpenCV) of a camera looking along ``heading`` (yaw, radians), ``down``
     radians below the horizon, turned by ``roll`` about its optical axis."""
     ch, sh, cd, sd = math.cos(heading), math.sin(heading), math.cos(down), math.sin(down)
-    right = (sh, -ch, 0.0)
-    forward = (cd * ch, cd * sh, -sd)
-    under = (-sd * ch, -sd * sh, -cd)
+    right, under = np.array([sh, -ch, 0.0]), np.array([-sd * ch, -sd * sh, -cd])
     cr, sr = math.cos(roll), math.sin(roll)
     T = np.eye(4)
-    for i in range(3):
-        T[i, 0] = cr * right[i] + sr * under[i]
-        T[i, 1] = -sr * right[i] + cr * under[i]
-        T[i, 2] = forward[i]
-        T[i, 3] = eye[i]
+    T[:3, 0], T[:3, 1] = cr * right + sr * under, -sr * right + cr * under
+    T[:3, 2], T[:3, 3] = (cd * ch, cd * sh, -sd), eye
     return T
 
 

@@ -45,21 +45,6 @@ class Parts:
     solids: F64
     owner: NDArray[np.int32]
 
-    @property
-    def centres(self) -> F64:
-        """``(P, 3)`` metres."""
-        return self.solids[:, 0:3]
-
-    @property
-    def rotations(self) -> F64:
-        """``(P, 3, 3)`` part to world."""
-        return self.solids[:, 3:12].reshape(-1, 3, 3)
-
-    @property
-    def halves(self) -> F64:
-        """``(P, 3)`` metres."""
-        return self.solids[:, 12:15]
-
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
@@ -149,17 +134,19 @@ def part_rays(cameras: F64, parts: Parts, width: int, height: int) -> tuple[F64,
     """``rays (V, P, 12)`` and ``rects (V, P, 4)``: see the module's docstring. Parts behind a view get empty
     rectangles, parts that reach behind it the whole picture."""
     eyes, rots = cameras[:, 0:3], cameras[:, 3:12].reshape(-1, 3, 3)
-    inverse = parts.rotations.transpose(0, 2, 1) / parts.halves[:, :, None]
+    centres, halves = parts.solids[:, 0:3], parts.solids[:, 12:15]
+    rotations = parts.solids[:, 3:12].reshape(-1, 3, 3)
+    inverse = rotations.transpose(0, 2, 1) / halves[:, :, None]
     spin = inverse[None] @ rots[:, None]
     fx, fy, cx, cy = (cameras[:, None, None, k] for k in range(12, 16))
     rays = np.empty((len(eyes), len(parts.solids), 12))
-    offset = eyes[:, None] - parts.centres[None]
+    offset = eyes[:, None] - centres[None]
     rays[..., 0:3] = (inverse[None] @ offset[..., None])[..., 0]
     rays[..., 6:9] = spin[..., 0] / fx
     rays[..., 9:12] = spin[..., 1] / fy
     rays[..., 3:6] = spin[..., 2] - rays[..., 6:9] * cx - rays[..., 9:12] * cy
     # Corners in the view: the part's half axes seen from the view, added up with all signs.
-    axes = rots.transpose(0, 2, 1)[:, None] @ (parts.rotations * parts.halves[:, None, :])[None]
+    axes = rots.transpose(0, 2, 1)[:, None] @ (rotations * halves[:, None, :])[None]
     middle = -(offset @ rots)
     corners = middle[:, :, None, :] + _CORNERS @ axes.transpose(0, 1, 3, 2)
     depth = corners[..., 2]

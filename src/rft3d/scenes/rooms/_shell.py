@@ -55,11 +55,6 @@ class Shell:
     window: NDArray[np.float64] | None
 
 
-def _span(layout: Layout, face: int) -> float:
-    """Half length of a wall, metres."""
-    return layout.half_y if face < 2 else layout.half_x
-
-
 def _blocked(layout: Layout, face: int, a0: float, a1: float, b0: float) -> bool:
     """Whether something taller than ``b0`` stands before the stretch ``a0..a1`` of a wall."""
     for p in layout.placed:
@@ -84,7 +79,7 @@ def _hang(
     """A free stretch of wall of ``width`` metres: (face, a0, a1), or None."""
     for _ in range(tries):
         face = rng.randrange(4)
-        room = _span(layout, face) - width / 2 - 0.25
+        room = (layout.half_y if face < 2 else layout.half_x) - width / 2 - 0.25
         if room <= 0:
             continue
         middle = rng.uniform(-room, room)
