@@ -52,12 +52,14 @@ def test_what_is_not_utf8_is_named(damage: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"prompt": None}, r"s\.jsonl:2: field 'prompt' is None; it must be a non-empty string"),
-        ({"frames": "f.png"}, r"field 'frames' is 'f\.png'; it must be a list"),
+        ({"prompt": None}, r"s\.jsonl:2\.prompt is None; it must be text"),
+        ({"prompt": ""}, r"s\.jsonl:2\.prompt is empty"),
+        ({"frames": [""]}, r"s\.jsonl:2\.frames is .*empty"),
+        ({"frames": "f.png"}, r"frames is 'f\.png'; it must be a list"),
         ({"frames": ["a", "b"]}, r"it has 1 <image> but there are 2 frames"),
-        ({"truth": [1]}, r"field 'truth' is \[1\]; it must be an object"),
-        ({"anwser": 3}, r"field 'anwser' is 3; unknown field: remove it"),
-        ({"id": "a"}, r"field 'id' is 'a', already used on line 1; rename"),
+        ({"truth": [1]}, r"truth is \[1\]; it must be a table of named values"),
+        ({"anwser": 3}, r"s\.jsonl:2 has no field 'anwser'; known are id, "),
+        ({"id": "a"}, r"id is 'a', already used on line 1; rename"),
     ],
 )
 def test_a_bad_line_is_named(change: dict, message: str, tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_a_bad_line_is_named(change: dict, message: str, tmp_path: Path) -> None
 def test_a_missing_field_is_named(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text(json.dumps({k: v for k, v in GOOD.items() if k != "truth"}))
-    with pytest.raises(ValueError, match=r"s\.jsonl:1: field 'truth' is missing"):
+    with pytest.raises(ValueError, match=r"s\.jsonl:1 lacks the field 'truth'"):
         list(read_samples(path))
 
 

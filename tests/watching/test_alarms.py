@@ -14,9 +14,8 @@ from rft3d.answers import FrameBox, LabelledBox, render_detections, render_frame
 from rft3d.evaluation import HEADLINE
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample, Task
-from rft3d.watching.alarms import PATIENCE, AlarmLog, AlarmState
+from rft3d.watching.alarms import PATIENCE, AlarmLog, AlarmState, Answered, repeated_boxes, signals
 from rft3d.watching.rules import RULES, WINDOW, Trend
-from rft3d.watching.signals import Answered, repeated_boxes, signals
 
 STEPS = 24
 GROUP = 4

@@ -75,7 +75,8 @@ def _source(answer: str, mode: ParseMode, opening: str, kind: str) -> str:
     """The characters of the JSON ``kind`` in ``answer``, which opens with ``opening``."""
     if mode == "strict":
         return _only_value(answer, opening, kind)
-    start = _STARTS[opening].search(answer, _after_fence(answer))
+    # prose before a fence may use brackets
+    start = _STARTS[opening].search(answer, max(0, answer.find("```json")))
     if start is None:
         raise Unreadable(f"no JSON {kind}")
     return answer[start.start() : value_end(answer, start.start())]
@@ -95,12 +96,6 @@ def _only_value(answer: str, opening: str, kind: str) -> str:
     if not fenced and after:
         raise Unreadable(f"text after the JSON {kind}")
     return body[:end]
-
-
-def _after_fence(answer: str) -> int:
-    """Where to start searching: behind a ``json`` fence if there is one, as prose may use brackets."""
-    fence = answer.find("```json")
-    return 0 if fence < 0 else fence + len("```json")
 
 
 def _entry(entry: object, index: int, mode: ParseMode) -> LabelledBox:

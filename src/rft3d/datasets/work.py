@@ -270,15 +270,15 @@ def _run(
 ) -> Iterator[tuple[str, bool]]:
     """Each job's key and whether its part was there before, in order, when its part is there."""
     seen: set[str] = set()
-    waiting: deque[tuple[str, Future[None] | None]] = deque()
+    waiting: deque[tuple[str, bool, Future[None] | None]] = deque()
     context = multiprocessing.get_context("spawn")  # forking a process with threads can hang
     with ProcessPoolExecutor(workers, context, end_with_parent) if workers > 1 else nullcontext() as pool:
 
         def take() -> tuple[str, bool]:
-            key, future = waiting.popleft()
+            key, was_there, future = waiting.popleft()
             if future is not None:
                 future.result()
-            return key, future is None
+            return key, was_there
 
         try:
             for job in jobs:
@@ -287,11 +287,13 @@ def _run(
                         f"two jobs are named {job.key!r}; a scan occurs twice in the annotations"
                     )
                 seen.add(job.key)
-                future = None
-                if _read_part(parts, job.key) is None:
-                    start = _at_once if pool is None else pool.submit
-                    future = start(_work, make, job.payload, _part(parts, job.key))
-                waiting.append((job.key, future))
+                was_there, future = _read_part(parts, job.key) is not None, None
+                wanted = (make, job.payload, _part(parts, job.key))
+                if pool is not None and not was_there:
+                    future = pool.submit(_work, *wanted)
+                elif not was_there:
+                    _work(*wanted)
+                waiting.append((job.key, was_there, future))
                 if pool is None or len(waiting) >= 2 * workers:
                     yield take()
             while waiting:
@@ -300,9 +302,3 @@ def _run(
             if pool is not None:
                 pool.shutdown(wait=True, cancel_futures=True)
             raise
-
-
-def _at_once(work: Callable[..., None], *arguments: Any) -> Future[None]:
-    future: Future[None] = Future()
-    future.set_result(work(*arguments))
-    return future

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rft3d.answers import FrameBox, LabelledBox, ParseFailure, render_detections
+from rft3d.answers import LabelledBox, ParseFailure, render_detections
 from rft3d.geometry import box_iou
 from rft3d.tasks.types import Sample, Task
 
@@ -50,7 +50,10 @@ def consensus(task: Task, sample: Sample, texts: Sequence[str], floor: float = F
     if task.name == "detection":
         return render_detections(agreed_boxes(answers, floor), DECIMALS)
     if task.name == "grounding":
-        return read[_most_central(answers)][0]
+        boxes = np.array([answer.box for answer in answers])
+        frames = np.array([answer.frame for answer in answers])
+        central = (box_iou(boxes, boxes) * (frames[:, None] == frames)).sum(axis=1).argmax()
+        return read[int(central)][0]
     votes = Counter(answers).most_common(1)[0][0]  # of equally many, the first sampled
     wanted = votes if isinstance(answers[0], str) else median_low(answers)
     return read[answers.index(wanted)][0]
@@ -92,9 +95,3 @@ def _support(iou: np.ndarray, owner: np.ndarray, alive: np.ndarray, answers: int
         if theirs.any():
             total += np.where(owner == other, 0.0, iou[:, theirs].max(axis=1))
     return np.where(alive, total / (answers - 1), -1.0)
-
-
-def _most_central(answers: Sequence[FrameBox]) -> int:
-    boxes = np.array([answer.box for answer in answers])
-    frames = np.array([answer.frame for answer in answers])
-    return int((box_iou(boxes, boxes) * (frames[:, None] == frames)).sum(axis=1).argmax())

@@ -14,7 +14,7 @@ from rft3d.answers import LabelledBox
 from rft3d.answers.foreign import CONVENTIONS, foreign_boxes, yaw_only
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.records import Prediction
-from rft3d.geometry import box_iou, box_iou_pairs
+from rft3d.geometry import box_iou
 from rft3d.rewards import Comparison, Score, label_ious
 from rft3d.tasks._shared import labelled
 from rft3d.tasks.detection import Detection
@@ -144,7 +144,11 @@ def duplicates(task: Detection, samples: Sequence[Sample], scores: Sequence[Scor
     removed; empty when nothing is removed.
     """
     compared = [score.comparison for score in scores]
-    repeated = _repeated([() if both is None else both.predicted for both in compared])
+    lists = [() if both is None else both.predicted for both in compared]
+    overlaps = [
+        np.tril(iou, -1).max(axis=1, initial=0.0) for iou in label_ious([(each, each) for each in lists])
+    ]
+    repeated = [set(np.flatnonzero(each > DUPLICATE_IOU).tolist()) for each in overlaps]
     count = sum(map(len, repeated))
     total = sum(len(both.predicted) for both in compared if both is not None)
     found = {"iou": DUPLICATE_IOU, "count": count, "rate": count / total if total else None, "without": {}}
@@ -164,23 +168,3 @@ def duplicates(task: Detection, samples: Sequence[Sample], scores: Sequence[Scor
 
 
 _NAMES = ("f1@0.25", "f1@0.25/present", "f1@0.25/micro")
-
-
-def _repeated(lists: Sequence[Sequence[LabelledBox]]) -> list[set[int]]:
-    """Of each list, the places of boxes that overlap an earlier one of their label."""
-    where: list[tuple[int, int]] = []
-    pairs: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
-    for number, boxes in enumerate(lists):
-        earlier: dict[str, list[tuple[float, ...]]] = {}
-        for place, box in enumerate(boxes):
-            others = earlier.setdefault(box.label, [])
-            where += [(number, place)] * len(others)
-            pairs += [(box.box, other) for other in others]
-            others.append(box.box)
-    found: list[set[int]] = [set() for _ in lists]
-    if pairs:
-        ours, theirs = np.array(pairs).transpose(1, 0, 2)
-        for (number, place), iou in zip(where, box_iou_pairs(ours, theirs).tolist(), strict=True):
-            if iou > DUPLICATE_IOU:
-                found[number].add(place)
-    return found

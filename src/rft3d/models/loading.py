@@ -125,21 +125,17 @@ def load_spatial(
         model.freeze_encoders()
         torch.nn.Module.to(model, torch.device(device))
         size = meta.get("frame_size", VGLLM_WIDTH)
+        rules: dict[str, Any] = {"answer_end": TINY_END} if meta else {}  # public weights get the defaults
+        for name in meta.keys() & TEXT_RULES:
+            rules[name] = tuple(meta[name]) if isinstance(meta[name], list) else meta[name]
         return Policy(
             model.eval(),
             _tokenizer(folder),
             size if isinstance(size, int) else (int(size[0]), int(size[1])),
             meta.get("task_options", {}),
             backbone=backbone or meta.get("backbone") or backbone_of(config),
-            **_text_rules(meta),
+            **rules,
         )
-
-
-def _text_rules(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """A saved policy's own; public weights get the defaults."""
-    rules = {"answer_end": TINY_END} if meta else {}
-    rules |= {name: meta[name] for name in TEXT_RULES if name in meta}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in rules.items()}
 
 
 def backbone_of(config: Any) -> str:

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from rft3d.answers import parse_detections, parse_frame_box
 from rft3d.answers.types import ParseFailure
 from rft3d.evaluation.records import with_cameras
-from rft3d.report.samples import Cameras, NamedBoxes, answer_view, question_view, read_cameras, true_boxes
+from rft3d.report.samples import NamedBoxes, answer_view, question_view, read_cameras, true_boxes
 from rft3d.report.scene_facts import room_config
 from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, as_rollouts, read_lines
 from rft3d.scenes.sources import ROOM_REF, drawn_room, load_frame_ref
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import read_samples, sample_from_record
-from rft3d.tasks.types import Sample, Task
+from rft3d.tasks.types import Sample
 
 MOST_GROUPS = 2000
 """At most so many groups of a run are read, evenly spread over it; the page keeps as many as fit."""
@@ -121,7 +121,10 @@ def group_view(
     sample = found[0] if found else None
     gold, true = "", None
     if sample is not None and sample.task in TASKS:
-        gold, true = _true_boxes(TASKS[sample.task](), sample, read_cameras(sample)[0])
+        try:
+            gold, true = true_boxes(TASKS[sample.task](), sample, read_cameras(sample)[0])
+        except (KeyError, TypeError, ValueError) as error:  # a rollout's truth is as untrusted as its text
+            gold = f"(the truth cannot be read: {type(error).__name__} {error})"
     if sample is not None:
         view = question_view(sample, gold, true)
     else:
@@ -131,13 +134,6 @@ def group_view(
     view["answers"] = [_answer(made, group.task, sample, true) for made in group.completions]
     view |= {"step": group.step, "stage": stage, "task": group.task, "seed": group.seed}
     return view, found
-
-
-def _true_boxes(task: Task, sample: Sample, cameras: Cameras | None) -> tuple[str, NamedBoxes | None]:
-    try:
-        return true_boxes(task, sample, cameras)
-    except (KeyError, TypeError, ValueError) as error:  # a rollout's truth is as untrusted as its text
-        return f"(the truth cannot be read: {type(error).__name__} {error})", None
 
 
 def _answer(

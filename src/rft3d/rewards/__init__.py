@@ -11,6 +11,7 @@ from rft3d.rewards.detection import (
     f1,
     graded_f1,
     hungarian,
+    marginal_credit,
     matched_diou,
     matched_iou,
     mean_iou,
@@ -24,8 +25,7 @@ from rft3d.rewards.grounding import (
     grounding_iou,
 )
 from rft3d.rewards.scalars import exact_match, mean_relative_accuracy
-from rft3d.rewards.score import Score, marginal_credit
-from rft3d.rewards.types import Part, format_part, think_format_part, zero_parts
+from rft3d.rewards.score import Part, Score, format_part, think_format_part, zero_parts
 
 __all__ = [
     "FRAME_REWARDS",

@@ -34,8 +34,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rft3d.rewards.comparison import Comparison
-from rft3d.rewards.types import Part
+from rft3d.rewards.comparison import Assignment, Comparison
+from rft3d.rewards.score import Part, Score
 
 FALSE_ALARM = 0.3
 """What a wrong box costs in ``hungarian`` where a missed object costs 1."""
@@ -73,10 +73,7 @@ def graded_f1(both: Comparison) -> Part:
 
 def matched_iou(both: Comparison) -> Part:
     """Hack-resistant: IoU summed over the best one-to-one assignment of equal labels, over max(N, M)."""
-    if (empty := _empty_part("matched_iou", both)) is not None:
-        return empty
-    total = sum(value for value, _ in both.assigned)
-    return Part("matched_iou", _over_larger(total, both), f"matched IoU {total:.3f} over {_larger(both)}")
+    return _empty_part("matched_iou", both) or _matched("matched_iou", "matched IoU", both.assigned, both)
 
 
 def matched_diou(both: Comparison) -> Part:
@@ -85,11 +82,8 @@ def matched_diou(both: Comparison) -> Part:
     A box of the right label that is off earns something for being near; naming it twice, or naming labels
     that are not there, still costs through max(N, M).
     """
-    if (empty := _empty_part("matched_diou", both)) is not None:
-        return empty
-    total = sum(value for value, _ in both.shaped)
-    reason = f"matched (1 + DIoU) / 2 sums to {total:.3f} over {_larger(both)}"
-    return Part("matched_diou", _over_larger(total, both), reason)
+    name = "matched_diou"
+    return _empty_part(name, both) or _matched(name, "matched (1 + DIoU) / 2 sums to", both.shaped, both)
 
 
 def hungarian(both: Comparison, threshold: float = 0.25) -> Part:
@@ -117,6 +111,24 @@ SET_REWARDS: dict[str, Callable[[Comparison], Part]] = {
 """Rewards of a list of boxes, by the name of their part."""
 
 
+def marginal_credit(score: Score) -> tuple[float, ...]:
+    """What each predicted box adds to the answer's total: R(all) - R(all without it), in output order.
+
+    The difference reward of Wolpert & Tumer (2002), the counterfactual baseline of COMA (arXiv 1705.08926).
+    Exact for any reward in :data:`SET_REWARDS`: positive for a hit, negative for a false alarm or a
+    duplicate, 0 for what changes nothing. Empty where the answer was not read or is no list of boxes.
+    """
+    both = score.comparison
+    if both is None or score.failure is not None or score.truncated:
+        return ()
+    parts = [part for part in score.parts if part.name in SET_REWARDS]
+    whole = sum(part.weight * part.value for part in parts)
+    return tuple(
+        whole - sum(part.weight * SET_REWARDS[part.name](less).value for part in parts)
+        for less in map(both.without, range(len(both.predicted)))
+    )
+
+
 def _empty_part(name: str, both: Comparison) -> Part | None:
     """The part where one of the lists is empty; None where neither is."""
     if both.predicted and both.truth:
@@ -128,9 +140,8 @@ def _empty_part(name: str, both: Comparison) -> Part | None:
     return Part(name, 0.0, f"{len(both.predicted)} boxes where there is nothing to find")
 
 
-def _over_larger(total: float, both: Comparison) -> float:
-    return min(total / max(len(both.predicted), len(both.truth)), 1.0)
-
-
-def _larger(both: Comparison) -> str:
-    return f"the larger of {len(both.predicted)} predictions and {len(both.truth)} objects"
+def _matched(name: str, what: str, assigned: Assignment, both: Comparison) -> Part:
+    """The assigned values over max(N, M)."""
+    n, m, total = len(both.predicted), len(both.truth), sum(value for value, _ in assigned)
+    reason = f"{what} {total:.3f} over the larger of {n} predictions and {m} objects"
+    return Part(name, min(total / max(n, m), 1.0), reason)

@@ -20,7 +20,7 @@ import numpy as np
 from rft3d.answers import FrameBox
 from rft3d.geometry import box_iou, boxes_valid, transform_boxes
 from rft3d.rewards.comparison import shaped_ious
-from rft3d.rewards.types import Part
+from rft3d.rewards.score import Part
 
 HIT = 0.25
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from rft3d.rewards.types import Part
+from rft3d.rewards.score import Part
 
 # ``1 - theta`` in floating point, from NumPy's linspace as every harness has it: the last is
 # 0.050000000000000044, so an answer that is 5 % off (1.9 for 2) just passes the inclusive comparison.

@@ -1,13 +1,33 @@
-"""The score of an answer: the parts of its reward, and what each box of it is worth."""
+"""The score of an answer: named parts with a value and a reason, and the format rewards, in {0, 1}.
+
+The paper's notes disagree on R_format: JSON that is a valid box (perception) or the think/answer structure
+(reasoning). Both are here; a task picks.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from rft3d.answers.types import ParseFailure
+from rft3d.answers import ParseFailure, Sections
 from rft3d.rewards.comparison import Comparison
-from rft3d.rewards.detection import SET_REWARDS
-from rft3d.rewards.types import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One named component of a score, e.g. ``Part("f1@0.25", 0.67, "4 of 6 matched")``.
+
+    Attributes:
+        name: stable key, used in ``metrics.jsonl`` and reports.
+        value: at most 1; at least 0 for every reward of this project but ``hungarian``.
+        reason: one short sentence a person can check.
+        weight: its factor in the total.
+    """
+
+    name: str
+    value: float
+    reason: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +67,22 @@ class Score:
         raise KeyError(f"no part {name!r} in {[part.name for part in self.parts]}")
 
 
-def marginal_credit(score: Score) -> tuple[float, ...]:
-    """What each predicted box adds to the answer's total: R(all) - R(all without it), in output order.
+def format_part(failure: ParseFailure | None) -> Part:
+    """1 when the answer could be parsed (``failure`` is None), else 0 with the parser's reason."""
+    if failure is None:
+        return Part("format", 1.0, "the answer can be read")
+    return Part("format", 0.0, failure.reason)
 
-    The difference reward of Wolpert & Tumer (2002), the counterfactual baseline of COMA (arXiv 1705.08926).
-    Exact for any reward in :data:`SET_REWARDS`: positive for a hit, negative for a false alarm or a
-    duplicate, 0 for what changes nothing. Empty where the answer was not read or is no list of boxes.
-    """
-    both = score.comparison
-    if both is None or score.failure is not None or score.truncated:
-        return ()
-    parts = [part for part in score.parts if part.name in SET_REWARDS]
-    whole = sum(part.weight * part.value for part in parts)
-    return tuple(
-        whole - sum(part.weight * SET_REWARDS[part.name](less).value for part in parts)
-        for less in map(both.without, range(len(both.predicted)))
-    )
+
+def think_format_part(sections: Sections) -> Part:
+    """1 for exactly ``<think>…</think><answer>…</answer>`` with something in the answer, else 0."""
+    if not sections.well_formed:
+        return Part("think_format", 0.0, "not exactly <think>…</think><answer>…</answer>")
+    if not sections.answer.strip():
+        return Part("think_format", 0.0, "the answer is empty")
+    return Part("think_format", 1.0, "one thought, then one answer")
+
+
+def zero_parts(names: Iterable[str], reason: str) -> tuple[Part, ...]:
+    """A part of value 0 for each name: what an answer earns that could not be read."""
+    return tuple(Part(name, 0.0, reason) for name in names)

@@ -149,9 +149,6 @@ def read_fields(file: Path) -> Fields:
         ValueError: no such file, or not JSON.
     """
     try:
-        data = read_json(file)
+        return Fields(file, "", read_json(file))
     except FileNotFoundError:
         raise ValueError(f"{file}: no such file; a scene folder needs one") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: not valid JSON ({error}); write the file again") from None
-    return Fields(file, "", data)

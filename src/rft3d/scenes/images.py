@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,17 +32,16 @@ DEPTH_LIMIT_M = 65.535
 
 
 @contextmanager
-def opened_picture(source: Path | BinaryIO, name: Path | str = "") -> Iterator[Image.Image]:
+def opened_picture(path: Path) -> Iterator[Image.Image]:
     """An image file, its pixels not decoded yet; it is closed at the end of the block.
 
     Raises:
-        DamagedFile: naming the file (``name`` when ``source`` isn't one), when it is no picture, damaged, or says
-            that it has more than :data:`MAX_PIXELS`; before anything of that size is made.
+        DamagedFile: it is no picture, damaged, or says that it has more than :data:`MAX_PIXELS`; before anything
+            of that size is made.
     """
-    name = name or str(source)
-    with blaming(name, *_DAMAGE), warnings.catch_warnings():
+    with blaming(path, *_DAMAGE), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(source) as image:
+        with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width}x{image.height} pixels, more than MAX_PIXELS = {MAX_PIXELS}")
             yield image

@@ -199,7 +199,8 @@ class Detection(Task):
         strict = self.parse(text, sample, "strict")
         fault = strict if isinstance(strict, ParseFailure) else None
         # what strict takes, lenient takes too, but for space around a label: no need to read twice
-        boxes = strict if self.mode == "lenient" and _all_bare(strict) else self.parse(text, sample)
+        bare = not isinstance(strict, ParseFailure) and all(box.label == box.label.strip() for box in strict)
+        boxes = strict if self.mode == "lenient" and bare else self.parse(text, sample)
         if isinstance(boxes, ParseFailure):
             return _Reading((), boxes, fault)
         return _Reading(boxes, None, fault)
@@ -233,10 +234,6 @@ class Detection(Task):
         ``classes``; they cost nothing in the means over classes. Rates are None of nothing.
         """
         return metric_from(totals, self.classes)
-
-
-def _all_bare(boxes: tuple[LabelledBox, ...] | ParseFailure) -> bool:
-    return not isinstance(boxes, ParseFailure) and all(box.label == box.label.strip() for box in boxes)
 
 
 def detection_truth(sample: Sample) -> tuple[LabelledBox, ...]:

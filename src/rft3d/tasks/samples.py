@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any
 
 from rft3d.answers.boxes import label_fault
 from rft3d.files import excerpt, replacing
@@ -88,10 +88,6 @@ TRUTHS = {
 """By the name of a task; a task of your own needs none."""
 
 
-_FIELDS = {f.name for f in fields(Sample)}
-_REQUIRED = _FIELDS - {"meta"}
-
-
 def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
     """Write ``samples`` to ``path`` (replaced only when all of them are written); returns how many.
 
@@ -121,8 +117,7 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
         sample = sample_from_record(record, where)
         if sample.id in seen:
             raise ValueError(
-                f"{where}: field 'id' is {sample.id!r}, already used on line {seen[sample.id]}; "
-                "rename one of them"
+                f"{where}.id is {sample.id!r}, already used on line {seen[sample.id]}; rename one of them"
             )
         seen[sample.id] = number
         yield sample
@@ -130,37 +125,20 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
 
 def sample_from_record(record: Mapping[str, Any], where: str = "sample") -> Sample:
     """The :class:`Sample` of one decoded JSON object; ``where`` opens every error message."""
-
-    def fail(field: str, value: object, fix: str) -> NoReturn:
-        raise ValueError(f"{where}: field {field!r} is {excerpt(value)}; {fix}")
-
-    for name in sorted(_REQUIRED - record.keys()):
-        raise ValueError(f"{where}: field {name!r} is missing; a sample needs {sorted(_REQUIRED)}")
-    for name in sorted(record.keys() - _FIELDS):
-        fail(
-            name, record[name], f"unknown field: remove it, or put it into 'meta' (known: {sorted(_FIELDS)})"
-        )
+    sample: Sample = typed(Sample, record, where)
     for name in ("id", "task", "scene", "prompt"):
-        value = record[name]
-        if not isinstance(value, str) or not value:
-            fail(name, value, "it must be a non-empty string")
-    frames = cast("list[Any]", record["frames"])
-    if not isinstance(frames, list) or not all(isinstance(frame, str) and frame for frame in frames):  # pyright: ignore[reportUnnecessaryIsInstance]
-        fail("frames", frames, "it must be a list of paths or frame references (strings)")
-    for name in ("truth", "meta"):
-        if not isinstance(record.get(name, {}), dict):
-            fail(name, record[name], "it must be an object")
-    if record["task"] in TRUTHS:
-        typed(TRUTHS[record["task"]], record["truth"], f"{where}: truth", extra=True)
-    found = record["prompt"].count(IMAGE)
-    if found != len(frames):
-        fail(
-            "prompt",
-            record["prompt"],
-            f"it has {found} {IMAGE} but there are {len(frames)} frames; one per frame is needed",
+        if not getattr(sample, name):
+            raise ValueError(f"{where}.{name} is empty; it must be a text with something in it")
+    if not all(sample.frames):
+        raise ValueError(f"{where}.frames is {excerpt(sample.frames)}; a path or frame reference is empty")
+    if sample.task in TRUTHS:
+        typed(TRUTHS[sample.task], sample.truth, f"{where}: truth", extra=True)
+    if (found := sample.prompt.count(IMAGE)) != len(sample.frames):
+        raise ValueError(
+            f"{where}.prompt is {excerpt(sample.prompt)}; it has {found} {IMAGE} but there are "
+            f"{len(sample.frames)} frames; one per frame is needed"
         )
-    given: dict[str, Any] = {**record, "frames": tuple(frames)}
-    return Sample(**given)
+    return sample
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -64,7 +64,7 @@ def writing(folder: Path, step: int) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
         if not _is_writing_failure(error):
             raise
-        kept = newest_name(folder)
+        kept = next((path.name for path in _by_name(folder)), None)
         raise CheckpointError(
             f"checkpoint {folder / name_of(step)} could not be written ({_one_line(error)}); "
             + (f"{kept} is as it was. " if kept else "there is none yet. ")
@@ -97,9 +97,9 @@ def publish(staging: Path, step: int, steps: int, ranks: Ranks = ALONE) -> None:
 
 def _clean(folder: Path, newest: Path) -> None:
     """Remove what is neither the newest nor the one before it, and what a kill left half-made."""
-    whole = [p for p in sorted(folder.glob("step-*")) if not p.suffix and p <= newest]
+    whole = [path for path in _by_name(folder) if path <= newest]
     for path in folder.glob("step-*"):
-        if path not in whole[-KEEP:]:
+        if path not in whole[:KEEP]:
             _discard(path)
 
 
@@ -112,10 +112,9 @@ def _discard(path: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def newest_name(folder: Path) -> str | None:
-    """The newest checkpoint that is complete by its name, unread."""
-    found = sorted(p.name for p in folder.glob("step-*") if not p.suffix)
-    return found[-1] if found else None
+def _by_name(folder: Path) -> list[Path]:
+    """The checkpoints that are complete by their names, unread, the newest first."""
+    return sorted((path for path in folder.glob("step-*") if not path.suffix), reverse=True)
 
 
 def newest_whole(folder: Path, say: Callable[[str], None], ranks: Ranks = ALONE) -> Checkpoint | None:
@@ -127,9 +126,8 @@ def newest_whole(folder: Path, say: Callable[[str], None], ranks: Ranks = ALONE)
     Raises:
         ValueError: there are checkpoints, but all of them are damaged.
     """
-    found = sorted((p for p in folder.glob("step-*") if not p.suffix), reverse=True)
     damage: list[str] = []
-    for path in found:
+    for path in _by_name(folder):
         try:
             checkpoint = verified(path, ranks)
         except ValueError as error:

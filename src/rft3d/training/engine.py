@@ -85,16 +85,12 @@ class Engine:
         """
         norm = self.placement.step(lr_scale(self.config, step, self.steps))
         require_finite(step, {"grad_norm": norm})
-        self._updated(step)
-        return norm
-
-    def _updated(self, step: int) -> None:
-        """Count the update; NonFiniteError on all ranks alike when it left weights that are no numbers."""
         self.updates += 1
         weights = list(trainable_parameters(self.policy.model).values())
         bad = self.ranks.total({"weights": float(len(non_finite(weights)))})["weights"]
         if bad:
             require_finite(step, {f"a weight ({bad:.0f} of {len(weights)} tensors)": math.nan})
+        return norm
 
     def save(self, folder: Path, step: int) -> None:
         """Checkpoint after ``step`` finished steps; it appears complete or not at all.

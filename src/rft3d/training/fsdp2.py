@@ -101,7 +101,10 @@ class Sharded(Placement):
         return dict(zip(("model", "optimizer"), get_state_dict(self.model, self.optimizers), strict=True))
 
     def plain(self) -> SpatialModel:
-        state = _gathered(self.model)
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+        whole = StateDictOptions(full_state_dict=True)
+        state = cast(dict[str, Tensor], get_model_state_dict(self.model, options=whole))
         weight = state["lm_head.weight"]
         made = type(self.model)(self.model.config)
         nn.Module.to(made, device=weight.device, dtype=weight.dtype)
@@ -109,14 +112,6 @@ class Sharded(Placement):
         made.suppress(self.model.suppressed.tolist())
         made.train(self.model.training)
         return made
-
-
-def _gathered(model: nn.Module) -> dict[str, Tensor]:
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-
-    return cast(
-        dict[str, Tensor], get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
-    )
 
 
 @contextmanager

@@ -25,8 +25,7 @@ from rft3d.runfolder import ROLLOUTS, Alarm, LoggedCompletion, LoggedGroup, Logg
 from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
 from rft3d.training.rollout import Group, by_task, sampling_seed
-from rft3d.watching.alarms import AlarmLog
-from rft3d.watching.signals import Answered, signals
+from rft3d.watching.alarms import AlarmLog, Answered, signals
 
 GOLD_KEPT = 20_000
 

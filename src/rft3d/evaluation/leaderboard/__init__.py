@@ -68,10 +68,10 @@ def published() -> tuple[Entry, ...]:
     )
 
 
-def our_entries(path: str | Path, name: str | None = None) -> list[Entry]:
+def our_entries(path: str | Path) -> list[Entry]:
     """The entries of a result that ``rft3d score --benchmark ... --out`` wrote: one a variant.
 
-    ``name``: of the model; the file's stem when None. ValueError for a file that is no such result.
+    The file's stem is the model's name. ValueError for a file that is no such result.
     """
     path = Path(path)
     result = read_json(path)
@@ -81,17 +81,17 @@ def our_entries(path: str | Path, name: str | None = None) -> list[Entry]:
         naming(path),
         blaming(path, LookupError, TypeError, AttributeError, fix="write it again with rft3d score --out"),
     ):
-        return _entries(path, name, result)
+        return _entries(path, result)
 
 
-def _entries(path: Path, name: str | None, result: dict[str, Any]) -> list[Entry]:
+def _entries(path: Path, result: dict[str, Any]) -> list[Entry]:
     benchmark = find_benchmark(result["benchmark"]["name"])
     official = result["official"]
     complete = "" if official["complete"] else f"NOT the complete benchmark: {official['found']}"
     return [
         Entry(
             benchmark.name,
-            name or path.stem,
+            path.stem,
             "this package",
             {k: 100 * value for k, value in each["metrics"].items() if value is not None and is_rate(k)},
             f"{path.name}, commit {str(result.get('commit'))[:12]}",

@@ -128,16 +128,14 @@ def verdict(each: SolvedSample, answered: float) -> Verdict:
 
 
 def split_failures(
-    solved: Sequence[SolvedSample],
-    answers: Sequence[Prediction],
-    mode: Literal["strict", "lenient"] = "lenient",
+    solved: Sequence[SolvedSample], answers: Sequence[Prediction]
 ) -> dict[str, dict[str, Any]]:
     """Question type (and ``"all"``) -> counts by :data:`VERDICTS`, ``questions``, ``accuracy``,
     ``from_boxes``.
 
     ``answers`` are the model's own, one a sample; a missing one counts as wrong.
     """
-    task = Spatial(mode=mode)
+    task = Spatial(mode="lenient")
     by_id = {prediction.id: prediction for prediction in answers}
     rows: dict[str, dict[str, Any]] = {}
     for each in solved:

@@ -145,19 +145,18 @@ def floor_frame(T_world_camera: Array) -> Array:
     return invert_pose(T_world_floor)
 
 
+CLEARANCE_M = 0.15
+ROBOT_HEIGHT_M = 1.0
+
+
 def path_is_free(
-    start: Point,
-    end: Point,
-    obstacles: Sequence[SceneObject],
-    floor_polygon: Array | None,
-    clearance_m: float = 0.15,
-    robot_height_m: float = 1.0,
+    start: Point, end: Point, obstacles: Sequence[SceneObject], floor_polygon: Array | None
 ) -> bool:
     """Whether a robot can roughly walk straight from ``start`` to ``end`` (world xy, metres).
 
     Rough on purpose: points every 5 cm along the segment must lie inside the floor polygon (the outer 5 % at
     both ends excepted, where furniture stands against the wall) and outside every obstacle's upright
-    bounding rectangle grown by ``clearance_m``. Obstacles whose underside hangs above ``robot_height_m``
+    bounding rectangle grown by :data:`CLEARANCE_M`. Obstacles whose underside hangs above :data:`ROBOT_HEIGHT_M`
     or that end below 5 cm (rugs) don't block; the floor is at z = 0.
     """
     a, b = np.asarray(start[:2], float), np.asarray(end[:2], float)
@@ -169,9 +168,9 @@ def path_is_free(
     for obstacle in obstacles:
         corners = box_corners(obstacle.box[None])[0]
         low, high = corners.min(axis=0), corners.max(axis=0)
-        if low[2] > robot_height_m or high[2] < 0.05:
+        if low[2] > ROBOT_HEIGHT_M or high[2] < 0.05:
             continue
-        hit = (points > low[:2] - clearance_m) & (points < high[:2] + clearance_m)
+        hit = (points > low[:2] - CLEARANCE_M) & (points < high[:2] + CLEARANCE_M)
         if bool(hit.all(axis=1).any()):
             return False
     return True

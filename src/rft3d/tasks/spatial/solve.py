@@ -93,13 +93,13 @@ def place_of(labels: Sequence[str], boxes: Array, **known: object) -> Place:
     return Place({label: np.stack(rows) for label, rows in groups.items()}, **known)  # type: ignore[arg-type]
 
 
-def world_of(scene: Scene, min_visible: float = 0.1) -> Place:
+def world_of(scene: Scene) -> Place:
     """A :class:`Place` of all objects of an annotated scene, with its floor and what its frames show."""
     things = scene.objects
     ids: dict[str, list[int]] = {}
     for thing in things:
         ids.setdefault(thing.label.strip().lower(), []).append(thing.id)
-    seen = {label: first_frame(scene.frames, group, min_visible) for label, group in ids.items()}
+    seen = {label: first_frame(scene.frames, group, 0.1) for label, group in ids.items()}
     known = {label: index for label, index in seen.items() if index is not None}
     return place_of(
         [thing.label for thing in things],
