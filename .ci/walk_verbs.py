@@ -1,6 +1,6 @@
 """Every verb with right and with wrong input: a table of exit codes and first lines; fails where one is unexpected.
 
-Run: python .ci/walk_verbs.py    (about two minutes; needs the test environment, no weights, no network)
+Run: python .ci/walk_verbs.py    (about three minutes; needs the test environment, no weights, no network)
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ WALK = """
 2 samples nowhere --out s3
 2 samples walk.mp4 --out s3
 2 questions r3/scenes/rooms-1/rgb --out q3.jsonl
-2 solve --samples q.jsonl --scenes walk.mp4
 0 questions rooms:0-3 --out q.jsonl
 2 questions rooms:3-0 --out q2.jsonl
 0 solve --samples q.jsonl --scenes rooms:0-3 --predictions-out solved.jsonl --out solved.json
 0 solve --samples q.jsonl --blind s2/samples.spatial.jsonl
 2 solve --samples q.jsonl --blind q.jsonl
+2 solve --samples q.jsonl --scenes walk.mp4
 2 solve --samples q.jsonl
 0 score solved.jsonl --samples q.jsonl --task spatial --resamples 50 --out score.json
 2 score solved.jsonl --samples q.jsonl --task spatial --resamples 50 --out score.json
