@@ -27,7 +27,6 @@ class TinyConfig:
     vision_hidden: int = 96
     vision_layers: int = 2
     geometry_dim: int = 128
-    geometry_patch_layers: int = 1
     geometry_rounds: int = 3
     geometry_heads: int = 4
     merger_hidden: int = 256
@@ -79,7 +78,7 @@ def build_tiny(
     geometry = VGGTConfig(
         embed_dim=config.geometry_dim,
         img_size=14 * max(config.frame_size[0] // 14, 1),
-        patch_depth=config.geometry_patch_layers,
+        patch_depth=1,
         rounds=config.geometry_rounds,
         output_round=config.geometry_rounds - 1,
         heads=config.geometry_heads,

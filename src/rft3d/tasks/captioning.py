@@ -38,6 +38,8 @@ from rft3d.tasks.types import Sample, Task
 
 PROMPT = "{frames}Carefully watch the video and describe the object located at {centre} in detail."
 _PARTS = ("format", "rouge_l")
+LEAST_IOU = 0.5
+"""A caption counts where the box that was asked about overlaps the true one by this much."""
 _LEAST_WORDS = 2
 _MOST_CHARS = 20_000
 _REFUSAL = re.compile(r"(?:sorry\b|(?:i am|i'm) (?:sorry|unable)|i (?:do not|don't|can ?not|can't)\b)")
@@ -49,11 +51,9 @@ class Captioning(Task):
     """The captioning task.
 
     Attributes:
-        least_iou: a caption counts where the box that was asked about overlaps the true one by this much.
         min_visible: a scene's object is asked about when some frame shows at least this share of it.
     """
 
-    least_iou: float = 0.5
     min_visible: float = 0.1
 
     name: ClassVar[str] = "captioning"
@@ -128,7 +128,7 @@ class Captioning(Task):
         """
         captions = [score.details["caption"] for score in scores]
         words = [caption_words(text) if isinstance(text, str) else () for text in captions]
-        return pool_captions(samples, words, self.least_iou)
+        return pool_captions(samples, words)
 
     def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """CIDEr-D, BLEU-4 and ROUGE-L at IoU 0.5 over all samples; None of none.
@@ -149,11 +149,10 @@ class Captioning(Task):
 def pool_captions(
     samples: Sequence[Sample],
     words: Sequence[Words],
-    least_iou: float = 0.5,
     otherwise: Words = (),
     texts: Sequence[str] | None = None,
 ) -> list[dict[str, float]]:
-    """Sums that each caption adds; ``otherwise`` replaces it where the box has less IoU than ``least_iou``.
+    """Sums that each caption adds; ``otherwise`` replaces it where the box has less IoU than :data:`LEAST_IOU`.
 
     ``texts``: the captions as written; ROUGE-L is then upstream's, which cuts them otherwise than the rest.
     """
@@ -161,7 +160,7 @@ def pool_captions(
     cider = Cider({sample.id: refs for sample, refs in zip(samples, references, strict=True)}.values())
     pooled: list[dict[str, float]] = []
     for place, (sample, caption, refs) in enumerate(zip(samples, words, references, strict=True)):
-        boxed = float(sample.truth["iou"]) >= least_iou
+        boxed = float(sample.truth["iou"]) >= LEAST_IOU
         counted = caption if boxed else otherwise
         rouge = rouge_l(counted, refs)
         if texts is not None:

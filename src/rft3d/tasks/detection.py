@@ -46,6 +46,7 @@ from rft3d.rewards import (
     zero_parts,
 )
 from rft3d.scenes.types import CATE20, Scene
+from rft3d.settings import Checked
 from rft3d.tasks._shared import (
     TRUNCATED,
     boxed_in_first_camera,
@@ -89,7 +90,7 @@ class _Reading:
 
 
 @dataclass(frozen=True)
-class Detection(Task):
+class Detection(Checked, Task):
     """The detection task.
 
     Attributes:
@@ -131,9 +132,8 @@ class Detection(Task):
     rewards: ClassVar[tuple[str, ...]] = ("format", *SET_REWARDS)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._parts()  # an unknown reward is named here
-        if self.order not in ("first_seen", "azimuth"):
-            raise ValueError(f"Detection.order must be 'first_seen' or 'azimuth', got {self.order!r}")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"Detection.classes must be unique, got {self.classes}")
 

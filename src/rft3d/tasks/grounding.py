@@ -28,6 +28,7 @@ from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
 from rft3d.rewards import FRAME_REWARDS, Placement, Score, format_part, zero_parts
 from rft3d.scenes.types import Expression, Scene
+from rft3d.settings import Checked
 from rft3d.tasks._shared import TRUNCATED, checked_refs
 from rft3d.tasks.types import Sample, Task, reward_parts
 
@@ -49,7 +50,7 @@ _GROUPS: dict[bool | None, str] = {None: "", True: "/unique", False: "/multiple"
 
 
 @dataclass(frozen=True)
-class Grounding(Task):
+class Grounding(Checked, Task):
     """The grounding task.
 
     Attributes:
@@ -82,11 +83,8 @@ class Grounding(Task):
     rewards: ClassVar[tuple[str, ...]] = ("format", *FRAME_REWARDS)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._parts()  # an unknown reward is named here
-        if self.target_frame not in ("best", "first_clear"):
-            raise ValueError(
-                f"Grounding.target_frame must be 'best' or 'first_clear', got {self.target_frame!r}"
-            )
 
     def _parts(self) -> tuple[str, ...]:
         return reward_parts("Grounding", self.reward, PRESETS, ("format", *FRAME_REWARDS))

@@ -48,9 +48,7 @@ def variants(inputs: Inputs) -> list[Variant]:
             Variant(
                 "vg-llm",
                 f"{about}; every text as it is, no caption is 'sos eos'; no METEOR",
-                pool_captions(
-                    inputs.samples, words, task.least_iou, empty, [p.text for p in inputs.predictions]
-                ),
+                pool_captions(inputs.samples, words, empty, [p.text for p in inputs.predictions]),
                 task.metric_from,
                 HEADLINE,
                 truncated="scored like any other",

@@ -24,6 +24,12 @@ from rft3d.tasks.spatial.semantics import (
 )
 from rft3d.tasks.spatial.view import Question, View, ordered_triples, shuffled
 
+MIN_DISTANCE_M = 0.3
+"""Absolute distances below this are not asked: the relative error explodes."""
+MIN_APART_M = 0.5
+"""Smallest centre distance in the floor plane between objects of a direction or route."""
+LARGE_ROOM_M2, OPTION_GAP_LARGE_M = 40.0, 0.30
+"""VSI-Bench's gap between the options of a relative distance in larger rooms."""
 TURNS = ("Turn Back", "Turn Left", "Turn Right")
 ROUTES = {"TFTF": 58, "TF": 40, "FTF": 36, "TFTFTF": 17, "FTFTF": 12, "FTFTFTF": 6}
 """Routes by their steps (T: a turn, F: go forward until ...), and how many of VSI-Bench's 194 are like that; the
@@ -57,7 +63,7 @@ def abs_distance(view: View, rng: Random) -> Iterator[Question]:
     for pair in shuffled(pairs, rng):
         first, second = shuffled(pair, rng)
         distance = closest_distance_m(view.boxes[first], view.boxes[second])
-        if distance < view.limits.min_distance_m:
+        if distance < MIN_DISTANCE_M:
             continue
         text = (
             f"Measuring from the closest point of each object, what is the distance between the {first} "
@@ -91,8 +97,8 @@ def room_size(view: View, rng: Random) -> Iterator[Question]:
 
 def rel_distance(view: View, rng: Random) -> Iterator[Question]:
     """Which of four is closest to a unique object; any two of the four distances differ clearly."""
-    large = (floor_area_m2(view.scene) or 0.0) > view.limits.large_room_m2
-    gap = view.limits.option_gap_large_m if large else view.limits.option_gap_m
+    large = (floor_area_m2(view.scene) or 0.0) > LARGE_ROOM_M2
+    gap = OPTION_GAP_LARGE_M if large else view.limits.option_gap_m
     for primary in shuffled(view.unique, rng):
         distances: dict[str, float] = {}
         # greedy in random order: takes a label when it is clearly apart from those taken before
@@ -131,7 +137,7 @@ def rel_direction(level: str, view: View, rng: Random) -> Iterator[Question]:
     """Standing by A and facing B, where is C; unique objects, far enough apart, clear of every boundary."""
     meaning, answers, boundaries = DIRECTIONS[level]
     for a, b, c in ordered_triples(view.unique, rng):
-        if min(view.apart_m(a, b), view.apart_m(a, c), view.apart_m(b, c)) < view.limits.min_apart_m:
+        if min(view.apart_m(a, b), view.apart_m(a, c), view.apart_m(b, c)) < MIN_APART_M:
             continue
         turn = turn_rad(view.one(a), view.one(b), view.one(c))
         if margin_deg(turn, boundaries) < view.limits.angle_margin_deg:
@@ -165,9 +171,7 @@ def _walks(view: View, shape: str, free: Callable[[str, str], bool], rng: Random
     more = shape.count("F") + behind - 3
     for first in ordered_triples(view.unique, rng):
         path = (first[0], *first[behind:])
-        if view.apart_m(*first[:2]) < view.limits.min_apart_m or not all(
-            free(*leg) for leg in pairwise(path)
-        ):
+        if view.apart_m(*first[:2]) < MIN_APART_M or not all(free(*leg) for leg in pairwise(path)):
             continue
         others = [label for label in view.unique if label not in first]
         for rest in permutations(shuffled(others, rng), more) if more else ((),):
@@ -184,7 +188,7 @@ def _free(view: View, start: str, end: str) -> bool:
     """Whether a leg is long enough and roughly free; the other things of the route may stand in the way, too."""
     scene = view.scene
     others = [thing for thing in scene.objects if thing.label not in (start, end)]
-    return view.apart_m(start, end) >= view.limits.min_apart_m and path_is_free(
+    return view.apart_m(start, end) >= MIN_APART_M and path_is_free(
         view.one(start), view.one(end), others, scene.floor_polygon
     )
 

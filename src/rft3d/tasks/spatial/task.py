@@ -49,6 +49,7 @@ from rft3d.rewards import (
     zero_parts,
 )
 from rft3d.scenes.types import Scene
+from rft3d.settings import Checked
 from rft3d.tasks._shared import TRUNCATED, checked_refs, mean
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
 from rft3d.tasks.spatial.thoughts import think
@@ -79,7 +80,7 @@ def spatial_prompt(
 
 
 @dataclass(frozen=True)
-class Spatial(Task):
+class Spatial(Checked, Task):
     """The spatial reasoning task.
 
     Attributes:
@@ -104,8 +105,7 @@ class Spatial(Task):
     rewards: ClassVar[tuple[str, ...]] = _PARTS
 
     def __post_init__(self) -> None:
-        if self.answers not in ("direct", "think"):
-            raise ValueError(f"Spatial.answers must be 'direct' or 'think', got {self.answers!r}")
+        super().__post_init__()
         unknown = [kind for kind in self.types if kind not in QUESTION_TYPES]
         if unknown:
             raise ValueError(f"Spatial.types has unknown {unknown}; use some of {QUESTION_TYPES}")

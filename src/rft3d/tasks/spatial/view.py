@@ -11,41 +11,31 @@ from typing import TypeVar
 import numpy as np
 
 from rft3d.scenes.types import Scene, SceneObject
+from rft3d.settings import Checked, Count
 from rft3d.tasks.spatial.semantics import Array, first_frame, floor_frame
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(Checked):
     """What makes a question unambiguous. Values: ours unless a source is named.
 
     Attributes:
         min_visible: an object counts as seen in a frame that shows at least this share of it.
         glimpse: below this share an object counts as unseen; between the two a first appearance is ambiguous.
         min_count: smallest instance count that is asked for (VSI-Bench asks from 2).
-        min_distance_m: absolute distances below this are not asked (the relative error explodes).
-        option_gap_m: any two options of a relative distance differ by this (VSI-Bench: 0.15, and
-            ``option_gap_large_m`` in rooms above ``large_room_m2``).
+        option_gap_m: any two options of a relative distance differ by this (VSI-Bench: 0.15).
         angle_margin_deg: a direction keeps this distance from every boundary between two answers.
-        min_apart_m: smallest centre distance in the floor plane between objects of a direction or route.
         turns: most turns of a route; with 1 a route first walks straight ahead.
     """
 
     min_visible: float = 0.1
     glimpse: float = 0.02
     min_count: int = 2
-    min_distance_m: float = 0.3
     option_gap_m: float = 0.15
-    option_gap_large_m: float = 0.30
-    large_room_m2: float = 40.0
     angle_margin_deg: float = 10.0
-    min_apart_m: float = 0.5
-    turns: int = 1
-
-    def __post_init__(self) -> None:
-        if self.turns < 1:
-            raise ValueError(f"Limits.turns must be at least 1, got {self.turns}")
+    turns: Count = 1
 
 
 @dataclass(frozen=True)
