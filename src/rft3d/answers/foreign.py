@@ -100,8 +100,7 @@ def _objects(text: str) -> list[dict[str, Any]]:
     """The JSON objects that hold a box, in order."""
     if len(text) > MAX_ANSWER_CHARS:
         return []
-    fence = text.find("```json")
-    start = fence + len("```json") if fence >= 0 else 0
+    start = max(0, text.find("```json"))
     places = [place for mark in "[{" if (place := text.find(mark, start)) >= 0]
     if places:
         try:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from rft3d.answers._reading import Unreadable, excerpt
 from rft3d.answers.tags import answer_text
 from rft3d.answers.types import ParseFailure, ParseMode
+from rft3d.answers.vgllm import vgllm_first_token
 
 _PLAIN_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _NUMBER = re.compile(
@@ -56,7 +57,7 @@ def parse_option(text: str, letters: str = "ABCD", mode: ParseMode = "lenient") 
     try:
         answer = answer_text(text, mode)
         if mode == "strict":
-            letter = _first_token(answer).upper()
+            letter = vgllm_first_token(answer).upper()
             if len(letter) != 1 or letter not in letters:
                 raise Unreadable(f"not an option letter of {letters}")
             return letter
@@ -74,7 +75,7 @@ def parse_number(text: str, mode: ParseMode = "lenient") -> float | ParseFailure
     try:
         answer = answer_text(text, mode)
         if mode == "strict":
-            token = _first_token(answer)
+            token = vgllm_first_token(answer)
             if _PLAIN_NUMBER.fullmatch(token) is None:
                 raise Unreadable("the text up to the first space is not a number")
             return _finite(token)
@@ -94,11 +95,6 @@ def render_number(x: int | float) -> str:
         return str(x)
     text = f"{round(x, 2) + 0.0:.2f}"
     return text.rstrip("0").rstrip(".")
-
-
-def _first_token(answer: str) -> str:
-    """VSI-Bench's cleaning: only the space separates, so "A.\\nfoo" and "3m" stay unreadable."""
-    return answer.split(" ", 1)[0].rstrip(".").strip()
 
 
 def _finite(digits: str) -> float:

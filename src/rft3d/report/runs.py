@@ -16,6 +16,8 @@ from rft3d.report.run_folder import ModelRun, RunFolder
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample
 
+_ASKED = ("task", "scene", "prompt", "truth")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -86,7 +88,7 @@ def _join_task(
                 known = index_of[sample.id] = len(samples)
                 samples.append(sample)
                 folders.append(task.folder)
-            elif not _same_question(samples[known], sample):
+            elif any(getattr(sample, each) != getattr(samples[known], each) for each in _ASKED):
                 other += 1
                 continue
             here[known] = place
@@ -100,10 +102,6 @@ def _join_task(
             answers.append(made)
             places.append(here)
     return JoinedTask(name, tuple(samples), tuple(folders), tuple(numbers), tuple(answers), tuple(places))
-
-
-def _same_question(a: Sample, b: Sample) -> bool:
-    return (a.task, a.scene, a.prompt, a.truth) == (b.task, b.scene, b.prompt, b.truth)
 
 
 def _titles(roots: Sequence[Path]) -> list[str]:

@@ -6,7 +6,6 @@ samples file with bare pictures has none, and then a report shows less.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.geometry import backproject, transform_points
+from rft3d.runfolder import as_record
 from rft3d.scenes import RoomConfig
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_depth, load_rgb
@@ -87,10 +87,7 @@ def scene_view(facts: SceneFacts) -> dict[str, Any]:
 def room_config(config: Any) -> RoomConfig:
     """How a run's rooms were made, as far as its ``config.json`` says."""
     found = config.get("rooms") if isinstance(config, dict) else None
-    names = {f.name for f in dataclasses.fields(RoomConfig)}
-    values = found.items() if isinstance(found, dict) else ()
-    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values if k in names}
-    return RoomConfig(**known)
+    return as_record(RoomConfig, found if isinstance(found, dict) else {})
 
 
 def drawn_again(scene: Scene, config: RoomConfig) -> Scene | None:
