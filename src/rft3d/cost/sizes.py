@@ -37,7 +37,7 @@ SIZES = tuple(_TEXT)
 _IDS = {"bos_token_id": 151643, "eos_token_id": 151645, "pad_token_id": 151643}
 
 
-def full_config(backbone: str, geometry: bool = True) -> SpatialConfig | SpatialConfig3:
+def full_config(backbone: str) -> SpatialConfig | SpatialConfig3:
     """The config of a full-size backbone, one of :data:`SIZES` with an encoder (``qwen3-vl-4b-da3`` ...).
 
     Raises:
@@ -49,7 +49,7 @@ def full_config(backbone: str, geometry: bool = True) -> SpatialConfig | Spatial
             f"no full-size config for backbone {backbone!r}, only {', '.join(SIZES)} with -{', -'.join(ENCODERS)}"
         )
     extra: dict[str, Any] = {
-        "use_geometry_encoder": geometry,
+        "use_geometry_encoder": True,
         "geometry_encoder_type": kind,
         "geometry_encoder": ENCODERS[kind].Config().to_dict(),
     }

@@ -86,7 +86,7 @@ def matched_diou(both: Comparison) -> Part:
     return _empty_part(name, both) or _matched(name, "matched (1 + DIoU) / 2 sums to", both.shaped, both)
 
 
-def hungarian(both: Comparison, threshold: float = 0.25) -> Part:
+def hungarian(both: Comparison) -> Part:
     """``1 - (FN + 0.3 FP) / M`` over the best one-to-one assignment, not below -1.
 
     The reward -(FN + 0.3 FP) of Falcon Perception (2026, appendix E), counted from full marks and per true
@@ -94,7 +94,7 @@ def hungarian(both: Comparison, threshold: float = 0.25) -> Part:
     0 where false alarms cost more than the hits bring.
     """
     n, m = len(both.predicted), len(both.truth)
-    hits = sum(value > threshold for value, _ in both.assigned)
+    hits = sum(value > 0.25 for value, _ in both.assigned)
     missed, wrong = m - hits, n - hits
     value = max(-1.0, 1.0 - (missed + FALSE_ALARM * wrong) / max(1, m))
     return Part("hungarian", value, f"{missed} of {m} missed, {wrong} of {n} wrong at {FALSE_ALARM:g} each")

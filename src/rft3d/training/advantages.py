@@ -110,7 +110,7 @@ def task_scaled(
 
 
 def separate_advantages(
-    parts: Sequence[NDArray[np.float64]], weights: Sequence[NDArray[np.float64]], eps: float = EPS
+    parts: Sequence[NDArray[np.float64]], weights: Sequence[NDArray[np.float64]]
 ) -> list[NDArray[np.float64]]:
     """GDPO: each of K reward parts compared and scaled in its group, summed by weight, scaled over the batch.
 
@@ -120,12 +120,10 @@ def separate_advantages(
     """
     sums = []
     for values, factors in zip(parts, weights, strict=True):
-        columns = [
-            w * group_advantages(column, "group", eps) for column, w in zip(values.T, factors, strict=True)
-        ]
+        columns = [w * group_advantages(column, "group") for column, w in zip(values.T, factors, strict=True)]
         sums.append(np.sum(columns, axis=0) if columns else np.zeros(len(values)))
     spread = _spread(np.concatenate(sums))
-    return [values / (spread + eps) for values in sums]
+    return [values / (spread + EPS) for values in sums]
 
 
 def _spread(values: NDArray[np.float64]) -> float:

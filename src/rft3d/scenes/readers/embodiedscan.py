@@ -40,7 +40,6 @@ def embodiedscan(
     infos: Path | str,
     media: Path | str | None = None,
     *,
-    dataset: str = "scannet",
     scenes: Collection[str] | None = None,
     image_size: tuple[int, int] | None = None,
     most_left_out: float = 0.1,
@@ -54,7 +53,6 @@ def embodiedscan(
     Args:
         infos: ``embodiedscan_infos_{train,val}.pkl``.
         media: folder that ``img_path`` starts in; None: the folder of ``infos``.
-        dataset: only entries whose ``sample_idx`` starts with it.
         scenes: only these scan ids.
         image_size: ``(width, height)`` of the pictures; None: read from each scene's first picture.
         most_left_out: the largest share of instances, or of images, that may be left out of a whole file.
@@ -69,7 +67,7 @@ def embodiedscan(
     counted = _Counted(Counter() if left_out is None else left_out)
     for record, names in info_records(infos):
         kind, _, scan = record.text("sample_idx").partition("/")
-        if kind != dataset or (scenes is not None and scan not in scenes):
+        if kind != "scannet" or (scenes is not None and scan not in scenes):
             continue
         scene = _scene(record, scan.replace("/", "_"), names, root, image_size, counted)
         if scene is not None:

@@ -69,19 +69,18 @@ def cylinder(
     top: float = 1.0,
     texture: int = PLAIN,
     a: float = 0.0,
-    b: float = 0.0,
     glow: float = 0.0,
 ) -> Part:
     """An upright cylinder or cone stump inside ``size`` metres; radii relative (the larger becomes 1)."""
     widest = max(bottom, top)
     half = (size[0] / 2, size[1] / 2, size[2] / 2)
-    return Part(CYLINDER, *centre, *half, 0.0, bottom / widest, top / widest, *rgb, texture, a, b, glow)
+    return Part(CYLINDER, *centre, *half, 0.0, bottom / widest, top / widest, *rgb, texture, a, 0.0, glow)
 
 
-def ellipsoid(centre: Vec, size: Vec, rgb: RGB, texture: int = PLAIN, a: float = 0.0, b: float = 0.0) -> Part:
+def ellipsoid(centre: Vec, size: Vec, rgb: RGB, texture: int = PLAIN, a: float = 0.0) -> Part:
     """An ellipsoid inside ``size`` metres."""
     half = (size[0] / 2, size[1] / 2, size[2] / 2)
-    return Part(ELLIPSOID, *centre, *half, 0.0, 1.0, 1.0, *rgb, texture, a, b, 0.0)
+    return Part(ELLIPSOID, *centre, *half, 0.0, 1.0, 1.0, *rgb, texture, a, 0.0, 0.0)
 
 
 class Top(NamedTuple):
