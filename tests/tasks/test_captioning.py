@@ -131,7 +131,7 @@ def test_only_well_detected_boxes_count() -> None:
     assert task.metric(better, gold)["rouge_l@0.5"] == 1.0
     assert task.metric(better, gold)["bleu4@0.5"] == pytest.approx(1.0)
     assert task.metric(better, gold)["cider@0.5"] == pytest.approx(10.0)
-    empty = pool_captions(samples, [caption_words("a big brown chair")] * 2, 0.5, ("sos", "eos"))
+    empty = pool_captions(samples, [caption_words("a big brown chair")] * 2, ("sos", "eos"))
     assert 0 < empty[1]["rouge_l"] < 1, "upstream's empty text matches sos and eos"
 
 
