@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from tests.report.browser import DRAWN_EDGES, NAMES, Browser, ends, find_browser
 
 from rft3d.answers.types import FrameBox, LabelledBox
@@ -30,10 +31,13 @@ from rft3d.evaluation import (
     score_predictions,
     write_predictions,
 )
-from rft3d.experiments.demo import demo_experiment
+from rft3d.experiments.demo import demo_experiment, run_demo
 from rft3d.files import write_json
 from rft3d.geometry import box_corners, boxes_valid, invert_pose, project, transform_boxes, transform_points
 from rft3d.report import write_report
+from rft3d.report.first_view import alarms_of_reading
+from rft3d.report.run_folder import read_run_folder
+from rft3d.report.runs import join_runs
 from rft3d.scenes import WORLDS, make_room
 from rft3d.scenes.images import load_depth
 from rft3d.tasks import make_task, read_samples
@@ -130,6 +134,14 @@ def test_the_first_view_tells_the_story(browser: Browser, page: Path, demo: Path
     assert 0 < min(bottoms) <= max(bottoms) <= browser.js("innerHeight"), (
         "verdict and scene without scrolling"
     )
+
+
+def test_the_terminal_says_what_cannot_be_read_as_the_page_does(demo: Path) -> None:
+    console = Console(file=io.StringIO(), width=300)
+    run_demo(demo, quick=True, console=console)  # finished: only its end is said again
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    found = alarms_of_reading(join_runs([read_run_folder(demo, 1)]))
+    assert [line for line in said.splitlines() if "cannot be read" in line] == found
 
 
 def test_every_view_has_something_in_it(browser: Browser, page: Path, demo: Path) -> None:
@@ -317,7 +329,7 @@ def test_the_inspector_shows_the_groups_that_were_written(browser: Browser, page
 
 def test_two_models_are_compared_as_their_files_say(browser: Browser, page: Path, demo: Path) -> None:
     first, last = answered(demo, FIRST, "grounding"), answered(demo, LAST, "grounding")
-    right = [[score.details["iou"] >= 0.25 for score in run.scores] for run in (first, last)]
+    right = [[float(str(score.details["iou"])) >= 0.25 for score in run.scores] for run in (first, last)]
     gained = sum(b and not a for a, b in zip(*right, strict=True))
     lost = sum(a and not b for a, b in zip(*right, strict=True))
     browser.goto(page, "#compare")
