@@ -18,7 +18,7 @@ from rft3d.tasks.spatial import semantics as s
 from rft3d.tasks.types import Sample
 
 MANY = 10_000
-NUMBER = r"-?\d+\.\d+"
+ANY_NUMBER = r"-?\d+(?:\.\d+)?"
 
 
 def questions(scene: Scene, kind: str, limits: Limits | None = None):
@@ -171,23 +171,32 @@ def test_thoughts_lead_to_the_answer(scene: Scene, frame_refs: list[str]) -> Non
         assert "<answer>" in sample.prompt and "directly" not in sample.prompt
     turns = [re.search(r"(\d+) degrees to the (left|right)", sample.truth["thought"]) for sample in samples]
     assert sum(turn is not None for turn in turns) > 100
+    bearings = re.compile(r" (-?\d+), the \w+ (-?\d+)\. Facing .*, I turn (\d+) degrees to the (left|right)")
+    found = [match for sample in samples if (match := bearings.search(sample.truth["thought"]))]
+    assert len(found) > 60
+    for match in found:
+        turn = int(match[3]) if match[4] == "left" else -int(match[3])
+        off = (int(match[2]) - int(match[1]) - turn + 180) % 360 - 180
+        assert abs(off) <= 1, "the difference of the two bearings is the turn, but for rounding"
 
 
 def test_coarse_thoughts_say_the_same_with_fewer_digits(scene: Scene, frame_refs: list[str]) -> None:
     fine = Spatial(answers="think", max_per_type=4).samples(scene, frame_refs, 0)
     task = Spatial(answers="think", max_per_type=4, decimals=1)
-    numbers = 0
+    metres = degrees = 0
     for sample, other in zip(task.samples(scene, frame_refs, 0), fine, strict=True):
         thought, finer = sample.truth["thought"], other.truth["thought"]
         assert not re.search(r"\d\.\d\d|-0\.0\b", thought), thought
         assert thought.rpartition("So it is")[2] == finer.rpartition("So it is")[2]
-        assert re.sub(NUMBER, "#", thought) == re.sub(NUMBER, "#", finer), "the same words"
+        assert re.sub(ANY_NUMBER, "#", thought) == re.sub(ANY_NUMBER, "#", finer), "the same words"
         assert sample.truth["answer"] == other.truth["answer"]
         assert task.score(task.gold(sample), sample).total == 2.0
-        for near, far in zip(re.findall(NUMBER, thought), re.findall(NUMBER, finer), strict=True):
-            assert abs(float(near) - float(far)) < 0.0501
-            numbers += 1
-    assert numbers > 40
+        for near, far in zip(re.findall(ANY_NUMBER, thought), re.findall(ANY_NUMBER, finer), strict=True):
+            whole = "." not in far  # degrees, to 5; counts and centimetres are the same
+            assert abs(float(near) - float(far)) < (3.01 if whole else 0.0501)
+            metres, degrees = metres + (not whole), degrees + (whole and near != far)
+    assert metres > 40
+    assert degrees > 10
 
 
 def test_format_depends_on_what_was_asked(scene: Scene, frame_refs: list[str]) -> None:

@@ -37,7 +37,7 @@ from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom_of_files, 
 from rft3d.experiments.places import unjudged
 from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, training_rooms
 from rft3d.experiments.scratch import from_scratch
-from rft3d.experiments.types import FIRST, STANDARD, Arm, Options, Scratch, World, held_out_folder, task_of
+from rft3d.experiments.types import FIRST, STANDARD, Arm, Options, Scratch, World, held_out_folder
 from rft3d.experiments.views import corrupted, derived_options
 from rft3d.files import blaming, read_json, write_json
 from rft3d.models import Policy, load_policy
@@ -45,7 +45,7 @@ from rft3d.models.features import FeatureCache
 from rft3d.models.geometry import FrozenFeatures
 from rft3d.process import track
 from rft3d.scenes import iter_rooms
-from rft3d.tasks import Sample, read_samples, write_samples
+from rft3d.tasks import Sample, read_samples, task_of, write_samples
 from rft3d.training.clips import FeatureStore, write_features
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.loop import HeldOut, OnStep, Watch

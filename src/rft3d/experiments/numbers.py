@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from rft3d.evaluation import read_predictions, score_predictions
 from rft3d.evaluation.score import pools_of
 from rft3d.evaluation.stats import Resampled, resample_pools
-from rft3d.experiments.types import STANDARD, Claim, held_out_folder, task_of
+from rft3d.experiments.types import STANDARD, Claim, held_out_folder
 from rft3d.files import naming, read_json
-from rft3d.tasks import Sample, make_task, read_samples
+from rft3d.tasks import Sample, make_task, read_samples, task_of
 from rft3d.typed import typed
 
 RESAMPLES = 1000

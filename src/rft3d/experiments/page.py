@@ -24,9 +24,10 @@ from rft3d.experiments.numbers import (
     verdict,
 )
 from rft3d.experiments.places import places
-from rft3d.experiments.types import STANDARD, Arm, Experiment, folder_of, task_of
+from rft3d.experiments.types import STANDARD, Arm, Experiment, folder_of
 from rft3d.files import read_json
 from rft3d.runfolder import METRICS
+from rft3d.tasks import task_of
 
 DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
 HEAD = """# Results

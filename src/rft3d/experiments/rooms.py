@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from torch.utils.data import Dataset
 
-from rft3d.experiments.types import Options, task_of
+from rft3d.experiments.types import Options
 from rft3d.pretraining.dense import DenseClip, dense_clip
 from rft3d.pretraining.endless import in_order
 from rft3d.scenes import CATE20, RoomConfig, make_room
-from rft3d.tasks import Sample, Task, make_task
+from rft3d.tasks import Sample, Task, make_task, task_of
 
 CHUNK = 16
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from rft3d.experiments.types import Arm, Elsewhere, World
 from rft3d.scenes import WORLDS
+from rft3d.tasks import task_of
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 
 START = "rooms-sft"
@@ -118,7 +119,7 @@ def sft(per_scene: Mapping[str, int] | None = None, **changes: Any) -> SFTConfig
         steps=100,
         scenes_per_step=48,
         per_scene=wanted,
-        task_weights={view: weights[view.partition("-")[0]] for view in wanted},
+        task_weights={view: weights[task_of(view)] for view in wanted},
         optim=OptimConfig(name="muon", lr=1.25e-3, muon_lr=0.0125),
         max_new_tokens=LIMITS,
     )

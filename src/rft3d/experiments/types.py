@@ -178,8 +178,3 @@ def folder_of(out: Path, world: World, seed: int) -> Path:
 def held_out_folder(root: Path, where: str) -> Path:
     """The folder of a held-out set in a run folder."""
     return root / STANDARD if where == STANDARD else root / "ood" / where
-
-
-def task_of(view: str) -> str:
-    """``spatial-think`` -> ``spatial``."""
-    return view.partition("-")[0]

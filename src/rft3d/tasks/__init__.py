@@ -9,7 +9,7 @@ from __future__ import annotations
 from rft3d.tasks.captioning import Captioning
 from rft3d.tasks.detection import Detection, detection_truth
 from rft3d.tasks.grounding import Grounding
-from rft3d.tasks.registry import TASKS, as_trl, make_task
+from rft3d.tasks.registry import TASKS, as_trl, make_task, task_of
 from rft3d.tasks.samples import read_samples, write_samples
 from rft3d.tasks.spatial import Spatial
 from rft3d.tasks.types import Sample, Task
@@ -26,5 +26,6 @@ __all__ = [
     "detection_truth",
     "make_task",
     "read_samples",
+    "task_of",
     "write_samples",
 ]

@@ -22,6 +22,11 @@ TASKS: dict[str, Callable[..., Task]] = {
 }
 
 
+def task_of(view: str) -> str:
+    """``spatial-think`` -> ``spatial``: a *view* is a task's name, with a suffix where its options differ."""
+    return view.partition("-")[0]
+
+
 def make_task(name: str, mode: ParseMode | None = None, options: Mapping[str, Any] | None = None) -> Task:
     """The task called ``name`` with its defaults but for ``options``, reading answers in ``mode``.
 

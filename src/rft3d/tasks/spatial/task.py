@@ -15,8 +15,9 @@ Prompt layout is that of VSI-Bench in lmms-eval and VG-LLM (``docs/papers.md``).
     gold     A
 
 and with ``answers="think"``: ``<think>From the first camera (x right, y ahead, z up, in metres): chair (1.61,
-1.00), pillow (-0.14, 2.00), table (1.45, 1.70). Standing by the chair and facing the pillow, I turn 47
-degrees to the right to face the table. So it is right, option A.</think><answer>A</answer>``.
+1.00), pillow (-0.14, 2.00), table (1.45, 1.70). Bearings from the chair (0 ahead, left counts up): the pillow 60,
+the table 13. Facing the pillow, I turn 47 degrees to the right to face the table. So it is right, option
+A.</think><answer>A</answer>``.
 
 The prompt for thoughts is **not given in the paper** (nor is its thought data public): ``THINK`` replaces the line
 that asks for a direct answer.

@@ -121,6 +121,20 @@ class _Writer:
     def size(self, box: Array) -> str:
         return " x ".join(f"{edge:.{self.decimals}f}" for edge in box[3:6])
 
+    def degrees(self, radians: float) -> int:
+        """Whole degrees; to 5 where metres have one decimal."""
+        step = 5 if self.decimals < 2 else 1
+        return step * round(math.degrees(radians) / step)
+
+    def turned(self, turn: float) -> str:
+        """``42 degrees to the left``."""
+        return f"{self.degrees(abs(turn))} degrees to the {'left' if turn > 0 else 'right'}"
+
+    def bearing(self, origin: Array, target: Array) -> int:
+        """Degrees from straight ahead (y) to ``target`` as seen from ``origin``; positive to the left."""
+        x, y = (self.T[:3, :3] @ (target[:3] - origin[:3]))[:2]
+        return self.degrees(math.atan2(-x, y))
+
     def named(self, labels: Iterable[str]) -> str:
         return ", ".join(f"{label} {self.at(self.place.boxes[label][0])}" for label in labels)
 
@@ -185,26 +199,28 @@ def _rel_distance(w: _Writer) -> str | Unsolved:
     missing = [label for label in candidates if label not in boxes]
     if missing:
         return Unsolved(f"no {' and no '.join(missing)}", tuple(missing))
-    apart = {label: closest_distance_m(boxes[label], boxes[primary]) for label in candidates}
-    note = "; ".join(f"{label} {metres:.{w.decimals}f}" for label, metres in apart.items())
+    nearest_of = {
+        label: min(boxes[label], key=lambda box: closest_distance_m(box[None], boxes[primary]))
+        for label in candidates
+    }
+    apart = {label: closest_distance_m(box[None], boxes[primary]) for label, box in nearest_of.items()}
+    notes = (f"{label} {w.at(nearest_of[label])} {apart[label]:.{w.decimals}f}" for label in apart)
     nearest = min(apart, key=lambda label: apart[label])
-    return f"Metres from the {primary}, closest points: {note}. The {nearest} has the smallest."
-
-
-def _turned(turn: float) -> str:
-    """``42 degrees to the left``."""
-    degrees = math.degrees(turn)
-    return f"{abs(degrees):.0f} degrees to the {'left' if degrees > 0 else 'right'}"
+    return (
+        f"{w.note} {primary} {w.at(boxes[primary][0])}. Metres from it, closest points: {'; '.join(notes)}. "
+        f"The {nearest} has the smallest."
+    )
 
 
 def _rel_direction(w: _Writer) -> str:
     one, two, three = w.query.labels
     a, b, c = (w.place.boxes[label][0] for label in w.query.labels)
-    facing = f"facing {'away from ' if w.query.away else ''}the {two}"
-    turn = turn_rad(a, 2 * a - b if w.query.away else b, c)
+    ahead = 2 * a - b if w.query.away else b
+    facing = f"{'away from ' if w.query.away else ''}the {two}"
     return (
-        f"{w.note} {w.named(w.query.labels)}. Standing by the {one} and {facing}, "
-        f"I turn {_turned(turn)} to face the {three}."
+        f"{w.note} {w.named(w.query.labels)}. Bearings from the {one} (0 ahead, left counts up): "
+        f"{facing} {w.bearing(a, ahead)}, the {three} {w.bearing(a, c)}. Facing {facing}, "
+        f"I turn {w.turned(turn_rad(a, ahead, c))} to face the {three}."
     )
 
 
@@ -212,7 +228,7 @@ def _route(w: _Writer) -> str:
     """The same walk as :func:`.solve.solve` takes, said aloud."""
     names = dict.fromkeys((*w.query.labels[:2], *(step for step in w.query.steps if step is not None)))
     turns = route_turns(w.query, w.place)
-    notes = [f"At the {here}, the {goal} is {_turned(turn)}." for _, here, goal, turn in turns]
+    notes = [f"At the {here}, the {goal} is {w.turned(turn)}." for _, here, goal, turn in turns]
     return " ".join([f"{w.note} {w.named(names)}.", *notes])
 
 
