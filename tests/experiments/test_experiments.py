@@ -19,9 +19,9 @@ from rft3d.experiments.load import check, quickened
 from rft3d.experiments.numbers import Found, difference_of, value_of, verdict
 from rft3d.experiments.page import arms_grid, claims_grid, print_demo
 from rft3d.experiments.places import places
+from rft3d.experiments.rooms import corrupted
 from rft3d.experiments.settings import our_arm, paper_arm
 from rft3d.experiments.types import folder_of
-from rft3d.experiments.views import corrupted
 from rft3d.runfolder import read_titles
 from rft3d.scenes import RoomConfig, make_room
 from rft3d.tasks import Sample, Spatial, write_samples

@@ -35,10 +35,16 @@ from rft3d.evaluation import (
 )
 from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom_of_files, spread_questions
 from rft3d.experiments.places import unjudged
-from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, training_rooms
-from rft3d.experiments.scratch import from_scratch
+from rft3d.experiments.rooms import (
+    CHUNK,
+    TrainingRoom,
+    build_tasks,
+    corrupted,
+    derived_options,
+    from_scratch,
+    training_rooms,
+)
 from rft3d.experiments.types import FIRST, STANDARD, Arm, Options, Scratch, World, held_out_folder
-from rft3d.experiments.views import corrupted, derived_options
 from rft3d.files import blaming, read_json, write_json
 from rft3d.models import Policy, load_policy
 from rft3d.models.features import FeatureCache

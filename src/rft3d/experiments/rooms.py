@@ -1,19 +1,27 @@
-"""Training rooms: rendered by worker processes, and drawn again by their seed for pictures and the report."""
+"""Training rooms: rendered by worker processes; views made from others' samples; a policy from the rooms alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
 
 from torch.utils.data import Dataset
 
-from rft3d.experiments.types import Options
+from rft3d.experiments.types import Options, Scratch
+from rft3d.models import Policy, build_tiny
 from rft3d.pretraining.dense import DenseClip, dense_clip
+from rft3d.pretraining.encoders import fixed_clips, pretrain_encoders
 from rft3d.pretraining.endless import in_order
+from rft3d.pretraining.weights import rooms_tokenizer
 from rft3d.scenes import CATE20, RoomConfig, make_room
 from rft3d.tasks import Sample, Task, make_task, task_of
+from rft3d.training.runs import Run
 
 CHUNK = 16
+CONCLUSION = " So it is "
+"""Where a thought's working-out ends (:mod:`rft3d.tasks.spatial.thoughts`)."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +55,62 @@ def training_rooms(
 ) -> Iterator[TrainingRoom]:
     """Rooms of ``seeds``, in order. Deterministic in the arguments, whatever the number of workers."""
     return in_order(_Rooms(config, options), seeds, workers if workers > 1 and len(seeds) > CHUNK else 0)
+
+
+def derived_options(views: Options) -> dict[str, Mapping[str, Any]]:
+    """``views``, and ``spatial-corrupt`` where there is ``spatial-think``: see :func:`corrupted`."""
+    found = dict(views)
+    if "spatial-think" in found:
+        found["spatial-corrupt"] = found["spatial-think"]
+    return found
+
+
+def corrupted(samples: Sequence[Sequence[Sample]], seed: int) -> list[list[Sample]]:
+    """``samples[scene]`` with each thought's working-out taken from another scene, same question type.
+
+    Its form, length and conclusion are as before, only what it says about the room is wrong: what is left is the
+    effect of writing *a* thought. A sample stays as it is only where no other scene has a question of its type.
+    """
+    by_type: dict[str, list[Sample]] = {}
+    for rows in samples:
+        for sample in rows:
+            by_type.setdefault(sample.truth["question_type"], []).append(sample)
+    return [[_corrupted(sample, by_type, seed) for sample in rows] for rows in samples]
+
+
+def _corrupted(sample: Sample, by_type: Mapping[str, Sequence[Sample]], seed: int) -> Sample:
+    own = sample.truth["thought"]
+    others = by_type[sample.truth["question_type"]]
+    rng = Random(f"{seed}:{sample.id}")
+    foreign = own
+    for _ in range(50):  # scenes are many: a few tries find another one
+        other = rng.choice(others)
+        if other.scene != sample.scene:
+            foreign = other.truth["thought"]
+            break
+    working, end = foreign.rpartition(CONCLUSION)[0], own.rpartition(CONCLUSION)[2]
+    truth = {**sample.truth, "thought": f"{working}{CONCLUSION}{end}"}
+    identity = sample.id.replace(":spatial-think:", ":spatial-corrupt:")
+    return replace(sample, id=identity, truth=truth)
+
+
+def from_scratch(
+    run: Run, rooms: Sequence[TrainingRoom], scratch: Scratch, seed: int, options: Options
+) -> tuple[Policy, Mapping[str, Any]]:
+    """A policy from nothing but rooms: its tokenizer from their texts, its encoders trained on them and frozen, its
+    language model untrained; and facts for ``stages.json``."""
+    tasks = build_tasks(options)
+    asked = [(view, each) for room in rooms for view, group in room.samples.items() for each in group]
+    tokenizer = rooms_tokenizer(text for v, each in asked for text in (each.prompt, tasks[v].gold(each)))
+    policy = build_tiny(scratch.tiny, tokenizer, seed, {view: dict(own) for view, own in options.items()})
+    drawn = fixed_clips([room.clip for room in rooms], scratch.encoder.clips_per_step, scratch.encoder.seed)
+    last = pretrain_encoders(policy, drawn, CATE20, scratch.encoder, run.stage("encoders"), run.console)
+    model = policy.model
+    parts = {
+        "vision tower": model.model.visual,
+        "geometry encoder": model.geometry_encoder,
+        "geometry merger": model.geometry_merger,
+        "language model": model.model.language_model,
+    }
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    return policy, {"last": last, "vocabulary": len(tokenizer), "parameters": counts}
