@@ -17,7 +17,7 @@ from rft3d.evaluation import (
     score_predictions,
 )
 from rft3d.evaluation.compare import split_category
-from rft3d.evaluation.records import Prediction, write_predictions
+from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
@@ -50,6 +50,21 @@ def test_differences_by_class(tmp_path: Path) -> None:
     assert row(found, "f1@0.25")["difference"] == pytest.approx(-1 / 20)
     assert found["rows"][0]["category"] == "" and found["turned"] == {"better": 0, "worse": 20, "same": 0}
     json.dumps(found, allow_nan=False)
+
+
+def test_what_is_left_where_both_answers_can_be_read(tmp_path: Path) -> None:
+    samples, a, b = files(tmp_path)
+    answers = [replace(p, text="a chair") if n < 5 else p for n, p in enumerate(read_predictions(a))]
+    write_predictions(tmp_path / "c.jsonl", answers)
+    found = compare_prediction_files(
+        samples, a, tmp_path / "c.jsonl", task="detection", config=ScoreConfig(resamples=50)
+    )
+    assert row(found, "recall@0.25", "micro")["difference"] == pytest.approx(-0.25)
+    name = "15 of 20 samples, where both answers can be read"
+    assert list(found["variants"]) == ["ours", name]
+    assert {r["difference"] for r in found["variants"][name]} == {0.0}
+    everything = compare_prediction_files(samples, a, b, task="detection", config=ScoreConfig(resamples=50))
+    assert list(everything["variants"]) == ["ours"]
 
 
 def test_by_benchmark_every_variant_is_compared(tmp_path: Path) -> None:

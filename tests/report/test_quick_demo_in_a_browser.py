@@ -165,7 +165,7 @@ def test_every_view_has_something_in_it(browser: Browser, page: Path, demo: Path
     changed = browser.js("document.querySelector('#changed').innerText")
     config = json.loads((demo / "config.json").read_text(encoding="utf-8"))
     rooms = f"world.train_rooms\t{config['world']['train_rooms']}\t{demo_experiment().world.train_rooms}"
-    assert rooms in changed and "rooms.min_objects" not in changed
+    assert rooms in changed and "world.max_new_tokens" not in changed
 
 
 def corners_found(browser: Browser, sample: Sample, kind: str, world_boxes: np.ndarray) -> int:
@@ -250,15 +250,17 @@ def test_the_scene_turns_and_its_points_are_the_rooms_surfaces(
 ) -> None:
     browser.goto(page)
     browser.click("#highlight-tiles .tile")
-    browser.wait("document.querySelector('.on canvas')?.view?.cloud")
+    browser.wait("document.querySelector('#view-samples.on canvas')?.view?.cloud")
     points = np.array(
-        browser.js("[...document.querySelector('.on canvas').view.cloud.geometry.attributes.position.array]")
+        browser.js(
+            "[...document.querySelector('#view-samples.on canvas').view.cloud.geometry.attributes.position.array]"
+        )
     ).reshape(-1, 3)
     assert len(points) > 3000
     _, task, index = browser.js("location.hash").split("/")
     sample = list(read_samples(demo / "eval" / f"{task}.samples.jsonl"))[int(index)]
     # the run's folder holds no depth: the room, drawn from its seed
-    scene = make_room(int(sample.scene.rpartition("-")[2]), WORLDS["dense"])
+    scene = make_room(int(sample.scene.rpartition("-")[2]), WORLDS["rooms"])
     off = np.full(len(points), np.inf)
     for frame in scene.frames:
         depth = load_depth(frame)
@@ -271,13 +273,13 @@ def test_the_scene_turns_and_its_points_are_the_rooms_surfaces(
     def first_corner() -> list[float]:
         return browser.js(
             "(v => v.items[0].corners[0].clone().project(v.camera).toArray())"
-            "(document.querySelector('.on canvas').view)"
+            "(document.querySelector('#view-samples.on canvas').view)"
         )
 
     before = first_corner()
     x, y = browser.js(
         "(r => [r.x + r.width / 2, r.y + r.height / 2])"
-        "(document.querySelector('.on canvas').getBoundingClientRect())"
+        "(document.querySelector('#view-samples.on canvas').getBoundingClientRect())"
     )
     browser.mouse("mousePressed", x, y, button="left", clickCount=1)
     for step in range(1, 5):

@@ -18,7 +18,7 @@ def test_visual_tokens_become_as_large_as_asked(
     new_policy: Callable[[], Policy], clips: Sequence[Sequence[Any]]
 ) -> None:
     policy = new_policy()
-    match_scales(policy, policy.encode(clips[:3]), 1.0, 2.0)
+    match_scales(policy, policy.encode(clips[:3]))
     after = new_policy()  # encode() keeps a cache by content, so the changed weights go into a new policy
     after.model.load_state_dict(policy.model.state_dict())
     features = after.encode(clips[:3])

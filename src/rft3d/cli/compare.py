@@ -14,8 +14,8 @@ from rft3d.cli._choices import Scoring, free, say
 class Args(Scoring):
     """Compare two predictions files on the same samples: B minus A, with paired bootstrap intervals.
 
-    Prints the overall numbers and a table by category (class, question type, unique/multiple). Needs neither
-    pictures, model nor torch.
+    Prints the overall numbers and a table by category (class, question type, unique/multiple); where some answers
+    cannot be read, also what is left on samples where both can. Needs neither pictures, model nor torch.
     """
 
     a: tyro.conf.Positional[Path]

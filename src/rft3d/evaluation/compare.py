@@ -8,7 +8,7 @@ looked at. :func:`turned` counts single answers that one file has right and the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,8 @@ def compare_prediction_files(
 ) -> dict[str, Any]:
     """Everything ``rft3d compare`` prints, as JSON values: ``rows``, ``decided``, ``turned``, ``variants``.
 
-    Exactly one of ``task`` and ``benchmark`` is needed. With a benchmark, ``variants`` holds the rows of
-    every way to score it.
+    Exactly one of ``task`` and ``benchmark`` is needed. With a benchmark, ``variants`` holds the rows of every way
+    to score it; with a task also the overall ones of the samples where both answers can be read, if not all.
     """
     if (task is None) == (benchmark is None):
         raise ValueError("give either a task or a benchmark to compare by")
@@ -99,6 +99,15 @@ def compare_prediction_files(
                 scored.append((score_predictions(made, samples, read, config.allow_missing), []))
     (run_a, all_a), (run_b, all_b) = scored
     tables = {} if benchmark is not None else {"ours": compare_runs(run_a, run_b, config)}
+    both = [
+        i
+        for i, pair in enumerate(zip(run_a.scores, run_b.scores, strict=True))
+        if not any(s.failure for s in pair)
+    ]
+    if tables and 0 < len(both) < len(samples):  # what of the difference is that answers can be read at all?
+        name = f"{len(both)} of {len(samples)} samples, where both answers can be read"
+        read = compare_runs(_only(run_a, both), _only(run_b, both), config)
+        tables[name] = [row for row in read if row.category in ("", "micro")]
     for variant_a, variant_b in zip(all_a, all_b, strict=True):
         a, b = ((each.pools, each.finish) for each in (variant_a, variant_b))
         tables[variant_a.name] = _compared(run_a.samples, a, b, config)
@@ -117,6 +126,11 @@ def compare_prediction_files(
         "turned": turned(run_a, run_b),
         "variants": {name: [_plain(row) for row in rows] for name, rows in tables.items()},
     }
+
+
+def _only(run: ScoredRun, places: Sequence[int]) -> ScoredRun:
+    samples, scores = (tuple(of[i] for i in places) for of in (run.samples, run.scores))
+    return replace(run, samples=samples, scores=scores)
 
 
 def turned(run_a: ScoredRun, run_b: ScoredRun, margin: float = 0.05) -> dict[str, int]:

@@ -41,7 +41,7 @@ from rft3d.report.first_view import alarms_of_reading
 from rft3d.report.overlay import OverlayStyle, draw_sheet
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import join_runs
-from rft3d.scenes import CATE8, RoomConfig
+from rft3d.scenes import CATE8, WORLDS, RoomConfig
 from rft3d.training.config import OptimConfig
 
 
@@ -91,7 +91,7 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
     views = {"detection": {}, "grounding": {"max_per_scene": 2}}
     rooms = few_rooms_world(
         start=model,
-        held_out_rooms=120,
+        held_out_rooms=24 if quick else 120,
         views=views,
         held_out=views,
         max_new_tokens={"detection": LONGEST, "grounding": 40},
@@ -101,8 +101,10 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
     )
     arms = few_rooms_arms(steps=20, sft_steps=40, micro_scenes=8)  # as many minutes
     if quick:
-        rooms = replace(rooms, train_rooms=16, held_out_rooms=12, resamples=200, headroom=4)
-        arms = few_rooms_arms(steps=3, sft_steps=4, prompts=4, micro_scenes=8)
+        # the shipped world and a low rate: four steps on long lists at the usual rate only do harm
+        rooms = replace(rooms, rooms=WORLDS["rooms"], train_rooms=16, resamples=200, headroom=8)
+        gentle = OptimConfig(lr=3e-5, weight_decay=0.0)
+        arms = few_rooms_arms(steps=4, sft_steps=4, prompts=8, micro_scenes=8, optim=gentle)
     judged = tuple(views)
     arms = tuple(replace(arm, judge=judged, elsewhere=() if quick else arm.elsewhere) for arm in arms)
     return Experiment(

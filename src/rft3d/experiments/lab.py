@@ -40,11 +40,19 @@ from rft3d.experiments.rooms import (
     TrainingRoom,
     build_tasks,
     corrupted,
-    derived_options,
     from_scratch,
     training_rooms,
 )
-from rft3d.experiments.types import FIRST, STANDARD, Arm, Options, Scratch, World, held_out_folder
+from rft3d.experiments.types import (
+    FIRST,
+    STANDARD,
+    Arm,
+    Options,
+    Scratch,
+    World,
+    derived_options,
+    held_out_folder,
+)
 from rft3d.files import blaming, read_json, write_json
 from rft3d.models import Policy, load_policy
 from rft3d.models.features import FeatureCache

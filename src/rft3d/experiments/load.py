@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rft3d.experiments.rooms import derived_options
-from rft3d.experiments.types import STANDARD, Arm, Claim, Elsewhere, Experiment, World
+from rft3d.experiments.types import STANDARD, Arm, Claim, Elsewhere, Experiment, World, derived_options
 from rft3d.settings import config_in
 from rft3d.training.config import SFTConfig
 

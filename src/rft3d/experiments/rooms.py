@@ -11,12 +11,13 @@ from torch.utils.data import Dataset
 
 from rft3d.experiments.types import Options, Scratch
 from rft3d.models import Policy, build_tiny
-from rft3d.pretraining.dense import DenseClip, dense_clip
-from rft3d.pretraining.encoders import fixed_clips, pretrain_encoders
+from rft3d.pretraining.dense import DenseClip, dense_clip, stacked
+from rft3d.pretraining.encoders import pretrain_encoders
 from rft3d.pretraining.endless import in_order
 from rft3d.pretraining.weights import rooms_tokenizer
 from rft3d.scenes import CATE20, RoomConfig, make_room
 from rft3d.tasks import Sample, Task, make_task, task_of
+from rft3d.training.data import draw
 from rft3d.training.runs import Run
 
 CHUNK = 16
@@ -57,14 +58,6 @@ def training_rooms(
     return in_order(_Rooms(config, options), seeds, workers if workers > 1 and len(seeds) > CHUNK else 0)
 
 
-def derived_options(views: Options) -> dict[str, Mapping[str, Any]]:
-    """``views``, and ``spatial-corrupt`` where there is ``spatial-think``: see :func:`corrupted`."""
-    found = dict(views)
-    if "spatial-think" in found:
-        found["spatial-corrupt"] = found["spatial-think"]
-    return found
-
-
 def corrupted(samples: Sequence[Sequence[Sample]], seed: int) -> list[list[Sample]]:
     """``samples[scene]`` with each thought's working-out taken from another scene, same question type.
 
@@ -80,14 +73,8 @@ def corrupted(samples: Sequence[Sequence[Sample]], seed: int) -> list[list[Sampl
 
 def _corrupted(sample: Sample, by_type: Mapping[str, Sequence[Sample]], seed: int) -> Sample:
     own = sample.truth["thought"]
-    others = by_type[sample.truth["question_type"]]
-    rng = Random(f"{seed}:{sample.id}")
-    foreign = own
-    for _ in range(50):  # scenes are many: a few tries find another one
-        other = rng.choice(others)
-        if other.scene != sample.scene:
-            foreign = other.truth["thought"]
-            break
+    others = [each for each in by_type[sample.truth["question_type"]] if each.scene != sample.scene]
+    foreign = Random(f"{seed}:{sample.id}").choice(others).truth["thought"] if others else own
     working, end = foreign.rpartition(CONCLUSION)[0], own.rpartition(CONCLUSION)[2]
     truth = {**sample.truth, "thought": f"{working}{CONCLUSION}{end}"}
     identity = sample.id.replace(":spatial-think:", ":spatial-corrupt:")
@@ -103,8 +90,12 @@ def from_scratch(
     asked = [(view, each) for room in rooms for view, group in room.samples.items() for each in group]
     tokenizer = rooms_tokenizer(text for v, each in asked for text in (each.prompt, tasks[v].gold(each)))
     policy = build_tiny(scratch.tiny, tokenizer, seed, {view: dict(own) for view, own in options.items()})
-    drawn = fixed_clips([room.clip for room in rooms], scratch.encoder.clips_per_step, scratch.encoder.seed)
-    last = pretrain_encoders(policy, drawn, CATE20, scratch.encoder, run.stage("encoders"), run.console)
+    how = scratch.encoder
+
+    def drawn(step: int) -> DenseClip:
+        return stacked([rooms[i].clip for _, i in draw(how.seed, step, how.clips_per_step, len(rooms))])
+
+    last = pretrain_encoders(policy, drawn, CATE20, how, run.stage("encoders"), run.console)
     model = policy.model
     parts = {
         "vision tower": model.model.visual,

@@ -98,8 +98,10 @@ def few_rooms_arm(name: str, title: str, stage: SFTConfig | RFTConfig, reward: s
     return Arm(name, title, stage, options=options, judge=("detection",), elsewhere=("rooms",))
 
 
-def few_rooms_arms(steps: int, sft_steps: int, prompts: int = 12, micro_scenes: int = 0) -> tuple[Arm, ...]:
-    """The start, more SFT and RFT in :func:`few_rooms_world`. RFT pays matched IoU.
+def few_rooms_arms(
+    steps: int, sft_steps: int, prompts: int = 12, micro_scenes: int = 0, **changes: Any
+) -> tuple[Arm, ...]:
+    """The start, more SFT and RFT (with ``changes``) in :func:`few_rooms_world`. RFT pays matched IoU.
 
     More SFT goes on at a fortieth of the peak rate: at a quarter it forgets within a step (``docs/log.md``).
     """
@@ -107,7 +109,7 @@ def few_rooms_arms(steps: int, sft_steps: int, prompts: int = 12, micro_scenes: 
     return (
         start_arm(judge=("detection",), elsewhere=("rooms",)),
         few_rooms_arm("more_sft_low", "SFT → more SFT", replace(more, optim=LOW_RATE)),
-        few_rooms_arm("rft_ours", "SFT → RFT, ours", few_rooms_rft(steps, prompts)),
+        few_rooms_arm("rft_ours", "SFT → RFT, ours", few_rooms_rft(steps, prompts, **changes)),
     )
 
 

@@ -178,3 +178,9 @@ def folder_of(out: Path, world: World, seed: int) -> Path:
 def held_out_folder(root: Path, where: str) -> Path:
     """The folder of a held-out set in a run folder."""
     return root / STANDARD if where == STANDARD else root / "ood" / where
+
+
+def derived_options(views: Options) -> dict[str, Mapping[str, Any]]:
+    """``views``, and ``spatial-corrupt`` (:func:`.rooms.corrupted`) where there is ``spatial-think``."""
+    think = views.get("spatial-think")
+    return dict(views) if think is None else {**views, "spatial-corrupt": think}

@@ -28,11 +28,10 @@ from rft3d.models.images import qwen_patches
 from rft3d.models.policy import Policy
 from rft3d.models.spatial import SpatialModel
 from rft3d.models.tower import see
-from rft3d.pretraining.dense import DenseClip, stacked
+from rft3d.pretraining.dense import DenseClip
 from rft3d.process import progress
-from rft3d.settings import Checked, Count, Natural, NotNegative, Positive
+from rft3d.settings import Checked, Count, Natural
 from rft3d.training.config import OptimConfig
-from rft3d.training.data import draw
 from rft3d.training.optim import lr_scale, optimizers_of, require_finite, step_all
 from rft3d.training.runs import MetricsLog
 
@@ -41,10 +40,9 @@ OWN_SHARE = 0.3
 
 
 @torch.no_grad()
-def match_scales(
-    policy: Policy, features: Sequence[FrozenFeatures], vision_norm: float, geometry_norm: float
-) -> None:
-    """Scale the last layers of both mergers so that visual tokens are about as large as text tokens.
+def match_scales(policy: Policy, features: Sequence[FrozenFeatures]) -> None:
+    """Scale the last layers of both mergers: the tower's part of a visual token is as large as a text token's
+    embedding, the geometry's twice as large (means of norms).
 
     Left alone, the tower's tokens came out 60 times larger than a text embedding and the projected
     geometry a sixth of them: the language model's layers could add nothing to a visual token that a
@@ -53,16 +51,15 @@ def match_scales(
     Args:
         policy: changed in place.
         features: of a few clips, encoded before the change.
-        vision_norm, geometry_norm: wanted mean norms of the two summands, in mean text embedding norms.
     """
     model = policy.model
     text = model.lm_head.weight.norm(dim=-1).mean()
     vision = torch.cat([f.vision.float() for f in features]).norm(dim=-1).mean()
-    scales = [(model.model.visual.merger, vision_norm * text / vision)]
+    scales = [(model.model.visual.merger, text / vision)]
     cells = [f.geometry.float() for f in features if f.geometry is not None]
     if cells:
         geometry = model.geometry_merger(torch.cat(cells)).norm(dim=-1).mean()
-        scales.append((model.geometry_merger, geometry_norm * text / geometry))
+        scales.append((model.geometry_merger, 2 * text / geometry))
     for merger, scale in scales:
         last = merger.mlp[-1]
         last.weight.mul_(scale)
@@ -107,11 +104,6 @@ class EncoderConfig(Checked):
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(name="muon", lr=5e-3, muon_lr=0.05, warmup=0.05)
     )
-    box_weight: NotNegative = 1.0
-    """Weight of regressing the box of the object under each patch."""
-    vision_norm: Positive = 1.0
-    geometry_norm: Positive = 2.0
-    """Mean norms of the two summands of a visual token after pre-training, in units of a text token's."""
     seed: int = 0
     save_every: Natural = 0
     """Steps between states that a stopped training goes on from; 0: none."""
@@ -119,15 +111,6 @@ class EncoderConfig(Checked):
 
 Clips = Callable[[int], DenseClip]
 """Step to the clips that it sees: a :class:`DenseClip` whose arrays have a batch dimension first."""
-
-
-def fixed_clips(clips: Sequence[DenseClip], per_step: int, seed: int) -> Clips:
-    """``clips`` again and again, every pass in another order."""
-
-    def of_step(step: int) -> DenseClip:
-        return stacked([clips[i] for _, i in draw(seed, step, per_step, len(clips))])
-
-    return of_step
 
 
 class DenseHeads(nn.Module):
@@ -200,12 +183,7 @@ def pretrain_encoders(
             batch = clips(step)
             frames = _frames_of_step(config, step, batch.rgb.shape[1])
             losses = dense_losses(model, heads, *_tensors(policy, batch, frames))
-            loss = (
-                losses["class"]
-                + losses["point"]
-                + config.box_weight * losses["box"]
-                + 0.5 * losses["patch_class"]
-            )
+            loss = losses["class"] + losses["point"] + losses["box"] + 0.5 * losses["patch_class"]
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(parameters, config.optim.max_grad_norm)
             require_finite(step, {"loss": float(loss.detach()), "grad_norm": float(norm)})
@@ -223,7 +201,7 @@ def pretrain_encoders(
     batch = clips(0)
     with torch.no_grad():
         images, _ = _tensors(policy, batch, range(batch.rgb.shape[1]))
-        match_scales(policy, policy.model.encode(images), config.vision_norm, config.geometry_norm)
+        match_scales(policy, policy.model.encode(images))
         name_classes(policy, heads.classes.weight, labels)
     return {k: float(np.mean([r[k] for r in recent])) for k in recent[-1]} if recent else {}
 
