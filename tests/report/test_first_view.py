@@ -74,6 +74,14 @@ def test_headroom_says_how_much_of_the_gap_is_closed(run: Path, tmp_path: Path) 
     shown = headroom_view(joined(copy))
     assert shown[0]["sentence"] == "A gap."
     assert f"{task.answers[-1].title} has closed 50 % of the gap of 20.0 points" in shown[0]["closed"]
+    gap.update(
+        a=value + 0.1, b=value + 0.3
+    )  # what lost against greedy has closed nothing, not less than nothing
+    (copy / "headroom.json").write_text(json.dumps({"tasks": [{**found, "samples_sha256": digest}]}))
+    assert (
+        f"{task.answers[-1].title} has closed 0 % of the gap of 20.0 points"
+        in headroom_view(joined(copy))[0]["closed"]
+    )
     (copy / "headroom.json").write_text(json.dumps({"tasks": [{**found, "samples_sha256": "others"}]}))
     assert headroom_view(joined(copy))[0]["closed"] == []
 

@@ -122,7 +122,7 @@ def _closed(run: RunFolder, task: Mapping[str, Any], gap: Mapping[str, Any]) -> 
             samples, scores = made.scored.samples, made.scored.scores
             value = made.scored.task.metric([samples[n] for n in kept], [scores[n] for n in kept]).get(metric)
             if value is not None and value != gap["a"]:
-                share = 100 * (value - gap["a"]) / difference
+                share = max(0.0, 100 * (value - gap["a"]) / difference)
                 closed.append(
                     f"{made.title} has closed {share:.0f} % of the gap of {100 * difference:.1f} points{chance}"
                 )
