@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -42,9 +41,11 @@ def typed(kind: Any, value: Any, where: str, *, extra: bool = False) -> Any:
     Raises:
         ValueError: naming ``where``, the value and what is right.
     """
-    origin, inner = get_origin(kind), get_args(kind)
+    if kind in _PLAIN:  # first, since most values are plain
+        return _plain(kind, value, where)
     if kind is Any:
         return value
+    origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
         if isinstance(inner[1], Numbers):
             return _numbers(inner[1], value, where)
@@ -63,11 +64,9 @@ def typed(kind: Any, value: Any, where: str, *, extra: bool = False) -> Any:
             _wrong(where, value, "a list" if inner[1:] == (...,) else f"a list of {len(inner)}")
         pairs = enumerate(zip(kinds, value, strict=True))
         return tuple(typed(each, item, f"{where}[{k}]", extra=extra) for k, (each, item) in pairs)
-    if origin is not None and issubclass(origin, Mapping):
-        if not isinstance(value, dict):
-            _wrong(where, value, "a table of named values")
-        return {str(key): typed(inner[1], item, f"{where}.{key}", extra=extra) for key, item in value.items()}
-    return _plain(kind, value, where)
+    if not isinstance(value, dict):  # what is left is Mapping[str, X]
+        _wrong(where, value, "a table of named values")
+    return {str(key): typed(inner[1], item, f"{where}.{key}", extra=extra) for key, item in value.items()}
 
 
 def is_number(value: object) -> TypeGuard[float]:
