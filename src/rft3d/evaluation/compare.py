@@ -99,11 +99,8 @@ def compare_prediction_files(
                 scored.append((score_predictions(made, samples, read, config.allow_missing), []))
     (run_a, all_a), (run_b, all_b) = scored
     tables = {} if benchmark is not None else {"ours": compare_runs(run_a, run_b, config)}
-    both = [
-        i
-        for i, pair in enumerate(zip(run_a.scores, run_b.scores, strict=True))
-        if not any(s.failure for s in pair)
-    ]
+    pairs = enumerate(zip(run_a.scores, run_b.scores, strict=True))
+    both = [i for i, (a, b) in pairs if a.failure is None and b.failure is None]
     if tables and 0 < len(both) < len(samples):  # what of the difference is that answers can be read at all?
         name = f"{len(both)} of {len(samples)} samples, where both answers can be read"
         read = compare_runs(_only(run_a, both), _only(run_b, both), config)

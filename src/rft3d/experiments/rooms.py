@@ -73,8 +73,10 @@ def corrupted(samples: Sequence[Sequence[Sample]], seed: int) -> list[list[Sampl
 
 def _corrupted(sample: Sample, by_type: Mapping[str, Sequence[Sample]], seed: int) -> Sample:
     own = sample.truth["thought"]
-    others = [each for each in by_type[sample.truth["question_type"]] if each.scene != sample.scene]
-    foreign = Random(f"{seed}:{sample.id}").choice(others).truth["thought"] if others else own
+    alike = by_type[sample.truth["question_type"]]
+    start = Random(f"{seed}:{sample.id}").randrange(len(alike))
+    turns = (alike[start - k] for k in range(len(alike)))  # soon one of another scene
+    foreign = next((each for each in turns if each.scene != sample.scene), sample).truth["thought"]
     working, end = foreign.rpartition(CONCLUSION)[0], own.rpartition(CONCLUSION)[2]
     truth = {**sample.truth, "thought": f"{working}{CONCLUSION}{end}"}
     identity = sample.id.replace(":spatial-think:", ":spatial-corrupt:")
