@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from benchmarks.grpo.setting import Clock, Setting, reward_of, serve, setting_of
 
+from rft3d.models.features import FeatureCache
 from rft3d.models.generate import Asked, Completion, Sampling
 from rft3d.models.policy import Policy
 from rft3d.process import keep_freed_memory
@@ -94,7 +95,9 @@ def main() -> None:
     case, device = setting.case(), torch.device(setting.device)
     made = case.ours()
     torch.nn.Module.to(made.model, device=device, dtype=getattr(torch, setting.dtype))
-    policy = Endless(made.model, made.tokenizer, made.frame_size, {})
+    # new scenes in every step: features of the last step would be of no use
+    features = FeatureCache(keep=0)
+    policy = Endless(made.model, made.tokenizer, made.frame_size, {}, features)
     dense = variant in ("o1", "o2")
     config = RFTConfig(
         1, {"paid": setting.groups}, setting.group, {"paid": setting.completion}, loss="grpo",
@@ -115,7 +118,6 @@ def main() -> None:
 
     def step() -> None:
         nonlocal count, length
-        policy.features.forget()  # new scenes in every step: what was kept of the last step is of no use
         corpus = corpus_of(policy, setting, case.clips, case.questions)
         length = len(corpus.items("paid")[0].prompt.prefix)
         policy.model.eval()

@@ -246,6 +246,9 @@ def test_arms_from_end_to_end(start: str, tmp_path: Path) -> None:
         run_experiments([changed], out, console=QUIET)
     with pytest.raises(ValueError, match=r"another config \(differs in .*world.train_rooms"):
         Lab(replace(two.world, train_rooms=5), 0, root, QUIET)
+    next((root / "train" / "features").rglob("*.safetensors")).write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"train: the features of clip \d are gone or damaged; delete"):
+        _ = Lab(two.world, 0, root, QUIET).corpus
 
 
 def test_time_up_in_the_middle_of_an_arm(start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

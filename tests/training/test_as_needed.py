@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,7 @@ def test_training_is_the_same(
     rft = RFTConfig(1, {"detection": 1, "spatial": 1}, 2, {"detection": 8, "spatial": 4}, optim=optim)
     ended = []
     for kind in ("first", "late"):
-        policy = new_policy()
-        policy.use_features(FeatureCache(keep=1))
+        policy = replace(new_policy(), features=FeatureCache(keep=1))
         data = corpus if kind == "first" else corpus_as_needed(policy, tasks, counting)
         train_sft(policy, data, sft, tmp_path / kind / "sft", Watch(console))
         train_rft(policy, tasks, data, rft, tmp_path / kind / "rft", Watch(console))

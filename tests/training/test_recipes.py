@@ -90,10 +90,10 @@ def test_a_miniature_recipe_end_to_end(
     assert (out / "models/1-rft/model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(ValueError, match=r"differs in stages\.0\.steps\)"):
         run_recipe(here / "mini.py", ["--stages.0.steps", "4", "--seed", "5"])
-    model = out / "models/0-sft/model.safetensors"
+    model = out / "models/1-rft/model.safetensors"
     data = model.read_bytes()
     model.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
-    with pytest.raises(ValueError, match=r"0-sft is not what was saved: the bytes of model.safetensors have"):
+    with pytest.raises(ValueError, match=r"1-rft is not what was saved: the bytes of model.safetensors have"):
         run_recipe(here / "mini.py", ["--stages.0.steps", "3", "--seed", "5"])
 
 

@@ -152,9 +152,9 @@ def test_features_leave_the_device_as_they_are_made(
     """A chunk's features are in main memory before the next chunk is encoded."""
     policy, on_device, order = make_policy(), [0], []
     moved = FrozenFeatures.cpu
-    encode = Policy.encode
+    encode = Policy.encode_keyed
 
-    def encoding(self: Policy, *args: Any) -> list[FrozenFeatures]:
+    def encoding(self: Policy, *args: Any) -> list[tuple[str, FrozenFeatures]]:
         order.append(on_device[0])
         found = encode(self, *args)
         on_device[0] += len(found)
@@ -164,7 +164,7 @@ def test_features_leave_the_device_as_they_are_made(
         on_device[0] -= 1
         return moved(self)
 
-    monkeypatch.setattr(Policy, "encode", encoding)
+    monkeypatch.setattr(Policy, "encode_keyed", encoding)
     monkeypatch.setattr(FrozenFeatures, "cpu", moving)
     pictures = [np.full((56, 84, 3), i, np.uint8) for i in range(20)]
     clips = Clips([(Path("."), (str(i),)) for i in range(20)], {})

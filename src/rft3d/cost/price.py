@@ -81,9 +81,9 @@ def estimate(recipe: Recipe, path: Path) -> Estimate:
     patches = (size[0] // GEOMETRY_PATCH) * (size[1] // GEOMETRY_PATCH)
     costs = []
     features: dict[str, float] = {}
-    for index, stage in enumerate(recipe.stages):
+    for name, stage in recipe.named_stages().items():
         questions = {task: _question(task, stage, recipe, plan, patches, assumed) for task in stage.asked}
-        costs.append(stage_cost(f"{index}-{stage.kind}", stage, questions, sizes, plan))
+        costs.append(stage_cost(name, stage, questions, sizes, plan))
         features |= {task: feature_bytes(sizes, q, plan.precision) for task, q in questions.items()}
     parameters = {
         "language model": sizes.text.parameters,

@@ -18,8 +18,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import torch
 from rich.console import Console
@@ -53,14 +54,12 @@ from rft3d.experiments.types import (
     derived_options,
     held_out_folder,
 )
-from rft3d.files import blaming, read_json, write_json
+from rft3d.files import CacheFolder, blaming, read_json, write_json
 from rft3d.models import Policy, load_policy
-from rft3d.models.features import FeatureCache
-from rft3d.models.geometry import FrozenFeatures
+from rft3d.models.features import ClipFeatures, FeatureCache, Format
 from rft3d.process import track
 from rft3d.scenes import iter_rooms
 from rft3d.tasks import Sample, read_samples, task_of, write_samples
-from rft3d.training.clips import FeatureStore, write_features
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.loop import HeldOut, OnStep, Watch
 from rft3d.training.recipes import train_stage
@@ -69,6 +68,8 @@ from rft3d.training.runs import Run, differing
 HELD_OUT, ELSEWHERE, WATCHED, TRAIN = 900_000, 920_000, 940_000, 100_000_000
 """First seeds of rooms. The shipped policy was trained on 10,000,000 to 99,999,999; training rooms of seed s start
 at ``TRAIN * (s + 1)``."""
+STORED: Format = "float16"
+"""Number format of the training rooms' features."""
 
 
 @dataclass
@@ -126,21 +127,19 @@ class Lab:
 
     def _keep(self, name: str, policy: Policy, rooms: Iterator[TrainingRoom]) -> None:
         """Write samples and features of ``rooms`` into the folder ``name``, a few rooms in memory at a time."""
-        folder, count = self.run.root / name, len(self._seeds(name))
+        folder = self.run.root / name
         samples: dict[str, list[Sample]] = {}
-
-        def features() -> Iterator[FrozenFeatures]:
-            waiting: list[TrainingRoom] = []
-            for number, room in enumerate(rooms):
+        CacheFolder(folder / "features").clear()
+        cache = FeatureCache(folder / "features", STORED, keep=0)
+        made = 0
+        while chunk := list(islice(rooms, CHUNK)):
+            pictures = torch.stack([policy.prepare(list(room.clip.rgb)) for room in chunk])
+            for found in policy.model.encode(pictures.to(policy.device)):
+                cache.put(str(made), found)
+                made += 1
+            for room in chunk:
                 for view, own in room.samples.items():
                     samples.setdefault(view, []).extend(own)
-                waiting.append(room)
-                if len(waiting) == CHUNK or number + 1 == count:
-                    pictures = torch.stack([policy.prepare(list(each.clip.rgb)) for each in waiting])
-                    yield from policy.model.encode(pictures.to(policy.device))
-                    waiting = []
-
-        write_features(folder / "features", features())
         digests: dict[str, str] = {}
         for view, own in samples.items():
             write_samples(file := folder / f"{view}.samples.jsonl", own)
@@ -181,9 +180,12 @@ class Lab:
         options = derived_options(given)
         for view, source in ((v, v.replace("-corrupt", "-think")) for v in options if v not in samples):
             samples[view] = corrupted(samples[source], self.seed)
-        return tokenize(
-            self.start, build_tasks(options), samples, FeatureStore(folder / "features", len(seeds))
-        )
+
+        def lost(chosen: Sequence[int]) -> Never:
+            raise ValueError(f"{folder}: the features of clip {chosen[0]} are gone or damaged; {again}")
+
+        cache, keys = FeatureCache(folder / "features", STORED), [str(i) for i in range(len(seeds))]
+        return tokenize(self.start, build_tasks(options), samples, ClipFeatures(cache, keys, lost))
 
     def train(self, arm: Arm) -> None:
         """Train ``arm`` from its base; a finished one must have had the same settings."""
@@ -289,8 +291,8 @@ class Lab:
         policy = load_policy(self.model_dir(name))
         # arms have the same frozen encoders, but features without geometry are no use to others
         kept = FeatureCache(keep=3 * self.world.held_out_rooms)
-        policy.use_features(self._shared.setdefault(policy.model.config.use_geometry_encoder, kept))
-        return policy
+        kept = self._shared.setdefault(policy.model.config.use_geometry_encoder, kept)
+        return replace(policy, features=kept)
 
     def _judge_view(self, policy: Policy, arm: Arm, folder: Path, view: str) -> None:
         samples, answers = folder / f"{view}.samples.jsonl", folder / arm.name / f"{view}.predictions.jsonl"

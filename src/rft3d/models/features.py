@@ -8,7 +8,7 @@ On disk, one safetensors file a clip::
 The name is a hash of the frames' pixels, the frozen encoders' weights, how frames are prepared and the number
 format, so a changed encoder never meets old features. Files appear by renaming: writers that race write the
 same bytes and the first stays; a kill leaves a temporary file, which is removed once its process is gone. A
-damaged file counts as absent.
+damaged file counts as absent. :class:`ClipFeatures` are a corpus's, by the numbers of its clips.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import contextlib
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -108,11 +108,6 @@ class FeatureCache:
             self._memory_bytes -= self._memory.popitem(last=False)[1].nbytes()
         return features
 
-    def forget(self) -> None:
-        """Let go of what is in memory; files stay."""
-        self._memory.clear()
-        self._memory_bytes = 0
-
     def _read(self, path: Path) -> FrozenFeatures | None:
         try:
             with safe_open(str(path), framework="pt") as file:
@@ -174,6 +169,35 @@ class FeatureCache:
                 "use bfloat16 or float32"
             )
         return stored
+
+
+@dataclass(eq=False)
+class ClipFeatures(Sequence[FrozenFeatures]):
+    """``features[i]`` of clip ``i``, from ``cache``; clips that it lacks are encoded, which costs time only.
+
+    Attributes:
+        keys: each clip's key in ``cache``; "" until it is encoded for the first time.
+        encode: the keys and features of the clips of these numbers, which it puts into ``cache``.
+    """
+
+    cache: FeatureCache
+    keys: list[str]
+    encode: Callable[[Sequence[int]], list[tuple[str, FrozenFeatures]]]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def prepare(self, chosen: Sequence[int]) -> list[FrozenFeatures]:
+        """Encode the clips ``chosen``, together; returns their features."""
+        made = self.encode(chosen)
+        for clip, (key, _) in zip(chosen, made, strict=True):
+            self.keys[clip] = key
+        return [features for _, features in made]
+
+    def __getitem__(self, index: int) -> FrozenFeatures:  # pyright: ignore[reportIncompatibleMethodOverride]
+        index = range(len(self))[index]
+        known = self.cache.get(self.keys[index]) if self.keys[index] else None
+        return self.prepare([index])[0] if known is None else known
 
 
 def _digest(tensors: dict[str, torch.Tensor]) -> str:

@@ -34,6 +34,7 @@ from rft3d.models.tokens import VISUAL_SPECIALS, mrope_positions, prompt_ids, to
 from rft3d.prompts import Generation, Prompt
 
 META = "rft3d_policy.json"
+CLIPS_AT_ONCE = 16
 PATCHES_AT_ONCE = 16384
 """Patches of the clips that are encoded together: 16 clips of the demo's, one of 32 frames of 518x392."""
 TEXT_RULES = ("answer_end", "stops", "suppress_visual")
@@ -54,7 +55,8 @@ class Policy:
         frame_size: ``(width, height)`` frames are resized to, both multiples of 28; or a width (a multiple of
             14), to which the height follows, as VG-LLM's 518.
         task_options: options of the tasks that the model was trained with (decimals ...), saved with it.
-        features: frozen features of the clips seen lately (:meth:`use_features` for another store).
+        features: frozen features of the clips seen lately; policies with the same frozen encoders may share one
+            (``dataclasses.replace(policy, features=FeatureCache(folder))``).
         backbone: key of ``BACKBONES``; says how a saved folder is loaded.
         answer_end: what is trained behind an answer; VG-LLM trains the chat layout's line break too.
         stops: tokens that end a sampled answer. VG-LLM's generation stops at ``<|im_end|>`` alone.
@@ -111,15 +113,19 @@ class Policy:
         planned = plan(self.frame_size, height, width)
         return torch.tensor([[1, planned.rows // 2 * 2, planned.cols // 2 * 2]] * frames)
 
-    def encode(self, clips: Sequence[Sequence[NDArray[np.uint8]]], batch: int = 16) -> list[FrozenFeatures]:
+    def encode(self, clips: Sequence[Sequence[NDArray[np.uint8]]]) -> list[FrozenFeatures]:
         """Frozen features of each clip, in order; a clip that was seen lately is not encoded again.
 
         Clips of equal frame count and size are encoded together, others one after the other; at most
-        ``batch`` clips and :data:`PATCHES_AT_ONCE` patches at once.
+        :data:`CLIPS_AT_ONCE` clips and :data:`PATCHES_AT_ONCE` patches at once.
 
         Raises:
             ValueError: a clip without frames, or frames of a clip that differ in shape.
         """
+        return [features for _, features in self.encode_keyed(clips)]
+
+    def encode_keyed(self, clips: Sequence[Sequence[NDArray[np.uint8]]]) -> list[tuple[str, FrozenFeatures]]:
+        """:meth:`encode`, and the key of each clip in ``features``."""
         self.model.eval()
         keys = [self.clip_key(clip) for clip in clips]
         found = {key: known for key in set(keys) if (known := self.features.remembered(key)) is not None}
@@ -132,15 +138,11 @@ class Policy:
             grid = plan(self.frame_size, *clip[0].shape[:2])
             alike.setdefault((len(clip), grid.rows, grid.cols), {})[key] = clip
         for (frames, rows, cols), members in alike.items():
-            together = max(1, min(batch, PATCHES_AT_ONCE // (frames * rows * cols)))
+            together = max(1, min(CLIPS_AT_ONCE, PATCHES_AT_ONCE // (frames * rows * cols)))
             for at in range(0, len(members), together):
                 chunk = dict(list(members.items())[at : at + together])
                 found |= self._encode_chunk(chunk)
-        return [found[key] for key in keys]
-
-    def use_features(self, store: FeatureCache) -> None:
-        """Keep features in ``store`` from now on; policies with the same frozen encoders may share one."""
-        self.features = store
+        return [(key, found[key]) for key in keys]
 
     def clip_key(self, clip: Sequence[NDArray[np.uint8]]) -> str:
         """The name of a clip's features: by its pixels and, on disk, the frozen encoders and the preparation."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -13,90 +13,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from rft3d.files import CacheFolder
 from rft3d.models import Policy
-from rft3d.models.features import FeatureCache
+from rft3d.models.features import ClipFeatures
 from rft3d.models.geometry import FrozenFeatures
-from rft3d.process import progress, track
+from rft3d.models.policy import CLIPS_AT_ONCE
+from rft3d.process import progress
 from rft3d.scenes.images import opened_picture
 from rft3d.scenes.sources import frame_file, load_frame_ref, picture_folders
 from rft3d.tasks import Sample, Task, read_samples
 from rft3d.training.data import Corpus, LazyRows, checked_gold, require_gold
-
-
-class FeatureStore(Sequence[FrozenFeatures]):
-    """``store[i]`` are the features of clip ``i`` of ``count``, in half precision in a folder."""
-
-    def __init__(self, folder: Path, count: int) -> None:
-        self.folder, self._count = folder, count
-        self._cache = FeatureCache(folder, "float16")
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> FrozenFeatures:  # pyright: ignore[reportIncompatibleMethodOverride]
-        found = self._cache.get(str(range(self._count)[index]))
-        if found is None:
-            raise ValueError(
-                f"{self.folder}: the features of clip {index} are gone or damaged; "
-                "remove the folder and start again"
-            )
-        return found
-
-
-def write_features(folder: Path, clips: Iterable[FrozenFeatures]) -> FeatureStore:
-    """Store the features of ``clips``, in order, in the place of what is in ``folder``."""
-    CacheFolder(folder).clear()
-    cache, count = FeatureCache(folder, "float16", keep=0), 0
-    for features in clips:
-        cache.put(str(count), features)
-        count += 1
-    return FeatureStore(folder, count)
-
-
-class ClipFeatures(Sequence[FrozenFeatures]):
-    """``features[i]`` of clip ``i``: from the policy's store, else from the encoders.
-
-    A clip that the store has lost, or never had, is encoded again: that costs time and nothing else.
-    """
-
-    def __init__(
-        self, policy: Policy, count: int, load: Callable[[int], Sequence[NDArray[np.uint8]]]
-    ) -> None:
-        self._policy, self._load = policy, load
-        self._keys: list[str | None] = [None] * count
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def serve(self, policy: Policy) -> None:
-        """Go on with ``policy``, which has the same frozen encoders, and its store."""
-        self._policy = policy
-
-    def prepare(self, at_once: int, on_done: Callable[[int], None]) -> None:
-        """Encode what the store lacks, ``at_once`` clips at a time; pictures that are missing show here."""
-        for first in range(0, len(self), at_once):
-            chosen = range(first, min(first + at_once, len(self)))
-            self._encode(chosen)
-            on_done(len(chosen))
-
-    def _encode(self, chosen: Sequence[int]) -> list[FrozenFeatures]:
-        clips = [self._load(i) for i in chosen]
-        was_training = self._policy.model.training
-        found = self._policy.encode(clips)
-        self._policy.model.train(was_training)
-        for i, clip in zip(chosen, clips, strict=True):
-            self._keys[i] = self._policy.clip_key(clip)
-        return found
-
-    def __getitem__(self, index: int) -> FrozenFeatures:  # pyright: ignore[reportIncompatibleMethodOverride]
-        index = range(len(self))[index]
-        key = self._keys[index]
-        known = None if key is None else self._policy.features.get(key)
-        return self._encode([index])[0] if known is None else known
-
-
-CLIPS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -192,19 +117,25 @@ def read_clips(files: Mapping[str, Path], tasks: Sequence[str], pictures: Path |
     return Clips(list(clips), by_clip, pictures)
 
 
-def encode_clips(policy: Policy, clips: Clips, console: Console) -> Sequence[FrozenFeatures]:
-    """The frozen features of every clip, each encoded once; all in memory unless the store has a folder."""
-    count = len(clips.frames)
-    if policy.features.folder is not None:
-        features = ClipFeatures(policy, count, clips.load)
-        with progress(console, "features", count) as advance:
-            features.prepare(CLIPS_AT_ONCE, lambda count: advance(count, ""))
-        return features
-    found: list[FrozenFeatures] = []
-    chunks = [range(count)[at : at + CLIPS_AT_ONCE] for at in range(0, count, CLIPS_AT_ONCE)]
-    for chunk in track(console, "features", chunks, len(chunks)):
-        found += policy.encode([clips.load(clip) for clip in chunk])
-    return found
+def clip_features(policy: Policy, clips: Clips) -> ClipFeatures:
+    """The features of ``clips``, encoded when they are asked for, and kept by the policy's cache."""
+
+    def encode(chosen: Sequence[int]) -> list[tuple[str, FrozenFeatures]]:
+        was_training = policy.model.training  # in the middle of a step
+        made = policy.encode_keyed([clips.load(clip) for clip in chosen])
+        policy.model.train(was_training)
+        return made
+
+    return ClipFeatures(policy.features, [""] * len(clips.frames), encode)
+
+
+def encode_clips(policy: Policy, clips: Clips, console: Console) -> ClipFeatures:
+    """The features of ``clips``, all encoded now; pictures that cannot be read show here."""
+    features, count = clip_features(policy, clips), len(clips.frames)
+    with progress(console, "features", count) as advance:
+        for at in range(0, count, CLIPS_AT_ONCE):
+            advance(len(features.prepare(range(count)[at : at + CLIPS_AT_ONCE])), "")
+    return features
 
 
 def corpus_as_needed(policy: Policy, tasks: Mapping[str, Task], clips: Clips) -> Corpus:
@@ -218,6 +149,5 @@ def corpus_as_needed(policy: Policy, tasks: Mapping[str, Task], clips: Clips) ->
     def grid(clip: int) -> Tensor:
         return policy.grid(*clips.size(clip))
 
-    features = ClipFeatures(policy, len(clips.frames), clips.load)
     rows = {name: LazyRows(policy, tasks[name], clips.samples[name], grid) for name in clips.samples}
-    return Corpus(features, rows)
+    return Corpus(clip_features(policy, clips), rows)

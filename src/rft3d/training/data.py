@@ -116,10 +116,6 @@ class LazyRows(Sequence[Sequence[Item]]):
         self.policy, self.task, self.samples, self.grid, self.keep = policy, task, samples, grid, keep
         self.recent: OrderedDict[int, list[Item]] = OrderedDict()
 
-    def serve(self, policy: Policy) -> None:
-        """Go on with ``policy``, which has the same tokenizer."""
-        self.policy = policy
-
     def __len__(self) -> int:
         return len(self.samples)
 

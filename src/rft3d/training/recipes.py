@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,9 +35,9 @@ from rft3d.process import is_main_process
 from rft3d.runfolder import logged_seconds
 from rft3d.settings import Checked, Count, Natural, config_in
 from rft3d.tasks import TASKS, Task, make_task
-from rft3d.training.clips import ClipFeatures, Clips, check_clips, corpus_as_needed, encode_clips, read_clips
+from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
 from rft3d.training.config import Plan, RFTConfig, SFTConfig
-from rft3d.training.data import Corpus, LazyRows, tokenize
+from rft3d.training.data import Corpus, tokenize
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import HeldOut, Watch
 from rft3d.training.placement import wants_zero
@@ -58,6 +59,12 @@ class CacheConfig(Checked):
     encode: Literal["first", "as_needed"] = "first"
     """``first``: all clips before the first step (fastest where features of all of them fit into memory or
     ``folder``); ``as_needed``: a step's clips in that step, and its prompts too."""
+
+    def opened(self) -> FeatureCache:
+        """The cache; one that keeps everything in memory where each clip is encoded once and nothing is written."""
+        if self.folder is None and self.encode == "first":
+            return FeatureCache(None, self.dtype, keep=sys.maxsize, keep_bytes=sys.maxsize)
+        return FeatureCache(self.folder, self.dtype, keep=self.clips_in_memory)
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,10 @@ class Recipe(Checked):
     pictures: Path | None = None
     """A folder besides those of the samples files in which their pictures may lie."""
 
+    def named_stages(self) -> dict[str, SFTConfig | RFTConfig]:
+        """The stages by the names of their folders, ``0-sft`` ..."""
+        return {f"{index}-{stage.kind}": stage for index, stage in enumerate(self.stages)}
+
 
 def run_recipe(path: Path, overrides: list[str]) -> None:
     """Run the recipe in file ``path`` with command-line ``overrides``; resumes what is there already.
@@ -123,7 +134,7 @@ def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
     for kind in ("samples", "held_out"):
         require_files(path, {f"{kind}.{task}": file for task, file in getattr(recipe, kind).items()})
     clips = read_clips(recipe.samples, tasks_needed, recipe.pictures)
-    policy = load_start(recipe.model, recipe.load, recipe.trained_dtype)
+    policy, ended = _start(recipe)
     tasks = {name: _task(name, recipe, policy) for name in tasks_needed}
     judged = None
     if recipe.held_out:
@@ -137,21 +148,15 @@ def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
     run = Run(recipe.out, _identity(recipe) | digests)
     # for the report: what the command changed
     write_json(recipe.out / "defaults.json", _identity(written) | digests)
-    policy.use_features(
-        FeatureCache(recipe.cache.folder, recipe.cache.dtype, keep=recipe.cache.clips_in_memory)
-    )
+    if ended == len(recipe.stages):
+        return
+    policy = dataclasses.replace(policy, features=recipe.cache.opened())
     corpus = _corpus(policy, tasks, clips, recipe.cache, run)
     held_corpus = None
     if judged is not None:
         own = {name: tasks[name] for name in judged.samples}
         held_corpus = _corpus(policy, own, judged, recipe.cache, run)
-    for index, stage in enumerate(recipe.stages):
-        name = f"{index}-{stage.kind}"
-        saved = recipe.out / "models" / name
-        if run.done(name):
-            after = load_start(saved, recipe.load, recipe.trained_dtype, own=True)
-            policy = _hand_over(policy, after, corpus, held_corpus)
-            continue
+    for name, stage in list(recipe.named_stages().items())[ended:]:
         config = dataclasses.replace(stage, seed=stage.seed + recipe.seed)
         watch = Watch(
             run.console,
@@ -160,7 +165,7 @@ def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
             held_out=_held_out(held_corpus, tasks, recipe, config),
         )
         train_stage(run, name, policy, tasks, corpus, config, watch)
-        print(f"{name}: {saved}")
+        print(f"{name}: {recipe.out / 'models' / name}")
 
 
 def train_stage(
@@ -194,16 +199,14 @@ def _corpus(policy: Policy, tasks: Mapping[str, Task], clips: Clips, cache: Cach
     return tokenize(policy, tasks, clips.samples, features)
 
 
-def _hand_over(before: Policy, after: Policy, *corpora: Corpus | None) -> Policy:
-    """``after`` instead of ``before``: other weights behind the same encoders, so features stay good."""
-    after.use_features(before.features)
-    for corpus in corpora:
-        if corpus is None:
-            continue
-        for holder in (corpus.features, *corpus.by_scene.values()):
-            if isinstance(holder, (ClipFeatures, LazyRows)):
-                holder.serve(after)
-    return after
+def _start(recipe: Recipe) -> tuple[Policy, int]:
+    """The policy to go on with (of the last stage that has ended, else ``recipe.model``); how many have ended."""
+    names = list(recipe.named_stages())
+    ended = [(recipe.out / "stages" / name / "done.json").is_file() for name in names]
+    last = max((number for number, done in enumerate(ended, 1) if done), default=0)
+    model = recipe.out / "models" / names[last - 1] if last else recipe.model
+    assert model is not None
+    return load_start(model, recipe.load, recipe.trained_dtype, own=last > 0), last
 
 
 def _identity(recipe: Recipe) -> dict[str, Any]:
