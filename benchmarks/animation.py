@@ -27,6 +27,7 @@ from rft3d.models import load_policy
 from rft3d.report.draw import PREDICTED_COLOUR, TRUE_COLOUR, draw_boxes
 from rft3d.report.samples import answer_view
 from rft3d.report.scene_facts import room_config
+from rft3d.rewards import Comparison
 from rft3d.scenes import make_room
 from rft3d.scenes.clips import clip_of_scene
 from rft3d.tasks import make_task, read_samples
@@ -56,9 +57,9 @@ def main() -> None:
     answers: list[tuple[str, Boxes]] = []
     for title, weights in stages:
         found = infer(policy_with(args.run / "models" / args.arm, weights), clip, detection_question(clip))
-        details: Any = task.score(found.text, asked).details
-        hits, wrong = details["n_hits"], details["n_pred"] - details["n_hits"]
-        said = f"{title}: {hits} of {details['n_true']} found, {wrong} wrong"
+        both = task.score(found.text, asked).evidence_of(Comparison)
+        hits = len(both.match.pairs)
+        said = f"{title}: {hits} of {len(both.truth)} found, {len(both.predicted) - hits} wrong"
         print(said, flush=True)
         labelled = [(row["label"], tuple(row["bbox_3d"])) for row in asked.truth["boxes"]]
         seen = answer_view(task.parse(found.text, asked), asked, labelled)["boxes"]

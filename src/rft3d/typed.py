@@ -45,13 +45,13 @@ def typed(kind: Any, value: Any, where: str, *, extra: bool = False) -> Any:
         return _plain(kind, value, where)
     if kind is Any:
         return value
+    if dataclasses.is_dataclass(kind):
+        return _record(kind, value, where, extra)
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
         if isinstance(inner[1], Numbers):
             return _numbers(inner[1], value, where)
         return typed(inner[0], value, where, extra=extra)  # bounds are checked by the dataclass itself
-    if dataclasses.is_dataclass(kind):
-        return _record(kind, value, where, extra)
     if origin in (Union, UnionType):
         return _one_of(inner, value, where, extra)
     if origin is Literal:
@@ -87,14 +87,14 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
 def _record(kind: Any, value: Any, where: str, extra: bool) -> Any:
     if not isinstance(value, dict):
         _wrong(where, value, "an object with named fields")
-    hints = _hints(kind)
+    hints, required = _hints(kind)
     for name in value.keys() - hints.keys() if not extra else ():
         close = difflib.get_close_matches(str(name)[:80], hints, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(hints)}"
         raise ValueError(f"{where} has no field {excerpt(name)}; {hint}")
-    for field in dataclasses.fields(kind):
-        if field.default is field.default_factory is dataclasses.MISSING and field.name not in value:
-            raise ValueError(f"{where} lacks the field {field.name!r}")
+    for name in required:
+        if name not in value:
+            raise ValueError(f"{where} lacks the field {name!r}")
     given = {
         name: typed(hints[name], value[name], f"{where}.{name}", extra=extra)
         for name in hints
@@ -133,7 +133,9 @@ def _one_of(kinds: tuple[Any, ...], value: Any, where: str, extra: bool) -> Any:
 def _numbers(shape: Numbers, value: Any, where: str) -> Any:
     try:
         array = np.array(value)
-        fits = len(shape) == array.ndim and all(s in (-1, n) for s, n in zip(shape, array.shape, strict=True))
+        fits = array.shape == shape or (
+            len(shape) == array.ndim and all(s in (-1, n) for s, n in zip(shape, array.shape, strict=True))
+        )
         if fits and array.dtype.kind in "iuf" and np.isfinite(array).all():
             return value
     except (ValueError, TypeError, OverflowError, RecursionError):
@@ -146,6 +148,8 @@ def _wrong(where: str, value: Any, wanted: str) -> NoReturn:
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
-    hints = get_type_hints(kind, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+def _hints(kind: Any) -> tuple[dict[str, Any], list[str]]:
+    """The type of each field, and the fields without a default."""
+    hints, fields = get_type_hints(kind, include_extras=True), dataclasses.fields(kind)
+    required = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
+    return {field.name: hints[field.name] for field in fields}, required

@@ -18,6 +18,7 @@ from rft3d.models.convention import (
     weights_text,
 )
 from rft3d.models.generate import Completion
+from rft3d.rewards import Comparison
 from rft3d.tasks import TASKS, Sample
 
 OLD, NEW = "extrinsic_zxy", "intrinsic_zxy"
@@ -55,8 +56,8 @@ def test_a_text_of_old_weights_scores_as_what_it_means() -> None:
     read = house_text(raw, OLD)
     assert read != raw and house_text(raw, NEW) == raw
     right, wrong = task.score(read, sample), task.score(raw, sample)
-    assert right.details["mean_matched_iou"] > 0.995
-    assert wrong.details["matched_iou_sum"] < 0.8 * right.details["matched_iou_sum"]
+    matched = [sum(iou for iou, _ in each.evidence_of(Comparison).assigned) for each in (right, wrong)]
+    assert matched[0] > 0.995 * len(BOXES) and matched[1] < 0.8 * matched[0]
     assert [json.loads(line.strip(",\t"))["bbox_3d"][:6] for line in read.split("\n")[2:4]] == [
         b["bbox_3d"][:6] for b in BOXES
     ]

@@ -38,6 +38,7 @@ from rft3d.report import write_report
 from rft3d.report.first_view import alarms_of_reading
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import join_runs
+from rft3d.rewards import Placement
 from rft3d.scenes import WORLDS, make_room
 from rft3d.scenes.images import load_depth
 from rft3d.tasks import make_task, read_samples
@@ -331,7 +332,10 @@ def test_the_inspector_shows_the_groups_that_were_written(browser: Browser, page
 
 def test_two_models_are_compared_as_their_files_say(browser: Browser, page: Path, demo: Path) -> None:
     first, last = answered(demo, FIRST, "grounding"), answered(demo, LAST, "grounding")
-    right = [[float(str(score.details["iou"])) >= 0.25 for score in run.scores] for run in (first, last)]
+    right = [
+        [isinstance(each.evidence, Placement) and each.evidence.iou >= 0.25 for each in run.scores]
+        for run in (first, last)
+    ]
     gained = sum(b and not a for a, b in zip(*right, strict=True))
     lost = sum(a and not b for a, b in zip(*right, strict=True))
     browser.goto(page, "#compare")

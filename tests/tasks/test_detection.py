@@ -11,6 +11,7 @@ import pytest
 
 from rft3d.answers import LabelledBox, render_detections
 from rft3d.geometry import box_iou, invert_pose, transform_boxes
+from rft3d.rewards import Comparison, Placement
 from rft3d.scenes.types import Frame, Scene, SceneObject
 from rft3d.tasks import Detection
 from rft3d.tasks.types import Sample
@@ -134,8 +135,9 @@ def test_metric_pools_counts_per_class() -> None:
     # IoU of a unit cube shifted by 0.2: 0.8 / 1.2
     assert metric["mean_iou"] == pytest.approx((0.8 / 1.2 + 1) / 4)
     assert metric["mean_iou/hits"] == pytest.approx((0.8 / 1.2 + 1) / 2)
-    assert scores[0].details["mean_matched_iou"] == pytest.approx(0.8 / 1.2)
-    json.dumps(scores[0].details, allow_nan=False)
+    assert [iou for *_, iou in scores[0].evidence_of(Comparison).match.pairs] == pytest.approx([0.8 / 1.2])
+    with pytest.raises(TypeError, match="a Placement is needed, but the score holds Comparison"):
+        scores[0].evidence_of(Placement)
 
 
 def test_unreadable_and_truncated_answers_count_as_misses() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from rft3d.answers import FrameBox, render_frame_box
 from rft3d.geometry import box_iou, canonical_boxes, invert_pose, transform_boxes
+from rft3d.rewards import Placement
 from rft3d.scenes.types import Expression, Scene
 from rft3d.tasks import Grounding
 
@@ -111,7 +112,8 @@ def test_thresholds_are_inclusive(scene: Scene, frame_refs: list[str]) -> None:
     task = Grounding()
     sample = task.samples(scene, frame_refs, 0)[0]
     score = task.score(task.gold(sample), sample)
-    edge = replace(score, details={**score.details, "iou": 0.25})
+    edge = replace(score, evidence=score.evidence_of(Placement))
+    edge.evidence_of(Placement).__dict__["iou"] = 0.25  # what is computed once
     assert task.metric([sample], [edge])["acc@0.25"] == 1.0
 
 
@@ -127,7 +129,7 @@ def test_the_metric_reward_does_not_look_at_the_frame(scene: Scene, frame_refs: 
     sample = task.samples(scene, frame_refs, 0)[0]
     score = task.score(task.gold(sample), sample)
     assert {p.name: p.value for p in score.parts} == pytest.approx(
-        {"format": 1.0, "acc@0.25": 1.0, "iou": score.details["iou"]}
+        {"format": 1.0, "acc@0.25": 1.0, "iou": score.evidence_of(Placement).iou}
     )
     far = FrameBox(sample.truth["frame"], (50.0, 50.0, 50.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0))
     assert [p.value for p in task.score(render_frame_box(far), sample).parts] == [1.0, 0.0, 0.0]

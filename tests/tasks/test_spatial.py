@@ -15,6 +15,7 @@ from rft3d.scenes.types import Scene
 from rft3d.tasks import Spatial
 from rft3d.tasks.spatial import NUMERIC_TYPES, QUESTION_TYPES, Limits, View, ask
 from rft3d.tasks.spatial import semantics as s
+from rft3d.tasks.spatial.task import Readings
 from rft3d.tasks.types import Sample
 
 MANY = 10_000
@@ -217,7 +218,7 @@ def test_reading_decides_the_accuracy(scene: Scene, frame_refs: list[str]) -> No
     )
     assert lenient.value("accuracy") == 1.0
     assert strict.total == 0.0 and strict.failure is not None
-    assert strict.details["lenient"] == 1.0 and strict.details["strict"] is None
+    assert strict.evidence == Readings({"strict": None, "lenient": 1.0})
     metric = Spatial().metric([sample], [lenient])
     assert (metric["micro"], metric["micro/strict"], metric["micro/lenient"]) == (1.0, 0.0, 1.0)
     assert (metric["count/strict_read"], metric["count/lenient_read"]) == (0.0, 1.0)

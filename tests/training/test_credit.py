@@ -91,7 +91,7 @@ def test_marginal_credit_is_the_reward_with_and_without_the_box(seed: int) -> No
 
     def credit(*names: str) -> tuple[float, ...]:
         parts = (Part("format", 1.0, ""), *(SET_REWARDS[name](both) for name in names))
-        return marginal_credit(Score(parts, comparison=both))
+        return marginal_credit(Score(parts, evidence=both))
 
     rest = [predicted[:i] + predicted[i + 1 :] for i in range(len(predicted))]
     whole = matched_iou(predicted, truth)
@@ -129,7 +129,7 @@ def test_credit_lands_on_the_tokens_of_its_box() -> None:
     scores = []
     for answer in ((truth[0], wrong), (wrong, truth[0])):
         both = Comparison.of(answer, truth)
-        scores.append(Score((SET_REWARDS["f1@0.25"](both),), comparison=both))
+        scores.append(Score((SET_REWARDS["f1@0.25"](both),), evidence=both))
     tokenizer = byte_tokenizer(["{", "A", "}", ","])
     ids = [str(tokenizer.decode([i])) for i in tokenizer.encode("{A},{A}", add_special_tokens=False)]
     hit, alarm = 2 / 3, 2 / 3 - 1  # F1 with both boxes is 2/3, 0 without the right one, 1 without the wrong

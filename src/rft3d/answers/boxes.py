@@ -21,14 +21,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from rft3d.answers._reading import (
-    Unreadable,
-    excerpt,
-    load_json,
-    nine_numbers,
-    require_keys,
-    value_end,
-)
+from rft3d.answers._reading import Unreadable, excerpt, load_json, nine_numbers, require_keys, value_end
 from rft3d.answers.tags import TAGS, answer_text
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure, ParseMode, Rounding
 

@@ -18,7 +18,7 @@ from rft3d.geometry import box_iou
 from rft3d.rewards import Comparison, Score, label_ious
 from rft3d.tasks._shared import labelled
 from rft3d.tasks.detection import Detection
-from rft3d.tasks.detection_metric import detection_details, pool_details
+from rft3d.tasks.detection_metric import pool_boxes
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, summed
 
@@ -143,26 +143,23 @@ def duplicates(task: Detection, samples: Sequence[Sample], scores: Sequence[Scor
     ``without`` holds the metric's ``f1@0.25``, ``/present`` and ``/micro`` over answers whose duplicates are
     removed; empty when nothing is removed.
     """
-    compared = [score.comparison for score in scores]
-    lists = [() if both is None else both.predicted for both in compared]
+    compared = [score.evidence_of(Comparison) for score in scores]
+    lists = [both.predicted for both in compared]
     overlaps = [
         np.tril(iou, -1).max(axis=1, initial=0.0) for iou in label_ious([(each, each) for each in lists])
     ]
     repeated = [set(np.flatnonzero(each > DUPLICATE_IOU).tolist()) for each in overlaps]
     count = sum(map(len, repeated))
-    total = sum(len(both.predicted) for both in compared if both is not None)
+    total = sum(map(len, lists))
     found = {"iou": DUPLICATE_IOU, "count": count, "rate": count / total if total else None, "without": {}}
     if not count:
         return found
     pools = []
-    for sample, score, gone in zip(samples, scores, repeated, strict=True):
-        both = score.comparison
-        if both is None or not gone:
-            pools += task.pools([sample], [score])
-            continue
+    for both, gone in zip(compared, repeated, strict=True):
         kept = [k for k in range(len(both.predicted)) if k not in gone]
-        less = Comparison(tuple(both.predicted[k] for k in kept), both.truth, both.iou[kept])
-        pools.append(pool_details(detection_details(less), task.classes))
+        boxes = tuple(both.predicted[k] for k in kept)
+        less = Comparison(boxes, both.truth, both.iou[kept]) if gone else both
+        pools.append(pool_boxes(less, task.classes))
     metrics = task.metric_from(summed(pools))
     return {**found, "without": {name: metrics[name] for name in _NAMES}}
 

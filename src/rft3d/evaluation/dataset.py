@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rft3d.evaluation.records import with_cameras
 from rft3d.files import model_folder, read_json, replacing
 from rft3d.locks import only_writer
+from rft3d.rewards import Comparison, Placement
 from rft3d.scenes.folder import read_scene, write_scene
 from rft3d.scenes.rooms import RoomConfig, read_room_config
 from rft3d.scenes.types import Scene
@@ -220,6 +221,8 @@ def check_gold(task: Task, samples: Sequence[Sample]) -> GoldCheck:
     for sample in samples:
         score = task.score(task.gold(sample), sample)
         full += all(part.value == 1.0 for part in score.parts if not part.name.endswith("iou"))
-        details: dict[str, Any] = dict(score.details)
-        ious += [details["iou"]] if "iou" in details else list(details.get("credit", ()))
+        if isinstance(score.evidence, Placement):
+            ious.append(score.evidence.iou)
+        elif isinstance(score.evidence, Comparison):
+            ious += [iou for iou, _ in score.evidence.assigned]
     return GoldCheck(len(samples), full, min(ious) if ious else None)

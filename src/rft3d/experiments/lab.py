@@ -27,23 +27,10 @@ from rich.console import Console
 
 from rft3d import files
 from rft3d.digests import file_digest, model_fingerprint
-from rft3d.evaluation import (
-    PredictConfig,
-    ScoreConfig,
-    predict,
-    score_files,
-    write_dataset,
-)
+from rft3d.evaluation import PredictConfig, ScoreConfig, predict, score_files, write_dataset
 from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom_of_files, spread_questions
 from rft3d.experiments.places import unjudged
-from rft3d.experiments.rooms import (
-    CHUNK,
-    TrainingRoom,
-    build_tasks,
-    corrupted,
-    from_scratch,
-    training_rooms,
-)
+from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, corrupted, from_scratch, training_rooms
 from rft3d.experiments.types import (
     FIRST,
     STANDARD,

@@ -22,6 +22,7 @@ from rft3d.files import model_folder, write_json, write_text
 from rft3d.geometry import box_corners, invert_pose, transform_boxes
 from rft3d.report.draw import TRUE_COLOUR, draw_boxes, label_colour, save, tile
 from rft3d.report.embed import environment
+from rft3d.rewards import Comparison
 from rft3d.scenes import CATE20
 from rft3d.scenes.clips import Clip, write_video
 from rft3d.tasks import make_task
@@ -75,9 +76,9 @@ def answer_clip(
     task = make_task("detection", options=options)
     if sample.task == "detection" and (asked := known_boxes(clip, task)) is not None:
         true = [row["bbox_3d"] for row in asked.truth["boxes"]]
-        read = task.score(found.text, asked).details
-        said = f"found {read['n_hits']} of {read['n_true']} objects (the same label, IoU above 0.25)"
-        record["notes"].insert(0, said)
+        both = task.score(found.text, asked).evidence_of(Comparison)
+        hits = f"found {len(both.match.pairs)} of {len(both.truth)} objects"
+        record["notes"].insert(0, f"{hits} (the same label, IoU above 0.25)")
     record["files"] = write_clip_report(found, clip, record, out, true)
     return record
 

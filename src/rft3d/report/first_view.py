@@ -12,6 +12,8 @@ from rft3d.evaluation.tables import percent
 from rft3d.files import blaming, read_json
 from rft3d.report.run_folder import RunFolder
 from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
+from rft3d.rewards import Comparison, Placement
+from rft3d.rewards.grounding import HIT
 
 UNREADABLE = 0.2
 """From this share of unreadable or truncated answers on, no other number of a model means much."""
@@ -55,19 +57,18 @@ def verdict(joined: Joined, pairs: Mapping[str, Pairs]) -> list[str]:
 
 def _found(task: JoinedTask, place: int) -> str:
     scored = task.answers[place].scored
-    details: list[dict[str, Any]] = [dict(score.details) for score in scored.scores]
-    if task.name == "detection":
-        hits, true = (sum(int(each[key]) for each in details) for key in ("n_hits", "n_true"))
-        return f"found {hits} of {true} objects"
+    evidence = [score.evidence for score in scored.scores]
+    if lists := [each for each in evidence if isinstance(each, Comparison)]:
+        hits = sum(len(each.match.pairs) for each in lists)
+        return f"found {hits} of {sum(len(each.truth) for each in lists)} objects"
     if task.name == "grounding":
-        return (
-            f"found {sum(float(each['iou']) >= 0.25 for each in details)} of {len(details)} described objects"
-        )
+        found = sum(isinstance(each, Placement) and each.iou >= HIT for each in evidence)
+        return f"found {found} of {len(evidence)} described objects"
     name = next(iter(task.answers[place].summary["headline"]))
     value = (
         task.answers[place].summary["metrics"].get("micro", task.answers[place].summary["metrics"].get(name))
     )
-    return f"has {percent(value)} % of {len(details)} {task.name} questions"
+    return f"has {percent(value)} % of {len(evidence)} {task.name} questions"
 
 
 def _clear(task: JoinedTask, pairs: Pairs, a: int, b: int) -> str:

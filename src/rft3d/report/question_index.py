@@ -15,6 +15,8 @@ from rft3d.report.embed import Pictures
 from rft3d.report.runs import JoinedTask
 from rft3d.report.samples import answer_view, question_view, read_cameras, score_view, true_boxes
 from rft3d.report.scene_facts import SceneFacts, facts_of_pictures, same_world, scene_view
+from rft3d.rewards import Comparison, Placement
+from rft3d.rewards.grounding import HIT
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS
 
@@ -130,12 +132,12 @@ class TaskIndex:
             "missing": sample.id not in made.predictions,
         }
         found = sorted(box["match"] for box in view["boxes"] if box["match"] is not None)
-        details: dict[str, Any] = dict(score.details)
-        if "n_pred" in details:  # a list of boxes: how much of it is right, and which objects it found
-            right = 2 * len(found) / max(1, details["n_pred"] + details["n_true"])
+        both = score.evidence
+        if isinstance(both, Comparison):  # how much of the list is right, and which objects it found
+            right = 2 * len(found) / max(1, len(both.predicted) + len(both.truth))
             view |= {"found": found}
-        elif "iou" in details:
-            right = 1.0 if details["iou"] >= 0.25 else 0.0
+        elif isinstance(both, Placement):
+            right = float(both.iou >= HIT)
         else:
             worth = [part for part in score.parts if part.name != "format"]
             right = sum(part.value for part in worth) / len(worth) if worth else 0.0

@@ -5,7 +5,7 @@ For TRL: :func:`rft3d.tasks.as_trl`.
 
 from __future__ import annotations
 
-from rft3d.rewards.comparison import Comparison, DetectionMatch, label_ious
+from rft3d.rewards.comparison import Comparison, DetectionMatch, Evidence, label_ious
 from rft3d.rewards.detection import (
     SET_REWARDS,
     f1,
@@ -32,6 +32,7 @@ __all__ = [
     "SET_REWARDS",
     "Comparison",
     "DetectionMatch",
+    "Evidence",
     "Part",
     "Placement",
     "Score",

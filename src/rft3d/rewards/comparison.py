@@ -35,8 +35,12 @@ class DetectionMatch:
     counts: Mapping[str, tuple[int, int, int]]
 
 
+class Evidence:
+    """What an answer's reward was computed from, and its metric is pooled from; each task may have its own."""
+
+
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Evidence):
     """Predicted boxes against true ones; what several rewards need is computed once, when it is asked for.
 
     Attributes:

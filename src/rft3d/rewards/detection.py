@@ -118,8 +118,8 @@ def marginal_credit(score: Score) -> tuple[float, ...]:
     Exact for any reward in :data:`SET_REWARDS`: positive for a hit, negative for a false alarm or a
     duplicate, 0 for what changes nothing. Empty where the answer was not read or is no list of boxes.
     """
-    both = score.comparison
-    if both is None or score.failure is not None or score.truncated:
+    both = score.evidence
+    if not isinstance(both, Comparison) or score.failure is not None or score.truncated:
         return ()
     parts = [part for part in score.parts if part.name in SET_REWARDS]
     whole = sum(part.weight * part.value for part in parts)

@@ -19,14 +19,14 @@ import numpy as np
 
 from rft3d.answers import FrameBox
 from rft3d.geometry import box_iou, boxes_valid, transform_boxes
-from rft3d.rewards.comparison import shaped_ious
+from rft3d.rewards.comparison import Evidence, shaped_ious
 from rft3d.rewards.score import Part
 
 HIT = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Placement:
+class Placement(Evidence):
     """A frame and a box against the true ones; what several rewards need is computed once.
 
     Attributes:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rft3d.answers import ParseFailure, Sections
-from rft3d.rewards.comparison import Comparison
+from rft3d.rewards.comparison import Evidence
+
+_Kind = TypeVar("_Kind", bound=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +37,14 @@ class Part:
 class Score:
     """The parts of one answer's reward; ``total`` is the weighted sum.
 
-    ``failure`` says why the text could not be parsed (None when it could);
-    ``details`` holds what the metric pools (counts, IoUs), JSON-able. ``comparison``: the boxes that were compared,
-    where the answer is a list of boxes; credit per box is made from it.
+    ``failure`` says why the text could not be parsed (None when it could); ``evidence`` is what the parts were
+    computed from: the metric is pooled from it, credit per box is made from a :class:`Comparison`.
     """
 
     parts: tuple[Part, ...]
     failure: ParseFailure | None = None
     truncated: bool = False
-    details: dict[str, object] = field(default_factory=dict[str, object])
-    comparison: Comparison | None = field(default=None, compare=False, repr=False)
+    evidence: Evidence | None = field(default=None, compare=False, repr=False)
 
     @property
     def scored(self) -> bool:
@@ -65,6 +66,12 @@ class Score:
             if part.name == name:
                 return part.value
         raise KeyError(f"no part {name!r} in {[part.name for part in self.parts]}")
+
+    def evidence_of(self, kind: type[_Kind]) -> _Kind:
+        """The evidence, which must be of this kind; TypeError for another task's score."""
+        if isinstance(self.evidence, kind):
+            return self.evidence
+        raise TypeError(f"a {kind.__name__} is needed, but the score holds {type(self.evidence).__name__}")
 
 
 def format_part(failure: ParseFailure | None) -> Part:

@@ -30,7 +30,7 @@ import numpy as np
 from rft3d.answers import ParseFailure, ParseMode, split_sections
 from rft3d.geometry import invert_pose, transform_points
 from rft3d.prompts import IMAGE
-from rft3d.rewards import Part, Score, format_part, zero_parts
+from rft3d.rewards import Evidence, Part, Score, format_part, zero_parts
 from rft3d.scenes.types import Scene
 from rft3d.tasks._shared import TRUNCATED, checked_refs, first_seen
 from rft3d.tasks.caption_metrics import Cider, Words, bleu4, bleu_counts, caption_words, rouge_l, spaced_words
@@ -44,6 +44,13 @@ _LEAST_WORDS = 2
 _MOST_CHARS = 20_000
 _REFUSAL = re.compile(r"(?:sorry\b|(?:i am|i'm) (?:sorry|unable)|i (?:do not|don't|can ?not|can't)\b)")
 _OPENINGS = ("{", "[", "```", "<")
+
+
+@dataclass(frozen=True)
+class Caption(Evidence):
+    """A caption as read."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -110,24 +117,23 @@ class Captioning(Task):
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
         """Parts ``format`` and ``rouge_l``, weight 1 each; see the module for what they are not."""
-        nothing: dict[str, object] = {"caption": None}
         if truncated:
-            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True, details=nothing)
+            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True)
         caption = self.parse(text, sample)
         if isinstance(caption, ParseFailure):
-            return Score(zero_parts(_PARTS, caption.reason), caption, details=nothing)
+            return Score(zero_parts(_PARTS, caption.reason), caption)
         references = reference_words(sample)
         value = rouge_l(caption_words(caption), references)
         part = Part("rouge_l", value, f"longest common subsequence with {len(references)} descriptions")
-        return Score((format_part(None), part), details={"caption": caption})
+        return Score((format_part(None), part), evidence=Caption(caption))
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """What each answer adds to the sums of :meth:`metric_from`.
 
         Not one by one: CIDEr's document frequencies are those of all ``samples``, each counted once.
         """
-        captions = [score.details["caption"] for score in scores]
-        words = [caption_words(text) if isinstance(text, str) else () for text in captions]
+        read = (score.evidence for score in scores)
+        words = [caption_words(each.text) if isinstance(each, Caption) else () for each in read]
         return pool_captions(samples, words)
 
     def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:

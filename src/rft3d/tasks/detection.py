@@ -28,33 +28,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from rft3d.answers import (
-    LabelledBox,
-    ParseFailure,
-    ParseMode,
-    Rounding,
-    parse_detections,
-    render_detections,
-)
+from rft3d.answers import LabelledBox, ParseFailure, ParseMode, Rounding, parse_detections, render_detections
 from rft3d.prompts import IMAGE
-from rft3d.rewards import (
-    SET_REWARDS,
-    Comparison,
-    Score,
-    format_part,
-    label_ious,
-    zero_parts,
-)
+from rft3d.rewards import SET_REWARDS, Comparison, Score, format_part, label_ious, zero_parts
 from rft3d.scenes.types import CATE20, Scene
 from rft3d.settings import Checked
-from rft3d.tasks._shared import (
-    TRUNCATED,
-    boxed_in_first_camera,
-    checked_refs,
-    first_seen,
-    labelled,
-)
-from rft3d.tasks.detection_metric import detection_details, metric_from, pool_details
+from rft3d.tasks._shared import TRUNCATED, boxed_in_first_camera, checked_refs, first_seen, labelled
+from rft3d.tasks.detection_metric import metric_from, pool_boxes
 from rft3d.tasks.types import Sample, Task, reward_parts
 
 PROMPT = (
@@ -207,20 +187,19 @@ class Detection(Checked, Task):
 
     def _scored(self, reading: _Reading, truth: Sequence[LabelledBox], iou: np.ndarray) -> Score:
         both = Comparison(reading.boxes, tuple(truth), iou)
-        details = detection_details(both)
         names = self._parts()
         if reading.truncated:
-            return Score(zero_parts(names, TRUNCATED), truncated=True, details=details, comparison=both)
+            return Score(zero_parts(names, TRUNCATED), truncated=True, evidence=both)
         if reading.failure is not None:
             parts = zero_parts(names, reading.failure.reason)
-            return Score(parts, reading.failure, details=details, comparison=both)
+            return Score(parts, reading.failure, evidence=both)
         form = format_part(reading.fault)
         made = tuple(form if name == form.name else SET_REWARDS[name](both) for name in names)
-        return Score(made, details=details, comparison=both)
+        return Score(made, evidence=both)
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """Per answer: hits, false positives and misses of each class, numbers of boxes, sums of IoUs."""
-        return [pool_details(score.details, self.classes) for score in scores]
+        return [pool_boxes(score.evidence_of(Comparison), self.classes) for score in scores]
 
     def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """Precision, recall and F1 at IoU > 0.25, pooled per class, and mean IoUs.

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rft3d.rewards import Comparison
 from rft3d.tasks._shared import mean, ratio
 
 _KINDS = ("tp", "fp", "fn")
-_SUMS = ("n_pred", "n_true", "n_hits", "hit_iou_sum", "matched_iou_sum")
 
 
-def detection_details(both: Comparison) -> dict[str, object]:
-    """What :func:`pool_details` sums up: counts a label, numbers of boxes, matched IoUs."""
-    hits = [iou for _, _, iou in both.match.pairs]
-    credit = [value for value, _ in both.assigned]
-    return {
-        "counts": {label: list(counts) for label, counts in both.match.counts.items()},
-        "n_pred": len(both.predicted),
-        "n_true": len(both.truth),
-        "n_hits": len(hits),
-        "hit_iou_sum": sum(hits),
-        "matched_iou_sum": sum(credit),
-        "credit": credit,  # matched IoU, one a predicted box, in output order
-        "mean_matched_iou": mean(hits),
-    }
-
-
-def pool_details(details: Mapping[str, Any], classes: Sequence[str]) -> dict[str, float]:
+def pool_boxes(both: Comparison, classes: Sequence[str]) -> dict[str, float]:
     """Sums that one answer adds: of every label together, of each of ``classes``, of labels outside them."""
-    pooled = {name: float(details[name]) for name in _SUMS}
+    hits = [iou for _, _, iou in both.match.pairs]
+    pooled = {
+        "n_pred": float(len(both.predicted)),
+        "n_true": float(len(both.truth)),
+        "n_hits": float(len(hits)),
+        "hit_iou_sum": float(sum(hits)),
+        "matched_iou_sum": float(sum(value for value, _ in both.assigned)),
+    }
     pooled.update(samples=1.0, tp=0.0, fp=0.0, fn=0.0, outside_pred=0.0, outside_true=0.0)
-    for label, triple in details["counts"].items():
+    for label, triple in both.match.counts.items():
         for kind, count in zip(_KINDS, triple, strict=True):
             pooled[kind] += count
             if label in classes:
@@ -52,12 +41,12 @@ def _prf(tp: float, fp: float, fn: float) -> dict[str, float]:
 
 
 def class_rates(totals: Mapping[str, float], label: str) -> dict[str, float]:
-    """``precision``, ``recall``, ``f1`` of one class from sums of :func:`pool_details`; 0 when undefined."""
+    """``precision``, ``recall``, ``f1`` of one class from sums of :func:`pool_boxes`; 0 when undefined."""
     return _prf(*(totals.get(f"{kind}:{label}", 0.0) for kind in _KINDS))
 
 
 def metric_from(totals: Mapping[str, float], classes: Sequence[str]) -> dict[str, float | None]:
-    """The numbers that :meth:`rft3d.tasks.detection.Detection.metric` lists, of sums of :func:`pool_details`."""
+    """The numbers that :meth:`rft3d.tasks.detection.Detection.metric` lists, of sums of :func:`pool_boxes`."""
     counts = {label: [totals.get(f"{kind}:{label}", 0.0) for kind in _KINDS] for label in classes}
     everything = [totals.get(kind, 0.0) for kind in _KINDS]
     result = _class_means(counts, everything, classes) if totals.get("samples") else {}

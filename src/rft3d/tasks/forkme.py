@@ -69,13 +69,14 @@ class CountFrames(Task):
         if truncated or failed:
             reason = answer.reason if failed and not truncated else "truncated"
             parts = zero_parts(self.rewards, reason)
-            return Score(parts, answer if failed and not truncated else None, truncated, {"right": False})
-        right = answer == sample.truth["answer"]
-        exact = Part("exact", float(right), f"{answer:g} for {sample.truth['answer']}")
-        return Score((format_part(None), exact), details={"right": right})
+            return Score(parts, answer if failed and not truncated else None, truncated)
+        exact = Part(
+            "exact", float(answer == sample.truth["answer"]), f"{answer:g} for {sample.truth['answer']}"
+        )
+        return Score((format_part(None), exact))
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
-        return [{"samples": 1.0, "right": float(bool(score.details["right"]))} for score in scores]
+        return [{"samples": 1.0, "right": score.value("exact")} for score in scores]
 
     def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """The share of right answers; None of nothing."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -153,30 +153,33 @@ class Grounding(Checked, Task):
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
         """Parts as ``reward`` says, weight 1 each; truncated text earns 0."""
-        truth: dict[str, Any] = sample.truth
+        truth = sample.truth
         if "T_world_camera" not in truth:
             raise ValueError(
                 f"sample {sample.id!r}: truth has no T_world_camera, so nothing can be scored; "
                 "its file serves SFT only"
             )
-        nothing: dict[str, object] = {"iou": 0.0, "frame": None, "true_frame": truth["frame"]}
         names = self._parts()
         if truncated:
-            return Score(zero_parts(names, TRUNCATED), truncated=True, details=nothing)
+            return Score(zero_parts(names, TRUNCATED), truncated=True)
         answer = self.parse(text, sample)
         if isinstance(answer, ParseFailure):
-            return Score(zero_parts(names, answer.reason), answer, details=nothing)
+            return Score(zero_parts(names, answer.reason), answer)
         strict = self.parse(text, sample, "strict")
         form = format_part(strict if isinstance(strict, ParseFailure) else None)
         poses = np.array(truth["T_world_camera"])
         both = Placement(answer, truth["frame"], truth["box_world"], poses, self.tau)
         parts = tuple(form if name == form.name else FRAME_REWARDS[name](both) for name in names)
-        return Score(parts, details={**nothing, "iou": both.iou, "frame": answer.frame})
+        return Score(parts, evidence=both)
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """Per answer: :func:`pool_iou`."""
-        pairs = zip(samples, (dict[str, Any](score.details) for score in scores), strict=True)
-        return [pool_iou(sample, d["iou"], d["frame"] == d["true_frame"]) for sample, d in pairs]
+        pools: list[dict[str, float]] = []
+        for sample, found in zip(samples, (score.evidence for score in scores), strict=True):
+            placed = isinstance(found, Placement)  # else the answer could not be read
+            right = placed and found.answer.frame == found.frame
+            pools.append(pool_iou(sample, found.iou if placed else 0.0, right))
+        return pools
 
     def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """Acc@0.25 and Acc@0.5 (IoU >= threshold, no proposal refinement), mean IoU, frame accuracy.

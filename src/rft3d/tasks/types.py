@@ -90,7 +90,7 @@ class Task(Protocol):
         ...
 
     def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
-        """The official numbers of a data set, pooled from ``Score.details``."""
+        """The official numbers of a data set, pooled from the scores."""
         return self.metric_from(summed(self.pools(samples, scores)))
 
 

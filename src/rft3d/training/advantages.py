@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from rft3d.rewards import Score, marginal_credit
+from rft3d.rewards import Comparison, Score, marginal_credit
 from rft3d.training.config import RFTConfig, Scale
 from rft3d.training.rollout import Group
 
@@ -138,7 +138,7 @@ def token_credit(kind: str, texts: Sequence[Sequence[str]], scores: Sequence[Sco
 
     ``texts[i]``: the text of each token of answer i.
     """
-    if kind == "none" or all(score.comparison is None for score in scores):
+    if kind == "none" or not any(isinstance(score.evidence, Comparison) for score in scores):
         return [[0.0] * len(row) for row in texts]
     out = []
     for row, boxes in zip(texts, map(marginal_credit, scores), strict=True):

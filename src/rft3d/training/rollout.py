@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rft3d.models.generate import Asked, Completion, Sampling
 from rft3d.models.policy import Policy
 from rft3d.models.prefix import Row
-from rft3d.rewards import Score
+from rft3d.rewards import Comparison, Score
 from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus, Item, draw, permutation
@@ -78,7 +78,7 @@ class Group:
         lengths: list[Any] = [range(len(c.tokens)) for c in self.completions]
         completions = [Completion(n, n, c.truncated) for n, c in zip(lengths, self.completions, strict=True)]
         scores = [
-            replace(s, parts=tuple(replace(p, reason="") for p in s.parts), comparison=None)
+            replace(s, parts=tuple(replace(p, reason="") for p in s.parts), evidence=None)
             for s in self.scores
         ]
         return replace(self, completions=completions, texts=[""] * len(scores), scores=scores)
@@ -103,7 +103,9 @@ class Group:
 
     def _differs(self, config: RFTConfig) -> bool:
         """Whether rewards, or boxes with a credit of their own, tell the completions apart."""
-        boxes = config.credit != "none" and any(score.comparison is not None for score in self.scores)
+        boxes = config.credit != "none" and any(
+            isinstance(score.evidence, Comparison) for score in self.scores
+        )
         values = np.array([[*(part.value for part in s.parts), s.total] for s in self.scores])
         return boxes or bool((np.ptp(values, axis=0) >= 1e-12).any())
 

@@ -49,11 +49,7 @@ def plain_weights(model: SpatialModel) -> Iterator[tuple[str, Tensor]]:
 
 def write_stock(policy: Policy, folder: Path) -> None:
     """The policy without its geometry branch, as a stock checkpoint that vLLM loads."""
-    from transformers import (
-        Qwen2_5_VLConfig,
-        Qwen2_5_VLForConditionalGeneration,
-        Qwen2VLImageProcessor,
-    )
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2VLImageProcessor
 
     model = policy.model
     saved = model.config.to_dict()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure
 from rft3d.geometry import box_iou_pairs, boxes_valid
 from rft3d.process import is_main_process
-from rft3d.rewards.score import Score
+from rft3d.rewards import Comparison, Score
 from rft3d.runfolder import ALARMS, METRICS, SIGNALS, Alarm, append_alarms, drop_after, read_records
 from rft3d.typed import is_number
 from rft3d.watching.rules import RULES, Rule, Trend
@@ -185,7 +185,8 @@ def _list_signals(answers: Sequence[Answered]) -> dict[str, float]:
         out["boxes_per_truth"] = named / true
     if named:
         out["duplicates"] = sum(repeated_boxes(boxes) for boxes in lists) / named
-    hits = [value for a in answers if isinstance(value := a.score.details.get("n_hits"), int)]
+    compared = (a.score.evidence for a in answers)
+    hits = [len(both.match.pairs) for both in compared if isinstance(both, Comparison)]
     if len(hits) == len(answers):
         if named:
             out["precision"] = sum(hits) / named

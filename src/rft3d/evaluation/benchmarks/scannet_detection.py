@@ -38,7 +38,7 @@ from rft3d.evaluation.stats import Totals
 from rft3d.rewards import Comparison, label_ious
 from rft3d.scenes.types import CATE8, CATE20, CATE31
 from rft3d.tasks.detection import detection_truth
-from rft3d.tasks.detection_metric import class_rates, detection_details, metric_from, pool_details
+from rft3d.tasks.detection_metric import class_rates, metric_from, pool_boxes
 
 CATE31_UPSTREAM: tuple[str, ...] = (
     *CATE20, "window", "shelf", "curtain", "plant", "stairs", "picture", "book", "bottle",
@@ -74,7 +74,7 @@ def variants(inputs: Inputs) -> list[Variant]:
     ours = Variant(
         "ours",
         "JSON read whole, exact IoU, 20 classes (published list)",
-        [pool_details(score.details, CATE31) for score in inputs.scores],
+        [pool_boxes(score.evidence_of(Comparison), CATE31) for score in inputs.scores],
         partial(_finish, wide="cate30", wide_classes=CATE31),
         HEADLINE,
         failures,
@@ -89,7 +89,7 @@ def _upstream(inputs: Inputs) -> Variant:
     ious = label_ious(list(zip(named, truths, strict=True)))
     pools = []
     for boxes, truth, iou in zip(named, truths, ious, strict=True):
-        pools.append(pool_details(detection_details(Comparison(boxes, truth, iou)), CATE31))
+        pools.append(pool_boxes(Comparison(boxes, truth, iou), CATE31))
     return Variant(
         "vg-llm",
         "upstream's reading line by line, thin boxes unmatchable, 31 entries with lamp twice and towl",

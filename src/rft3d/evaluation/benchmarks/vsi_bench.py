@@ -40,7 +40,7 @@ from rft3d.evaluation.benchmarks.types import Benchmark, Compat, Inputs, Variant
 from rft3d.evaluation.stats import Finish, Totals
 from rft3d.rewards import mean_relative_accuracy
 from rft3d.tasks.spatial import NUMERIC_TYPES, QUESTION_TYPES, Spatial
-from rft3d.tasks.spatial.task import pool_readings
+from rft3d.tasks.spatial.task import Readings, pool_readings
 from rft3d.tasks.types import Sample
 
 HEADLINE = ("macro8", "micro")
@@ -58,9 +58,9 @@ def read_variants(
     kinds = [kind_of(sample) for sample in inputs.samples]
 
     def variant(
-        name: str, note: str, values: Sequence[object], reasons: Counter[str], **more: str
+        name: str, note: str, values: Sequence[float | None], reasons: Counter[str], **more: str
     ) -> Variant:
-        pools = [pool_readings(kind, {"accuracy": value}) for kind, value in zip(kinds, values, strict=True)]  # type: ignore[dict-item]
+        pools = [pool_readings(kind, {"accuracy": value}) for kind, value in zip(kinds, values, strict=True)]
         return Variant(name, note, pools, finish, headline, reasons, **more)
 
     found = []
@@ -68,7 +68,7 @@ def read_variants(
         ("ours", "lenient", "lenient: first letter, number or number word, inside <answer>"),
         ("strict", "strict", "strict: the text up to the first space, inside <answer>"),
     ):
-        values = [score.details[key] for score in inputs.scores]
+        values = [score.evidence_of(Readings).values[key] for score in inputs.scores]
         unread = sum(v is None and not s.truncated for v, s in zip(values, inputs.scores, strict=True))
         reasons = Counter({f"nothing to read by the {key} rule": unread} if unread else {})
         found.append(variant(name, note, values, reasons))

@@ -101,7 +101,7 @@ def solve_each(
             query, found = Query(sample.truth["question_type"], ()), Unsolved(str(problem))
         else:
             found = answer(sample.scene, query)
-        accuracy = _accuracy_of(task, found.text, sample) if isinstance(found, Solved) else 0.0
+        accuracy = task.score(found.text, sample).value("accuracy") if isinstance(found, Solved) else 0.0
         solved.append(SolvedSample(sample, query, found, accuracy))
     return solved
 
@@ -142,7 +142,7 @@ def split_failures(
         prediction = by_id.get(each.sample.id)
         right = 0.0
         if prediction is not None and not prediction.truncated:
-            right = _accuracy_of(task, prediction.text, each.sample)
+            right = task.score(prediction.text, each.sample).value("accuracy")
         found = verdict(each, right)
         for key in (each.query.type, "all"):
             row = rows.setdefault(
@@ -158,10 +158,3 @@ def split_failures(
         row["accuracy"] /= row["questions"]
         row["from_boxes"] /= row["questions"]
     return rows
-
-
-def _accuracy_of(task: Spatial, text: str, sample: Sample) -> float:
-    """Letter or number alone: whatever tags the prompt asked for play no part in this."""
-    value = task.score(text, sample).details["accuracy"]
-    assert isinstance(value, float)
-    return value

@@ -41,6 +41,7 @@ from rft3d.answers import (
 )
 from rft3d.prompts import IMAGE
 from rft3d.rewards import (
+    Evidence,
     Part,
     Score,
     exact_match,
@@ -65,6 +66,7 @@ THINK = (
     "then give only {what} inside <answer> and </answer>."
 )
 _PARTS = ("format", "accuracy")
+_MODES: tuple[ParseMode, ...] = ("strict", "lenient")
 _DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 
 
@@ -78,6 +80,13 @@ def spatial_prompt(
         after = AFTER_OPTIONS if options else number
     lines = [BEFORE, question, *(["Options:", *options] if options else []), after]
     return IMAGE * frames + "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Readings(Evidence):
+    """Accuracy of one answer as each mode reads it; None where that mode reads nothing."""
+
+    values: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -163,28 +172,23 @@ class Spatial(Checked, Task):
         Format: the strict reading succeeds and the text is laid out as this sample's prompt asks: tagged
         when the sample has a thought, bare when not. Truncated or unreadable text earns 0.
         """
-        readings = {mode: self.parse(text, sample, mode) for mode in ("strict", "lenient")}
-        readings.setdefault(self.mode, self.parse(text, sample))
         if truncated:
-            details = _details(sample, {"strict": None, "lenient": None}, 0.0)
-            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True, details=details)
+            unread = Readings(dict.fromkeys(_MODES))
+            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True, evidence=unread)
+        readings = {mode: self.parse(text, sample, mode) for mode in _MODES}
         parts = {mode: _accuracy(reading, sample) for mode, reading in readings.items()}
-        values = {mode: part.value if part is not None else None for mode, part in parts.items()}
+        read = Readings({mode: part.value if part is not None else None for mode, part in parts.items()})
         reading, accuracy = readings[self.mode], parts[self.mode]
         if isinstance(reading, ParseFailure) or accuracy is None:
             assert isinstance(reading, ParseFailure), "no accuracy only where nothing was read"
-            none = zero_parts(_PARTS, reading.reason)
-            return Score(none, reading, details=_details(sample, values, 0.0))
+            return Score(zero_parts(_PARTS, reading.reason), reading, evidence=read)
         form = _format(text, sample, readings["strict"])
-        return Score((form, accuracy), details=_details(sample, values, accuracy.value))
+        return Score((form, accuracy), evidence=read)
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """Per answer: :func:`pool_readings`."""
-        out: list[dict[str, float]] = []
-        for sample, details in zip(samples, (dict[str, Any](score.details) for score in scores), strict=True):
-            readings = {key: details[key] for key in ("accuracy", "strict", "lenient")}
-            out.append(pool_readings(sample.truth["question_type"], readings))
-        return out
+        read = [{"accuracy": s.value("accuracy"), **s.evidence_of(Readings).values} for s in scores]
+        return [pool_readings(s.truth["question_type"], r) for s, r in zip(samples, read, strict=True)]
 
     def metric_from(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """VSI-Bench's averages of accuracy and MRA.
@@ -238,15 +242,6 @@ def _format(text: str, sample: Sample, strict: str | float | ParseFailure) -> Pa
     elif sections.tagged or sections.think is not None:
         return Part("format", 0.0, "tags around an answer that should be given directly")
     return format_part(strict if isinstance(strict, ParseFailure) else None)
-
-
-def _details(sample: Sample, readings: dict[str, float | None], accuracy: float) -> dict[str, object]:
-    return {
-        "question_type": sample.truth["question_type"],
-        "accuracy": accuracy,
-        "strict": readings["strict"],
-        "lenient": readings["lenient"],
-    }
 
 
 def macro8(means: Mapping[str, float | None]) -> tuple[float | None, int]:
