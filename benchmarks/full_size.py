@@ -37,7 +37,7 @@ from full_model.files import architecture, write_published
 from full_model.meter import GIB, Meter, Results, line_of
 
 from rft3d.cost import estimate
-from rft3d.cost.estimate import Pass, Question
+from rft3d.cost.estimate import Pass, QuestionSize
 from rft3d.cost.sizes import sizes_of
 from rft3d.models import Policy, load_policy
 from rft3d.models.generate import Asked, Sampling
@@ -141,12 +141,12 @@ class Run:
             self._corpus[frames] = Corpus([features], {"paid": [[Item(0, sample, prompt, answer, split)]]})
         return self._corpus[setting.frames]
 
-    def question(self, setting: Setting) -> Question:
+    def question(self, setting: Setting) -> QuestionSize:
         (item,) = self.corpus(setting).items("paid")[:]
         features = self.corpus(setting).features[0]
         patches = int(features.grid[0].prod())
         text = len(item.prompt.prefix) - len(features.vision) - 2 * setting.frames
-        return Question(setting.frames, patches, text, setting.completion, setting.completion)
+        return QuestionSize(setting.frames, patches, text, setting.completion, setting.completion)
 
     @property
     def weights_bytes(self) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from rft3d.evaluation import world_of
+from rft3d.evaluation import world_of_model
 from rft3d.models import load_policy
 from rft3d.scenes import frame_refs, iter_rooms, load_rgb
 from rft3d.tasks import make_task
@@ -42,7 +42,7 @@ def said(rewards: list[float]) -> str:
 
 
 def main() -> None:
-    policy, (config, _) = load_policy("rooms-sft"), world_of("rooms-sft")
+    policy, (config, _) = load_policy("rooms-sft"), world_of_model("rooms-sft")
     task = make_task("spatial", options={"types": TYPES, "max_per_type": 4})
     seeds = range(50_000 + 1000 * SEED, 50_000 + 1000 * SEED + ROOMS)
     scenes = list(iter_rooms(seeds, replace(config, fov_deg=35.0)))

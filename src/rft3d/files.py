@@ -245,7 +245,7 @@ def _git(cwd: Path, *arguments: str) -> str:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CachedClip:
     """One cached clip: its file, size and when it was last used (seconds since the epoch)."""
 
     path: Path
@@ -265,15 +265,15 @@ class CacheFolder:
     def __post_init__(self) -> None:
         self.folder = Path(self.folder)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CachedClip]:
         """All clips stored, least recently used first (whatever their encoder and number format)."""
         return sorted(self._scan("*.safetensors"), key=lambda entry: (entry.used, entry.path.name))
 
-    def _scan(self, pattern: str) -> Iterator[Entry]:
+    def _scan(self, pattern: str) -> Iterator[CachedClip]:
         for name in glob.glob(f"??/{pattern}", root_dir=self.folder):
             with contextlib.suppress(FileNotFoundError):  # evicted by another process meanwhile
                 facts = (self.folder / name).stat()
-                yield Entry(self.folder / name, facts.st_size, facts.st_mtime)
+                yield CachedClip(self.folder / name, facts.st_size, facts.st_mtime)
 
     def evict(self, keep_bytes: int) -> int:
         """Remove the least recently used clips until ``keep_bytes`` are left; returns how many went."""

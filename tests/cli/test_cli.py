@@ -277,6 +277,21 @@ def test_predict_names_what_is_missing(files: Path, capsys: pytest.CaptureFixtur
     assert not (files / "o.jsonl").exists()
 
 
+def test_files_that_are_missing_or_in_the_way_are_named_with_their_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent, file = tmp_path / "no.jsonl", tmp_path / "file"
+    file.touch()
+    line = failure(capsys, "score", "p.jsonl", "--task", "detection", "--samples", absent)
+    assert line == f"rft3d score: --samples {absent}: there is no such file; check the path\n"
+    assert (
+        failure(capsys, "leaderboard", tmp_path)
+        == f"rft3d leaderboard: {tmp_path}: this is a folder; give a file\n"
+    )
+    line = failure(capsys, "demo", "--quick", "--out", file)
+    assert line == f"rft3d demo: --out {file}: a file is where a folder has to be; give another name\n"
+
+
 def test_report_of_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not a run folder" in failure(capsys, "report", tmp_path)
     assert "no run folder" in failure(capsys, "report", tmp_path / "no")

@@ -34,7 +34,7 @@ from rft3d.experiments.types import folder_of
 from rft3d.files import model_folder, write_json
 from rft3d.models import load_policy
 from rft3d.report import write_report
-from rft3d.report.live import render
+from rft3d.report.live import render_run
 from rft3d.scenes.clips import read_clip
 from rft3d.scenes.folder import write_scene
 from rft3d.scenes.images import read_image
@@ -305,7 +305,7 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
         _text("b.json", json.dumps(RESULT)),
         lambda folder: our_entries(folder / "b.json"),
     ),
-    "run folder, watched": (_run, lambda folder: render(folder)),
+    "run folder, watched": (_run, lambda folder: render_run(folder)),
     "experiments, tabled": (_arms, _tabled),
     "experiments, gone on with": (_arms, _went_on),
     "run folder, reported": (_run, lambda folder: write_report(folder, folder / "report", resamples=2)),

@@ -22,7 +22,7 @@ from rft3d.evaluation.outside_formats import READERS
 from rft3d.evaluation.tables import comparison_table
 from rft3d.files import excerpt, read_json
 from rft3d.models import load_policy
-from rft3d.report.live import read_stages, render
+from rft3d.report.live import read_stages, render_run
 from rft3d.report.run_folder import read_run_folder
 from rft3d.scenes.clips import read_clip
 from rft3d.scenes.fields import read_fields
@@ -263,7 +263,7 @@ def test_times_without_end_are_watched(tmp_path: Path) -> None:
     (stage / "metrics.jsonl").write_text("\n".join(rows))
     (state,) = read_stages(tmp_path, now=0.0)
     assert (state.step, state.steps, state.seconds_a_step, state.left_s) == (4, None, None, None)
-    Console(file=io.StringIO()).print(render(tmp_path))
+    Console(file=io.StringIO()).print(render_run(tmp_path))
 
 
 def test_damaged_scores_are_made_again(tmp_path: Path) -> None:

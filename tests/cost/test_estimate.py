@@ -17,7 +17,7 @@ from tests.tiny import make_policy
 from rft3d.cli import main
 from rft3d.cost.estimate import (
     Pass,
-    Question,
+    QuestionSize,
     activation_bytes,
     kept_memory,
     kv_bytes,
@@ -201,7 +201,7 @@ def test_adapters_are_counted(sizes: Sizes) -> None:
 
 
 def test_what_changes_the_price() -> None:
-    q = {"detection": Question(4, 1008, 140, 300, 2000)}
+    q = {"detection": QuestionSize(4, 1008, 140, 300, 2000)}
     base = RFTConfig(
         steps=1, prompts_per_step={"detection": 8}, max_new_tokens={"detection": 2000}, micro_groups=1
     )

@@ -44,7 +44,7 @@ from rft3d.datasets.convert import detection_sample, grounding_sample, type_from
 from rft3d.datasets.detection import run_windows
 from rft3d.datasets.extract import extract_scan
 from rft3d.datasets.views import frame_area, frame_area_upstream, rotated_frames, spaced_frames
-from rft3d.datasets.work import Job, Made, prepare_samples
+from rft3d.datasets.work import Job, JobOutput, prepare_samples
 from rft3d.geometry import box_iou_pairs, canonical_boxes, transform_boxes
 from rft3d.scenes.readers.vgllm import vgllm
 from rft3d.scenes.sources import load_frame_ref
@@ -326,10 +326,12 @@ def test_vgllm_records_become_samples(tmp_path: Path) -> None:
 TRUTH = {"question_type": "object_counting", "answer": 3}
 
 
-def make_three(key: str) -> Made:
+def make_three(key: str) -> JobOutput:
     if key == "stop":
         raise RuntimeError("stopped")
-    return Made(tuple(Sample(f"{key}-{k}", "spatial", key, (), "text", TRUTH) for k in range(3)), {"why": 1})
+    return JobOutput(
+        tuple(Sample(f"{key}-{k}", "spatial", key, (), "text", TRUTH) for k in range(3)), {"why": 1}
+    )
 
 
 def jobs(*keys: str) -> Iterator[Job]:

@@ -13,16 +13,16 @@ import pytest
 from rich.console import Console
 from tests.training.survivor import KILLED, KillAt, in_child, killed_at_random
 
-from rft3d.datasets.work import Job, Made, Output, Prepared, meta_path, prepare_samples
+from rft3d.datasets.work import Job, JobOutput, Output, Prepared, meta_path, prepare_samples
 from rft3d.tasks.types import Sample
 
 JOBS = 3
 
 
-def make(payload: int) -> Made:
+def make(payload: int) -> JobOutput:
     truth = {"question_type": "object_counting", "answer": payload}
     samples = [Sample(f"{payload}/{i}", "spatial", str(payload), (), "?", truth) for i in range(2)]
-    return Made(tuple(samples), {"too small": 1})
+    return JobOutput(tuple(samples), {"too small": 1})
 
 
 def prepare(out: Path, settings: str = "new", force: bool = False, jobs: int = JOBS) -> Prepared:

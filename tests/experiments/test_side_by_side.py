@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rft3d.experiments.side_by_side import Job, processes, run_jobs
+from rft3d.experiments.side_by_side import Call, processes, run_jobs
 
 _folder = Path()
 
@@ -42,9 +42,9 @@ def ended(folder: Path, name: str) -> int:
 
 def test_two_run_at_once_and_one_waits_for_another(tmp_path: Path) -> None:
     jobs = {
-        "a": Job(note, ("a", "b")),  # ends only when b runs beside it
-        "after a": Job(note, ("after a",), after="a"),
-        "b": Job(note, ("b",)),
+        "a": Call(note, ("a", "b")),  # ends only when b runs beside it
+        "after a": Call(note, ("after a",), after="a"),
+        "b": Call(note, ("b",)),
     }
     run_jobs(jobs, 2, begin, (tmp_path,))
     assert ended(tmp_path, "b") < ended(tmp_path, "a") < ended(tmp_path, "after a")
@@ -58,7 +58,7 @@ def test_two_run_at_once_and_one_waits_for_another(tmp_path: Path) -> None:
 def test_a_failure_is_raised_and_leaves_nobody_behind(
     tmp_path: Path, broken, error: type[Exception], words: str
 ) -> None:
-    jobs = {"broken": Job(broken, ()), "never": Job(note, ("never",), after="broken")}
+    jobs = {"broken": Call(broken, ()), "never": Call(note, ("never",), after="broken")}
     with pytest.raises(error, match=words):
         run_jobs(jobs, 2, begin, (tmp_path,))
     assert not (tmp_path / "never").exists() and not multiprocessing.active_children()
@@ -66,7 +66,7 @@ def test_a_failure_is_raised_and_leaves_nobody_behind(
 
 def test_a_job_that_waits_for_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="orphan wait for jobs that are not there"):
-        run_jobs({"orphan": Job(note, ("orphan",), after="x")}, 1, begin, (tmp_path,))
+        run_jobs({"orphan": Call(note, ("orphan",), after="x")}, 1, begin, (tmp_path,))
 
 
 def test_never_more_processes_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:

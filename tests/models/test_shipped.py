@@ -9,7 +9,7 @@ import pytest
 
 from rft3d import files
 from rft3d.digests import model_fingerprint
-from rft3d.evaluation.dataset import world_of
+from rft3d.evaluation.dataset import world_of_model
 from rft3d.models import load_policy
 
 from ..tiny import make_policy
@@ -36,7 +36,7 @@ def test_a_shipped_name_loads_and_has_an_identity(shipped: Path) -> None:
 
 
 def test_the_world_of_a_model_is_read_without_its_weights(shipped: Path) -> None:
-    config, tasks = world_of("rooms")
+    config, tasks = world_of_model("rooms")
     assert (config.labels, config.max_objects, config.frames) == (("chair", "table"), 4, 2)
     assert list(tasks) == ["detection"]
     assert tasks["detection"].decimals == 1  # type: ignore[attr-defined]
@@ -45,7 +45,7 @@ def test_the_world_of_a_model_is_read_without_its_weights(shipped: Path) -> None
 def test_a_world_with_an_unknown_field_is_refused(shipped: Path) -> None:
     (shipped / "world.json").write_text('{"ceiling": 3}')
     with pytest.raises(ValueError, match=r"world\.json has no field .ceiling."):
-        world_of("rooms")
+        world_of_model("rooms")
 
 
 @pytest.mark.parametrize("name", files.SHIPPED_MODELS)

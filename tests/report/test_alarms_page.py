@@ -9,7 +9,7 @@ from tests.report.runs import make_run, write_lines
 from tests.report.runs_on_disk import Page
 
 from rft3d.report import write_report
-from rft3d.report.curves import read_alarms, spans_of
+from rft3d.report.curves import spans_of, stage_alarms
 from rft3d.runfolder import Alarm
 
 
@@ -34,7 +34,7 @@ def test_events_become_spans() -> None:
 
 
 def test_the_watched_stage_is_read_and_the_damage_is_said(run: Path) -> None:
-    (stage,) = read_alarms(run)
+    (stage,) = stage_alarms(run)
     assert (stage.stage, stage.last, len(stage.spans)) == ("rft", 30, 2)
     assert [span.alarm.alarm for span in stage.active] == ["length"]
     assert "1 unreadable lines" in stage.problems[0]
@@ -72,6 +72,6 @@ def test_watched_signals_have_a_heading_and_the_place_of_an_honest_policy(run: P
 
 def test_nothing_watched_is_nothing_said(tmp_path: Path) -> None:
     write_lines(tmp_path / "stages" / "sft" / "metrics.jsonl", [{"step": 1, "loss": 2.0}])
-    assert read_alarms(tmp_path) == []
+    assert stage_alarms(tmp_path) == []
     write_lines(tmp_path / "stages" / "rft" / "metrics.jsonl", [{"step": 1, "watch/recall/detection": 0.5}])
     assert "No alarm in 1 steps" in write_report(tmp_path).read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from tests.report.runs_on_disk import make_run
 from rft3d.digests import file_digest
 from rft3d.evaluation import read_predictions, write_predictions
 from rft3d.evaluation.records import Prediction
-from rft3d.report.first_view import alarms_of_reading, headroom_view, verdict
+from rft3d.report import write_report
+from rft3d.report.first_view import alarms_of_reading, headroom_view, verdicts
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import Joined, Pairs, join_runs
 from rft3d.report.tables import difference_view
@@ -30,10 +32,10 @@ def joined(run: Path) -> Joined:
 
 def test_the_verdict_counts_and_says_whether_it_is_a_difference(run: Path) -> None:
     made = joined(run)
-    said = verdict(made, {task.name: Pairs(task, 20) for task in made.tasks})
+    said = verdicts(made, {task.name: Pairs(task, 20) for task in made.tasks})
     assert len(said) == 3 == len(made.tasks)
     fewer = replace(made, tasks=made.tasks[:2])
-    *_, before = verdict(fewer, {task.name: Pairs(task, 20) for task in fewer.tasks})
+    *_, before = verdicts(fewer, {task.name: Pairs(task, 20) for task in fewer.tasks})
     assert before.startswith("SFT found ") and " objects and found " in before, "from where both came"
     assert " objects, " in said[0] and said[0].endswith(
         ("beyond chance.", "within chance.", "the same f1@0.25.")
@@ -50,6 +52,10 @@ def test_unreadable_answers_are_said_in_red_and_readable_ones_are_not(run: Path,
     before, after = alarms_of_reading(joined(run)), alarms_of_reading(joined(broken))
     assert len(after) == len(before) + 1
     assert any("100.0 % of its detection answers cannot be read" in text for text in after)
+    told: list[str] = []
+    page = write_report(broken, gallery=0, resamples=2, warn=told.append).read_text()
+    [card] = re.findall(r'<div class="card alarm".*?</div></div>', page)
+    assert told == after and all(text in card for text in after), "one card, however many models it is about"
 
 
 def test_headroom_says_how_much_of_the_gap_is_closed(run: Path, tmp_path: Path) -> None:

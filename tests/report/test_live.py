@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from tests.report.runs import make_run, write_lines
 
-from rft3d.report.live import read_stages, render, sparkline, watch
+from rft3d.report.live import read_stages, render_run, sparkline, watch
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def printed(run: Path, now: float | None = None) -> str:
     out = io.StringIO()
     console = Console(file=out, width=140, color_system=None)
-    console.print(render(run, now))
+    console.print(render_run(run, now))
     return out.getvalue()
 
 
@@ -64,9 +64,9 @@ def test_once_prints_and_ends(run: Path) -> None:
 
 def test_a_run_that_just_began(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no run folder"):
-        render(tmp_path / "nowhere")
+        render_run(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="nothing was trained yet"):
-        render(tmp_path)
+        render_run(tmp_path)
     write_lines(tmp_path / "stages" / "rft" / "metrics.jsonl", [])
     assert "0/?" in printed(tmp_path)
     write_lines(tmp_path / "stages" / "rft" / "metrics.jsonl", [{"step": 1, "time": 5.0, "reward": 1.0}])

@@ -232,7 +232,7 @@ def test_formatting() -> None:
     assert clean("a\x00b\n") == "a␀b\n"
     assert clean("x" * 30, 10) == "x" * 10 + " … (20 more characters)"
     assert clean("\ud800\u202e") == "\\ud800\\u202e"
-    assert (percent(0.4123), percent(None)) == ("41.2", "–")
+    assert (percent(0.4123), percent(None, "–")) == ("41.2", "–")
     assert (number(0.12345), number(12345.6), number(7), number(None)) == ("0.123", "12,346", "7", "–")
     assert (duration(3.21), duration(431), duration(7300)) == ("3.2 s", "7 min 11 s", "2 h 01 min")
 

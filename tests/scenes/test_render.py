@@ -26,7 +26,7 @@ from rft3d.scenes.rooms._parts import (
 from rft3d.scenes.rooms._render import render, world_parts
 from rft3d.scenes.rooms._room import plan_room
 
-REFERENCE = "rft3d.scenes.rooms._raster_numba.draw"
+REFERENCE = "rft3d.scenes.rooms._raster_numba.draw_views"
 
 
 def test_the_compiled_renderer_and_the_reference_draw_the_same_picture(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rft3d.process import progress
 from rft3d.runfolder import drop_after
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
-from rft3d.training.runs import MetricsLog, Run, differing, write_json
+from rft3d.training.runs import MetricsLog, Run, differing, write_json_on_main
 
 
 def steps_of(path: Path) -> list[int]:
@@ -41,16 +41,16 @@ def test_differing_names() -> None:
 
 def test_write_json_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep" / "x.json"
-    write_json(path, {"a": 1})
+    write_json_on_main(path, {"a": 1})
     with pytest.raises(TypeError, match="cannot write object"):
-        write_json(path, {"a": object()})
+        write_json_on_main(path, {"a": object()})
 
     def broken(*_: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", broken)
     with pytest.raises(OSError, match="disk full"):
-        write_json(path, {"a": 2})
+        write_json_on_main(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
 
 

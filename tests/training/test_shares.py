@@ -113,7 +113,7 @@ def test_each_rank_reads_its_own_part_of_a_checkpoint(
     assert parts == [["model/__0_0.distcp", "random_1"], [names[0], names[2], "random_0"]]
     read: list[str] = []
     monkeypatch.setattr(digests, "file_digest", lambda path: (read.append(path.name), file_digest(path))[1])
-    on_all_ranks(lambda ranks: checkpoints.publish(staging, 3, 9, ranks))
+    on_all_ranks(lambda ranks: checkpoints.publish_checkpoint(staging, 3, 9, ranks))
     assert len(read) == len(names), "no file is read twice"
     alone = checkpoints.newest_whole(tmp_path, pytest.fail)
     both = on_all_ranks(lambda ranks: checkpoints.newest_whole(tmp_path, pytest.fail, ranks))

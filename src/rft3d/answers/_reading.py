@@ -30,7 +30,7 @@ class Unreadable(Exception):
     """The text holds no answer; the message is the reason that a ``ParseFailure`` will carry."""
 
 
-def excerpt(text: object) -> str:
+def quoted(text: object) -> str:
     """At most 120 printable characters: the whole text, or its head and tail around an ellipsis."""
     if not isinstance(text, str):
         return type(text).__name__
@@ -123,5 +123,5 @@ def require_keys(entry: object, keys: tuple[str, str], exact: bool) -> dict[str,
             raise Unreadable(f'has no "{key}"')
     if exact and len(found) != len(keys):
         extra = next(key for key in found if key not in keys)
-        raise Unreadable(f"has a key that was not asked for: {excerpt(extra[:40])!r}")
+        raise Unreadable(f"has a key that was not asked for: {quoted(extra[:40])!r}")
     return found

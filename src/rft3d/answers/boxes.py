@@ -21,7 +21,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from rft3d.answers._reading import Unreadable, excerpt, load_json, nine_numbers, require_keys, value_end
+from rft3d.answers._reading import Unreadable, load_json, nine_numbers, quoted, require_keys, value_end
 from rft3d.answers.tags import TAGS, answer_text
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure, ParseMode, Rounding
 
@@ -48,7 +48,7 @@ def parse_detections(text: str, mode: ParseMode = "lenient") -> tuple[LabelledBo
             raise Unreadable(f"{len(entries)} boxes, the limit is {MAX_BOXES}")
         return tuple(_entry(entry, index, mode) for index, entry in enumerate(entries))
     except Unreadable as problem:
-        return ParseFailure(str(problem), excerpt(text))
+        return ParseFailure(str(problem), quoted(text))
 
 
 def parse_frame_box(text: str, mode: ParseMode = "lenient") -> FrameBox | ParseFailure:
@@ -61,7 +61,7 @@ def parse_frame_box(text: str, mode: ParseMode = "lenient") -> FrameBox | ParseF
         answer = answer_text(text, mode)
         return _frame_box(load_json(_source(answer, mode, "{", "object")), exact=mode == "strict")
     except Unreadable as problem:
-        return ParseFailure(str(problem), excerpt(text))
+        return ParseFailure(str(problem), quoted(text))
 
 
 def _source(answer: str, mode: ParseMode, opening: str, kind: str) -> str:
@@ -147,7 +147,7 @@ def render_detections(
     for index, detection in enumerate(detections):
         fault = label_fault(detection.label)
         if fault is not None:
-            raise ValueError(f"render_detections: entry {index}: {fault}, got {excerpt(detection.label)}")
+            raise ValueError(f"render_detections: entry {index}: {fault}, got {quoted(detection.label)}")
         box = _rounded(detection.box, decimals, rounding, f"render_detections: entry {index}")
         lines.append("\t" + json.dumps({"label": detection.label, "bbox_3d": box}))
     body = ",\n".join(lines) + "\n" if lines else ""

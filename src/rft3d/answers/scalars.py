@@ -12,7 +12,7 @@ import math
 import re
 from functools import lru_cache
 
-from rft3d.answers._reading import Unreadable, excerpt
+from rft3d.answers._reading import Unreadable, quoted
 from rft3d.answers.tags import answer_text
 from rft3d.answers.types import ParseFailure, ParseMode
 from rft3d.answers.vgllm import vgllm_first_token
@@ -63,7 +63,7 @@ def parse_option(text: str, letters: str = "ABCD", mode: ParseMode = "lenient") 
             return letter
         return _lenient_option(" ".join(answer.split()), letters)
     except Unreadable as problem:
-        return ParseFailure(str(problem), excerpt(text))
+        return ParseFailure(str(problem), quoted(text))
 
 
 def parse_number(text: str, mode: ParseMode = "lenient") -> float | ParseFailure:
@@ -81,7 +81,7 @@ def parse_number(text: str, mode: ParseMode = "lenient") -> float | ParseFailure
             return _finite(token)
         return _lenient_number(" ".join(answer.split()))
     except Unreadable as problem:
-        return ParseFailure(str(problem), excerpt(text))
+        return ParseFailure(str(problem), quoted(text))
 
 
 def render_number(x: int | float) -> str:

@@ -25,7 +25,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from rft3d.answers._reading import MAX_ANSWER_CHARS, excerpt
+from rft3d.answers._reading import MAX_ANSWER_CHARS, quoted
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure
 
 MAX_LINE_CHARS = 4096
@@ -83,21 +83,21 @@ def vgllm_frame_box(text: str, frames: int) -> FrameBox | ParseFailure:
     """The first line with ``bbox_3d``: it must hold an int ``frame`` in [0, frames) and a list of nine numbers."""
     line = next((line for line in _lines(text) if "bbox_3d" in line), None)
     if line is None:
-        return ParseFailure('no line with "bbox_3d"', excerpt(text))
+        return ParseFailure('no line with "bbox_3d"', quoted(text))
     try:
         value = _value(line.strip())
     except _NotRun:
-        return ParseFailure("an expression that is not run", excerpt(line))
+        return ParseFailure("an expression that is not run", quoted(line))
     if not isinstance(value, dict):
-        return ParseFailure('the first line with "bbox_3d" is no dict', excerpt(line))
+        return ParseFailure('the first line with "bbox_3d" is no dict', quoted(line))
     frame, box = (cast("dict[Any, Any]", value).get(name) for name in ("frame", "bbox_3d"))
     if not isinstance(frame, int) or not 0 <= frame < frames:  # True is a frame upstream, number 1
-        return ParseFailure("no frame of this video", excerpt(line))
+        return ParseFailure("no frame of this video", quoted(line))
     values = cast("list[Any]", box) if isinstance(box, list) else []
     if len(values) != 9:
-        return ParseFailure('"bbox_3d" is not a list of nine', excerpt(line))
+        return ParseFailure('"bbox_3d" is not a list of nine', quoted(line))
     if not all(isinstance(number, int | float) for number in values):
-        return ParseFailure('"bbox_3d" holds what is no number', excerpt(line))
+        return ParseFailure('"bbox_3d" holds what is no number', quoted(line))
     numbers = _upstream_box(values)
     return FrameBox(int(frame), NOWHERE if numbers is None else numbers)
 

@@ -17,8 +17,10 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
+from itertools import pairwise
+from pathlib import Path
 
-from rft3d.cli._words import did_you_mean, plain, with_examples
+from rft3d.cli._words import did_you_mean, usage_error, with_examples
 from rft3d.locks import outputs
 
 VERBS = {
@@ -54,6 +56,16 @@ _EXTRAS = {
     "pyarrow": "data",
     "rerun": "rerun",
 }  # of a missing package; else [train]
+
+_IN_THE_WAY = "a file is where a folder has to be; give another name"
+_MENDS: dict[type[OSError], str] = {
+    FileNotFoundError: "there is no such file; check the path",
+    FileExistsError: _IN_THE_WAY,
+    NotADirectoryError: _IN_THE_WAY,
+    IsADirectoryError: "this is a folder; give a file",
+    PermissionError: "this user has no right to it; give another place, or change its rights",
+}
+"""What is said for the system's own words."""
 
 OVERRIDE = "cannot override the recipe: "
 """What :mod:`rft3d.training.recipes` says before tyro's own words, which are put into our form."""
@@ -95,9 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():
             return 141
-        said = _one_line(error)
+        said = _one_line(error, rest)
         if said.startswith(OVERRIDE):
-            said = plain(verb, said.removeprefix(OVERRIDE))
+            said = usage_error(verb, said.removeprefix(OVERRIDE))
         return _fail(f"{verb}: {said}")
     except BrokenExecutor:
         return _fail(
@@ -155,7 +167,7 @@ def _run(verb: str, arguments: list[str]) -> int:
     except SystemExit as stop:
         if not stop.code:
             return 0
-        return _fail(f"{verb}: {plain(verb, complaint.getvalue())}")
+        return _fail(f"{verb}: {usage_error(verb, complaint.getvalue())}")
     if overridable:
         args, overrides = parsed
         module.main(args, [*overrides, *(["--help"] if of_recipe else [])])
@@ -166,35 +178,35 @@ def _run(verb: str, arguments: list[str]) -> int:
 
 
 def _usage() -> str:
-    lines = [f"  {verb:11} {summary}" for verb, summary in VERBS.items()]
-    return "\n".join(
-        [
-            "usage: rft3d COMMAND [options]     (rft3d COMMAND --help explains one)",
-            "",
-            "Reinforcement fine-tuning for video-based 3D scene understanding.",
-            "",
-            "commands:",
-            *lines,
-            "",
-            "options:",
-            "  --help, --version",
-            "  --debug  show the traceback of an error (as RFT3D_DEBUG=1 does)",
-            "",
-            "exit codes: 0 done; 1 checked and found wrong; 2 wrong usage or files;",
-            "3 no known data to check (data), time is up (experiment);",
-            "130 interrupted; 141 stdout's reader closed the pipe",
-        ]
-    )
+    commands = "\n".join(f"  {verb:11} {summary}" for verb, summary in VERBS.items())
+    return f"""usage: rft3d COMMAND [options]     (rft3d COMMAND --help explains one)
+
+Reinforcement fine-tuning for video-based 3D scene understanding.
+
+commands:
+{commands}
+
+options:
+  --help, --version
+  --debug  show the traceback of an error (as RFT3D_DEBUG=1 does)
+
+exit codes: 0 done; 1 checked and found wrong; 2 wrong usage or files;
+3 no known data to check (data), time is up (experiment);
+130 interrupted; 141 stdout's reader closed the pipe"""
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: BaseException, arguments: Sequence[str] = ()) -> str:
+    """``error`` in a line; of a file that one of ``arguments`` names, with that option."""
     # Python's own message names no fix; ours about a package of no extra do
     if isinstance(error, ModuleNotFoundError) and (error.name in _EXTRAS or "No module named" in str(error)):
         extra = _EXTRAS.get(error.name or "", "train")
         return f"this needs the package {error.name!r}, which is not installed; try pip install '.[{extra}]'"
     if isinstance(error, OSError) and error.strerror:
-        named = f": {error.filename}" if error.filename is not None else ""
-        text = f"{error.strerror}{named}"
+        path = "" if error.filename is None else str(error.filename)
+        given = (option for option, value in pairwise(arguments) if Path(path).is_relative_to(value))
+        option = next((f"{each} " for each in given if each.startswith("--")), "")
+        said = next((said for kind, said in _MENDS.items() if isinstance(error, kind)), error.strerror)
+        text = f"{option}{path}: {said}" if path else error.strerror
     else:
         text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]} ..."

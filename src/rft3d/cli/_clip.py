@@ -82,7 +82,7 @@ def run(
         args.model, args.device, clip, sample, out,
         max_new_tokens=max_new_tokens, temperature=args.temperature, seed=args.seed,
     )  # fmt: skip
-    show(record, args.json)
+    show_record(record, args.json)
     return record
 
 
@@ -96,7 +96,7 @@ def open_page(record: Mapping[str, Any]) -> None:
         webbrowser.open(Path(record["files"]["page"]).resolve().as_uri())
 
 
-def show(record: Mapping[str, Any], as_json: bool) -> None:
+def show_record(record: Mapping[str, Any], as_json: bool) -> None:
     """``record`` as JSON where a program reads on or ``as_json`` asks for it, else as a short table."""
     import json
 

@@ -81,7 +81,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def plain(verb: str, boxed: str) -> str:
+def usage_error(verb: str, boxed: str) -> str:
     """tyro's framed complaint as one line in our form."""
     text = " ".join(re.sub(r"[│╭╮╰╯─]|-{3,}", " ", boxed).split())
     text = re.sub(r" ?For full helptext,.*$", "", text)

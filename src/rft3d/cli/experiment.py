@@ -25,7 +25,7 @@ class List(_Which):
 
 
 @dataclass(frozen=True)
-class Run(_Which):
+class RunArms(_Which):
     """Train and judge what is missing. Start it again to go on."""
 
     only: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Args:
 
     do: tyro.conf.OmitSubcommandPrefixes[
         Annotated[List, tyro.conf.subcommand("list")]
-        | Annotated[Run, tyro.conf.subcommand("run")]
+        | Annotated[RunArms, tyro.conf.subcommand("run")]
         | Annotated[Table, tyro.conf.subcommand("table")]
     ]
 
@@ -67,7 +67,7 @@ def main(args: Args) -> int:
 
         print(write_results(experiments, action.out, action.page))
         return 0
-    if isinstance(action, Run):
+    if isinstance(action, RunArms):
         from rft3d.experiments import run_experiments
 
         done = run_experiments(

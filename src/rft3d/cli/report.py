@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import tyro
@@ -40,12 +42,4 @@ def main(args: Args) -> None:
 
     if args.runs[0].is_dir():  # else it is told below
         free(args.out or args.runs[0] / "report", force=True)
-    page = write_report(
-        args.runs,
-        args.out,
-        gallery=args.gallery,
-        resamples=args.resamples,
-        max_mb=args.max_mb,
-        pictures=args.pictures,
-    )
-    print(page)
+    print(write_report(**vars(args), warn=partial(print, file=sys.stderr)))

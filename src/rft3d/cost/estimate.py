@@ -25,7 +25,7 @@ from rft3d.training.config import Plan, RFTConfig, SFTConfig
 
 
 @dataclass(frozen=True)
-class Question:
+class QuestionSize:
     """Size of one question of a task.
 
     Attributes:
@@ -88,7 +88,7 @@ class StageCost:
 
     name: str
     steps: int
-    questions: Mapping[str, Question]
+    questions: Mapping[str, QuestionSize]
     trained: int
     memory: Mapping[str, float]
     phases: Mapping[str, Mapping[str, float]]
@@ -106,7 +106,7 @@ class StageCost:
 
 
 def stage_cost(
-    name: str, stage: SFTConfig | RFTConfig, questions: Mapping[str, Question], sizes: Sizes, plan: Plan
+    name: str, stage: SFTConfig | RFTConfig, questions: Mapping[str, QuestionSize], sizes: Sizes, plan: Plan
 ) -> StageCost:
     """The cost of ``stage`` on questions of these sizes."""
     if isinstance(stage, SFTConfig):
@@ -200,7 +200,7 @@ def kept_memory(stage: SFTConfig | RFTConfig, sizes: Sizes, plan: Plan) -> dict[
     return memory
 
 
-def encode_flops(sizes: Sizes, question: Question) -> float:
+def encode_flops(sizes: Sizes, question: QuestionSize) -> float:
     """Both frozen encoders over one clip."""
     geometry = sizes.geometry.flops(question.frames, question.patches) if sizes.geometry else 0.0
     return sizes.vision.flops(question.frames, question.patches) + geometry
@@ -218,13 +218,13 @@ def kv_bytes(sizes: Sizes, tokens: float, precision: str) -> float:
     return 2.0 * sizes.text.layers * sizes.text.kv * tokens * (4 if precision == "fp32" else 2)
 
 
-def feature_bytes(sizes: Sizes, question: Question, precision: str) -> float:
+def feature_bytes(sizes: Sizes, question: QuestionSize, precision: str) -> float:
     """Frozen features of one clip in the cache: vision tokens, and four geometry patches under each."""
     return float(question.visual * sizes.feature_width * (4 if precision == "fp32" else 2))
 
 
 def _sft(
-    stage: SFTConfig, questions: Mapping[str, Question], sizes: Sizes, plan: Plan
+    stage: SFTConfig, questions: Mapping[str, QuestionSize], sizes: Sizes, plan: Plan
 ) -> tuple[list[Pass], list[Pass], dict[str, float], dict[str, dict[str, float]]]:
     passes, micro, encode = [], [], 0.0
     for task, count in stage.asked.items():
@@ -239,7 +239,7 @@ def _sft(
 
 
 def _rft(
-    stage: RFTConfig, questions: Mapping[str, Question], sizes: Sizes, plan: Plan
+    stage: RFTConfig, questions: Mapping[str, QuestionSize], sizes: Sizes, plan: Plan
 ) -> tuple[list[Pass], list[Pass], dict[str, float], dict[str, dict[str, float]]]:
     g, passes, micro = stage.group_size, [], []
     flops: dict[str, float] = dict.fromkeys(("encode", "prefill", "decode", "fixed log-probabilities"), 0.0)
@@ -265,7 +265,7 @@ def _rft(
     return passes, micro, flops, {"rollout": rollout}
 
 
-def encode_memory(sizes: Sizes, questions: Mapping[str, Question], clips: int = 0) -> float:
+def encode_memory(sizes: Sizes, questions: Mapping[str, QuestionSize], clips: int = 0) -> float:
     """``clips`` (0: as many as go together) through the encoders.
 
     The geometry encoder, which sees all frames of a clip at once, is the larger one.

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rft3d.cost.estimate import Question, StageCost, feature_bytes, stage_cost
+from rft3d.cost.estimate import QuestionSize, StageCost, feature_bytes, stage_cost
 from rft3d.cost.sizes import Sizes, released, sizes_of
 from rft3d.files import blaming, read_json
 from rft3d.models import PUBLIC_WEIGHTS
@@ -161,7 +161,7 @@ def _frame_size(recipe: Recipe) -> tuple[int, int] | None:
 
 def _question(
     task: str, stage: SFTConfig | RFTConfig, recipe: Recipe, plan: Plan, patches: int, assumed: list[str]
-) -> Question:
+) -> QuestionSize:
     known = task in plan.frames and task in plan.question_tokens and task in plan.answer_tokens
     first = None
     if not known and Path(recipe.samples[task]).is_file():
@@ -182,7 +182,7 @@ def _question(
         assumed.append(f"{task}: answers of {answer} tokens (plan.answer_tokens.{task})")
     assert text is not None and answer is not None
     limit = stage.max_new_tokens[task] if isinstance(stage, RFTConfig) else answer
-    return Question(frames, patches, text, min(answer, limit), limit)
+    return QuestionSize(frames, patches, text, min(answer, limit), limit)
 
 
 def _columns(cells: tuple[object, ...]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rft3d.datasets.grounding import GroundingSettings, ReferringJob, annotated, choose_frames
 from rft3d.datasets.views import match_target
-from rft3d.datasets.work import Made
+from rft3d.datasets.work import JobOutput
 from rft3d.evaluation.records import with_cameras
 from rft3d.geometry import box_iou
 from rft3d.scenes.readers.records import ReferringRow
@@ -34,7 +34,7 @@ class CaptionSettings(GroundingSettings):
     draws: int = 1
 
 
-def make_captions(job: ReferringJob) -> Made:
+def make_captions(job: ReferringJob) -> JobOutput:
     """The samples of one scan: one a description in ``train``, one an object in ``val``."""
     objects = {item.id: item for item in scan_objects(job.annotations)}
     groups: dict[tuple[int, str], list[ReferringRow]] = {}
@@ -56,7 +56,7 @@ def make_captions(job: ReferringJob) -> Made:
         for draw in range(job.settings.draws if job.settings.split == "train" else 1):
             chosen = choose_frames(target, job.scene, rows[0], draw, job.settings)
             samples.append(_sample(job, rows, box, iou, item.box, chosen, refs, draw))
-    return Made(tuple(samples))
+    return JobOutput(tuple(samples))
 
 
 def _sample(

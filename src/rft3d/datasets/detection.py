@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from rft3d.datasets.work import Job, Made
+from rft3d.datasets.work import Job, JobOutput
 from rft3d.evaluation.records import with_cameras
 from rft3d.scenes.sources import frame_refs
 from rft3d.scenes.types import Scene
@@ -95,7 +95,7 @@ def detection_jobs(scenes: Iterable[Scene], root: Path, settings: DetectionSetti
         yield Job(scene.id, DetectionJob(scene, tuple(windows), root, settings))
 
 
-def make_detection(job: DetectionJob) -> Made:
+def make_detection(job: DetectionJob) -> JobOutput:
     """The samples of one scan."""
     upstream = job.settings.like == "vg-llm"
     task = Detection(canonical=not upstream, rounding="plain" if upstream else "safe", keep_empty=True)
@@ -113,7 +113,7 @@ def make_detection(job: DetectionJob) -> Made:
             samples.append(
                 with_cameras(replace(sample, scene=job.scene.id, meta={**sample.meta, **facts}), cut, own)
             )
-    return Made(tuple(samples), {} if job.windows else {"scan without a window": 1})
+    return JobOutput(tuple(samples), {} if job.windows else {"scan without a window": 1})
 
 
 def _by_number(scene: Scene) -> Scene:

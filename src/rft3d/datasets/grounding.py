@@ -34,7 +34,7 @@ from rft3d.datasets.views import (
     spaced_frames,
     target_frame,
 )
-from rft3d.datasets.work import Job, Made
+from rft3d.datasets.work import Job, JobOutput
 from rft3d.evaluation.records import with_cameras
 from rft3d.scenes.readers.records import ReferringRow
 from rft3d.scenes.readers.scannet_export import scan_objects
@@ -115,7 +115,7 @@ def referring_jobs(
         )
 
 
-def make_grounding(job: ReferringJob) -> Made:
+def make_grounding(job: ReferringJob) -> JobOutput:
     """The samples of one scan."""
     settings: GroundingSettings = job.settings
     objects = {item.id: item for item in scan_objects(job.annotations)}
@@ -153,7 +153,7 @@ def make_grounding(job: ReferringJob) -> Made:
                 "draw": draw,
             }
             samples.append(_sample(cut, [refs[index] for index in chosen], row, draw, job, facts))
-    return Made(tuple(samples), dict(skipped))
+    return JobOutput(tuple(samples), dict(skipped))
 
 
 def _sample(

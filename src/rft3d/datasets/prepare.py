@@ -21,7 +21,7 @@ from rft3d.datasets.grounding import GroundingSettings, make_grounding, referrin
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vgllm import Angles, make_vgllm, old_angles, vgllm_jobs
 from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
-from rft3d.datasets.work import Made, Output, Prepared, prepare_samples
+from rft3d.datasets.work import JobOutput, Output, Prepared, prepare_samples
 from rft3d.evaluation.questions import Made as MadeQuestions
 from rft3d.evaluation.questions import QuestionConfig
 from rft3d.evaluation.solving.places import places_from_scenes
@@ -90,7 +90,7 @@ class _Referring(_FromInfos):
         self,
         benchmark: str,
         settings: GroundingSettings,
-        make: Callable[[Any], Made],
+        make: Callable[[Any], JobOutput],
         proposals: Path | None = None,
     ) -> Prepared:
         rows = list(scanrefer(self.descriptions))
@@ -167,7 +167,7 @@ class Vsi(_FromMedia):
                 "evaluation, which need no thoughts, ask with --answers think-prompt"
             )
         places = places_from_scenes(scene for path in self.metadata for scene in vsi_meta(path))
-        read = vsi_bench if self.settings.split == "test" else read_questions
+        read = vsi_bench if self.settings.split == "test" else question_records
         records = [record for path in self.questions for record in read(path)]
         media = None if self.no_frames else self.media
         jobs = vsi_jobs(records, media, self.out.parent, self.settings, places)
@@ -195,7 +195,7 @@ class Vgllm(_FromMedia):
         return prepare_samples(self, jobs, make_vgllm, plan=plan, inputs=[self.file], total=len(jobs))
 
 
-def read_questions(path: Path) -> Iterator[Question]:
+def question_records(path: Path) -> Iterator[Question]:
     """The questions of a file of VSI-Bench, VLM-3R, SpaceR or Spatial-MLLM, told by its first record."""
     if (kind := kind_of(path)) in QUESTIONS:
         return RECORDS[kind](path)
@@ -210,7 +210,7 @@ def asked_in(path: Path) -> tuple[list[Sample], Counter[str]]:
         return list(read_samples(path)), Counter()
     samples: list[Sample] = []
     left_out: Counter[str] = Counter()
-    for record in read_questions(path):
+    for record in question_records(path):
         try:
             samples.append(question_sample(record, ()))
         except NotASample as reason:

@@ -20,7 +20,7 @@ from rft3d.datasets.check.angles import angle_verdict
 from rft3d.datasets.check.annotations import record_boxes
 from rft3d.datasets.convert import NotASample, caption_sample, detection_sample, grounding_sample
 from rft3d.datasets.views import Target, any_frame, target_frame
-from rft3d.datasets.work import Job, Made, relative
+from rft3d.datasets.work import Job, JobOutput, relative
 from rft3d.geometry import invert_pose, transform_boxes
 from rft3d.scenes.readers.records import ChatRecord
 from rft3d.scenes.readers.vgllm import vgllm
@@ -67,7 +67,7 @@ def vgllm_jobs(path: Path, media: Path, root: Path, old: bool) -> list[Job]:
     return [Job(scan, VgllmJob(tuple(records), media, root)) for scan, records in groups.items()]
 
 
-def make_vgllm(job: VgllmJob) -> Made:
+def make_vgllm(job: VgllmJob) -> JobOutput:
     """The samples about one scan."""
     samples: list[Sample] = []
     skipped: Counter[str] = Counter()
@@ -77,7 +77,7 @@ def make_vgllm(job: VgllmJob) -> Made:
             samples.append(_sample(record, frames))
         except NotASample as reason:
             skipped[str(reason)] += 1
-    return Made(tuple(samples), dict(skipped))
+    return JobOutput(tuple(samples), dict(skipped))
 
 
 def _sample(record: ChatRecord, frames: list[str]) -> Sample:

@@ -25,7 +25,7 @@ import numpy as np
 from rft3d.datasets.convert import Answers, NotASample, Question, question_sample
 from rft3d.datasets.detection import Like
 from rft3d.datasets.leaks import leaking
-from rft3d.datasets.work import Job, Made, relative
+from rft3d.datasets.work import Job, JobOutput, relative
 from rft3d.evaluation.solving.places import scene_key
 from rft3d.files import excerpt
 from rft3d.scenes.clips import spread_indices
@@ -104,12 +104,12 @@ def vsi_jobs(
     return jobs
 
 
-def make_vsi(job: VsiJob) -> Made:
+def make_vsi(job: VsiJob) -> JobOutput:
     """The samples about one scan; decodes its video when it has no pictures."""
     skipped: Counter[str] = Counter()
     scene = job.records[0].scene
     if job.settings.split == "train" and scene is not None and leaking([scene]):
-        return Made((), {"question about a benchmark's room": len(job.records)})
+        return JobOutput((), {"question about a benchmark's room": len(job.records)})
     samples: list[Sample] = []
     pictures = _pictures(job)
     video = None if pictures else _video_frames(job) if job.media is not None else ()
@@ -121,7 +121,7 @@ def make_vsi(job: VsiJob) -> Made:
             if job.settings.split == "test":  # every question of a benchmark counts
                 raise ValueError(f"{job.key}, question {record.id}: {reason}") from None
             skipped[str(reason)] += 1
-    return Made(tuple(samples), dict(skipped))
+    return JobOutput(tuple(samples), dict(skipped))
 
 
 def _pictures(job: VsiJob) -> list[Path]:

@@ -45,7 +45,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Made:
+class JobOutput:
     """What one job made, and how many records it left out and why."""
 
     samples: tuple[Sample, ...]
@@ -86,7 +86,7 @@ class Output:
 def prepare_samples(
     output: Output,
     jobs: Iterable[Job],
-    make: Callable[[Any], Made],
+    make: Callable[[Any], JobOutput],
     *,
     plan: Mapping[str, Any],
     inputs: Iterable[Path] = (),
@@ -162,9 +162,9 @@ def _join(out: Path, parts: Path, plan: Mapping[str, Any], was_there: Mapping[st
 class _Bare:
     """Calls ``make`` and removes the pictures from its result; a class, so that it can be pickled."""
 
-    make: Callable[[Any], Made]
+    make: Callable[[Any], JobOutput]
 
-    def __call__(self, payload: Any) -> Made:
+    def __call__(self, payload: Any) -> JobOutput:
         made = self.make(payload)
         bare = (replace(each, frames=(), prompt=each.prompt.replace(IMAGE, "")) for each in made.samples)
         return replace(made, samples=tuple(bare))
@@ -258,7 +258,7 @@ def _digest(made: Any) -> str:
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
-def _work(make: Callable[[Any], Made], payload: Any, part: Path) -> None:
+def _work(make: Callable[[Any], JobOutput], payload: Any, part: Path) -> None:
     made = make(payload)
     record = {"samples": [asdict(sample) for sample in made.samples], "skipped": dict(made.skipped)}
     record = json.loads(json.dumps(record, allow_nan=False))  # as it will be read back
@@ -266,7 +266,7 @@ def _work(make: Callable[[Any], Made], payload: Any, part: Path) -> None:
 
 
 def _run(
-    jobs: Iterable[Job], make: Callable[[Any], Made], parts: Path, workers: int
+    jobs: Iterable[Job], make: Callable[[Any], JobOutput], parts: Path, workers: int
 ) -> Iterator[tuple[str, bool]]:
     """Each job's key and whether its part was there before, in order, when its part is there."""
     seen: set[str] = set()

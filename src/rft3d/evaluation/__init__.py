@@ -9,7 +9,7 @@ from rft3d.evaluation.dataset import (
     ClipConfig,
     check_gold,
     clip_questions,
-    world_of,
+    world_of_model,
     write_dataset,
 )
 from rft3d.evaluation.outside import load_predictions
@@ -51,7 +51,7 @@ __all__ = [
     "score_predictions",
     "summarise",
     "with_cameras",
-    "world_of",
+    "world_of_model",
     "write_dataset",
     "write_predictions",
 ]

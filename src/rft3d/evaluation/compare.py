@@ -7,7 +7,7 @@ looked at. :func:`turned` counts single answers that one file has right and the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from rft3d.tasks.types import Sample, summed
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Compared:
     """One line of a comparison table; ``category`` is "" for a number over everything."""
 
     metric: str
@@ -38,7 +38,7 @@ class Row:
         return low is not None and high is not None and (low > 0 or high < 0)
 
 
-def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig | None = None) -> list[Row]:
+def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig | None = None) -> list[Compared]:
     """B minus A for every metric of the task that both define, headline numbers first, then categories.
 
     Raises:
@@ -53,19 +53,21 @@ def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig | None 
 Pooled = tuple[Sequence[Totals], Finish]
 
 
-def _compared(samples: Sequence[Sample], a: Pooled, b: Pooled, config: ScoreConfig) -> list[Row]:
+def _compared(
+    samples: Sequence[Sample],
+    a: Pooled,
+    b: Pooled,
+    config: ScoreConfig,
+    keep: Callable[[str], bool] = is_rate,
+) -> list[Compared]:
     """The rows of two lists of pools of the same samples, those over everything first."""
     points = [finish(summed(pools)) for pools, finish in (a, b)]
-    names = [
-        name
-        for name, value in points[0].items()
-        if value is not None and points[1].get(name) is not None and is_rate(name)
-    ]
+    names = [name for name in points[0] if keep(name) and None not in (each.get(name) for each in points)]
     scenes = [sample.scene for sample in samples]
     how = {"resamples": config.resamples, "seed": config.seed}
     drawn = [resample_pools(pools, scenes, finish, names, **how) for pools, finish in (a, b)]
     found = differences(drawn[0], drawn[1], config.level)
-    rows = [Row(*split_category(name), difference) for name, difference in found.items()]
+    rows = [Compared(*split_category(name), difference) for name, difference in found.items()]
     return sorted(rows, key=lambda row: row.category != "")
 
 
@@ -103,8 +105,8 @@ def compare_prediction_files(
     both = [i for i, (a, b) in pairs if a.failure is None and b.failure is None]
     if tables and 0 < len(both) < len(samples):  # what of the difference is that answers can be read at all?
         name = f"{len(both)} of {len(samples)} samples, where both answers can be read"
-        read = compare_runs(_only(run_a, both), _only(run_b, both), config)
-        tables[name] = [row for row in read if row.category in ("", "micro")]
+        a, b = _only(run_a, both), _only(run_b, both)
+        tables[name] = _compared(a.samples, pools_of(a), pools_of(b), config, _over_everything)
     for variant_a, variant_b in zip(all_a, all_b, strict=True):
         a, b = ((each.pools, each.finish) for each in (variant_a, variant_b))
         tables[variant_a.name] = _compared(run_a.samples, a, b, config)
@@ -123,6 +125,10 @@ def compare_prediction_files(
         "turned": turned(run_a, run_b),
         "variants": {name: [_plain(row) for row in rows] for name, rows in tables.items()},
     }
+
+
+def _over_everything(name: str) -> bool:
+    return is_rate(name) and split_category(name)[1] in ("", "micro")
 
 
 def _only(run: ScoredRun, places: Sequence[int]) -> ScoredRun:
@@ -146,10 +152,5 @@ def split_category(name: str) -> tuple[str, str]:
     return metric, category.removeprefix("class:")
 
 
-def _plain(row: Row) -> dict[str, Any]:
-    return {
-        "metric": row.metric,
-        "category": row.category,
-        **asdict(row.difference),
-        "decided": row.decided,
-    }
+def _plain(row: Compared) -> dict[str, Any]:
+    return {"metric": row.metric, "category": row.category, **asdict(row.difference), "decided": row.decided}

@@ -5,7 +5,7 @@
 
 The samples carry their cameras in ``meta``, so that a report can draw boxes from the files alone. A clip is
 long and a question shows few frames of it: :class:`OnCuts` asks a task about cuts of a scene, and only what
-boxes alone can answer (:data:`BOX_QUESTIONS`). :func:`world_of` knows the rooms that a model was trained on,
+boxes alone can answer (:data:`BOX_QUESTIONS`). :func:`world_of_model` knows the rooms that a model was trained on,
 and how it was asked about them.
 """
 
@@ -109,7 +109,7 @@ def room_config_of(model: str | Path) -> RoomConfig | None:
     return read_room_config(file) if file.is_file() else None
 
 
-def world_of(model: str | Path) -> tuple[RoomConfig, dict[str, Task]]:
+def world_of_model(model: str | Path) -> tuple[RoomConfig, dict[str, Task]]:
     """The rooms of ``model`` (a shipped name or a folder) and the tasks with the options it was trained with.
 
     Needs no torch.

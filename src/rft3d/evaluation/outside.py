@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rft3d.evaluation.outside_formats import READERS, PredictionFormat, Row, detect_format
+from rft3d.evaluation.outside_formats import READERS, Foreign, PredictionFormat, detect_format
 from rft3d.evaluation.records import Prediction, read_predictions
 from rft3d.tasks.types import Sample
 
@@ -66,7 +66,7 @@ def load_predictions(
     kind = detect_format(path) if format == "auto" else format
     if kind == "rft3d":
         predictions = read_predictions(path)
-        rows = [Row((p.id,), None, p.text, where=f"{path}: {p.id!r}") for p in predictions]
+        rows = [Foreign((p.id,), None, p.text, where=f"{path}: {p.id!r}") for p in predictions]
         matched, how = _match(path, rows, samples)
         renamed = [
             Prediction(identity, p.text, p.truncated, p.tokens)
@@ -91,7 +91,7 @@ def load_predictions(
     return Loaded(kept, Origin(kind, how, len(mismatches), len(rows) - len(kept), truncation_known=False))
 
 
-def _match(path: Path, rows: Sequence[Row], samples: Sequence[Sample]) -> tuple[list[str], str]:
+def _match(path: Path, rows: Sequence[Foreign], samples: Sequence[Sample]) -> tuple[list[str], str]:
     """The sample id of every row, and by what they were found."""
     ids = {sample.id for sample in samples}
     if not rows or any(name in ids for row in rows for name in row.names):
@@ -125,7 +125,9 @@ def _aliases(samples: Sequence[Sample]) -> dict[str, str]:
     return {name: identity for name, identity in pairs if counts[name] == 1}
 
 
-def _truth_mismatches(rows: Sequence[Row], matched: Sequence[str], samples: Sequence[Sample]) -> list[str]:
+def _truth_mismatches(
+    rows: Sequence[Foreign], matched: Sequence[str], samples: Sequence[Sample]
+) -> list[str]:
     by_id = {sample.id: sample for sample in samples}
     found = []
     for row, identity in zip(rows, matched, strict=True):

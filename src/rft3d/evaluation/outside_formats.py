@@ -31,7 +31,7 @@ _NO_WORKBOOK += (NotImplementedError, RuntimeError)  # encrypted or unknown pack
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Foreign:
     """One foreign prediction: its possible ids, its index, its text, its right answer, its scene."""
 
     names: tuple[str, ...]
@@ -54,23 +54,23 @@ def detect_format(path: Path) -> Literal["rft3d", "plain", "lmms-eval", "vlmeval
     return "rft3d"
 
 
-def _plain(path: Path) -> Iterator[Row]:
+def _plain(path: Path) -> Iterator[Foreign]:
     value = _json_value(path)
     if isinstance(value, list):
         for number, record in enumerate(value):
             where = f"{path}[{number}]"
             if not isinstance(record, dict):
                 raise ValueError(f"{where}: {excerpt(record)} is no object; {SHAPES}")
-            yield Row((prediction_id(record, where),), None, prediction_text(record, where), where=where)
+            yield Foreign((prediction_id(record, where),), None, prediction_text(record, where), where=where)
         return
     for identity, text in value.items():
         where = f"{path}: {excerpt(identity)}"
         if not isinstance(text, str | list | dict):
             raise ValueError(f"{where} has {excerpt(text)}; {SHAPES}")
-        yield Row((identity,), None, text if isinstance(text, str) else json.dumps(text), where=where)
+        yield Foreign((identity,), None, text if isinstance(text, str) else json.dumps(text), where=where)
 
 
-def _lmms_eval(path: Path) -> Iterator[Row]:
+def _lmms_eval(path: Path) -> Iterator[Foreign]:
     if path.suffix.lower() == ".json":
         whole = _json_value(path)
         logs = whole.get("logs") if isinstance(whole, dict) else None
@@ -92,7 +92,7 @@ def _lmms_eval(path: Path) -> Iterator[Row]:
         if place is not None and (isinstance(place, bool) or not isinstance(place, int)):
             raise ValueError(f"{where}: field 'doc_id' must be a whole number, got {excerpt(place)}")
         target = record.get("target", doc.get("ground_truth"))
-        yield Row(
+        yield Foreign(
             names,
             place,
             _response(record, where),
@@ -120,7 +120,7 @@ def _about(doc: Mapping[str, Any]) -> str:
     return str(doc.get("scene_name", ""))
 
 
-def _vlmevalkit(path: Path) -> Iterator[Row]:
+def _vlmevalkit(path: Path) -> Iterator[Foreign]:
     rows = _sheet(path) if path.suffix.lower() == ".xlsx" else _table(path)
     header = [str(cell).strip() if cell is not None else "" for cell in next(rows, [])]
     if "prediction" not in header or not {"id", "index"} & set(header):
@@ -134,7 +134,7 @@ def _vlmevalkit(path: Path) -> Iterator[Row]:
         names = tuple(_cell(row[key]) for key in ("id", "index") if row.get(key) not in (None, ""))
         place = _cell(row.get("index", ""))
         text, truth = row.get("prediction"), row.get("answer")
-        yield Row(
+        yield Foreign(
             names,
             int(place) if place.isdecimal() and len(place) < 16 else None,
             None if text is None else _cell(text),
@@ -187,7 +187,7 @@ def _json_value(path: Path) -> dict[str, Any] | list[Any]:
     return value
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+READERS: dict[str, Callable[[Path], Iterator[Foreign]]] = {
     "plain": _plain,
     "lmms-eval": _lmms_eval,
     "vlmevalkit": _vlmevalkit,

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rft3d.evaluation.solving import KeyCheck
 
 
-def percent(value: float | None) -> str:
-    """0.123 -> ``12.3``; ``-`` for what is not defined."""
-    return "-" if value is None else f"{100 * value:.1f}"
+def percent(value: float | None, undefined: str = "-") -> str:
+    """0.123 -> ``12.3``; ``undefined`` for None."""
+    return undefined if value is None else f"{100 * value:.1f}"
 
 
 def interval_text(found: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from rich.console import Console
 from rft3d.experiments.lab import settings_of
 from rft3d.experiments.load import quick_arm
 from rft3d.experiments.page import print_demo
-from rft3d.experiments.places import Place
-from rft3d.experiments.run import work, write_titles
+from rft3d.experiments.places import WorldSeed
+from rft3d.experiments.run import name_arms, work
 from rft3d.experiments.settings import (
     COLUMNS,
     CREDIT,
@@ -37,10 +38,7 @@ from rft3d.pretraining.endless import TASK_OPTIONS
 from rft3d.report import write_report
 from rft3d.report.draw import save
 from rft3d.report.exhibit import exhibits
-from rft3d.report.first_view import alarms_of_reading
 from rft3d.report.overlay import OverlayStyle, draw_sheet
-from rft3d.report.run_folder import read_run_folder
-from rft3d.report.runs import join_runs
 from rft3d.scenes import CATE8, WORLDS, RoomConfig
 from rft3d.training.config import OptimConfig
 
@@ -65,13 +63,13 @@ def run_demo(
     out = Path(out)
     full = scratch_experiment() if from_scratch else demo_experiment()
     with only_writer(out):
-        place = Place(experiment.world, seed, out, experiment.arms)
-        write_titles(out, [experiment])
+        place = WorldSeed(experiment.world, seed, out, experiment.arms)
+        name_arms(out, [experiment])
         write_json(out / "defaults.json", settings_of(full.world, 0))  # for the report: what was changed
         work([place], console, at_once=2, trackers=trackers)
-        page = write_report(out, gallery=3 if quick else 12, resamples=experiment.world.resamples // 3)
-        for text in alarms_of_reading(join_runs([read_run_folder(out, 1)])):
-            console.print(text, style="bold red", markup=False, soft_wrap=True)
+        warn = partial(console.print, style="bold red", markup=False, soft_wrap=True)
+        resamples = experiment.world.resamples // 3
+        page = write_report(out, gallery=3 if quick else 12, resamples=resamples, warn=warn)
         print_demo(experiment, {seed: out}, console)
         answered = exhibits(out, tasks=("detection",), limit=12)
         first = next(answered)

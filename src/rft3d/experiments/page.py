@@ -48,7 +48,7 @@ those that passed forward and backward; minutes count sampling too.
 
 
 @dataclass(frozen=True)
-class Grid:
+class TextTable:
     """A table's cells, as text."""
 
     head: tuple[str, ...]
@@ -61,8 +61,8 @@ class Section:
 
     name: str
     question: str
-    claims: Grid
-    arms: Grid
+    claims: TextTable
+    arms: TextTable
     pictures: tuple[tuple[str, str], ...]
 
 
@@ -117,12 +117,12 @@ def _markdown(section: Section, images: str) -> str:
     return "\n".join(lines)
 
 
-def _table(grid: Grid) -> list[str]:
+def _table(grid: TextTable) -> list[str]:
     rows = [grid.head, ("---",) * len(grid.head), *grid.rows]
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> Grid:
+def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> TextTable:
     """A row for each metric of each claim: the paired difference and the verdict."""
     rows = []
     for claim in experiment.claims:
@@ -135,10 +135,10 @@ def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> Grid:
                 (claim.text, f"{view} {metric}{place}: {what}", _signed(found), _count(found),
                  verdict(found))
             )  # fmt: skip
-    return Grid(("claim", "measure", "difference", "n", "verdict"), tuple(rows))
+    return TextTable(("claim", "measure", "difference", "n", "verdict"), tuple(rows))
 
 
-def arms_grid(experiment: Experiment, roots: Mapping[int, Path]) -> Grid:
+def arms_grid(experiment: Experiment, roots: Mapping[int, Path]) -> TextTable:
     """A row for each arm: its columns' values and what it cost."""
     rows = []
     for arm in experiment.arms:
@@ -146,7 +146,7 @@ def arms_grid(experiment: Experiment, roots: Mapping[int, Path]) -> Grid:
         numbers = [_cell(experiment, roots, arm, *column[:2]) for column in experiment.columns]
         rows.append((arm.title, *numbers, *_cost(cost)))
     heads = (heading for _, _, heading in experiment.columns)
-    return Grid(("arm", *heads, "seeds", "steps", "tokens", "minutes"), tuple(rows))
+    return TextTable(("arm", *heads, "seeds", "steps", "tokens", "minutes"), tuple(rows))
 
 
 def print_demo(experiment: Experiment, roots: Mapping[int, Path], console: Console) -> None:

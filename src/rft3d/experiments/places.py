@@ -10,7 +10,7 @@ from rft3d.experiments.types import STANDARD, Arm, Experiment, World, folder_of,
 
 
 @dataclass(frozen=True)
-class Place:
+class WorldSeed:
     """A seed of a world: its folder and what is to be done there."""
 
     world: World
@@ -28,7 +28,7 @@ class Place:
 
 def places(
     experiments: Sequence[Experiment], out: Path, seeds: Sequence[int] | None = None, only: Sequence[str] = ()
-) -> list[Place]:
+) -> list[WorldSeed]:
     """Every run folder with its arms, bases first; folders that more experiments share come once.
 
     Args:
@@ -39,17 +39,17 @@ def places(
         ValueError: ``only`` has an unknown name, or no experiment has one of ``seeds``.
     """
     wanted = _wanted(experiments, only)
-    found: dict[tuple[int, str], Place] = {}
+    found: dict[tuple[int, str], WorldSeed] = {}
     for seed in sorted({s for e in experiments for s in e.seeds if seeds is None or s in seeds}):
         for experiment, arm in wanted:
             if seed not in experiment.seeds:
                 continue
             key = (seed, experiment.world.name)
-            place = found.get(key) or Place(
+            place = found.get(key) or WorldSeed(
                 experiment.world, seed, folder_of(out, experiment.world, seed), ()
             )
             arms = {each.name: each for each in (*place.arms, *experiment.chain(arm.name))}
-            found[key] = Place(place.world, seed, place.root, tuple(arms.values()))
+            found[key] = WorldSeed(place.world, seed, place.root, tuple(arms.values()))
     if not found:
         raise ValueError(
             f"nothing to run: no chosen experiment has a seed {', '.join(map(str, seeds or ()))}"
@@ -78,7 +78,7 @@ def listing(experiments: Sequence[Experiment], out: Path) -> str:
         lines.append(f"{experiment.name}: {experiment.question}")
         for arm in experiment.arms:
             roots = [(seed, folder_of(out, experiment.world, seed)) for seed in experiment.seeds]
-            done = sum(not Place(experiment.world, s, root, (arm,)).left() for s, root in roots)
+            done = sum(not WorldSeed(experiment.world, s, root, (arm,)).left() for s, root in roots)
             lines.append(
                 f"  {experiment.name}/{arm.name:22} {done}/{len(roots)} seeds  "
                 f"from {arm.base or 'the start'}: {arm.title}"

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from rft3d import runfolder
 from rft3d.experiments.lab import Lab
-from rft3d.experiments.places import Place, places
-from rft3d.experiments.side_by_side import Job, processes, run_jobs
+from rft3d.experiments.places import WorldSeed, places
+from rft3d.experiments.side_by_side import Call, processes, run_jobs
 from rft3d.experiments.types import STANDARD, Arm, Experiment
 from rft3d.locks import only_writer
 from rft3d.process import Stopped, end_with_parent, keep_freed_memory
@@ -59,7 +59,7 @@ def run_experiments(
     with ExitStack() as held:
         for place in everywhere:
             held.enter_context(only_writer(place.root))
-            write_titles(place.root, experiments)
+            name_arms(place.root, experiments)
         work(everywhere, console, at_once, _now() + 3600 * hours if hours else float("inf"))
     left = sum(len(place.left()) for place in everywhere)
     if left:
@@ -67,7 +67,7 @@ def run_experiments(
     return not left
 
 
-def write_titles(root: Path, experiments: Sequence[Experiment]) -> None:
+def name_arms(root: Path, experiments: Sequence[Experiment]) -> None:
     """``titles.json``: what the report calls the arms, in the order of its table, and what it compares with."""
     titles = {arm.name: arm.title for experiment in experiments for arm in experiment.arms}
     baseline = next((e.baseline for e in experiments if e.baseline), "")
@@ -75,7 +75,7 @@ def write_titles(root: Path, experiments: Sequence[Experiment]) -> None:
 
 
 def work(
-    everywhere: Sequence[Place],
+    everywhere: Sequence[WorldSeed],
     console: Console,
     at_once: int = 1,
     until: float = float("inf"),
@@ -83,7 +83,7 @@ def work(
 ) -> None:
     """Do what is left in all places; see :func:`run_experiments`."""
     keep_freed_memory()
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, Call] = {}
     for place in everywhere:
         jobs |= _jobs(place, until, trackers)
     console.print(f"{sum(len(p.left()) for p in everywhere)} arms to train or judge", highlight=False)
@@ -97,20 +97,22 @@ def work(
         _do(*job.args, console=console)
 
 
-def _jobs(place: Place, until: float, trackers: Sequence[str]) -> Mapping[str, Job]:
+def _jobs(place: WorldSeed, until: float, trackers: Sequence[str]) -> Mapping[str, Call]:
     """The jobs of a place by name: rooms, arms, evaluations, in an order that can be followed one by one."""
     left = place.left()
     if not left:
         return {}
     name = f"{place.root}"
-    jobs = {name: Job(_do, (place, "prepare", None, until, trackers))}
+    jobs = {name: Call(_do, (place, "prepare", None, until, trackers))}
     if place.world.headroom:
-        jobs[f"{name} headroom"] = Job(_do, (place, "headroom", None, until, trackers), after=name)
+        jobs[f"{name} headroom"] = Call(_do, (place, "headroom", None, until, trackers), after=name)
     for arm in left:
         before = f"{name} {arm.base}" if arm.base is not None else name
         own = f"{name} {arm.name}"
-        jobs[own] = Job(_do, (place, "train", arm, until, trackers), after=before if before in jobs else name)
-        jobs[f"{own} judged"] = Job(_do, (place, "judge", arm, until, trackers), after=own)
+        jobs[own] = Call(
+            _do, (place, "train", arm, until, trackers), after=before if before in jobs else name
+        )
+        jobs[f"{own} judged"] = Call(_do, (place, "judge", arm, until, trackers), after=own)
     return jobs
 
 
@@ -125,7 +127,7 @@ def _begin(threads: int) -> None:
 
 
 def _do(
-    place: Place,
+    place: WorldSeed,
     what: str,
     arm: Arm | None,
     until: float,

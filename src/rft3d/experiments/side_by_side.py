@@ -19,7 +19,7 @@ from rft3d.process import Stopped, on_sigterm
 
 
 @dataclass(frozen=True)
-class Job:
+class Call:
     """``call(*args)`` in a worker, not before the job named ``after`` is done. Both must pickle."""
 
     call: Callable[..., None]
@@ -33,7 +33,7 @@ def processes(wanted: int) -> int:
 
 
 def run_jobs(
-    jobs: Mapping[str, Job], workers: int, begin: Callable[..., None], begin_args: tuple[Any, ...]
+    jobs: Mapping[str, Call], workers: int, begin: Callable[..., None], begin_args: tuple[Any, ...]
 ) -> None:
     """Run ``jobs`` (name to job), first come first served, with ``workers`` processes.
 

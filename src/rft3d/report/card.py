@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.files import write_text
-from rft3d.report.curves import read_alarms
-from rft3d.report.embed import environment, one_line
+from rft3d.report.curves import stage_alarms
+from rft3d.report.embed import one_line, templates
 from rft3d.report.run_folder import RunFolder, read_run_folder
 
 NOT_STATED = "not stated by the run"
@@ -57,7 +57,7 @@ def model_card(run: RunFolder, model: str, licences: Mapping[str, str]) -> str:
     named = ("temperature", "max_new_tokens", "seed")
     generation = {task.name: found.get("generation") or {} for task, found in answers}
     headlines = {task.name: found["headline"] for task, found in answers}
-    card = environment(autoescape=False)
+    card = templates(autoescape=False)
     card.filters["line"] = _line
     return card.get_template("card.md.j2").render(
         run=run, model=model, title=run.titles.of(model), unknown=NOT_STATED,
@@ -78,7 +78,7 @@ def model_card(run: RunFolder, model: str, licences: Mapping[str, str]) -> str:
         },
         machine=[f"{_line(k)} {_line(v)}" for k, v in env.items() if k != "commit" and v is not None],
         small=[f"{task.name} ({found['scenes']})" for task, found in answers if found["scenes"] < 100],
-        alarms=read_alarms(run.root),
+        alarms=stage_alarms(run.root),
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from rft3d.evaluation.infer import Inference, boxes_in_frame, infer, inference_r
 from rft3d.files import model_folder, write_json, write_text
 from rft3d.geometry import box_corners, invert_pose, transform_boxes
 from rft3d.report.draw import TRUE_COLOUR, draw_boxes, label_colour, save, tile
-from rft3d.report.embed import environment
+from rft3d.report.embed import templates
 from rft3d.rewards import Comparison
 from rft3d.scenes import CATE20
 from rft3d.scenes.clips import Clip, write_video
@@ -116,23 +116,19 @@ def write_clip_report(
             note += " No video of them was written: pip install '.[video]'."
     files = {kind: str(out / name) for kind, name in files.items()}
     write_json(out / "answer.json", {**record, "files": files})
-    page = (
-        environment()
-        .get_template("clip.html.j2")
-        .render(
-            title=f"{found.sample.task}: {clip.name}",
-            record=record,
-            prompt=found.sample.prompt,
-            frames=[{"src": src, "name": name} for src, name in zip(names, clip.names, strict=True)],
-            legend={
-                **({"true box": TRUE_COLOUR} if len(true) else {}),
-                **{item.label: label_colour(item.label) for item in found.boxes},
-            },
-            drawing_note=note,
-            has_top="top" in files,
-            has_video="video" in files,
-        )
-    )
+    page = templates().get_template("clip.html.j2").render(
+        title=f"{found.sample.task}: {clip.name}",
+        record=record,
+        prompt=found.sample.prompt,
+        frames=[{"src": src, "name": name} for src, name in zip(names, clip.names, strict=True)],
+        legend={
+            **({"true box": TRUE_COLOUR} if len(true) else {}),
+            **{item.label: label_colour(item.label) for item in found.boxes},
+        },
+        drawing_note=note,
+        has_top="top" in files,
+        has_video="video" in files,
+    )  # fmt: skip
     write_text(out / "index.html", page)
     return files
 

@@ -140,7 +140,7 @@ class StageAlarms:
         return tuple(span for span in self.spans if span.until is None)
 
 
-def read_alarms(run: str | Path) -> list[StageAlarms]:
+def stage_alarms(run: str | Path) -> list[StageAlarms]:
     """The stages of ``run`` whose rollouts were watched, by name; unreadable lines are skipped and said."""
     stages = []
     for path in sorted((Path(run) / "stages").glob(f"*/{runfolder.METRICS}")):

@@ -167,7 +167,7 @@ def _draw_tags(painter: Any, tags: Sequence[tuple[float, float, str, str]], size
     font = ImageFont.load_default(size=max(15, size[0] // 46))
     taken: list[tuple[float, float, float, float]] = []
     for u, v, name, colour in sorted(tags, key=lambda tag: -tag[1]):
-        text = plain(name, 28)
+        text = drawable(name, 28)
         left, top, right, bottom = painter.textbbox((0, 0), text, font=font)
         w, h = right - left + 12, bottom - top + 8
         x = min(max(u - w / 2, 2.0), max(size[0] - w - 2, 2.0))
@@ -198,9 +198,9 @@ def tile(
     for place, (picture, name) in enumerate(zip(pictures, names, strict=True)):
         x, y = place % columns * cells[0], place // columns * cells[1]
         sheet.paste(Image.fromarray(picture).resize(cells, Image.Resampling.BICUBIC), (x, y))
-        left, top, right, bottom = painter.textbbox((x + 4, y + 3), plain(name, 60), font=font)
+        left, top, right, bottom = painter.textbbox((x + 4, y + 3), drawable(name, 60), font=font)
         painter.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill="#0f172a")
-        painter.text((x + 4, y + 3), plain(name, 60), fill="#ffffff", font=font)
+        painter.text((x + 4, y + 3), drawable(name, 60), fill="#ffffff", font=font)
     return np.asarray(sheet, dtype=np.uint8)
 
 
@@ -216,7 +216,7 @@ def save(path: Path, picture: NDArray[np.uint8]) -> Path:
     return path
 
 
-def plain(text: str, limit: int) -> str:
+def drawable(text: str, limit: int) -> str:
     """Untrusted text that the font can draw: other characters become ``?``, long texts are cut."""
     known = text.expandtabs(4).replace("→", "->")
     drawn = (c if c == "\n" or (c.isprintable() and ord(c) < 0x250) else "?" for c in known)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d import __version__
+from rft3d.evaluation.tables import percent
 
 LONGEST_TEXT = 20_000
 
@@ -45,17 +46,10 @@ def render_page(**context: Any) -> str:
     library = (folder / LIBRARY).read_text(encoding="utf-8")
     parts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in CODE]
     code = '(() => {\n"use strict";\n' + "\n".join(parts) + "\n})();\n"
-    return (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            style=(folder / STYLE).read_text(encoding="utf-8"),
-            library=library,
-            code=code,
-            policy=" ".join(script_hash(text) for text in (library, code)),
-            **context,
-        )
-    )
+    page = templates().get_template("page.html.j2")
+    style = (folder / STYLE).read_text(encoding="utf-8")
+    policy = " ".join(script_hash(text) for text in (library, code))
+    return page.render(style=style, library=library, code=code, policy=policy, **context)
 
 
 def script_hash(text: str) -> str:
@@ -64,7 +58,7 @@ def script_hash(text: str) -> str:
     return f"'sha256-{digest}'"
 
 
-def environment(autoescape: bool = True) -> Any:
+def templates(autoescape: bool = True) -> Any:
     """jinja2 with our templates and filters; pages of HTML are escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -75,7 +69,9 @@ def environment(autoescape: bool = True) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(clean=clean, percent=percent, number=number, duration=duration)
+    made.filters.update(
+        clean=clean, percent=lambda value: percent(value, "–"), number=number, duration=duration
+    )
     made.globals["version"] = __version__
     return made
 
@@ -102,11 +98,6 @@ def _visible(char: str) -> str:
     if 0x7F <= code < 0xA0 or 0xD800 <= code <= 0xDFFF or char in _BIDI_CONTROLS:
         return f"\\u{code:04x}"
     return char
-
-
-def percent(value: float | None) -> str:
-    """0.4123 -> ``41.2``; a dash for None."""
-    return "–" if value is None else f"{100.0 * value:.1f}"
 
 
 def number(value: object) -> str:

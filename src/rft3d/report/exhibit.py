@@ -23,7 +23,7 @@ from rft3d.report.samples import Cameras, answer_view, question_view, read_camer
 from rft3d.report.scene_facts import Cloud, point_cloud
 from rft3d.scenes.clips import ClipSampling, read_clip
 from rft3d.scenes.images import load_rgb
-from rft3d.scenes.sources import open_scenes, picture_folders, scene_folders
+from rft3d.scenes.sources import holds_scenes, open_scenes, picture_folders
 from rft3d.scenes.types import Scene
 from rft3d.tasks import TASKS, Sample, Task
 
@@ -128,7 +128,7 @@ def exhibits(
 
 def _unasked(source: str | Path, frames: int) -> Iterator[Exhibit]:
     """Scenes with their labels, or pictures of which neither cameras nor boxes are known."""
-    if str(source).startswith("rooms:") or scene_folders(source) or "_meta_info" in Path(source).name:
+    if holds_scenes(source):
         yield from map(of_scene, open_scenes(source))
     else:
         clip = read_clip(source, ClipSampling(frames))

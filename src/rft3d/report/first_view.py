@@ -34,7 +34,7 @@ def alarms_of_reading(joined: Joined) -> list[str]:
     return found
 
 
-def verdict(joined: Joined, pairs: Mapping[str, Pairs]) -> list[str]:
+def verdicts(joined: Joined, pairs: Mapping[str, Pairs]) -> list[str]:
     """One sentence a task: what the last model and the baseline found, and whether that is a difference.
 
     Where that makes fewer than three, one more about the model that came before both.

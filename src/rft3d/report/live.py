@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rft3d.files import read_json
-from rft3d.report.curves import StageAlarms, StageMetrics, read_alarms, read_metrics
+from rft3d.report.curves import StageAlarms, StageMetrics, read_metrics, stage_alarms
 from rft3d.report.embed import duration, number, one_line
 from rft3d.runfolder import METRICS, ROLLOUTS, as_rollouts, read_lines, read_records
 from rft3d.typed import is_number
@@ -112,14 +113,14 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
     return "".join(BARS[min(7, int(8 * (value - low) / (high - low)))] for value in values)
 
 
-def render(run: str | Path, now: float | None = None) -> RenderableType:
+def render_run(run: str | Path, now: float | None = None) -> RenderableType:
     """What ``rft3d watch`` prints: all stages in a line each, the latest one in full."""
     from rich.console import Group
     from rich.rule import Rule
 
     stages = read_stages(run, now)
     current = stages[-1]
-    alarms = {stage.stage: stage for stage in read_alarms(run)}
+    alarms = {stage.stage: stage for stage in stage_alarms(run)}
     parts: list[RenderableType] = [_overview(stages, alarms), Rule(f"[bold]{_safe(current.name)}")]
     parts.append(_curves(current))
     if watched := alarms.get(current.name):
@@ -132,7 +133,7 @@ def render(run: str | Path, now: float | None = None) -> RenderableType:
 def watch(
     run: str | Path, *, once: bool = False, every_s: float = 2.0, console: Console | None = None
 ) -> None:
-    """Print :func:`render` once, or draw it again every ``every_s`` seconds until Ctrl-C or the run's end."""
+    """Print :func:`render_run` once, or draw it again every ``every_s`` seconds until Ctrl-C or the run's end."""
     from rich.console import Console
     from rich.live import Live
 
@@ -140,16 +141,14 @@ def watch(
         raise ValueError(f"--every must be above 0 seconds, got {every_s}")
     console = console or Console()
     if once or not console.is_terminal:
-        console.print(render(run))
+        console.print(render_run(run))
         return
-    with Live(render(run), console=console, screen=True, auto_refresh=False) as live:
-        try:
-            while True:
-                time.sleep(every_s)
-                live.update(render(run), refresh=True)
-        except KeyboardInterrupt:
-            pass
-    console.print(render(run))
+    shown = Live(render_run(run), console=console, screen=True, auto_refresh=False)
+    with suppress(KeyboardInterrupt), shown as live:
+        while True:
+            time.sleep(every_s)
+            live.update(render_run(run), refresh=True)
+    console.print(render_run(run))
 
 
 def _columns(*justify: str) -> Table:

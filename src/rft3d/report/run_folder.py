@@ -221,12 +221,10 @@ def _summary(path: Path, root: Path, notes: list[str]) -> dict[str, Any] | None:
 
 
 def _json(path: Path, notes: list[str], optional: bool = False) -> Any:
-    if not path.is_file():
-        if not optional:
-            notes.append(f"no {path.name}")
-        return None
     try:
         return read_json(path)
+    except FileNotFoundError:
+        notes += [] if optional else [f"no {path.name}"]
     except ValueError as error:
         notes.append(f"{path.name} is not JSON ({error})")
-        return None
+    return None

@@ -7,12 +7,12 @@ page when they are looked at (``static/*.js``), from data packed by :mod:`rft3d.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rft3d.files import write_text
-from rft3d.report.curves import curves_view, read_alarms
+from rft3d.report.curves import curves_view, stage_alarms
 from rft3d.report.embed import (
     Blob,
     Budget,
@@ -24,7 +24,7 @@ from rft3d.report.embed import (
     render_page,
     shown,
 )
-from rft3d.report.first_view import alarms_of_reading, headroom_view, verdict
+from rft3d.report.first_view import alarms_of_reading, headroom_view, verdicts
 from rft3d.report.question_index import Chosen, Scenes, TaskIndex, by_rank
 from rft3d.report.rollouts import KnownSamples, group_facts, group_view, read_groups, spread
 from rft3d.report.run_folder import read_run_folder
@@ -32,7 +32,7 @@ from rft3d.report.runs import Joined, Pairs, join_runs
 from rft3d.report.scene_facts import Cloud, SceneFacts, drawn_again, point_cloud, room_config
 from rft3d.report.tables import (
     class_tables,
-    comparison_table,
+    compared_view,
     cost_tables,
     default_differences,
     difference_view,
@@ -59,6 +59,7 @@ def write_report(
     resamples: int = 1000,
     max_mb: float = 15.0,
     pictures: str | Path | None = None,
+    warn: Callable[[str], object] = lambda line: None,
 ) -> Path:
     """Write the report of one run folder, or of several side by side, and return the page's path.
 
@@ -72,6 +73,7 @@ def write_report(
         max_mb: the file's size in MB (10^6 bytes). Pictures, then rollouts and samples, are left out to keep
             it, and the page says so.
         pictures: a folder besides the runs' own that pictures may be taken from.
+        warn: told of every model that gave answers to a task which cannot be read, in a sentence.
 
     Raises:
         FileNotFoundError, ValueError: no run folder, or nothing in it to report on; a bad number.
@@ -87,10 +89,12 @@ def write_report(
         raise ValueError(f"max_mb must lie between 2 and 1000, got {max_mb}")
     joined = join_runs([read_run_folder(root, resamples) for root in roots])
     inside = [*roots, *([] if pictures is None else [Path(pictures)])]
-    page = _Page(joined, gallery, resamples, int(max_mb * 1e6), inside).render()
+    page = _Page(joined, gallery, resamples, int(max_mb * 1e6), inside)
+    for text in page.unreadable:
+        warn(text)
     folder = Path(out) if out is not None else roots[0] / "report"
     path = folder / ("index.html" if out is not None or len(roots) == 1 else "compare.html")
-    write_text(path, page)
+    write_text(path, page.render())
     return path
 
 
@@ -98,17 +102,13 @@ class _Page:
     """The page of some runs: what goes in, in which order, until it is full."""
 
     def __init__(
-        self,
-        joined: Joined,
-        gallery: int,
-        resamples: int,
-        size: int,
-        inside: Sequence[Path],
+        self, joined: Joined, gallery: int, resamples: int, size: int, inside: Sequence[Path]
     ) -> None:
         self.joined, self.gallery, self.inside = joined, gallery, inside
         self.pairs = {task.name: Pairs(task, resamples) for task in joined.tasks}
-        read = [(title, read_alarms(run.root)) for title, run in zip(joined.titles, joined.runs, strict=True)]
-        self.alarms = [(title, stages) for title, stages in read if stages]
+        self.unreadable = alarms_of_reading(joined)
+        read = [stage_alarms(run.root) for run in joined.runs]
+        self.alarms = [(title, found) for title, found in zip(joined.titles, read, strict=True) if found]
         self.notes = list(joined.notes)
         self.pictures = Pictures()
         self.scenes: Scenes = {}
@@ -164,12 +164,12 @@ class _Page:
 
     def _tables(self) -> dict[str, Any]:
         return {
-            "unreadable": alarms_of_reading(self.joined),
-            "verdict": verdict(self.joined, self.pairs),
+            "unreadable": self.unreadable,
+            "verdict": verdicts(self.joined, self.pairs),
             "headroom": headroom_view(self.joined),
             "alarms": self.alarms,
             "results": results_table(self.joined),
-            "comparisons": comparison_table(self.joined, self.pairs),
+            "comparisons": compared_view(self.joined, self.pairs),
             "classes": class_tables(self.joined),
             "costs": cost_tables(self.joined),
             "config": facts_table(self.joined, "config"),

@@ -104,9 +104,8 @@ def question_view(sample: Sample, gold: str, true: NamedBoxes | None) -> dict[st
         "cameras": None,
     }
     named = sample.meta.get("label")
-    if (
-        isinstance(named, str) and sample.task == "grounding" and view["truth"]
-    ):  # a described object: the answer has only its frame
+    # of a described object the answer has only the frame
+    if isinstance(named, str) and sample.task == "grounding" and view["truth"]:
         view["truth"][0]["label"] = f"{named}, {view['truth'][0]['label']}"
     if cameras is not None:
         view["cameras"] = [

@@ -64,7 +64,7 @@ def _cell(task: JoinedTask, name: str, column: int) -> dict[str, Any]:
     return {**NOTHING, **({} if made is None else made.summary["headline"].get(name, {}))}
 
 
-def comparison_table(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] | None:
+def compared_view(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] | None:
     """Every model against the baseline (SFT→SFT when there, else the first), paired on samples of both."""
     tasks = [task for task in joined.tasks if len(task.columns) > 1]
     if not tasks:

@@ -96,6 +96,13 @@ def open_scenes(source: Path | str, config: RoomConfig | None = None) -> Iterato
     return iter_rooms(range(first, last + 1), config, workers=1)
 
 
+def holds_scenes(source: Path | str) -> bool:
+    """Whether :func:`open_scenes` opens ``source``, rather than pictures without cameras being all there is."""
+    return (
+        str(source).startswith("rooms:") or "_meta_info" in Path(source).name or bool(scene_folders(source))
+    )
+
+
 SOURCES: dict[str, Callable[..., Iterator[Scene]]] = {
     "rooms": iter_rooms,
     "folder": folder,

@@ -49,7 +49,7 @@ def name_of(step: int) -> str:
 
 @contextmanager
 def writing(folder: Path, step: int) -> Iterator[Path]:
-    """The folder to write checkpoint ``step`` into; :func:`publish` it before the block ends.
+    """The folder to write checkpoint ``step`` into; :func:`publish_checkpoint` it before the block ends.
 
     Raises:
         CheckpointError: writing failed (a full disk, say). What was written is removed, so that the space
@@ -78,7 +78,7 @@ def own_part(names: Sequence[str], ranks: Ranks) -> list[str]:
     return [name for name, owner in zip(names, owners, strict=True) if owner % ranks.world == ranks.rank]
 
 
-def publish(staging: Path, step: int, steps: int, ranks: Ranks = ALONE) -> None:
+def publish_checkpoint(staging: Path, step: int, steps: int, ranks: Ranks = ALONE) -> None:
     """Give a completely written folder its final name, then drop all but the newest :data:`KEEP`.
 
     All ranks call it: each makes the digests of its own part, the first does the rest.

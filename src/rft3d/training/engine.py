@@ -12,18 +12,18 @@ from pathlib import Path
 from torch import Tensor
 
 from rft3d.models.policy import Policy, non_finite
-from rft3d.training.checkpoints import name_of, newest_whole, publish, writing
+from rft3d.training.checkpoints import name_of, newest_whole, publish_checkpoint, writing
 from rft3d.training.config import LoRAConfig, MemoryConfig, OptimConfig
 from rft3d.training.fsdp2 import Sharded, wants_fsdp2
 from rft3d.training.lora import add_lora
 from rft3d.training.optim import lr_scale, require_finite, trainable_parameters
-from rft3d.training.placement import Placement, Ranks, SplitState, wants_zero
+from rft3d.training.placement import ModelPlacement, Ranks, SplitState, wants_zero
 from rft3d.training.runs import Tracking
 
 
-def launched() -> type[Placement]:
+def launched() -> type[ModelPlacement]:
     """How ``accelerate launch`` wants the model to lie among the ranks."""
-    return SplitState if wants_zero() else Sharded if wants_fsdp2() else Placement
+    return SplitState if wants_zero() else Sharded if wants_fsdp2() else ModelPlacement
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Engine:
             self.ranks.barrier()
             self.placement.save(staging)
             self.ranks.barrier()  # every rank has written its part
-            publish(staging, step, self.steps, self.ranks)
+            publish_checkpoint(staging, step, self.steps, self.ranks)
 
     def resume(self, folder: Path, say: Callable[[str], None] = print) -> int:
         """Load the newest undamaged checkpoint; returns its step, 0 when there is none.

@@ -19,7 +19,7 @@ from rft3d.models.policy import FROZEN
 from rft3d.models.spatial import SpatialModel
 from rft3d.training.config import LoRAConfig, OptimConfig
 from rft3d.training.optim import build_optimizers
-from rft3d.training.placement import Placement
+from rft3d.training.placement import ModelPlacement
 
 
 def wants_fsdp2() -> bool:
@@ -32,7 +32,7 @@ def wants_fsdp2() -> bool:
     return True
 
 
-class Sharded(Placement):
+class Sharded(ModelPlacement):
     """Each rank holds a share of weights, gradients and optimizer state."""
 
     launch = "FSDP2"

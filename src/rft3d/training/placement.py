@@ -2,7 +2,7 @@
 
 ``accelerate launch`` decides: ``--multi_gpu`` is DDP (on CPUs too, with ``ACCELERATE_USE_CPU=true``),
 ``--use_fsdp --fsdp_version 2`` is FSDP2 (:mod:`rft3d.training.fsdp2`), a config with DeepSpeed is ZeRO-2
-(:class:`SplitState`). The last two override what differs from :class:`Placement`.
+(:class:`SplitState`). The last two override what differs from :class:`ModelPlacement`.
 
 A rank owns whole groups (one prompt, G completions), so rewards and advantages need no exchange. What does cross
 ranks: the completions of a step (a few kilobytes), from which every rank computes the same token weights and the
@@ -74,7 +74,7 @@ class Ranks:
 ALONE = Ranks()
 
 
-class Placement:
+class ModelPlacement:
     """One process, or DDP: every rank holds everything.
 
     Attributes:
@@ -152,7 +152,7 @@ def wants_zero() -> bool:
     return True
 
 
-class SplitState(Placement):
+class SplitState(ModelPlacement):
     """DeepSpeed ZeRO-2: each rank holds all weights, a share of the gradients and of the optimizer state.
 
     DeepSpeed then owns the backward, the clipping, the update and the reset, in one call each; accelerate's

@@ -41,7 +41,7 @@ from rft3d.training.data import Corpus, tokenize
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import HeldOut, Watch
 from rft3d.training.placement import wants_zero
-from rft3d.training.runs import Run, write_json
+from rft3d.training.runs import Run, write_json_on_main
 from rft3d.training.sft import train_sft
 from rft3d.typed import typed
 
@@ -147,7 +147,7 @@ def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
     digests = {"digests": _digests(recipe)}
     run = Run(recipe.out, _identity(recipe) | digests)
     # for the report: what the command changed
-    write_json(recipe.out / "defaults.json", _identity(written) | digests)
+    write_json_on_main(recipe.out / "defaults.json", _identity(written) | digests)
     if ended == len(recipe.stages):
         return
     policy = dataclasses.replace(policy, features=recipe.cache.opened())
@@ -201,12 +201,12 @@ def _corpus(policy: Policy, tasks: Mapping[str, Task], clips: Clips, cache: Cach
 
 def _start(recipe: Recipe) -> tuple[Policy, int]:
     """The policy to go on with (of the last stage that has ended, else ``recipe.model``); how many have ended."""
-    names = list(recipe.named_stages())
-    ended = [(recipe.out / "stages" / name / "done.json").is_file() for name in names]
-    last = max((number for number, done in enumerate(ended, 1) if done), default=0)
-    model = recipe.out / "models" / names[last - 1] if last else recipe.model
+    ended, model = 0, recipe.model
+    for number, name in enumerate(recipe.named_stages(), 1):
+        if (recipe.out / "stages" / name / "done.json").is_file():
+            ended, model = number, recipe.out / "models" / name
     assert model is not None
-    return load_start(model, recipe.load, recipe.trained_dtype, own=last > 0), last
+    return load_start(model, recipe.load, recipe.trained_dtype, own=ended > 0), ended
 
 
 def _identity(recipe: Recipe) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from rft3d.process import is_main_process
 from rft3d.runfolder import append_records, drop_after
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json_on_main(path: Path, value: Any) -> None:
     """:func:`rft3d.files.write_json` on the main process only; a stage's numbers may be NaN."""
     if is_main_process():
         files.write_json(path, value, allow_nan=True)
@@ -87,8 +87,8 @@ class Run:
                     "give another folder, or delete this one to start again"
                 )
         else:
-            write_json(file, wanted)
-        write_json(self.root / "env.json", environment())
+            write_json_on_main(file, wanted)
+        write_json_on_main(self.root / "env.json", environment())
 
     def stage(self, name: str) -> Path:
         path = self.root / "stages" / name
@@ -110,7 +110,7 @@ class Run:
         entry.update(facts)
         if entry.get("tokens") and entry["seconds"]:
             entry["tokens_per_s"] = round(entry["tokens"] / entry["seconds"])
-        write_json(self.stage(name) / "done.json", entry)
+        write_json_on_main(self.stage(name) / "done.json", entry)
         self.write_stages()
 
     def write_stages(self) -> None:
@@ -119,7 +119,7 @@ class Run:
         Made anew from the stages' own files, so that stages that run side by side do not lose each other's.
         """
         ended = sorted(self.root.glob("stages/*/done.json"), key=lambda file: file.stat().st_mtime_ns)
-        write_json(self.root / "stages.json", [read_json(f) for f in ended])
+        write_json_on_main(self.root / "stages.json", [read_json(f) for f in ended])
 
 
 class MetricsLog:
@@ -135,7 +135,7 @@ class MetricsLog:
         if is_main_process():
             kept = drop_after(path, resume_step)
             self.lost = [step for step in range(1, resume_step + 1) if step not in kept]
-        write_json(path.with_name("stage.json"), {"steps": steps, "resumed_at": resume_step})
+        write_json_on_main(path.with_name("stage.json"), {"steps": steps, "resumed_at": resume_step})
 
     def write(self, step: int, values: dict[str, float]) -> None:
         if not is_main_process():

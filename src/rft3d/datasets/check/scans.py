@@ -141,7 +141,7 @@ def _pictures(folders: list[Path], where: str, fast: bool) -> Iterator[Finding]:
         if not fast:
             pictures = [rgb for _, rgb, _, _ in rows]
             broken += [f"{folder.name}/{path.name}" for path in pictures if not whole(path)]
-            twice += [f"{folder.name}/{b.name} = {a.name}" for a, b in duplicates(pictures)]
+            twice += [f"{folder.name}/{b.name} = {a.name}" for a, b in same_files(pictures)]
     yield found(where, f"{len(folders)} scans with {count} posed pictures", [f.name for f in folders])
     again = "extract them again: rft3d data extract"
     yield from listed("missing", where, "{n} scans without pictures", again, empty)
@@ -240,7 +240,7 @@ def is_pointer(path: Path) -> bool:
         return file.read(len(_LFS)) == _LFS
 
 
-def duplicates(paths: Sequence[Path]) -> list[tuple[Path, Path]]:
+def same_files(paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     """Pairs of files of the same bytes, each later one with the first. Only files of equal size are read."""
     sizes = Counter(path.stat().st_size for path in paths)
     first: dict[str, Path] = {}

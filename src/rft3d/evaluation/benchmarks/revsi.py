@@ -52,11 +52,11 @@ def variants(inputs: Inputs) -> list[Variant]:
     if inputs.compat is not None:  # its harness strips an answer, then reads it as VG-LLM's does
         stripped = [replace(each, text=each.text.strip()) for each in inputs.predictions]
         inputs = replace(inputs, predictions=stripped, compat="vg-llm")
-    found = read_variants(inputs, lambda sample: sample.meta["revsi_type"], metrics, ("overall", "micro"))
+    found = read_variants(inputs, lambda sample: sample.meta["revsi_type"], means, ("overall", "micro"))
     return [replace(each, name="lmms-eval") if each.name == "vg-llm" else each for each in found]
 
 
-def metrics(totals: Totals) -> dict[str, float | None]:
+def means(totals: Totals) -> dict[str, float | None]:
     """``overall``, ``micro``, the mean of each category and type, counts."""
     counts = {kind: totals.get(f"count:{kind}", 0.0) for kind in TYPES}
     sums = {kind: totals.get(f"accuracy:{kind}", 0.0) for kind in TYPES}

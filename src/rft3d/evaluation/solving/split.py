@@ -114,7 +114,7 @@ def as_predictions(solved: Iterable[SolvedSample]) -> list[Prediction]:
     ]
 
 
-def verdict(each: SolvedSample, answered: float) -> Verdict:
+def failure_of(each: SolvedSample, answered: float) -> Verdict:
     """Where a question falls, given the accuracy that the model's own answer has."""
     if isinstance(each.found, Unsolved) and not each.found.missing:
         return "undecided"
@@ -143,7 +143,7 @@ def split_failures(
         right = 0.0
         if prediction is not None and not prediction.truncated:
             right = task.score(prediction.text, each.sample).value("accuracy")
-        found = verdict(each, right)
+        found = failure_of(each, right)
         for key in (each.query.type, "all"):
             row = rows.setdefault(
                 key, {"questions": 0, "accuracy": 0.0, "from_boxes": 0.0, **dict.fromkeys(VERDICTS, 0)}

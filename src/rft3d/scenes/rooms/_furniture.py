@@ -22,7 +22,7 @@ from rft3d.scenes.rooms._parts import (
     WOOD,
     Built,
     Furniture,
-    Part,
+    Solid,
     Top,
     bounds,
     cuboid,
@@ -36,7 +36,7 @@ from rft3d.scenes.rooms._parts import (
 Builder = Callable[[Random, float, str, RGB], Built]
 
 
-def four_legs(dx: float, dy: float, height: float, thick: float, inset: float, rgb: RGB) -> list[Part]:
+def four_legs(dx: float, dy: float, height: float, thick: float, inset: float, rgb: RGB) -> list[Solid]:
     """Legs under the corners of a ``dx`` by ``dy`` metre top whose underside is at ``height``."""
     x, y = dx / 2 - inset - thick / 2, dy / 2 - inset - thick / 2
     size = (thick, thick, height)

@@ -83,7 +83,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class RoomLayout:
     """A furnished rectangular room around the world's origin; floor at z = 0 (metres)."""
 
     half_x: float
@@ -121,7 +121,7 @@ SQUARISH = (0.88, 1.14)
 """Range of a room's length over the side of the square with its area."""
 
 
-def furnish(rng: Random, labels: Sequence[str], count: int, grow: float = 0.0) -> Layout:
+def furnish(rng: Random, labels: Sequence[str], count: int, grow: float = 0.0) -> RoomLayout:
     """A room with up to ``count`` things (fewer when the room is full).
 
     ``grow``: metres added to the room's sides; the caller raises it when too few things fitted.
@@ -132,7 +132,7 @@ def furnish(rng: Random, labels: Sequence[str], count: int, grow: float = 0.0) -
     side = math.sqrt(5.5 + 12.0 * sum(areas)) + rng.uniform(0.0, 0.8) + grow
     side = max(3.3 + grow, side)
     longer = rng.uniform(*SQUARISH)
-    room = Layout(side * longer / 2, side / longer / 2, rng.uniform(2.45, 2.8), theme, ())
+    room = RoomLayout(side * longer / 2, side / longer / 2, rng.uniform(2.45, 2.8), theme, ())
     # Walls and big things first: what stands freely or on others finds a place later.
     order = sorted(range(len(things)), key=lambda k: (_stage(things[k]), -areas[k]))
     placed: list[Placed] = []
@@ -140,7 +140,7 @@ def furnish(rng: Random, labels: Sequence[str], count: int, grow: float = 0.0) -
         spot = _place(rng, room, things[k], placed)
         if spot is not None:
             placed.append(spot)
-    return Layout(room.half_x, room.half_y, room.height, theme, tuple(placed))
+    return RoomLayout(room.half_x, room.half_y, room.height, theme, tuple(placed))
 
 
 def _stage(thing: Furniture) -> int:
@@ -151,7 +151,7 @@ def _stage(thing: Furniture) -> int:
     return 3 if thing.label in SUPPORTS else 2
 
 
-def _place(rng: Random, room: Layout, thing: Furniture, placed: list[Placed]) -> Placed | None:
+def _place(rng: Random, room: RoomLayout, thing: Furniture, placed: list[Placed]) -> Placed | None:
     """A free spot for ``thing``, or None after a fair number of tries."""
     carried = thing.label in SUPPORTS and not (thing.floor and (thing.label == "lamp" or rng.random() < 0.5))
     if carried:
@@ -176,7 +176,7 @@ def _place(rng: Random, room: Layout, thing: Furniture, placed: list[Placed]) ->
     return None
 
 
-def _free(room: Layout, spot: Placed, placed: list[Placed]) -> bool:
+def _free(room: RoomLayout, spot: Placed, placed: list[Placed]) -> bool:
     area = spot.footprint()
     reach_x, reach_y = area.reach
     if abs(spot.x) + reach_x > room.half_x - 0.01 or abs(spot.y) + reach_y > room.half_y - 0.01:
@@ -184,7 +184,7 @@ def _free(room: Layout, spot: Placed, placed: list[Placed]) -> bool:
     return all(p.support is not None or apart(area, p.footprint(), GAP_M) for p in placed)
 
 
-def _at_wall(rng: Random, room: Layout, thing: Furniture) -> Placed:
+def _at_wall(rng: Random, room: RoomLayout, thing: Furniture) -> Placed:
     """Back to a wall, front to the room."""
     wall = rng.randrange(4)
     yaw = WALL_YAW[wall] + (math.radians(rng.uniform(-4, 4)) if rng.random() < 0.4 else 0.0)
@@ -202,7 +202,7 @@ def _at_wall(rng: Random, room: Layout, thing: Furniture) -> Placed:
     return Placed(thing, x, y, 0.0, wrap(yaw))
 
 
-def _anywhere(rng: Random, room: Layout, thing: Furniture) -> Placed:
+def _anywhere(rng: Random, room: RoomLayout, thing: Furniture) -> Placed:
     square = rng.randrange(4) * math.pi / 2 + math.radians(rng.uniform(-12, 12))
     reach = 0.72  # free-standing things keep to the middle of the room
     x, y = rng.uniform(-reach, reach) * room.half_x, rng.uniform(-reach, reach) * room.half_y

@@ -17,7 +17,7 @@ CUBOID, CYLINDER, ELLIPSOID = 0, 1, 2
 PLAIN, WOOD, FABRIC, STRIPES, PANEL, SCREEN, PLAID = range(7)
 
 
-class Part(NamedTuple):
+class Solid(NamedTuple):
     """One solid. ``half`` sizes in metres; ``tilt`` turns a cuboid about y (radians, top towards +x).
 
     ``bottom``/``top`` are a cylinder's relative radii (the larger one is 1, so that its bounds are exact).
@@ -55,10 +55,10 @@ def cuboid(
     b: float = 0.0,
     glow: float = 0.0,
     tilt: float = 0.0,
-) -> Part:
+) -> Solid:
     """A cuboid of full ``size`` metres."""
     half = (size[0] / 2, size[1] / 2, size[2] / 2)
-    return Part(CUBOID, *centre, *half, tilt, 1.0, 1.0, *rgb, texture, a, b, glow)
+    return Solid(CUBOID, *centre, *half, tilt, 1.0, 1.0, *rgb, texture, a, b, glow)
 
 
 def cylinder(
@@ -70,17 +70,17 @@ def cylinder(
     texture: int = PLAIN,
     a: float = 0.0,
     glow: float = 0.0,
-) -> Part:
+) -> Solid:
     """An upright cylinder or cone stump inside ``size`` metres; radii relative (the larger becomes 1)."""
     widest = max(bottom, top)
     half = (size[0] / 2, size[1] / 2, size[2] / 2)
-    return Part(CYLINDER, *centre, *half, 0.0, bottom / widest, top / widest, *rgb, texture, a, 0.0, glow)
+    return Solid(CYLINDER, *centre, *half, 0.0, bottom / widest, top / widest, *rgb, texture, a, 0.0, glow)
 
 
-def ellipsoid(centre: Vec, size: Vec, rgb: RGB, texture: int = PLAIN, a: float = 0.0) -> Part:
+def ellipsoid(centre: Vec, size: Vec, rgb: RGB, texture: int = PLAIN, a: float = 0.0) -> Solid:
     """An ellipsoid inside ``size`` metres."""
     half = (size[0] / 2, size[1] / 2, size[2] / 2)
-    return Part(ELLIPSOID, *centre, *half, 0.0, 1.0, 1.0, *rgb, texture, a, 0.0, 0.0)
+    return Solid(ELLIPSOID, *centre, *half, 0.0, 1.0, 1.0, *rgb, texture, a, 0.0, 0.0)
 
 
 class Top(NamedTuple):
@@ -96,7 +96,7 @@ class Top(NamedTuple):
 class Built(NamedTuple):
     """What a builder makes: parts, tops, and whether the thing stands on the floor by nature."""
 
-    parts: list[Part]
+    parts: list[Solid]
     tops: tuple[Top, ...] = ()
     floor: bool = True
 
@@ -110,7 +110,7 @@ class Furniture:
     """
 
     label: str
-    parts: tuple[Part, ...]
+    parts: tuple[Solid, ...]
     colour: str
     rgb: RGB
     size: str
@@ -129,7 +129,7 @@ class Furniture:
         return self.high[2] - self.low[2]
 
 
-def bounds(parts: list[Part]) -> tuple[Vec, Vec]:
+def bounds(parts: list[Solid]) -> tuple[Vec, Vec]:
     """Tight axis-aligned bounds of ``parts`` in the furniture frame, metres."""
     low = [math.inf] * 3
     high = [-math.inf] * 3

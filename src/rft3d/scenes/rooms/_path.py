@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.rooms._layout import Layout
+from rft3d.scenes.rooms._layout import RoomLayout
 from rft3d.scenes.rooms._plane import Rect
 
 EYE_M = 1.5
@@ -42,13 +42,13 @@ def _wrap(angle: float) -> float:
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
-def _clear(x: float, y: float, room: Layout, solids: list[Rect]) -> bool:
+def _clear(x: float, y: float, room: RoomLayout, solids: list[Rect]) -> bool:
     if abs(x) > room.half_x - 0.25 or abs(y) > room.half_y - 0.25:
         return False
     return all(solid.distance(x, y) > 0.22 for solid in solids)
 
 
-def _aim(x: float, y: float, room: Layout, reach: float) -> tuple[float, float]:
+def _aim(x: float, y: float, room: RoomLayout, reach: float) -> tuple[float, float]:
     """Score of standing at (x, y) and the heading that covers most objects within ``reach`` radians."""
     seen = [(math.atan2(p.y - y, p.x - x), math.hypot(p.x - x, p.y - y)) for p in room.placed]
     best, heading = -1e9, 0.0
@@ -67,9 +67,9 @@ def _aim(x: float, y: float, room: Layout, reach: float) -> tuple[float, float]:
     return best, heading
 
 
-def walk(
+def camera_path(
     rng: Random,
-    room: Layout,
+    room: RoomLayout,
     frames: int,
     fov_deg: float,
     pan_deg: float,
@@ -105,7 +105,7 @@ def walk(
 
 def _stroll(
     rng: Random,
-    room: Layout,
+    room: RoomLayout,
     solids: list[Rect],
     spot: tuple[float, float],
     heading: float,
@@ -125,7 +125,7 @@ def _stroll(
 
 def _film(
     rng: Random,
-    room: Layout,
+    room: RoomLayout,
     track: list[tuple[float, float]],
     heading: float,
     pan: float,

@@ -470,7 +470,7 @@ def _shade(
 
 
 @compiled
-def draw(
+def draw_views(
     rays, rects, cameras, solids, owner, room, decals, light, maps, grid, rgb, depth, instances, seen, alone
 ):  # fmt: skip
     """Render all views of a scene: view 0 is the ceiling light, 1 the sun, the rest are frames.

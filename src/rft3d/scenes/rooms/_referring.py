@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.rooms._layout import Layout, Placed
+from rft3d.scenes.rooms._layout import Placed, RoomLayout
 from rft3d.scenes.rooms._plane import Rect, gap
 from rft3d.scenes.types import Expression
 
@@ -25,7 +25,7 @@ WIDEST_RAD = math.radians(105.0)
 
 
 def refer(
-    layout: Layout, T_world_cameras: NDArray[np.float64], seen: Sequence[Sequence[int]], enough: int
+    layout: RoomLayout, T_world_cameras: NDArray[np.float64], seen: Sequence[Sequence[int]], enough: int
 ) -> tuple[Expression, ...]:
     """All expressions about objects that some frame shows with at least ``enough`` pixels.
 

@@ -47,7 +47,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class Rendered:
     """What the frames show.
 
     ``rgb (F, H, W, 3)`` uint8 · ``depth (F, H, W)`` float32 metres along the camera's z ·
@@ -190,21 +190,14 @@ def in_view_share(boxes: F64, T_world_cameras: F64, K: F64, width: int, height: 
     return inside.reshape(len(R), len(boxes), -1).mean(-1)
 
 
-def render(
-    parts: Parts,
-    shell: Shell,
-    T_world_cameras: F64,
-    K: F64,
-    width: int,
-    height: int,
-) -> Pictures:
+def render(parts: Parts, shell: Shell, T_world_cameras: F64, K: F64, width: int, height: int) -> Rendered:
     """Draw every frame.
 
     Args:
         T_world_cameras: ``(F, 4, 4)`` OpenCV camera poses.
         K: ``(3, 3)`` intrinsics of all frames.
     """
-    from rft3d.scenes.rooms._raster_numba import draw  # lazy: numba takes half a second to import
+    from rft3d.scenes.rooms._raster_numba import draw_views  # lazy: numba takes half a second to import
 
     frames, objects = len(T_world_cameras), int(parts.owner[-1]) + 1
     cameras = make_cameras(shell, T_world_cameras, K)
@@ -213,7 +206,7 @@ def render(
     bar = round(0.022 * SHADOW_SIZE)  # the window's cross bars stand right at the pane: nearer than anything
     maps[1, :, SHADOW_SIZE // 2 - bar : SHADOW_SIZE // 2 + bar] = 0.0
     maps[1, round(0.45 * SHADOW_SIZE) - bar : round(0.45 * SHADOW_SIZE) + bar] = 0.0
-    out = Pictures(
+    out = Rendered(
         np.empty((frames, height, width, 3), dtype=np.uint8),
         np.empty((frames, height, width), dtype=np.float32),
         np.empty((frames, height, width), dtype=np.int32),
@@ -221,7 +214,7 @@ def render(
         np.zeros((frames, objects), dtype=np.int64),
     )
     grid = np.ones((CONTACT_SIZE, CONTACT_SIZE))
-    draw(
+    draw_views(
         rays, rects, cameras, parts.solids, parts.owner, shell.room, shell.decals, shell.light, maps, grid,
         out.rgb, out.depth, out.instances, out.seen, out.alone,
     )  # fmt: skip

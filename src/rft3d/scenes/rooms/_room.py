@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from rft3d.scenes.fields import read_fields
 from rft3d.scenes.rooms._furniture import check_labels
-from rft3d.scenes.rooms._layout import Layout, furnish
-from rft3d.scenes.rooms._path import intrinsics, walk
+from rft3d.scenes.rooms._layout import RoomLayout, furnish
+from rft3d.scenes.rooms._path import camera_path, intrinsics
 from rft3d.scenes.rooms._referring import refer
 from rft3d.scenes.rooms._render import in_view_share, render, world_parts
 from rft3d.scenes.rooms._shell import Shell, finish_room
@@ -96,16 +96,16 @@ things, where knowing what to leave out and when to stop counts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RoomPlan:
     """A room before it is drawn: furniture, finish, camera poses ``(F, 4, 4)`` and intrinsics."""
 
-    layout: Layout
+    layout: RoomLayout
     shell: Shell
     T_world_cameras: NDArray[np.float64]
     K: NDArray[np.float64]
 
 
-def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
+def plan_room(seed: int, config: RoomConfig | None = None) -> RoomPlan:
     """Everything about room ``seed`` but the pictures. Raises ``ValueError`` as :func:`make_room` does."""
     config = config or RoomConfig()
     if seed < 0:
@@ -118,7 +118,7 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
         layout = furnish(rng, labels, count, grow=0.25 * attempt)
         if len(layout.placed) < config.min_objects:
             continue
-        poses = walk(
+        poses = camera_path(
             camera,
             layout,
             config.frames,
@@ -130,14 +130,16 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> Plan:
         if poses is None:
             continue
         shell = finish_room(finish, layout)
-        return Plan(layout, shell, np.stack(poses), intrinsics(config.width, config.height, config.fov_deg))
+        return RoomPlan(
+            layout, shell, np.stack(poses), intrinsics(config.width, config.height, config.fov_deg)
+        )
     raise ValueError(
         f"no room of seed {seed} holds {config.min_objects} objects after {ATTEMPTS} tries; "
         "lower RoomConfig.min_objects"
     )
 
 
-def scene_objects(layout: Layout) -> tuple[SceneObject, ...]:
+def scene_objects(layout: RoomLayout) -> tuple[SceneObject, ...]:
     """Furniture as records: id = index, box = tight upright box whose x axis is the front."""
     objects = []
     for index, p in enumerate(layout.placed):

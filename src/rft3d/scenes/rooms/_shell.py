@@ -14,7 +14,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.rooms._layout import Layout
+from rft3d.scenes.rooms._layout import RoomLayout
 from rft3d.scenes.rooms._parts import RGB, shade
 
 WINDOW, DOOR, RUG, PICTURE = range(4)
@@ -55,7 +55,7 @@ class Shell:
     window: NDArray[np.float64] | None
 
 
-def _blocked(layout: Layout, face: int, a0: float, a1: float, b0: float) -> bool:
+def _blocked(layout: RoomLayout, face: int, a0: float, a1: float, b0: float) -> bool:
     """Whether something taller than ``b0`` stands before the stretch ``a0..a1`` of a wall."""
     for p in layout.placed:
         if p.z + p.thing.height < b0 + 0.05:
@@ -74,7 +74,7 @@ def _blocked(layout: Layout, face: int, a0: float, a1: float, b0: float) -> bool
 
 
 def _hang(
-    rng: Random, layout: Layout, taken: list[list[float]], width: float, b0: float, tries: int
+    rng: Random, layout: RoomLayout, taken: list[list[float]], width: float, b0: float, tries: int
 ) -> tuple | None:
     """A free stretch of wall of ``width`` metres: (face, a0, a1), or None."""
     for _ in range(tries):
@@ -91,7 +91,7 @@ def _hang(
     return None
 
 
-def _decals(rng: Random, layout: Layout) -> list[list[float]]:
+def _decals(rng: Random, layout: RoomLayout) -> list[list[float]]:
     out: list[list[float]] = []
     width, top = rng.uniform(1.1, 1.7), rng.uniform(2.05, 2.25)
     spot = _hang(rng, layout, out, width, 0.95, 16)
@@ -115,7 +115,7 @@ def _decals(rng: Random, layout: Layout) -> list[list[float]]:
     return out
 
 
-def finish_room(rng: Random, layout: Layout) -> Shell:
+def finish_room(rng: Random, layout: RoomLayout) -> Shell:
     """Finish, decoration and light of a furnished room, deterministic in ``rng``."""
     wall = rng.choice(WALLS)
     walls = [list(wall) for _ in range(4)]
@@ -157,7 +157,7 @@ def finish_room(rng: Random, layout: Layout) -> Shell:
     )
 
 
-def _sun(rng: Random, layout: Layout, window: list[float]) -> NDArray[np.float64]:
+def _sun(rng: Random, layout: RoomLayout, window: list[float]) -> NDArray[np.float64]:
     """A sun near the window: its rays through the pane diverge slightly."""
     face, middle = int(window[0]), (window[1] + window[2]) / 2
     away, side = 4.5, rng.uniform(-3.0, 3.0)
