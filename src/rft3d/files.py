@@ -53,7 +53,7 @@ def replacing(path: str | Path, synced: bool = True) -> Iterator[Path]:
     """A hidden neighbour of ``path`` to write a file or folder to; it becomes ``path`` when the block ends well.
 
     A reader sees all of it or nothing. After an error, or Ctrl-C, the neighbour is removed and ``path`` is as it
-    was; after a kill it stays until somebody writes ``path`` again, or :func:`only_writer` of its folder::
+    was; after a kill it stays until ``path`` is written again, or :func:`only_writer` of its folder::
 
         with replacing("boxes.npy") as unfinished, unfinished.open("wb") as file:
             np.save(file, boxes)
@@ -125,7 +125,7 @@ def _is_abandoned(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > ABANDONED_S
     try:
         os.kill(int(process), 0)
-    except PermissionError:  # somebody else's, and alive
+    except PermissionError:  # another user's process, alive
         return False
     except (ProcessLookupError, OverflowError):
         return True

@@ -122,7 +122,7 @@ def write_titles(root: Path, titles: Titles) -> None:
 
 
 def read_titles(root: Path) -> Titles:
-    """``root/titles.json``; without titles where it is missing or nothing of the kind."""
+    """``root/titles.json``; without titles where it is missing or damaged."""
     try:
         found = files.read_json(root / "titles.json")
         return Titles({str(k): str(v) for k, v in found["titles"].items()}, str(found["baseline"]))

@@ -115,7 +115,7 @@ def test_vlmevalkit_sheets(tmp_path: Path) -> None:
         csv.writer(file, delimiter="\t").writerows(sheet_rows())
     assert texts(tmp_path / "m.tsv") == EXPECTED
     (tmp_path / "no.xlsx").write_bytes(b"not a zip")
-    with pytest.raises(ValueError, match=r"cannot be read .*no sheet of predictions"):
+    with pytest.raises(ValueError, match=r"cannot be read .*not a sheet of predictions"):
         texts(tmp_path / "no.xlsx")
     (tmp_path / "no.tsv").write_text("a\tb\n1\t2\n")
     with pytest.raises(ValueError, match="'prediction'"):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from rft3d.geometry import BOX_EDGES, box_corners, project
+from rft3d.report import draw
 from rft3d.report.draw import draw_boxes, project_segments, seen
 
 K = np.array([[100.0, 0.0, 84.0], [0.0, 100.0, 56.0], [0.0, 0.0, 1.0]])
@@ -84,6 +89,20 @@ def test_labels_are_untrusted_text() -> None:
     box = np.array([[0.0, 0.0, 2.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]])
     hostile = ["\x00\n\ud800\u202e" + "long" * 1000]
     assert draw_boxes(BLACK, box, K, "#ffffff", hostile).any()
+
+
+def test_labels_do_not_lie_on_one_another() -> None:
+    places: list[tuple[float, ...]] = []
+
+    class Noting(ImageDraw.ImageDraw):
+        def rounded_rectangle(self, xy: Any, *args: Any, **options: Any) -> None:
+            places.append(tuple(xy))
+
+    tags = [(90.0 + k, 60.0, f"chair {k}", "#ffffff") for k in range(5)]
+    draw._draw_tags(Noting(Image.new("RGB", (320, 240))), tags, (320, 240))
+    assert len(places) == 5 and all(top >= 0 and bottom <= 240 for _, top, _, bottom in places)
+    for a, b in combinations(places, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
 
 
 def test_counts_must_agree() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ pytestmark = pytest.mark.skipif(
 
 WORLD_CORNERS = """(() => { const v = document.querySelector('canvas').view; return v.items.map((item, i) =>
   [v.boxes[i].kind, item.corners.map(c => c.toArray())]); })()"""
+LABELS = """[...document.querySelectorAll('.frames figure svg')].map(s =>
+  [...s.querySelectorAll('g > rect')].map(r => {
+    const b = r.getBBox(); return [b.x, b.y, b.x + b.width, b.y + b.height]; }))"""
 ON_CANVAS = """(() => { const v = document.querySelector('canvas').view, r = v.canvas.getBoundingClientRect();
   return v.items.map(item => item.corners.map(c => { const p = c.clone().project(v.camera);
     return [r.x + (p.x + 1) / 2 * r.width, r.y + (1 - p.y) / 2 * r.height]; })); })()"""
@@ -109,6 +113,11 @@ def test_drawn_boxes_are_where_the_geometry_says(browser: Browser, page: Path) -
             assert len(inside) >= 4
             for corner in inside:
                 assert np.abs(ends(path) - corner).max(axis=1).min() < 0.05, "pixels of the picture"
+    for labels in browser.js(LABELS):
+        assert len(labels) == 4
+        for a, b in combinations(labels, 2):  # a gold answer's boxes stand on the true ones
+            over = min(a[2] - b[0], b[2] - a[0], a[3] - b[1], b[3] - a[1])
+            assert over < 0.01, "labels lie on one another"
 
 
 def test_the_scene_is_right_turns_and_tells_what_is_pointed_at(browser: Browser, page: Path) -> None:

@@ -54,7 +54,7 @@ class _NotRun(Exception):
 def vgllm_detections(text: str) -> tuple[tuple[LabelledBox, ...], int]:
     """Every box that upstream would count, in output order, and how many of them are lines that were not run.
 
-    Lines with ``bbox_3d`` or ``label`` in them are read one by one; one that is no dict with a label and
+    Lines with ``bbox_3d`` or ``label`` in them are read one by one; one that is not a dict with a label and
     numbers is dropped (so is a whole list on one line), the others stay. Never raises on text.
     """
     boxes: list[LabelledBox] = []
@@ -89,7 +89,7 @@ def vgllm_frame_box(text: str, frames: int) -> FrameBox | ParseFailure:
     except _NotRun:
         return ParseFailure("an expression that is not run", quoted(line))
     if not isinstance(value, dict):
-        return ParseFailure('the first line with "bbox_3d" is no dict', quoted(line))
+        return ParseFailure('the first line with "bbox_3d" is not a dict', quoted(line))
     frame, box = (cast("dict[Any, Any]", value).get(name) for name in ("frame", "bbox_3d"))
     if not isinstance(frame, int) or not 0 <= frame < frames:  # True is a frame upstream, number 1
         return ParseFailure("no frame of this video", quoted(line))
@@ -97,7 +97,7 @@ def vgllm_frame_box(text: str, frames: int) -> FrameBox | ParseFailure:
     if len(values) != 9:
         return ParseFailure('"bbox_3d" is not a list of nine', quoted(line))
     if not all(isinstance(number, int | float) for number in values):
-        return ParseFailure('"bbox_3d" holds what is no number', quoted(line))
+        return ParseFailure('"bbox_3d" holds something that is not a number', quoted(line))
     numbers = _upstream_box(values)
     return FrameBox(int(frame), NOWHERE if numbers is None else numbers)
 
@@ -162,7 +162,7 @@ def _worked_out(node: ast.expr) -> Any:
             pass
     names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
     if isinstance(node, ast.Name) or not names <= _MODULE_NAMES:
-        raise ValueError("a bare name is no number, and an unknown one an error")
+        raise ValueError("a bare name is not a number, and an unknown one is an error")
     raise _NotRun
 
 

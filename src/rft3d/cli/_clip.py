@@ -37,7 +37,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipOptions(ModelOptions):
-    """Options of every verb that looks at a clip of one's own."""
+    """Options of every verb that looks at a clip of your own."""
 
     source: tyro.conf.Positional[str]
     """video, picture, folder of pictures, scene folder, posed clip, a folder of them, or rooms:SEED"""

@@ -25,7 +25,7 @@ class Args:
     force: bool = False
     """replace what is at --out"""
     like: str | None = None
-    """make rooms of the kind that this model was trained on, and ask as it was asked: rooms, rooms-sft or a
+    """make rooms like those that this model was trained on, with its tasks' options: rooms, rooms-sft or a
     model folder with a world.json"""
     world: WorldName | None = None
     """which rooms: 6-15 things, few large ones, or 20-40; asked as --like says"""

@@ -207,7 +207,7 @@ def _number(record: QuestionRecord) -> float:
     try:
         value = float(record.answer)
     except ValueError:
-        raise NotASample("key that is no number") from None
+        raise NotASample("key that is not a number") from None
     if not value > 0 or value == float("inf"):
         raise NotASample("key that is not positive")
     return value

@@ -117,10 +117,10 @@ def make_detection(job: DetectionJob) -> JobOutput:
 
 
 def _by_number(scene: Scene) -> Scene:
-    """Frames by their raw number; names that are no numbers are refused."""
+    """Frames by their raw number; ValueError for other names."""
     for frame in scene.frames:
         if not frame.name.isdecimal():
-            raise ValueError(f"scene {scene.id!r}: frame name {frame.name!r} is no raw frame number")
+            raise ValueError(f"scene {scene.id!r}: frame name {frame.name!r} is not a raw frame number")
     return replace(scene, frames=tuple(sorted(scene.frames, key=lambda frame: int(frame.name))))
 
 

@@ -153,7 +153,7 @@ def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
     """Write the pictures and poses of one recording; returns how many pictures are there afterwards.
 
     Raises:
-        ValueError: a damaged or truncated recording, or one whose pictures are no JPEGs.
+        ValueError: a damaged or truncated recording, or one whose pictures are not JPEGs.
         InUse: another process writes the same scan.
     """
     recording = read_sens(sens).whole()

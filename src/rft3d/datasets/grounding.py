@@ -66,9 +66,7 @@ class GroundingSettings(Checked):
 
 @dataclass(frozen=True)
 class ReferringJob:
-    """One scan: its scene (EmbodiedScan), its descriptions, and the folder with ScanNet's annotations of
-    it.
-    """
+    """One scan: its scene (EmbodiedScan), its descriptions, and the folder of its ScanNet annotations."""
 
     scene: Scene
     rows: tuple[ReferringRow, ...]

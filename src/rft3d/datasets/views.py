@@ -19,8 +19,7 @@ NEAR_M = 0.05
 
 
 def frame_area(box: ArrayLike, frame: Frame) -> float:
-    """Pixels that the outline of a world ``(9,)`` box covers in ``frame``; 0 when the camera is inside the
-    box.
+    """Pixels that the outline of a world ``(9,)`` box covers in ``frame``; 0 from inside it.
 
     The box is cut at 5 cm before the camera, its outline (the convex hull of what is projected) at the
     picture's border. Occlusion is not known.
@@ -116,23 +115,19 @@ def _area(polygon: Array) -> float:
 MATCH_IOU = 0.5
 """Upstream: a ScanRefer box and an EmbodiedScan instance are the same object from this IoU on."""
 RETRIES = 20
-"""Upstream: so many draws of frames before one that shows the object is put in by force."""
+"""Upstream: so many draws of frames before one that shows the object is put in."""
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """An object in two annotations: its ScanNet box, and the EmbodiedScan instance that it is (None: none
-    is).
-    """
+    """An object in two annotations: its ScanNet box, and its EmbodiedScan instance (None: it has none)."""
 
     box: Array
     instance: int | None
     instance_box: Array | None
 
     def seen_in(self, frame: Frame) -> bool:
-        """Whether the infos call the instance visible; of an object without one, whether its box is in
-        view.
-        """
+        """Whether the infos call the instance visible; without an instance, whether the box is in view."""
         if self.instance is None:
             return frame_area(self.box, frame) > 0
         return self.instance in frame.visible
@@ -150,8 +145,7 @@ def match_target(box: Array, scene: Scene) -> Target:
 
 
 def rotated_frames(count: int, frames: int, rng: Random) -> list[int]:
-    """Upstream's sampling: the list turned by a random offset, every ``count // frames``-th, not sorted
-    again.
+    """Upstream's sampling: the list turned by a random offset, every ``count // frames``-th, unsorted.
 
     Time wraps around inside the sequence. Fewer than ``frames`` when the scan has fewer.
     """
@@ -161,9 +155,7 @@ def rotated_frames(count: int, frames: int, rng: Random) -> list[int]:
 
 
 def spaced_frames(count: int, frames: int, rng: Random | None) -> list[int]:
-    """``frames`` frames evenly spaced in time order; ``rng`` shifts them by part of a space, None centres
-    them.
-    """
+    """``frames`` frames evenly spaced in time order; ``rng`` shifts them by part of a step, None centres them."""
     frames = min(count, frames)
     phase = 0.5 if rng is None else rng.random()
     return sorted({min(count - 1, int((place + phase) * count / frames)) for place in range(frames)})
@@ -172,11 +164,10 @@ def spaced_frames(count: int, frames: int, rng: Random | None) -> list[int]:
 def frames_showing(
     target: Target, scene: Scene, draw: Callable[[], list[int]], *, upstream: bool
 ) -> list[int]:
-    """Frames of a training sample: drawn again until one shows the object, then one is put in by force.
+    """Frames of a training sample: drawn again until one shows the object; at last one that does is put in.
 
-    The forced frame is upstream's first one that shows it, replacing the last and followed by sorting; ours
-    is the one that shows it best, replacing its nearest neighbour in time. No frame shows it: the first
-    draw.
+    Upstream puts in the first frame that shows it, in place of the last one; we the frame that shows it best,
+    in place of its nearest neighbour in time. No frame shows it: the first draw.
     """
     first = chosen = draw()
     for _ in range(RETRIES):

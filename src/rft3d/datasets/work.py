@@ -2,8 +2,8 @@
 
 Each scene is a :class:`Job`; what it makes is written to a part file at once. When all parts are there they
 are joined in the order of the jobs, ``<file>.meta.json`` is written, the samples file gets its name, and the
-parts go. A second run with the same plan goes on where the first one stopped; with another plan it refuses, so
-that no file ever mixes two settings.
+parts are removed. A second run with the same plan goes on where the first one stopped; with another plan it
+refuses, so that no file ever mixes two settings.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rft3d.tasks.samples import sample_from_record, write_samples
 from rft3d.tasks.types import Sample
 
 FORMAT, VERSION = "rft3d-samples", 1
-"""Of the samples schema in ``docs/data.md``, named in meta files."""
+"""The samples schema of ``docs/data.md``, as meta files name it."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def prepare_samples(
 
     Raises:
         FileExistsError: the file or its parts come from another plan, and ``output.force`` is off.
-        ValueError: two samples or two jobs with one name, or a sample that is no JSON.
+        ValueError: two samples or two jobs with one name, or a sample that is not JSON.
     """
     out = output.out
     if output.no_frames:

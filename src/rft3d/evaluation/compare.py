@@ -33,7 +33,7 @@ class Compared:
 
     @property
     def decided(self) -> bool:
-        """Whether the interval of the difference leaves 0 out."""
+        """Whether the interval of the difference excludes 0."""
         low, high = self.difference.low, self.difference.high
         return low is not None and high is not None and (low > 0 or high < 0)
 
@@ -103,7 +103,7 @@ def compare_prediction_files(
     tables = {} if benchmark is not None else {"ours": compare_runs(run_a, run_b, config)}
     pairs = enumerate(zip(run_a.scores, run_b.scores, strict=True))
     both = [i for i, (a, b) in pairs if a.failure is None and b.failure is None]
-    if tables and 0 < len(both) < len(samples):  # what of the difference is that answers can be read at all?
+    if tables and 0 < len(both) < len(samples):  # without the part of the difference that is only readability
         name = f"{len(both)} of {len(samples)} samples, where both answers can be read"
         a, b = _only(run_a, both), _only(run_b, both)
         tables[name] = _compared(a.samples, pools_of(a), pools_of(b), config, _over_everything)

@@ -1,5 +1,5 @@
-"""Beside detection's official numbers: which convention the boxes of a predictions file fit best, lmms-eval's SUN
-RGB-D score of them, and objects named twice."""
+"""Extra facts about detections: which box convention a predictions file fits best, lmms-eval's SUN RGB-D score,
+and objects named twice."""
 
 from __future__ import annotations
 

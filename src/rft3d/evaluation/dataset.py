@@ -75,7 +75,7 @@ def write_dataset(
         for number, scene in enumerate(scenes):
             refs = _write_scene(scene, staging, with_depth)
             for name, task in chosen.items():
-                # of its own for every scene: one seed would draw the same places of every list, big things first
+                # a seed a scene: with the same one every scene would be asked about the same places of its lists
                 made = task.samples(scene, refs, seed + number)
                 samples[name] += [with_cameras(s, scene, refs) for s in made]
         staging.mkdir(exist_ok=True)
@@ -104,7 +104,7 @@ def _write_scene(scene: Scene, root: Path, with_depth: bool) -> tuple[str, ...]:
 
 
 def room_config_of(model: str | Path) -> RoomConfig | None:
-    """The rooms of ``model``; None when it has no world of its own (it saw other things than our rooms)."""
+    """The rooms of ``model``; None when it was not trained on our rooms."""
     file = model_folder(model) / "world.json"
     return read_room_config(file) if file.is_file() else None
 
@@ -165,7 +165,7 @@ class OnCuts:
         """As a task's own ``samples``; ``frame_refs[i]`` names ``scene.frames[i]``."""
         by_name = {frame.name: ref for frame, ref in zip(scene.frames, frame_refs, strict=True)}
         return [
-            # cuts of one clip are no independent scenes: intervals must not count them as such
+            # cuts of one clip are not independent: intervals must not count them as scenes
             replace(sample, scene=scene.id)
             for cut in self.cuts(scene)
             for sample in self.task.samples(cut, [by_name[frame.name] for frame in cut.frames], seed)
@@ -205,7 +205,7 @@ def _one_a_description(config: ClipConfig, scene: Scene) -> list[Scene]:
 
 @dataclass(frozen=True)
 class GoldCheck:
-    """Gold answers, scored: ``full`` of ``samples`` earn every part that rounding can't touch (all but IoU).
+    """Gold answers, scored: ``full`` of ``samples`` earn every part but IoU, which rounding lowers.
 
     ``least_iou``: of any box in a gold answer with its true box; None where answers have no boxes.
     """

@@ -96,7 +96,7 @@ def compute_score(
 
 
 def read_options(text: str) -> dict[str, dict[str, Any]]:
-    """Options of tasks that somebody typed as JSON. ValueError where they are nothing of the kind."""
+    """Options of tasks from JSON text; ValueError where it is not JSON of that form."""
     try:
         found = json.loads(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Ask a policy about one clip of one's own: prompt it as the tasks do, read the answer as they do.
+"""Ask a policy about one clip of your own: prompt it as the tasks do, read the answer as they do.
 
     clip = with_fov(read_clip("kitchen.mp4"), 65)
     found = infer(policy, clip, detection_question(clip))

@@ -60,7 +60,7 @@ def _plain(path: Path) -> Iterator[Foreign]:
         for number, record in enumerate(value):
             where = f"{path}[{number}]"
             if not isinstance(record, dict):
-                raise ValueError(f"{where}: {excerpt(record)} is no object; {SHAPES}")
+                raise ValueError(f"{where}: {excerpt(record)} is not an object; {SHAPES}")
             yield Foreign((prediction_id(record, where),), None, prediction_text(record, where), where=where)
         return
     for identity, text in value.items():
@@ -82,7 +82,7 @@ def _lmms_eval(path: Path) -> Iterator[Foreign]:
     for number, record in records:
         where = f"{path}:{number}"
         if not isinstance(record, dict):
-            raise ValueError(f"{where}: {excerpt(record)} is no object; an lmms-eval log has one a sample")
+            raise ValueError(f"{where}: {excerpt(record)} is not an object, as an lmms-eval log has them")
         doc = record.get("doc")
         doc = doc if isinstance(doc, dict) else {}
         names = tuple(
@@ -147,7 +147,7 @@ def _vlmevalkit(path: Path) -> Iterator[Foreign]:
 def _sheet(path: Path) -> Iterator[list[Any]]:
     import openpyxl  # lazy: the extra `sheets`
 
-    with blaming(path, *_NO_WORKBOOK, fix="it is no sheet of predictions; save it as .xlsx again"):
+    with blaming(path, *_NO_WORKBOOK, fix="it is not a sheet of predictions; save it as .xlsx again"):
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_SHEET_BYTES:

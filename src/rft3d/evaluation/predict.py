@@ -86,7 +86,7 @@ def predict(
         model: identity of the weights, e.g. :func:`model_fingerprint`; a resumed run must match it.
         config: generation settings.
         progress: show a progress bar with ETA on standard error.
-        force: forget what is at ``out``.
+        force: replace what is at ``out``.
         pictures: a folder besides that of the samples file in which pictures may lie.
         told: called with a line about every sample whose picture is damaged; its answer is the empty text.
 
@@ -164,7 +164,7 @@ class _Answering:
         _meta_path(partial).unlink()
 
     def answers(self, batch: Sequence[Sample], start: int) -> list[Prediction]:
-        """Answers in the batch's order; a damaged picture costs its own sample, which is answered by nothing."""
+        """Answers in the batch's order; the text is empty where a picture is damaged."""
         seen: dict[str, list[NDArray[np.uint8]]] = {}
         for sample in batch:
             try:

@@ -36,7 +36,7 @@ from rft3d.tasks.types import Sample
 LETTERS = "ABCD"
 CLOSED = ("left", "right", "back", "front-left", "front-right", "back-left", "back-right",
           "Turn Back", "Turn Left", "Turn Right")  # fmt: skip
-"""Answers that are words of the question, not things of the room: these can be balanced."""
+"""Answers that are words, not things of the room: these can be balanced."""
 OFFICIAL: dict[str, dict[str, float]] = {
     "object_rel_direction_easy": {"left": 111, "right": 106},
     "object_rel_direction_medium": {"left": 188, "right": 172, "back": 18},
@@ -148,7 +148,7 @@ class Made:
     """scenes about which nothing unambiguous can be asked"""
     by_type: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
-    """of a question file: why a record became no sample -> how many"""
+    """of a question file: why a record was left out -> how many"""
     balance: Balance = field(default_factory=Balance)
 
 
@@ -167,7 +167,7 @@ def write_questions(
         excluded: scene ids that must not be asked about, e.g. :func:`exclude_list`.
 
     Raises:
-        ValueError: two questions of one id (two scenes with the same id), a frame that is no file, or thoughts
+        ValueError: two questions of one id (two scenes with the same id), a frame that is not a file, or thoughts
             about a scene without frames.
     """
     config = config or QuestionConfig()

@@ -84,7 +84,7 @@ def run_demo(
 def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
     """More SFT and RFT side by side from ``model``, the shipped SFT policy: detection in 64 dense rooms.
 
-    Grounding, which neither trains, is judged too: does it suffer?
+    Grounding, which neither trains, is judged too: does it get worse?
     """
     views = {"detection": {}, "grounding": {"max_per_scene": 2}}
     rooms = few_rooms_world(
@@ -97,7 +97,7 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
         resamples=1000,
         headroom=24,
     )
-    arms = few_rooms_arms(steps=20, sft_steps=40, micro_scenes=8)  # as many minutes
+    arms = few_rooms_arms(steps=20, sft_steps=40, micro_scenes=8)  # both take equally long
     if quick:
         # the shipped world and a low rate: four steps on long lists at the usual rate only do harm
         rooms = replace(rooms, rooms=WORLDS["rooms"], train_rooms=16, resamples=200, headroom=8)

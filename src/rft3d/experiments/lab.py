@@ -9,7 +9,7 @@
            eval/<view>.samples.jsonl         eval/<arm>/<view>.predictions.jsonl  .scores.json
            ood/<name>/...                    as eval/
 
-Everything that is done is kept; an arm whose settings changed is an error, not a surprise.
+Everything that is done is kept; an arm whose settings changed is an error.
 """
 
 from __future__ import annotations

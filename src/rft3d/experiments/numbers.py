@@ -42,7 +42,7 @@ not in every seed taken alone, says in how many it does."""
 class Found:
     """A metric over seeds: mean, ends of its interval, each seed's own, over how many rooms and questions.
 
-    Mean and ends are NaN where the metric has no value on one of the seeds (nothing of the kind was asked).
+    Mean and ends are NaN where the metric has no value on one of the seeds (no such question was asked).
     """
 
     mean: float

@@ -19,7 +19,7 @@ class WorldSeed:
     arms: tuple[Arm, ...]
 
     def left(self) -> list[Arm]:
-        """The arms that are not both trained and judged on everything they are to be judged on."""
+        """The arms that are not trained yet, or not judged on all their held-out rooms."""
         return [arm for arm in self.arms if not self.trained(arm) or unjudged(self.root, self.world, arm)]
 
     def trained(self, arm: Arm) -> bool:

@@ -61,7 +61,7 @@ class FeatureCache:
 
     Attributes:
         folder: where the files are, made when needed; None: memory only, in the encoders' own number format.
-        dtype: number format of the files, to which features are rounded before anybody sees them.
+        dtype: number format of the files; features are rounded to it before they are used.
         keep, keep_bytes: clips and bytes in memory at most; the least recently used go first. (A clip of 32
             frames of 518x392 takes 165 MB in bf16.)
     """

@@ -142,11 +142,7 @@ def generate(
 
 
 def _prefill(
-    model: SpatialModel,
-    packed: Packed,
-    features: Sequence[FrozenFeatures],
-    cache: PrefixCache,
-    at_once: int,
+    model: SpatialModel, packed: Packed, features: Sequence[FrozenFeatures], cache: PrefixCache, at_once: int
 ) -> Tensor:
     """All prefixes into ``cache``, prompts of like length together; logits of their first new tokens."""
     device = packed.input_ids.device

@@ -3,8 +3,8 @@
 Decoding a model of billions of parameters in eager mode is bound by launching kernels, not by the GPU.
 With a :class:`~rft3d.models.kv_cache.StaticCache` every shape and address of a step stays the same, so that
 it can be captured once and replayed. The static cache is tested on CPUs; the capture itself has a test
-marked ``gpu``, which passed on an H100 (``docs/hardware.md``). A capture that fails is no end of a run: one
-warning says so, and the same step runs eagerly on the static cache, which is tested.
+marked ``gpu``, which passed on an H100 (``docs/hardware.md``). A capture that fails does not end a run: one
+warning says so, and the step runs eagerly on the static cache, which is tested.
 """
 
 from __future__ import annotations

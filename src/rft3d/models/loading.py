@@ -232,7 +232,7 @@ def _load(folder: Path, layout: str, config: Any, fresh: bool, dtype: torch.dtyp
 
 @contextmanager
 def _without_report() -> Iterator[None]:
-    """transformers warns of every tensor that is left out; what must not be left out is an error below."""
+    """transformers warns of every tensor that is left out; we raise for those that must be there."""
     before = hf_logging.get_verbosity()
     hf_logging.set_verbosity_error()
     try:

@@ -268,7 +268,7 @@ def non_finite(tensors: Sequence[Tensor]) -> list[int]:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """transformers draws a progress bar for a file that takes milliseconds; not here."""
+    """Without transformers' progress bars: small files load in milliseconds."""
     shown = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()
     try:

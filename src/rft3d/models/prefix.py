@@ -254,11 +254,7 @@ def chunk_size(vocabulary: int, chunk: int = 0) -> int:
 
 
 def token_logps(
-    logits_of: Callable[[Tensor], Tensor],
-    hidden: Tensor,
-    targets: Tensor,
-    temperature: float,
-    chunk: int,
+    logits_of: Callable[[Tensor], Tensor], hidden: Tensor, targets: Tensor, temperature: float, chunk: int
 ) -> tuple[Tensor, Tensor]:
     """``(N,)`` log-probabilities of ``targets`` (with gradient) and entropies (without), both float32.
 

@@ -178,7 +178,7 @@ class SpatialModel(_Base):
         """The language model over tokens whose picture places hold ``fused``, levels as its layers take them.
 
         The places are filled here, not by transformers, whose way of handing over features differs by release
-        (one that does not know a name leaves it out without a word).
+        (one that does not know a name ignores it silently).
         """
         embeds: Tensor = self.model.get_input_embeddings()(input_ids)
         if fused is not None:
@@ -229,22 +229,14 @@ class SpatialModel(_Base):
         """
         p = packed.layout.prefix_len
         hidden = self._hidden(
-            packed.input_ids[:, :p],
-            packed.position_ids[:, :, :p],
-            self.fuse(features),
-            cache=cache,
+            packed.input_ids[:, :p], packed.position_ids[:, :, :p], self.fuse(features), cache=cache
         )
         last = packed.layout.prefix_valid.sum(-1) - 1
         return self._logits(hidden[torch.arange(len(hidden), device=hidden.device), last])
 
     def next_logits(self, tokens: Tensor, positions: Tensor, cache: PrefixCache) -> Tensor:
         """``(R,)`` tokens at ``(R,)`` positions -> ``(R, vocab)`` logits of the tokens after them."""
-        hidden = self._hidden(
-            tokens[:, None],
-            positions.view(1, -1, 1).expand(3, -1, -1),
-            None,
-            cache=cache,
-        )
+        hidden = self._hidden(tokens[:, None], positions.view(1, -1, 1).expand(3, -1, -1), None, cache=cache)
         cache.advance()
         return self._logits(hidden[:, 0])
 

@@ -28,7 +28,7 @@ VISUAL_SPECIALS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|vid
 
 # What varies from text to text: numbers (with the separator before them, so that a box is nine tokens)
 # and words. Everything between them that repeats often becomes one token of its own. The 3 of
-# "bbox_3d" is no number: it stands beside a letter.
+# "bbox_3d" is not a number: it follows a letter.
 _NUMBER = re.compile(r"(?:, )?(?<![\w.])-?\d+(?:\.\d+)?(?![A-Za-z\d])")
 _VALUE = re.compile(r"(?:, )?(-?\d+(?:\.\d+)?)")
 

@@ -69,7 +69,7 @@ def read_stages(run: str | Path, now: float | None = None) -> list[StageState]:
     files = sorted((run / "stages").glob(f"*/{METRICS}"))
     if not files:
         raise ValueError(
-            f"{run} has no stages/*/metrics.jsonl; it is no run folder, or nothing was trained yet"
+            f"{run} has no stages/*/metrics.jsonl; it is not a run folder, or nothing was trained yet"
         )
     states = [(_step_times(path), path) for path in files]
     # a copied folder has lost its files' times

@@ -207,7 +207,7 @@ class _Scores:
 
 
 def _summary(path: Path, root: Path, notes: list[str]) -> dict[str, Any] | None:
-    """The scores of a model, None (and a note) where they are missing or nothing of the kind."""
+    """The scores of a model, None (and a note) where they are missing or damaged."""
     name = path.relative_to(root).as_posix()
     try:
         found = read_json(path)

@@ -18,12 +18,12 @@ Detections = Sequence[LabelledBox]
 Assignment = tuple[tuple[float, int | None], ...]
 """Each prediction's value and the index of its truth, in output order; ``(0, None)`` without one."""
 MATRIX_PAYS_PAIRS = 4096
-"""Pairs of one label in one answer above which a call of its own is faster: each box is prepared once."""
+"""With more same-label pairs than this in one answer, a separate :func:`box_iou` call is faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionMatch:
-    """Who met whom, as the official evaluation matches.
+    """Which predictions hit which true boxes, by the rule of the official evaluation.
 
     Attributes:
         pairs: ``(prediction index, truth index, IoU)`` of every hit, in output order.
@@ -36,7 +36,7 @@ class DetectionMatch:
 
 
 class Evidence:
-    """What an answer's reward was computed from, and its metric is pooled from; each task may have its own."""
+    """What an answer's reward and metric are computed from; each task may have its own kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ class Comparison(Evidence):
         return _assigned(self.shaped_iou)
 
     def without(self, index: int) -> Comparison:
-        """The same without prediction ``index``; nothing is computed again that only loses a row."""
+        """The same without prediction ``index``; the IoUs are reused."""
         kept = [i for i in range(len(self.predicted)) if i != index]
         less = Comparison(tuple(self.predicted[i] for i in kept), self.truth, self.iou[kept])
         if "shaped_iou" in self.__dict__:
@@ -150,7 +150,7 @@ def label_ious(pairs: Sequence[tuple[Detections, Detections]]) -> list[np.ndarra
 
 
 def _of_one_label(predicted: Detections, truth: Detections) -> Iterator[tuple[list[int], list[int]]]:
-    """Where the predictions and the truths of each label stand, if there are both."""
+    """Indices of the predictions and of the truths of each label that has both."""
     places: dict[str, tuple[list[int], list[int]]] = {box.label: ([], []) for box in truth}
     for side, boxes in enumerate((predicted, truth)):
         for place, box in enumerate(boxes):
@@ -162,7 +162,7 @@ def _of_one_label(predicted: Detections, truth: Detections) -> Iterator[tuple[li
 def shaped_ious(boxes: np.ndarray, truths: np.ndarray, iou: np.ndarray) -> NDArray[np.float64]:
     """(1 + DIoU) / 2 in [0, 1] of every valid ``(N, 9)`` with every ``(M, 9)`` box; their IoUs are ``(N, M)``."""
     corners, others = box_corners(boxes), box_corners(truths)
-    with np.errstate(over="ignore", invalid="ignore"):  # a wild answer's box may be too large for its squares
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of a huge box overflow
         own, their = (
             ((each[:, :, None] - each[:, None]) ** 2).sum(-1).max((1, 2)) for each in (corners, others)
         )

@@ -45,7 +45,7 @@ GRADES = (0.25, 0.5, 0.75)
 def mean_iou(both: Comparison) -> Part:
     """The paper's R_IoU: for each prediction its best IoU with any truth, averaged over predictions.
 
-    Truths are not used up, so a repeated box earns again.
+    A truth may be used twice, so a repeated box earns again.
     """
     if (empty := _empty_part("mean_iou", both)) is not None:
         return empty
@@ -72,7 +72,7 @@ def graded_f1(both: Comparison) -> Part:
 
 
 def matched_iou(both: Comparison) -> Part:
-    """Hack-resistant: IoU summed over the best one-to-one assignment of equal labels, over max(N, M)."""
+    """Hard to hack: IoUs of the best one-to-one assignment of equal labels, summed, over max(N, M)."""
     return _empty_part("matched_iou", both) or _matched("matched_iou", "matched IoU", both.assigned, both)
 
 
@@ -89,9 +89,9 @@ def matched_diou(both: Comparison) -> Part:
 def hungarian(both: Comparison) -> Part:
     """``1 - (FN + 0.3 FP) / M`` over the best one-to-one assignment, not below -1.
 
-    The reward -(FN + 0.3 FP) of Falcon Perception (2026, appendix E), counted from full marks and per true
-    object. A miss costs more than a false alarm, so it does not pay for saying little, as an F1 can. Below
-    0 where false alarms cost more than the hits bring.
+    The reward -(FN + 0.3 FP) of Falcon Perception (2026, appendix E), divided by M and added to 1. A miss
+    costs more than a false alarm, so leaving out hard objects does not pay, as it can with an F1. Negative
+    where false alarms cost more than the hits earn.
     """
     n, m = len(both.predicted), len(both.truth)
     hits = sum(value > 0.25 for value, _ in both.assigned)
@@ -116,7 +116,7 @@ def marginal_credit(score: Score) -> tuple[float, ...]:
 
     The difference reward of Wolpert & Tumer (2002), the counterfactual baseline of COMA (arXiv 1705.08926).
     Exact for any reward in :data:`SET_REWARDS`: positive for a hit, negative for a false alarm or a
-    duplicate, 0 for what changes nothing. Empty where the answer was not read or is no list of boxes.
+    duplicate, 0 for what changes nothing. Empty where the answer could not be read or is not a list of boxes.
     """
     both = score.evidence
     if not isinstance(both, Comparison) or score.failure is not None or score.truncated:

@@ -34,7 +34,7 @@ class Placement(Evidence):
         frame: the true frame.
         box_world: (9,) true box in the world frame.
         poses: (F, 4, 4) camera poses ``T_world_camera``, one per frame of the prompt.
-        tau: frames at which the frame reward has fallen to 0.
+        tau: distance in frames at which the frame reward reaches 0.
 
     Raises:
         ValueError: truth or poses have the wrong shape, or ``tau`` is not positive.
@@ -103,7 +103,7 @@ def grounding_diou(found: Placement) -> Part:
 def grounding_hit(found: Placement) -> Part:
     """1 where the answer counts for Acc@0.25 (IoU >= 0.25, as ScanRefer counts), else 0.
 
-    Not in the paper: what its detection reward has in F1@0.25, for grounding.
+    Not in the paper: for grounding what F1@0.25 is in its detection reward.
     """
     hit = found.iou >= HIT
     return Part(f"acc@{HIT:g}", float(hit), f"IoU {found.iou:.3f} {'>=' if hit else '<'} {HIT:g}")

@@ -1,7 +1,7 @@
 """The score of an answer: named parts with a value and a reason, and the format rewards, in {0, 1}.
 
-The paper's notes disagree on R_format: JSON that is a valid box (perception) or the think/answer structure
-(reasoning). Both are here; a task picks.
+The paper has two R_format: JSON that holds a valid box (perception), and the think/answer structure
+(reasoning). Both are here; a task picks one.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Score:
 
     @property
     def scored(self) -> bool:
-        """Whether there is anything that was scored: an answer of total 0 is, an answer without parts is not."""
+        """Whether there are parts; an answer that earned 0 is scored, one without parts is not."""
         return bool(self.parts)
 
     @property
     def maximum(self) -> float:
-        """What the perfect answer earns: a total of 1.8 means little without "of 3"."""
+        """The total of a perfect answer, so that 1.8 can be read as "1.8 of 3"."""
         return float(sum(part.weight for part in self.parts))
 
     @property

@@ -19,7 +19,7 @@ DATA_ROOT = "RFT3D_DATA_ROOT"
 
 
 class Fields:
-    """One JSON object of a file, with the way to it for messages (``scene.json: frames[3].depth``)."""
+    """One JSON object of a file, and its place in it for messages (``scene.json: frames[3].depth``)."""
 
     def __init__(self, file: Path, where: str, data: Any) -> None:
         self.file, self.where = file, where

@@ -87,7 +87,7 @@ def _write_frame(frame: Frame, folder: Path) -> dict[str, object]:
 
 
 def read_scene(folder: Path | str) -> Scene:
-    """The scene of a folder; pictures stay files until somebody loads them.
+    """The scene of a folder; pictures are loaded when they are used.
 
     Raises:
         ValueError: naming file, field, value and fix.

@@ -1,4 +1,4 @@
-"""From an image source to an array: frames may hold arrays, files or functions, readers of frames don't care.
+"""From an image source to an array: frames may hold arrays, files or functions that load them.
 
 Depth files are 16-bit PNG in millimetres (0 = unknown), instance files 16-bit PNG with object id + 1
 (0 = no object).
@@ -36,8 +36,7 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
     """An image file, its pixels not decoded yet; it is closed at the end of the block.
 
     Raises:
-        DamagedFile: it is no picture, damaged, or says that it has more than :data:`MAX_PIXELS`; before anything
-            of that size is made.
+        DamagedFile: not a picture, damaged, or it claims more than :data:`MAX_PIXELS` (checked before decoding).
     """
     with blaming(path, *_DAMAGE), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

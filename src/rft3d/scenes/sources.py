@@ -1,7 +1,7 @@
 """Where scenes come from: one named callable per kind of data, each yielding valid :class:`Scene` records.
 
 To add a data set: one file with one reader, one line in :data:`SOURCES`. The contract tests pick it up.
-Data sets that are no scenes (questions, chats) stand in :data:`RECORDS`.
+Data sets without scenes (questions, chats) stand in :data:`RECORDS`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def open_scenes(source: Path | str, config: RoomConfig | None = None) -> Iterato
 
 
 def holds_scenes(source: Path | str) -> bool:
-    """Whether :func:`open_scenes` opens ``source``, rather than pictures without cameras being all there is."""
+    """Whether :func:`open_scenes` opens ``source``; if not, it may still be a video or a folder of pictures."""
     return (
         str(source).startswith("rooms:") or "_meta_info" in Path(source).name or bool(scene_folders(source))
     )
@@ -119,13 +119,13 @@ RECORDS: dict[str, Callable[..., Iterator[Any]]] = {
     "spacer": spacer,  # QuestionRecord
     "vsi_bench": vsi_bench,  # QuestionRecord
 }
-"""Readers of what is no scene: ``RECORDS[name](path)`` yields the records of
+"""Readers of other data than scenes: ``RECORDS[name](path)`` yields the records of
 :mod:`rft3d.scenes.readers.records`.
 """
 
 
 def frame_refs(scene: Scene, root: Path | str | None = None) -> tuple[str, ...]:
-    """A text for each frame by which a samples file can name it.
+    """The name of each frame in a samples file.
 
     ``"rooms:<seed>/<index>"`` for procedural rooms (drawn again when needed), otherwise the picture's path
     relative to ``root`` (the folder of the samples file), or as it is without one.
@@ -140,7 +140,7 @@ def frame_refs(scene: Scene, root: Path | str | None = None) -> tuple[str, ...]:
     for frame in scene.frames:
         if not isinstance(frame.rgb, Path):
             raise ValueError(
-                f"scene {scene.id!r} frame {frame.name!r}: rgb is no file, so no samples file can name it; "
+                f"scene {scene.id!r} frame {frame.name!r}: rgb is not a file, so no samples file can name it; "
                 "write the scene with write_scene first"
             )
         out.append(Path(os.path.relpath(frame.rgb, root) if root is not None else frame.rgb).as_posix())
@@ -167,7 +167,7 @@ def picture_folders(folder: Path, pictures: Path | str | None) -> tuple[Path, ..
 
 
 def frame_file(ref: str, root: Path | str | None = None, inside: Iterable[Path | str] | None = None) -> Path:
-    """The picture that a frame reference names, no room's; arguments and errors as of :func:`load_frame_ref`."""
+    """The file of a frame reference that is not a room's; arguments and errors as :func:`load_frame_ref`."""
     path = Path(root or ".") / ref
     if not os.path.isfile(path):  # False too for a name that is too long
         raise ValueError(

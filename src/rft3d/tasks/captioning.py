@@ -10,8 +10,8 @@ frames::
     gold     The couch
 
 An SFT and evaluation task. Reinforcement on captions is not in 3D-RFT's paper: the score's parts (readable,
-and ROUGE-L with the references) are what can be said about one caption alone, not a reward that anybody has
-published or tried.
+and ROUGE-L with the references) are all that can be computed from one caption; nobody has published
+them as a reward.
 
 The published numbers are CIDEr, BLEU-4, METEOR and ROUGE-L "@0.5": validation asks about a *detected* box,
 and a caption counts only where that box has an IoU of at least 0.5 with the true one. METEOR is left out
@@ -67,7 +67,7 @@ class Captioning(Task):
     rewards: ClassVar[tuple[str, ...]] = _PARTS
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
-        """One sample for each object that is described and seen, about its true box; ``seed`` plays no part.
+        """One sample for each object that is described and seen, about its true box; ``seed`` has no effect.
 
         ``rft3d data prepare scan2cap`` makes the benchmark's own, about detected boxes.
         """

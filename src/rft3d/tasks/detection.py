@@ -84,14 +84,11 @@ class Detection(Checked, Task):
         keep_empty: make a sample of a window without objects too, as VG-LLM's evaluation has them.
         min_visible: a frame shows an object when it shows at least this share of it.
         reward: parts of the score, a preset or names of :data:`rft3d.rewards.SET_REWARDS` joined by ``+``, such
-            as ``f1@0.25+hungarian`` (format is always there). ``paper``: format + mean IoU over predictions +
-            F1@0.25;
-            ``matched``: format + F1@0.25 + one-to-one IoU over the larger count, which can't be hacked by
-            naming only what is sure (:mod:`rft3d.rewards.detection`). For ablations: ``format`` alone,
-            ``iou`` (format + mean IoU), ``f1`` (format + F1), and ``matched_diou``, which is ``matched`` with
-            DIoU shaping on the matched pairs. ``hungarian``: format + misses and false alarms counted
-            unequally; ``graded``: format + F1 at IoU 0.25, 0.5 and 0.75 together, ``matched_graded`` with
-            DIoU shaping beside it.
+            as ``f1@0.25+hungarian`` (format is always there). Presets: ``paper``, mean IoU over predictions +
+            F1@0.25; ``matched``, F1@0.25 + one-to-one IoU over the larger count, which can't be hacked by
+            naming only what is sure (:mod:`rft3d.rewards.detection`); ``matched_diou``, the same with DIoU;
+            ``hungarian``, a miss costs more than a false alarm; ``graded``, F1 at IoU 0.25, 0.5 and 0.75;
+            ``matched_graded``, that + matched DIoU. For ablations: ``format``, ``iou``, ``f1``.
         mode: how the boxes are read; the format part always needs ``strict``.
         classes: the list that macro means go over; ``CATE20`` (:mod:`rft3d.scenes.types`) is published.
     """
@@ -121,8 +118,7 @@ class Detection(Checked, Task):
         return reward_parts("Detection", self.reward, PRESETS, ("format", *SET_REWARDS))
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
-        """One sample with all frames; none when no frame shows an object (see
-        ``keep_empty``). ``seed`` has no effect."""
+        """One sample with all frames; none when no frame shows an object (see ``keep_empty``)."""
         refs = checked_refs(scene, frame_refs)
         things = [
             thing
@@ -178,7 +174,7 @@ class Detection(Checked, Task):
             return _Reading((), None, None, truncated=True)
         strict = self.parse(text, sample, "strict")
         fault = strict if isinstance(strict, ParseFailure) else None
-        # what strict takes, lenient takes too, but for space around a label: no need to read twice
+        # lenient reads the same as strict, except for spaces around labels: no need to read twice
         bare = not isinstance(strict, ParseFailure) and all(box.label == box.label.strip() for box in strict)
         boxes = strict if self.mode == "lenient" and bare else self.parse(text, sample)
         if isinstance(boxes, ParseFailure):

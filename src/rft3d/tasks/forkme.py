@@ -2,7 +2,7 @@
 
 Make it yours in four steps: copy this file, change ``name``, ``samples`` and ``gold``; read the answer with a
 parser of :mod:`rft3d.answers` (never by hand); score it with functions of :mod:`rft3d.rewards`; add a line to
-``TASKS`` in ``__init__.py``. The contract tests pick it up from there. One real sample::
+``TASKS`` in ``registry.py``. The contract tests pick it up from there. One real sample::
 
     Sample(
         id="rooms-1:forkme:0", task="forkme", scene="rooms-1",

@@ -55,7 +55,7 @@ class Grounding(Checked, Task):
 
     Attributes:
         decimals: of the numbers in gold texts; 2 is official.
-        tau: frames at which the frame reward has fallen to 0 (3D-RFT: 5).
+        tau: distance in frames at which the frame reward reaches 0 (3D-RFT: 5).
         canonical: write each box in that one of its 24 equivalent forms whose rotation is nearest to none.
         max_per_scene: at most so many descriptions of a scene, drawn by ``seed``; None: all.
         rounding: of gold texts (:data:`rft3d.answers.Rounding`).

@@ -79,12 +79,7 @@ class _Captioning:
             raise ValueError("references must be a list of descriptions, got none")
 
 
-TRUTHS = {
-    "detection": _Detection,
-    "grounding": _Grounding,
-    "spatial": _Spatial,
-    "captioning": _Captioning,
-}
+TRUTHS = {"detection": _Detection, "grounding": _Grounding, "spatial": _Spatial, "captioning": _Captioning}
 """By the name of a task; a task of your own needs none."""
 
 

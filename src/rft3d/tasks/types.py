@@ -40,11 +40,12 @@ class Sample:
     meta: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def turns(self) -> Prompt:
+        """The prompt as a policy takes it."""
         return Prompt(self.prompt, len(self.frames))
 
 
 class Task(Protocol):
-    """Everything that is ever called of a task. See ``tasks/forkme.py`` for the smallest complete example.
+    """All that other code uses of a task. See ``tasks/forkme.py`` for the smallest complete example.
 
     A task that derives from this gets :meth:`score_many` and :meth:`metric`; any object with these members
     is one.
@@ -68,7 +69,7 @@ class Task(Protocol):
         ...
 
     def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> Any:
-        """The typed answer in ``text`` or a ``ParseFailure``. Never raises on text. None: the task's own mode."""
+        """The typed answer in ``text`` or a ``ParseFailure``. Never raises on text. ``mode`` None: the task's."""
         ...
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:

@@ -1,4 +1,4 @@
-"""Samples files by the clips they show: read once, checked before anything is spent, encoded once and kept."""
+"""Samples files by the clips they show: read once, checked before training starts, each clip encoded once."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ class Clips:
 
 
 def check_clips(clips: Clips, tasks: Mapping[str, Task], scored: Collection[str]) -> None:
-    """ValueError naming the sample when a picture is missing or elsewhere, or a gold answer is worth too little.
+    """ValueError naming the sample when a picture is missing or elsewhere, or a gold answer earns too little.
 
-    It must be readable, and of tasks that are ``scored`` (RFT, held-out samples) earn full marks.
+    It must be readable, and earn full marks in tasks that are ``scored`` (RFT, held-out samples).
     """
     for name, rows in clips.samples.items():
         samples = list(chain.from_iterable(rows))

@@ -118,6 +118,7 @@ class RFTConfig(Checked):
     max_new_tokens: Mapping[str, Count] = field(
         default_factory=lambda: {"detection": 160, "grounding": 40, "spatial": 12}
     )
+    """Longest completions of each task, tokens."""
     temperature: Positive = 1.0
     """Sampling temperature; log-probabilities are taken at the same one. Not given in the paper."""
     loss: LossKind = "token"
@@ -133,8 +134,8 @@ class RFTConfig(Checked):
     baseline: Literal["mean", "leave_one_out"] = "mean"
     """What a completion is compared with: the mean of the group, or of its other members (RLOO)."""
     credit: Credit = "none"
-    """What a box of a detection is paid on its own tokens, beside the answer's advantage: nothing, or what it
-    adds to the answer's reward (``marginal``)."""
+    """Extra advantage of a detected box's own tokens: none, or what the box adds to the answer's reward
+    (``marginal``)."""
     credit_weight: NotNegative = 1.0
     """Factor on ``credit``."""
     epsilon: NotNegative = 0.2  # Clip range of the importance ratio.
@@ -148,8 +149,8 @@ class RFTConfig(Checked):
     micro_groups: Count = 8
     """Groups in one forward and backward; bounds memory, changes the gradient only by rounding."""
     clip_cov: float = 0.0
-    """Clip-Cov: the share of a group's tokens, those whose log-probability and advantage rise together most, that
-    get no gradient (arXiv 2505.22617 uses 0.0002 of a batch); keeps the entropy up. 0: none."""
+    """Clip-Cov: the share of a group's tokens that get no gradient, those with the largest covariance of
+    log-probability and advantage (arXiv 2505.22617 uses 0.0002 of a batch); keeps the entropy up. 0: none."""
     skip_zero_advantage: bool = True
     """Leave groups without any advantage out of the update (only when ``beta`` is 0)."""
     beats_greedy: float | None = None

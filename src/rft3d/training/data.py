@@ -172,7 +172,7 @@ def tokenize(
 
 
 def checked_gold(task: Task, sample: Sample) -> str:
-    """The gold answer, once it is sure that it earns its format mark; ValueError naming the sample if not."""
+    """The gold answer; ValueError naming the sample when it would not earn its format mark."""
     try:
         gold = task.gold(sample)
     except ValueError as error:

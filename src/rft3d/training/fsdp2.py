@@ -89,10 +89,7 @@ class Sharded(ModelPlacement):
         found = self._state()
         load(found, checkpoint_id=str(folder / self.mark))
         set_state_dict(
-            self.model,
-            self.optimizers,
-            model_state_dict=found["model"],
-            optim_state_dict=found["optimizer"],
+            self.model, self.optimizers, model_state_dict=found["model"], optim_state_dict=found["optimizer"]
         )
 
     def _state(self) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def train_rft(
     """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model.
 
     With ``config.beta`` the reference of the KL term is ``policy`` as it is given, as a copy or without its
-    adapters: give the stage-1 policy, also when resuming (the checkpoint is loaded afterwards). ``watch``: who
-    is told about the run.
+    adapters: give the stage-1 policy, also when resuming (the checkpoint is loaded afterwards). ``watch``:
+    progress, logging and trackers.
 
     Raises:
         NonFiniteError: a loss or gradient became NaN; the state before that step is saved.

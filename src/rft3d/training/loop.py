@@ -1,4 +1,4 @@
-"""What every stage does around its steps: resume, log, measure, save, stop when asked, end well."""
+"""What every stage does around its steps: resume, log, measure, save, stop on SIGTERM, finish."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told about a stage while it runs; nothing here changes what it learns.
+    """Progress, measurements and trackers of a stage; nothing here changes what it learns.
 
     Attributes:
         console: where progress and alarms are printed.
@@ -150,7 +150,7 @@ class Loop:
         return self.held_out.measure(self.engine.policy)
 
     def end_step(self, step: int, metrics: Mapping[str, float], note: str) -> None:
-        """Log 0-based ``step``; save when it is time or somebody asked to stop.
+        """Log 0-based ``step``; save when it is due or a stop was asked for.
 
         Raises:
             Stopped: SIGTERM came; the state is saved.

@@ -1,7 +1,7 @@
 """LoRA (Hu et al., arXiv 2106.09685) through peft: train small matrices added to frozen ones.
 
-The adapters are put into the network itself, so that every path through it (packed, sampling, two
-phases) has them and none needs to know. With all of them off the network is the policy that the stage
+The adapters are put into the network itself, so that packed forward and sampling
+have them without changes. With all of them off the network is the policy that the stage
 started from: the reference of the KL term, without a second copy. At the end of a stage they are saved
 by themselves and merged, so that a saved policy is always a plain one.
 """

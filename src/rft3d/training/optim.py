@@ -1,4 +1,4 @@
-"""Optimizers, learning rates, and what happens to a step whose loss or gradient is no finite number."""
+"""Optimizers, learning rates, and the error of a step whose loss or gradient is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rft3d.training.config import OptimConfig
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that get gradients, by name."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 

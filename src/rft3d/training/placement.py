@@ -158,7 +158,7 @@ class SplitState(ModelPlacement):
     DeepSpeed then owns the backward, the clipping, the update and the reset, in one call each; accelerate's
     wrapper ties the last three to a backward, but here a step is many backwards and its learning rate is known
     only at its end, so the engine calls DeepSpeed itself: ``set_gradient_accumulation_boundary`` before each
-    backward (true at the last one), ``step`` at the end. A step whose gradient is no number is left out by
+    backward (true at the last one), ``step`` at the end. A step whose gradient is not finite is left out by
     DeepSpeed and reported here. In bf16 DeepSpeed computes with bf16 weights beside fp32 masters, a share on
     each rank, and adds gradients up in fp32. What a stage hands on are the masters.
     """

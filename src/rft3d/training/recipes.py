@@ -1,6 +1,6 @@
-"""A run as one file; ``rft3d train RECIPE`` does what it says.
+"""A run as one file: ``rft3d train RECIPE``.
 
-A Python file with ``def config() -> Recipe`` is executed: train by those that you trust. A ``.toml`` or ``.json``
+A Python file with ``def config() -> Recipe`` is executed: only run those that you trust. A ``.toml`` or ``.json``
 file with the same fields (of a stage also ``kind = "sft"`` or ``"rft"``) is only read.
 
 ::
@@ -118,7 +118,7 @@ def run_recipe(path: Path, overrides: list[str]) -> None:
         InUse: another process runs in the same folder.
         ModuleNotFoundError: a launch with DeepSpeed, which is not installed.
     """
-    wants_zero()  # a launch without what it needs ends here
+    wants_zero()  # raises if DeepSpeed was asked for and is not installed
     written = load_recipe(path)
     recipe = apply_overrides(written, overrides)
     with only_writer(recipe.out) if is_main_process() else contextlib.nullcontext():

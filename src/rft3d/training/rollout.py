@@ -28,7 +28,7 @@ from rft3d.training.vllm_rollout import VllmSampler
 
 
 class Sampler(Protocol):
-    """Who writes the completions; :class:`~rft3d.models.policy.Policy` is one itself."""
+    """What samples completions; :class:`~rft3d.models.policy.Policy` is one itself."""
 
     def sample(self, asked: Sequence[Asked], per: int, sampling: Sampling) -> list[list[Completion]]:
         """``per`` completions of every prompt, with their log-probabilities.
@@ -41,7 +41,7 @@ class Sampler(Protocol):
 
 WHOLE_GROUPS = 1000
 """Up to so many groups a step, every rank gets every completion (34 kB a group of 8 of 300 tokens); beyond, only
-lengths and scores travel, and the main process logs its own rollouts. A credit for boxes needs them whole."""
+lengths and scores are sent, and the main process logs its own rollouts. Credit per box needs them whole."""
 
 SAMPLERS: dict[str, Callable[[Policy], Sampler]] = {"own": lambda policy: policy, "vllm": VllmSampler}
 """``RFTConfig.sampler`` by name. ``own``: our decoding loop; prompts run once, all groups decode together."""
@@ -285,12 +285,7 @@ def numbered(prompts: Mapping[str, Sequence[Item]], seen: Counter[str]) -> dict[
 
 
 def refill_prompts(
-    corpus: Corpus,
-    config: RFTConfig,
-    step: int,
-    attempt: int,
-    missing: Mapping[str, int],
-    seen: Counter[str],
+    corpus: Corpus, config: RFTConfig, step: int, attempt: int, missing: Mapping[str, int], seen: Counter[str]
 ) -> dict[str, list[Item]]:
     """``missing[task]`` further prompts of ``step``; those not seen in it first. Stateless like the first."""
     chosen: dict[str, list[Item]] = {}

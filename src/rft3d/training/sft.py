@@ -62,11 +62,7 @@ def step_items(corpus: Corpus, config: SFTConfig, step: int) -> dict[str, list[I
 
 
 def train_sft(
-    policy: Policy,
-    corpus: Corpus,
-    config: SFTConfig,
-    folder: Path,
-    watch: Watch | None = None,
+    policy: Policy, corpus: Corpus, config: SFTConfig, folder: Path, watch: Watch | None = None
 ) -> int:
     """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model.
 
@@ -116,7 +112,7 @@ def update_on(
     """One optimizer step on the items of each task; returns metrics and the tokens run.
 
     Raises:
-        NonFiniteError: loss or gradient is no number; the update was not taken.
+        NonFiniteError: loss or gradient is NaN or infinite; the update was not taken.
     """
     scenes = config.micro_scenes * engine.ranks.world
     parts = [(task, part, items) for task, items in chosen.items() for part in micro_parts(items, scenes)]

@@ -165,7 +165,7 @@ def update_policy(
     """One or more optimizer steps on a rollout; returns metrics and the tokens run.
 
     Raises:
-        NonFiniteError: loss or gradient is no number; the update was not taken.
+        NonFiniteError: loss or gradient is NaN or infinite; the update was not taken.
     """
     ranks = engine.ranks
     batches = micro_batches(groups, config, ranks)
@@ -228,11 +228,7 @@ def _backward(
 
 
 def _with_fixed_logps(
-    batches: list[MicroBatch],
-    policy: Policy,
-    corpus: Corpus,
-    config: RFTConfig,
-    reference: Reference | None,
+    batches: list[MicroBatch], policy: Policy, corpus: Corpus, config: RFTConfig, reference: Reference | None
 ) -> tuple[list[MicroBatch], int]:
     """Add what stays fixed during the updates: sampling and reference log-probabilities."""
     tokens = 0

@@ -2,7 +2,7 @@
 
 vLLM takes precomputed image embeddings, so it needs no model class of ours: a prompt has **one** picture token per
 frame, the frames' fused tokens and grids go along, and vLLM places them and computes M-RoPE itself. (Its
-``prompt_embeds`` would be wrong without a word: plain text positions.) The engine lives in this process; weights
+``prompt_embeds`` would silently get plain text positions.) The engine lives in this process; weights
 are handed over in memory whenever they changed. ``docs/vllm.md`` says how to install it and what was measured.
 """
 

@@ -1,4 +1,4 @@
-"""The doctor: what is in a data folder, what is missing, cut off, stale, misaligned or leaking, and what to do."""
+"""``rft3d data check``: what is in a folder, what is missing, cut off, stale, misaligned or leaking; what to do."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ MOST = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is so: what was looked at, what is the matter, and what to do next.
+    """One finding: what was looked at, what is wrong or there, and what to do next.
 
     Attributes:
         severity: ``ok``; ``note`` (worth knowing, nothing to do); ``problem`` (samples or scores would be
@@ -54,7 +54,7 @@ class Report:
 
     @property
     def next_step(self) -> str:
-        """Of the first problem that has one; what is missing comes before what is wrong with the rest."""
+        """Of the first problem that has one; missing things come before others."""
         order = {"truncated": 0, "damaged": 0, "missing": 1}
         ranked = sorted(self.problems, key=lambda f: order.get(f.kind, 2))
         return next((f.next_step for f in ranked if f.next_step), "")

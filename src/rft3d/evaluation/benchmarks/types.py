@@ -99,7 +99,7 @@ class Benchmark:
             a subset.
         task_options: options of the task that read the answers (:func:`rft3d.tasks.make_task`).
         frames: pictures a question shows; None: not fixed.
-        floor: metric -> what it is worth without looking, where that is known; printed beside it.
+        floor: metric -> score of guessing without looking, where it is known; printed beside it.
         compats: code bases whose reading it knows.
         keeps: which samples belong to it; predictions for others play no part.
     """

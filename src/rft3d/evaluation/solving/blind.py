@@ -141,7 +141,7 @@ def answer_by_folds(samples: Sequence[Sample], folds: int = 10) -> list[SolvedSa
 def solve_questions(
     samples: Sequence[Sample], places: Places | None, known: Sequence[Sample] = (), own: Path | None = None
 ) -> tuple[list[SolvedSample], dict[str, dict[str, Any]]]:
-    """Answers to the questions, and what they are worth by question type (and ``"all"``).
+    """Answers to the questions, and their accuracy by question type (and ``"all"``).
 
     Args:
         places: the scenes' boxes; None: answers without looking, learned from the ``known`` answers; where

@@ -1,4 +1,4 @@
-"""Where the boxes come from that spatial questions are solved with.
+"""Sources of the boxes that spatial questions are solved with.
 
 * annotated scenes (``SOURCES``) and files in the layout of VSI-Bench's scene metadata: what is really there, or
   what another program found;
@@ -31,7 +31,7 @@ SAME_IOU = 0.2
 
 
 def scene_key(scene: str) -> str:
-    """``"scannet/scene0011_00"`` -> ``"scene0011_00"``: by what scenes are found again."""
+    """``"scannet/scene0011_00"`` -> ``"scene0011_00"``: the key of a scene's boxes."""
     return scene.split("/")[-1]
 
 
@@ -43,7 +43,7 @@ def places_from(
     detections: Path | None = None,
     detection_samples: Path | None = None,
 ) -> Places:
-    """The boxes that exactly one of ``scenes``, ``metadata`` and ``detections`` names.
+    """The boxes from ``scenes``, ``metadata`` or ``detections``; give exactly one.
 
     Args:
         scenes: what :func:`rft3d.scenes.open_scenes` opens, or what the reader ``source`` of ``SOURCES`` reads.

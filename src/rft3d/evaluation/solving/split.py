@@ -46,7 +46,7 @@ class UnreadQuestion(ValueError):
 
 @dataclass(frozen=True)
 class SolvedSample:
-    """One question with what the boxes say to it; ``accuracy`` is what that answer scores (0 without one)."""
+    """One question and its answer from the boxes; ``accuracy`` is what that answer scores (0 without one)."""
 
     sample: Sample
     query: Query
@@ -59,7 +59,7 @@ def query_of(sample: Sample) -> Query:
 
     Raises:
         UnreadQuestion: it asks in other words.
-        ValueError: it is no spatial question, or has no options to choose from.
+        ValueError: it is not a spatial question, or has no options to choose from.
     """
     kind, options = sample.truth.get("question_type"), sample.truth.get("options", ())
     if kind is None:
@@ -88,7 +88,7 @@ def solve_samples(samples: Sequence[Sample], places: Mapping[str, Place]) -> lis
 def solve_each(
     samples: Iterable[Sample], answer: Callable[[str, Query], Solved | Unsolved]
 ) -> list[SolvedSample]:
-    """Every question with what ``answer(scene, query)`` says to it, which is not shown the truth.
+    """Every question with its ``answer(scene, query)``, which does not see the truth.
 
     A question whose wording is not known is :class:`Unsolved`, with the reason.
     """

@@ -1,4 +1,4 @@
-"""A clip that somebody wants answers about: a video, a picture, or a folder of pictures (posed or not).
+"""A clip to ask about: a video, a picture, or a folder of pictures (posed or not).
 
     clip = read_clip("kitchen.mp4", ClipSampling(frames=4, every_s=1.0))
     clip.frames[0].shape        # (H, W, 3) uint8, turned as a player would show it

@@ -142,9 +142,7 @@ def nearest_place(ordered: Sequence[float], value: float) -> int:
 
 
 def nearest_rigid(T: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``T`` with its rotation made orthonormal where it is nearly so; otherwise unchanged (validation
-    refuses).
-    """
+    """``T`` with its rotation made orthonormal where it nearly is; else unchanged, for validation to refuse."""
     R = T[:3, :3]
     if not (np.abs(R) < 2).all() or np.abs(R.T @ R - np.eye(3)).max() >= MEASURED:
         return T

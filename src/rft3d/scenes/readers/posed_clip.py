@@ -25,7 +25,7 @@ from rft3d.scenes.types import Expression, Frame, Scene, SceneObject, validate_s
 
 
 def read_posed_clip(path: Path | str) -> Scene:
-    """The clip in folder ``path``; pictures are loaded when somebody asks for them.
+    """The clip in folder ``path``; pictures are loaded when they are used.
 
     Boxes and expressions may be missing (a clip without labels). ``Frame.visible`` holds the clip's
     ``in_view_fraction``: the share of the box inside the picture, occlusion not counted.

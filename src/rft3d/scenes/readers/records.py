@@ -1,4 +1,4 @@
-"""Records of data sets that are no scenes: questions and chats.
+"""Records of data sets without scenes: questions and chats.
 
 A reader yields these where a data set gives no cameras (or no pictures); :mod:`rft3d.datasets` makes
 samples of them. All are checked when they are read, and none knows prompts or tasks.

@@ -59,7 +59,7 @@ MOST: dict[str, int] = {
     **{"chair": 3, "pillow": 3, "table": 2, "lamp": 2, "cabinet": 2, "stand": 2, "bin": 2, "monitor": 2},
     **{"ottoman": 2, "backpack": 2, "desk": 2},
 }
-"""How many things of a class a room gets (1 unless named) as long as others are to be had."""
+"""How many things of a class a room gets (1 unless named) while other classes are left."""
 
 WALL_YAW = (0.0, math.pi, math.pi / 2, -math.pi / 2)
 """Yaw of furniture whose back is to the wall x = x0, x1, y = y0, y1."""
