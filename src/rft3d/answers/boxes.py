@@ -40,6 +40,10 @@ def parse_detections(text: str, mode: ParseMode = "lenient") -> tuple[LabelledBo
 
     Each entry needs a printable string ``label`` (1-100 characters, no tag or fence) and nine finite
     numbers in ``bbox_3d``; a list has at most 1000 entries. Never raises on text.
+
+    Examples:
+        >>> parse_detections('[{"label": "bed", "bbox_3d": [0, 0, 2, 2, 1, 1, 0, 0, 0]}]')[0].label
+        'bed'
     """
     try:
         answer = answer_text(text, mode)

@@ -51,6 +51,10 @@ def parse_option(text: str, letters: str = "ABCD", mode: ParseMode = "lenient") 
     ``lenient`` takes the whole answer ("b", "(B)", "B."), else the letter behind "answer is", else
     the first stand-alone capital; an "A" before a lower-case word is an article. Never raises on
     text; ValueError when ``letters`` is empty or not capital letters.
+
+    Examples:
+        >>> parse_option("The answer is (b).", "ABC")
+        'B'
     """
     if not (letters.isalpha() and letters.isupper()):
         raise ValueError(f"parse_option: letters must be capital letters such as 'ABCD', got {letters!r}")
@@ -71,6 +75,10 @@ def parse_number(text: str, mode: ParseMode = "lenient") -> float | ParseFailure
 
     ``lenient`` also reads thousands commas, adjacent units ("3.5m") and English number words up to
     999,999 ("twenty-one", "one hundred and five", "two point five").
+
+    Examples:
+        >>> parse_number("<think>4 chairs and 2 more</think><answer>6</answer>")
+        6.0
     """
     try:
         answer = answer_text(text, mode)

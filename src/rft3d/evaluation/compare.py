@@ -84,6 +84,10 @@ def compare_prediction_files(
 
     Exactly one of ``task`` and ``benchmark`` is needed. With a benchmark, ``variants`` holds the rows of every way
     to score it; with a task also the overall ones of the samples where both answers can be read, if not all.
+
+    Examples:
+        >>> compare_prediction_files("samples.jsonl", "gold.jsonl", "gold.jsonl", task="detection")["turned"]
+        {'better': 0, 'worse': 0, 'same': 2}
     """
     if (task is None) == (benchmark is None):
         raise ValueError("give either a task or a benchmark to compare by")

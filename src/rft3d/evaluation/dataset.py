@@ -65,6 +65,10 @@ def write_dataset(
         FileExistsError: ``out`` has something in it.
         InUse: another process writes it.
         ValueError: a scene id that can't name a folder, or that two scenes share.
+
+    Examples:
+        >>> write_dataset(iter_rooms(range(2)), "fresh")["detection"]
+        2
     """
     out = Path(out)
     chosen: Mapping[str, Asks] = {name: make() for name, make in TASKS.items()} if tasks is None else tasks

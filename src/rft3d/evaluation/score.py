@@ -146,7 +146,12 @@ def counted(reasons: Counter[str], of: int) -> dict[str, Any]:
 def score_files(
     task_name: str, samples_path: str | Path, predictions_path: str | Path, config: ScoreConfig | None = None
 ) -> dict[str, Any]:
-    """Score ``predictions_path`` against ``samples_path``; :func:`summarise` plus where it comes from."""
+    """Score ``predictions_path`` against ``samples_path``; :func:`summarise` plus where it comes from.
+
+    Examples:
+        >>> score_files("detection", "samples.jsonl", "gold.jsonl")["metrics"]["f1@0.25/micro"]
+        1.0
+    """
     config = config or ScoreConfig()
     samples_path, predictions_path = Path(samples_path), Path(predictions_path)
     task = make_task(task_name, config.mode, config.options)

@@ -91,6 +91,10 @@ def transform_boxes(pose: ArrayLike, boxes: ArrayLike) -> Array:
 
     Raises:
         ValueError: a wrong shape, or a pose that scales, shears or mirrors.
+
+    Examples:
+        >>> transform_boxes(pose_from(np.eye(3), [0, 0, 1]), [[0, 0, 2, 1, 1, 1, 0, 0, 0]])[0, :3]
+        array([0., 0., 3.])
     """
     pose = np.asarray(pose, dtype=np.float64)
     if pose.shape != (4, 4):

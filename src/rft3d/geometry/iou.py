@@ -42,6 +42,10 @@ def box_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
 
     Raises:
         ValueError: an argument is not ``(N, 9)``.
+
+    Examples:
+        >>> box_iou([[0, 0, 0, 1, 1, 1, 0, 0, 0]], [[0.5, 0, 0, 1, 1, 1, 0, 0, 0]]).round(2)
+        array([[0.33]])
     """
     from rft3d.geometry._iou_numba import iou_matrix
 

@@ -47,6 +47,10 @@ def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy
     Raises:
         FileNotFoundError: nothing loadable there.
         ValueError: the folder's backbone is unknown, or its tensors don't fit (they are named).
+
+    Examples:
+        >>> load_policy("rooms").frame_size
+        (252, 168)
     """
     name = str(path)
     folder = model_folder(path)

@@ -77,6 +77,10 @@ def write_report(
 
     Raises:
         FileNotFoundError, ValueError: no run folder, or nothing in it to report on; a bad number.
+
+    Examples:
+        >>> write_report(".").name
+        'index.html'
     """
     roots = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     if not roots:

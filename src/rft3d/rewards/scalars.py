@@ -27,6 +27,10 @@ def mean_relative_accuracy(answer: int | float, truth: int | float, inclusive: b
     ``inclusive=False`` compares with ``<``, as the papers print it; the harnesses (and published
     numbers) use ``<=``. A truth of 0 is defined as all or nothing: 1 for the answer 0. A NaN or
     infinite answer earns 0; ValueError when ``truth`` itself is not finite.
+
+    Examples:
+        >>> mean_relative_accuracy(9, 10).reason
+        '9 for 10, 10.0% off: 9 of 10 thresholds'
     """
     if not math.isfinite(truth):
         raise ValueError(f"mean_relative_accuracy: truth must be finite, got {truth}")

@@ -85,6 +85,10 @@ def open_scenes(source: Path | str, config: RoomConfig | None = None) -> Iterato
 
     Raises:
         FileNotFoundError, ValueError: as :func:`folder` does.
+
+    Examples:
+        >>> [scene.id for scene in open_scenes("rooms:7-8")]
+        ['rooms-7', 'rooms-8']
     """
     match = _ROOMS.fullmatch(str(source))
     if match is None:

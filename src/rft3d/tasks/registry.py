@@ -34,6 +34,10 @@ def make_task(name: str, mode: ParseMode | None = None, options: Mapping[str, An
 
     Raises:
         ValueError: no such task, or it has no such option, or only one way to read answers.
+
+    Examples:
+        >>> make_task("detection", options={"reward": "f1@0.25+hungarian"}).reward
+        'f1@0.25+hungarian'
     """
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}; known: {', '.join(TASKS)}")

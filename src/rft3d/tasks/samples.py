@@ -105,6 +105,10 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
     """Samples of ``path`` in order, one line in memory at a time (ids are remembered to find repeats).
 
     Raises ``ValueError`` naming file, line, field, value and fix for the first line that isn't a sample.
+
+    Examples:
+        >>> next(read_samples("samples.jsonl")).id
+        'rooms-0:detection:0'
     """
     seen: dict[str, int] = {}
     for number, record in read_jsonl(path):

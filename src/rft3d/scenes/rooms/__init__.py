@@ -7,7 +7,7 @@ and ``_layout`` (where things stand), ``_shell`` (walls, windows, light), ``_pat
 
     scene = make_room(7)
     scene.frames[0].rgb          # (112, 168, 3) uint8
-    scene.objects[0].label       # "couch"
+    scene.objects[0].label       # "refrigerator"
 """
 
 from __future__ import annotations

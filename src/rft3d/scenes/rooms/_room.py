@@ -162,6 +162,10 @@ def make_room(seed: int, config: RoomConfig | None = None) -> Scene:
 
     Raises:
         ValueError: negative seed, or a config that no room can satisfy.
+
+    Examples:
+        >>> make_room(7).objects[0].label
+        'refrigerator'
     """
     config = config or RoomConfig()
     plan = plan_room(seed, config)
