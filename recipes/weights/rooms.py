@@ -4,7 +4,7 @@
 
 Hardware: one GPU and some cores that draw rooms (--workers), or two CPU cores. Hours: many on two CPU cores (not
 measured); a stopped run goes on. What the shipped files were made with, and how ``rooms`` was made from this by
-RFT, is in their cards (``src/rft3d/models/weights/*/README.md``). ``--steps`` shortens both stages to see that
+RFT, is in their cards (``src/rft3d/models/weights/*/README.md``). ``--steps`` shortens all stages to see that
 everything runs.
 """
 
@@ -32,11 +32,13 @@ def main(out: Path = Path("runs/weights"), steps: int = 0, workers: int = 1, roo
     """
     config = replace(CONFIG, workers=workers)
     if steps:
-        config = replace(
-            config, encoder=replace(config.encoder, steps=steps), sft=replace(config.sft, steps=steps)
-        )
+        stages = {
+            name: replace(getattr(config, name), steps=steps) for name in ("encoder", "sft", "questions")
+        }
+        config = replace(config, **stages)
     if rooms:
-        config = replace(config, mix=replace(config.mix, rooms=rooms))
+        mixes = {name: replace(getattr(config, name), rooms=rooms) for name in ("mix", "question_mix")}
+        config = replace(config, **mixes)
     console = Console(stderr=True)
     model = make_weights(config, out, console)
     shipped = ship(

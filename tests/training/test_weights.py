@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from rft3d.models.images import qwen_patches
 from rft3d.models.tower import see
 from rft3d.pretraining import encoders
 from rft3d.pretraining.encoders import EncoderConfig
-from rft3d.pretraining.endless import RoomMix, endless
+from rft3d.pretraining.endless import TASK_OPTIONS, RoomMix, endless
 from rft3d.pretraining.weights import WeightsConfig, make_weights, ship
 from rft3d.scenes import WORLDS, make_room
 from rft3d.tasks import TASKS
@@ -32,6 +34,8 @@ CONFIG = WeightsConfig(
     tokenizer_rooms={"easy": 4, "rooms": 2},
     encoder=EncoderConfig(steps=3, frames_per_clip=3, optim=ADAMW, save_every=1),
     sft=SFTConfig(steps=4, optim=ADAMW, task_weights={"spatial": 0.5}, save_every=1),
+    question_mix=RoomMix(worlds={"rooms": 1}, rooms=2, hints=True, seed=1),
+    questions=SFTConfig(steps=3, optim=ADAMW, task_weights={"spatial": 2.0}, save_every=1),
     workers=0,
 )
 
@@ -47,6 +51,9 @@ def test_the_first_steps_stay_what_they_were(run: Path) -> None:
     columns = ("step", "class", "point", "box", "patch_class")
     compare("weights_encoders", columns, run / "stages" / "encoders" / "metrics.jsonl")
     compare("weights_sft", ("step", "grad_norm"), run / "stages" / "sft" / "metrics.jsonl")
+    compare(
+        "weights_questions", ("step", "hints", "grad_norm"), run / "stages" / "questions" / "metrics.jsonl"
+    )
 
 
 def test_stopped_runs_end_with_the_same_weights(
@@ -87,6 +94,39 @@ def test_a_batch_is_a_function_of_its_index(run: Path) -> None:
     assert np.array_equal(later.clips.rgb, batches[2].clips.rgb)
     assert torch.equal(later.packed["detection"][0].input_ids, batches[2].packed["detection"][0].input_ids)
     assert not np.array_equal(batches[0].clips.rgb, batches[2].clips.rgb)
+
+
+def test_a_hint_is_what_its_answer_follows_from_and_is_read_where_the_question_ends(run: Path) -> None:
+    folder = run / "models" / "start"
+    mix = replace(CONFIG.question_mix, options=TASK_OPTIONS | {"spatial": {"max_per_type": 4}})
+    batch = next(endless(folder, mix, ("spatial",), 0, 0))
+    assert batch.hints is not None
+    (at, wanted), packed = batch.hints, batch.packed["spatial"][0]
+    policy, ids = load_policy(folder), packed.input_ids.flatten().tolist()
+    seen: set[str] = set()
+    for place, row in zip(at.tolist(), wanted.tolist(), strict=True):
+        said = policy.tokenizer.decode(ids[max(0, place - 300) : place + 1]).rpartition("These are frames")[2]
+        answer = policy.tokenizer.decode([ids[place + 1]])
+        assert said.endswith("assistant\n"), "read at the last token of the prompt"
+        turn = math.degrees(math.atan2(row[1], row[0])) if math.isfinite(row[0]) else math.nan
+        letters = dict(re.findall(r"([A-D])\. ([\w -]+)", said.rpartition("Options:")[2]))
+        if "left or the right of" in said:
+            seen.add("easy")
+            assert letters[answer] == ("left" if turn > 0 else "right")
+        elif "quadrants" in said:
+            seen.add("hard")
+            assert (
+                letters[answer]
+                == f"{'front' if abs(turn) < 90 else 'back'}-{'left' if turn > 0 else 'right'}"
+            )
+        elif "reached the final" in said:
+            seen.add("route")
+            word = "Back" if abs(turn) > 135 else "Left" if turn > 0 else "Right"
+            assert letters[answer] == f"Turn {word}"
+        elif "which of these objects" in said:
+            seen.add("which")
+            assert "ABCD".index(answer) == row[2:6].index(min(row[2:6]))
+    assert seen == {"easy", "hard", "route", "which"}
 
 
 def test_pictures_of_one_size_go_through_the_tower_together(run: Path) -> None:

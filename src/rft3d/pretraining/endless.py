@@ -18,10 +18,13 @@ from torch.utils.data import DataLoader, Dataset
 from rft3d.models import Policy, load_policy
 from rft3d.models.prefix import Packed, pack
 from rft3d.pretraining.dense import DenseClip, dense_clip, stacked
+from rft3d.pretraining.hints import hints_of
 from rft3d.scenes import CATE20, WORLDS, make_room
+from rft3d.scenes.types import Scene
 from rft3d.tasks import TASKS
+from rft3d.tasks.spatial.view import Limits, View
 from rft3d.tasks.types import Sample, Task
-from rft3d.training.data import choose, item_of, shared_rows
+from rft3d.training.data import Item, choose, item_of, shared_rows
 
 T = TypeVar("T")
 
@@ -56,6 +59,8 @@ class RoomMix:
         default_factory=lambda: TASK_OPTIONS | {"spatial": {"max_per_type": 3}}
     )
     """Many questions a room cost little: its frames are read once."""
+    hints: bool = False
+    """Whether spatial questions come with what their answers follow from (:mod:`.hints`)."""
     seed: int = 0
 
     def world(self, index: int) -> str:
@@ -71,11 +76,12 @@ class RoomMix:
 @dataclass(frozen=True)
 class Batch:
     """Rooms of one world: ``clips`` with a batch dimension first, and of each task the packed gold answers with
-    ``(rows,)`` the room of every row."""
+    ``(rows,)`` the room of every row. ``hints``: of the spatial questions, when the mix wants them."""
 
     world: str
     clips: DenseClip
     packed: Mapping[str, tuple[Packed, Sequence[int]]]
+    hints: tuple[Tensor, Tensor] | None = None
 
 
 class RoomBatches(Dataset[Batch]):
@@ -92,31 +98,41 @@ class RoomBatches(Dataset[Batch]):
         world = mix.world(index)
         wanted = mix.per_room[world]
         tasks = {n: TASKS[n](**mix.options[n]) for n in self.names if wanted[n]}
+        scenes: list[Scene] = []
         clips: list[DenseClip] = []
         samples: dict[str, list[Sequence[Sample]]] = {n: [] for n in tasks}
         for seed in mix.seeds(index):
             scene = make_room(seed, WORLDS[world])
+            scenes.append(scene)
             clips.append(dense_clip(scene, CATE20))
             refs = [f"rooms:{seed}/{k}" for k in range(len(scene.frames))]
             for name, task in tasks.items():
                 samples[name].append(task.samples(scene, refs, seed))
         shape = clips[0].rgb.shape
         grid = self.policy.grid(shape[0], shape[1], shape[2])
-        packed = {n: self._pack(t, samples[n], grid, index, wanted[n]) for n, t in tasks.items()}
-        return Batch(world, stacked(clips), {n: found for n, found in packed.items() if found is not None})
+        packed: dict[str, tuple[Packed, Sequence[int]]] = {}
+        hints: tuple[Tensor, Tensor] | None = None
+        for name, task in tasks.items():
+            items = self._items(task, samples[name], grid, index, wanted[name])
+            if not items:
+                continue
+            rows = shared_rows(items)
+            packed[name] = pack([r for _, r in rows], self.policy.pad_id), [room for room, _ in rows]
+            if mix.hints and name == "spatial":
+                views = [View(scene, Limits()) for scene in scenes]
+                asked = [item.sample for item in items], [views[item.scene] for item in items]
+                hints = hints_of(packed[name][0], *asked)
+        return Batch(world, stacked(clips), packed, hints)
 
-    def _pack(
+    def _items(
         self, task: Task, samples: Sequence[Sequence[Sample]], grid: Tensor, index: int, count: int
-    ) -> tuple[Packed, list[int]] | None:
+    ) -> list[Item]:
         assert self.policy is not None
-        items = []
-        for room, group in enumerate(samples):
-            kept = choose(self.mix.seed, index, room, group, count)
-            items += [item_of(self.policy, task, room, sample, grid) for sample in kept]
-        if not items:
-            return None
-        rows = shared_rows(items)
-        return pack([r for _, r in rows], self.policy.pad_id), [room for room, _ in rows]
+        return [
+            item_of(self.policy, task, room, sample, grid)
+            for room, group in enumerate(samples)
+            for sample in choose(self.mix.seed, index, room, group, count)
+        ]
 
 
 def endless(

@@ -1,4 +1,4 @@
-"""How the weights that the package ships are made, from nothing: tokenizer, encoders, SFT on endless rooms.
+"""How the weights that the package ships are made, from nothing: tokenizer, encoders, SFT twice on endless rooms.
 
     python recipes/weights/rooms.py --out runs/weights          # or: make weights; the same command goes on
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from rft3d.models.tokens import train_tokenizer
 from rft3d.pretraining.dense import DenseClip
 from rft3d.pretraining.encoders import EncoderConfig, pretrain_encoders
 from rft3d.pretraining.endless import TASK_OPTIONS, RoomMix, endless
+from rft3d.pretraining.hints import hinted
 from rft3d.scenes import CATE20, WORLDS, make_room
 from rft3d.scenes.rooms import PALETTE
 from rft3d.tasks import TASKS
@@ -35,6 +37,7 @@ from rft3d.training.optim import require_finite
 
 TOKENIZER_FIRST_SEED = 5_000_000
 WORLD_FILE = "world.json"
+HINT_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,27 @@ class WeightsConfig:
         )
     )
     """Only steps, rates, weights of the tasks and seed count here; what is asked is ``mix``."""
+    question_mix: RoomMix = field(
+        default_factory=lambda: RoomMix(
+            per_room={
+                "rooms": {"detection": 1, "grounding": 6, "spatial": 45},
+                "easy": {"detection": 1, "grounding": 6, "spatial": 45},
+                "dense": {"detection": 1, "grounding": 6, "spatial": 0},
+            },
+            options=TASK_OPTIONS | {"spatial": {"max_per_type": 9}},
+            hints=True,
+            seed=1,
+        )
+    )
+    questions: SFTConfig = field(
+        default_factory=lambda: SFTConfig(
+            steps=3000,
+            optim=OptimConfig(name="muon", lr=3e-3, muon_lr=0.03),
+            task_weights={"spatial": 2.0},
+            save_every=50,
+        )
+    )
+    """The second stage of SFT, mostly spatial questions, with hints: without them directions stay at the floor."""
     seed: int = 0
     workers: int = 1
     """Processes that draw rooms ahead."""
@@ -111,7 +135,8 @@ def make_weights(config: WeightsConfig, out: Path, console: Console) -> Path:
         if known.is_file() and read_json(known) != settings:
             raise ValueError(f"{known} has other settings; give another --out, or remove that folder")
         write_json(known, settings)
-        start, encoders, sft = (out / "models" / name for name in ("start", "encoders", "rooms-sft"))
+        names = ("start", "encoders", "sft", "rooms-sft")
+        start, encoders, sft, final = (out / "models" / name for name in names)
         if not start.is_dir():
             options = {k: dict(v) for k, v in TASK_OPTIONS.items()}
             build_tiny(config.tiny, make_tokenizer(config), config.seed, options).save(start)
@@ -120,11 +145,17 @@ def make_weights(config: WeightsConfig, out: Path, console: Console) -> Path:
             clips = _Rooms(start, config)
             pretrain_encoders(policy, clips, CATE20, config.encoder, out / "stages" / "encoders", console)
             policy.save(encoders)
-        if not sft.is_dir():
-            policy = load_policy(encoders)
-            train_on_rooms(policy, encoders, config, out / "stages" / "sft", console)
-            policy.save(sft)
-        return sft
+        stages = (
+            (encoders, sft, config.mix, config.sft),
+            (sft, final, config.question_mix, config.questions),
+        )
+        for before, after, mix, stage in stages:
+            if not after.is_dir():
+                policy = load_policy(before)
+                folder = out / "stages" / ("sft" if after == sft else "questions")
+                train_on_rooms(policy, before, mix, stage, folder, console, config.workers)
+                policy.save(after)
+        return final
 
 
 class _Rooms:
@@ -143,38 +174,44 @@ class _Rooms:
 
 
 def train_on_rooms(
-    policy: Policy, folder: Path, config: WeightsConfig, stage: Path, console: Console
+    policy: Policy, saved: Path, mix: RoomMix, sft: SFTConfig, stage: Path, console: Console, workers: int = 1
 ) -> None:
     """SFT of everything but the encoders on gold answers of all tasks, new rooms in every step.
 
-    ``folder``: ``policy`` as saved, for the processes that tokenize.
+    ``saved``: ``policy``'s folder, for the ``workers`` processes that tokenize.
     """
-    sft = config.sft
-    engine = Engine(policy, sft.optim, sft.steps, seed=sft.seed)
-    loop = Loop(engine, stage, Watch(console, "SFT"), sft)
-    batches = endless(folder, config.mix, tuple(TASK_OPTIONS), loop.start, config.workers)
-    engine.network.train()
-    with loop:
-        for step in loop.remaining():
-            began = time.perf_counter()
-            batch = next(batches)
-            pictures = torch.stack([policy.prepare(list(clip)) for clip in batch.clips.rgb])
-            features = policy.model.encode(pictures.to(policy.device))
-            metrics: dict[str, float] = {}
-            with loop.guarded(step, [f"rooms:{seed}" for seed in config.mix.seeds(step)]):
-                for index, (task, (packed, rows)) in enumerate(batch.packed.items()):
-                    with engine.accumulating(last=index + 1 == len(batch.packed)):
-                        mine = [features[room] for room in rows]
-                        loss = -engine.network(packed.to(policy.device), mine).logps.mean()
-                        engine.backward(sft.task_weights.get(task, 1.0) * loss)
-                    metrics[f"loss/{batch.world}/{task}"] = float(loss.detach())
-                require_finite(step, metrics)
-                metrics["grad_norm"] = engine.step(step)
-            metrics["seconds"] = time.perf_counter() - began
-            loop.end_step(
-                step, metrics, ", ".join(f"{k[5:]} {v:.2f}" for k, v in metrics.items() if "/" in k)
-            )
-    loop.finish(sft.lora)
+    with hinted(policy.model) if mix.hints else nullcontext() as heads:
+        engine = Engine(policy, sft.optim, sft.steps, seed=sft.seed)
+        loop = Loop(engine, stage, Watch(console, "SFT"), sft)
+        batches = endless(saved, mix, tuple(TASK_OPTIONS), loop.start, workers)
+        engine.network.train()
+        with loop:
+            for step in loop.remaining():
+                began = time.perf_counter()
+                batch = next(batches)
+                pictures = torch.stack([policy.prepare(list(clip)) for clip in batch.clips.rgb])
+                features = policy.model.encode(pictures.to(policy.device))
+                metrics: dict[str, float] = {}
+                with loop.guarded(step, [f"rooms:{seed}" for seed in mix.seeds(step)]):
+                    for index, (task, (packed, rows)) in enumerate(batch.packed.items()):
+                        with engine.accumulating(last=index + 1 == len(batch.packed)):
+                            mine = [features[room] for room in rows]
+                            loss = -engine.network(packed.to(policy.device), mine).logps.mean()
+                            metrics[f"loss/{batch.world}/{task}"] = float(loss.detach())
+                            loss = sft.task_weights.get(task, 1.0) * loss
+                            if heads is not None and task == "spatial" and batch.hints is not None:
+                                at, wanted = batch.hints
+                                hint = heads.loss((at.to(policy.device), wanted.to(policy.device)))
+                                metrics["hints"] = float(hint.detach())
+                                loss = loss + HINT_WEIGHT * hint
+                            engine.backward(loss)
+                    require_finite(step, metrics)
+                    metrics["grad_norm"] = engine.step(step)
+                metrics["seconds"] = time.perf_counter() - began
+                loop.end_step(
+                    step, metrics, ", ".join(f"{k[5:]} {v:.2f}" for k, v in metrics.items() if "/" in k)
+                )
+        loop.finish(sft.lora)
 
 
 def ship(model: Path, out: Path, world: str, card: str) -> Path:
