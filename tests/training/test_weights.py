@@ -105,8 +105,11 @@ def test_a_hint_is_what_its_answer_follows_from_and_is_read_where_the_question_e
     policy, ids = load_policy(folder), packed.input_ids.flatten().tolist()
     seen: set[str] = set()
     for place, row in zip(at.tolist(), wanted.tolist(), strict=True):
-        said = policy.tokenizer.decode(ids[max(0, place - 300) : place + 1]).rpartition("These are frames")[2]
-        answer = policy.tokenizer.decode([ids[place + 1]])
+        before = str(policy.tokenizer.decode(ids[max(0, place - 300) : place + 1]))
+        said, answer = (
+            before.rpartition("These are frames")[2],
+            str(policy.tokenizer.decode([ids[place + 1]])),
+        )
         assert said.endswith("assistant\n"), "read at the last token of the prompt"
         turn = math.degrees(math.atan2(row[1], row[0])) if math.isfinite(row[0]) else math.nan
         letters = dict(re.findall(r"([A-D])\. ([\w -]+)", said.rpartition("Options:")[2]))
