@@ -70,7 +70,7 @@ def main() -> None:
             begin, wall = time.process_time(), time.perf_counter()
             result = score_benchmark("scannet-detection-4f", folder / "s.jsonl", folder / "p.jsonl", config)
             seconds, wall = time.process_time() - begin, time.perf_counter() - wall
-            f1 = result["variants"]["ours"]["headline"]["f1@0.25"]["value"]
+            f1 = result.variants["ours"].headline["f1@0.25"].value
             bar = f"bar {BAR_S:.0f} s" if compat is None else "with --compat vg-llm"
             print(f"  {seconds:6.2f} s of processor, {wall:6.2f} s in all; {bar} (F1@0.25 {100 * f1:.1f})")
 

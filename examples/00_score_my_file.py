@@ -29,9 +29,9 @@ def main() -> None:
         labels = sorted({box["label"] for sample in asked for box in sample.truth["boxes"]})
         options = {"classes": labels}  # means go over these; without it over the 20 published ones
         found = score_files("detection", samples, mine, ScoreConfig(options=options, resamples=200))
-    for name, number in found["headline"].items():
-        print(f"{name:16} {number['value']:.3f}  [{number['low']:.3f}, {number['high']:.3f}]")
-    print(f"unreadable: {found['parse_failures']['count']} of {found['samples']}")
+    for name, number in found.headline.items():
+        print(f"{name:16} {number.value:.3f}  [{number.low:.3f}, {number.high:.3f}]")
+    print(f"unreadable: {found.parse_failures.count} of {found.samples}")
 
 
 if __name__ == "__main__":

@@ -35,10 +35,8 @@ def main() -> None:
                 }
                 file.write(json.dumps(row) + "\n")
         found = score_benchmark("vsi-bench", samples, log, ScoreConfig(resamples=100))
-    for variant, numbers in found[
-        "variants"
-    ].items():  # prose around a letter is right for one, wrong for another
-        head = {name: round(each["value"], 3) for name, each in numbers["headline"].items()}
+    for variant, numbers in found.variants.items():  # prose is right for one, wrong for another
+        head = {name: round(each.value, 3) for name, each in numbers.headline.items()}
         print(f"{variant:28} {head}")
 
 

@@ -19,11 +19,12 @@ readers take whole lines and say how many they skipped.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 from rft3d import files
 from rft3d.typed import is_number, typed
@@ -96,7 +97,7 @@ class LoggedGroup:
     truth: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
     seed: float | None = None
-    completions: tuple[LoggedCompletion, ...] = ()
+    completions: tuple[LoggedCompletion, ...] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -184,37 +185,20 @@ def drop_after(path: Path, step: int) -> set[int]:
 
 def read_alarms(path: Path) -> tuple[list[Alarm], int]:
     """The lines of an ``alarms.jsonl``, and how many could not be read."""
-    records, skipped = read_records(path)
-    wanted = {"step": int, "alarm": str, "task": str, "on": bool, "since": int}
-    known = [r for r in records if all(_read(kind, r.get(name)) is not None for name, kind in wanted.items())]
-    return [as_record(Alarm, each) for each in known], skipped + len(records) - len(known)
+    return _read(Alarm, read_lines(path))
 
 
 def as_rollouts(lines: Sequence[bytes]) -> tuple[list[LoggedGroup], int]:
     """The groups that lines of a ``rollouts.jsonl`` hold, and how many lines hold none."""
-    records, skipped = parse_records(lines)
-    known = [record for record in records if isinstance(record.get("completions"), list)]
-    return [as_record(LoggedGroup, record) for record in known], skipped + len(records) - len(known)
+    return _read(LoggedGroup, lines)
 
 
-def as_record(cls: type[Record], found: Mapping[str, Any]) -> Record:
-    """The dataclass ``cls`` from unchecked JSON: a field of another type gets its default."""
-    hints = get_type_hints(cls)
-    values = {name: _read(hint, found.get(name)) for name, hint in hints.items()}
-    return cls(**{name: value for name, value in values.items() if value is not None})
-
-
-def _read(hint: Any, value: Any) -> Any:
-    """``value`` as ``hint``, or None; of a list or an object what can be read."""
-    if get_origin(hint) is tuple:
-        read = [_read(get_args(hint)[0], each) for each in value] if isinstance(value, list) else []
-        return tuple(each for each in read if each is not None)
-    if is_dataclass(hint):
-        return as_record(cast(type[Any], hint), value) if isinstance(value, dict) else None
-    try:
-        return typed(hint, value, "")
-    except ValueError:
-        return None
+def _read(kind: type[Record], lines: Sequence[bytes]) -> tuple[list[Record], int]:
+    found: list[Record] = []
+    for record in parse_records(lines)[0]:
+        with contextlib.suppress(ValueError):
+            found.append(typed(kind, record, "", extra=True))
+    return found, len(lines) - len(found)
 
 
 def append_alarms(path: Path, alarms: Sequence[Alarm]) -> None:

@@ -96,6 +96,23 @@ def _check(name: str, value: Any, wanted: Any, bounds: Bounds | None = None) -> 
             raise ValueError(f"{name} must be {bounds}, got {value}")
 
 
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested JSON as dotted names (``stages.0.steps``); empty lists and objects stay as they are."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    flat: dict[str, Any] = {}
+    for key, item in items:
+        name = f"{prefix}.{key}" if prefix else str(key)
+        flat.update(flatten(item, name) if isinstance(item, dict | list) and item else {name: item})
+    return flat
+
+
+def differing(found: Any, wanted: Any) -> list[str]:
+    """Dotted names of what differs between two JSON values."""
+    own, other = flatten(found), flatten(wanted)
+    names = dict.fromkeys([*own, *other])
+    return [n for n in names if n not in own or n not in other or own[n] != other[n]]
+
+
 def config_in(path: Path, kind: type[T]) -> T:
     """What ``config()`` of the Python file ``path`` returns (it is executed); ValueError: no ``kind``."""
     spec = importlib.util.spec_from_file_location(f"rft3d_{path.stem}", path)

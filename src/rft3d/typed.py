@@ -109,7 +109,7 @@ def _record(kind: Any, value: Any, where: str, extra: bool) -> Any:
 def _one_of(kinds: tuple[Any, ...], value: Any, where: str, extra: bool) -> Any:
     records = [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
     named = {kind.__name__.removesuffix("Config").lower(): kind for kind in records}
-    if named and isinstance(value, dict):
+    if len(named) > 1 and isinstance(value, dict):
         rest = dict(value)
         name = rest.pop("kind", None)
         if not isinstance(name, str) or name not in named:

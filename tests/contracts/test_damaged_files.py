@@ -29,9 +29,20 @@ from rft3d.datasets.work import Job, Output, prepare_samples
 from rft3d.digests import LIST
 from rft3d.evaluation import load_predictions
 from rft3d.evaluation.leaderboard import our_entries
+from rft3d.evaluation.results import (
+    BenchmarkResult,
+    Described,
+    Missing,
+    Official,
+    Reward,
+    Share,
+    Unread,
+    VariantResult,
+)
+from rft3d.evaluation.stats import Interval
 from rft3d.experiments import Experiment, numbers, run_experiments, write_results
 from rft3d.experiments.types import folder_of
-from rft3d.files import model_folder, write_json
+from rft3d.files import model_folder, plain, write_json
 from rft3d.models import load_policy
 from rft3d.report import write_report
 from rft3d.report.live import render_run
@@ -98,7 +109,7 @@ def _infos(folder: Path) -> list[Path]:
 def _run(folder: Path) -> list[Path]:
     make_run(folder, samples=2, steps=5)
     write_json(folder / "config.json", {"rooms": {"frames": 2}, "samples": {"detection": "a"}})
-    write_json(folder / "headroom.json", {"tasks": []})
+    write_json(folder / "headroom.json", {"model": "m", "commit": None, "tasks": []})
     return sorted(folder.rglob("*.json*"))
 
 
@@ -231,10 +242,14 @@ RECIPE = {
 RECIPE |= {
     "stages": [{"kind": "rft", "steps": 3, "prompts_per_step": {"detection": 2}, "optim": {"lr": 0.1}}]
 }
-RESULT = {"benchmark": {"name": "vsi-bench"}, "official": {"complete": False, "found": "a"}, "commit": "c"}
-RESULT |= {
-    "variants": {"official": {"metrics": {"micro": 0.5}, "note": "", "headline": {"micro": {"value": 0.5}}}}
-}
+HALF = Interval(value=0.5, low=0.4, high=0.6, level=0.95, scenes=1, samples=1, resamples=9)
+NONE = Unread(0, 0.0, {})
+RESULT = BenchmarkResult(
+    task="spatial", protocol={}, options={}, samples=1, scenes=1, missing=Missing(0, "", ()),
+    parse_failures=NONE, truncated=Share(0, 0.0), reward=Reward(1.0, {}), headline={"micro": HALF}, metrics={},
+    benchmark=Described("vsi-bench", "VSI-Bench", None, {}, ""), official=Official({}, {}, (4,), False),
+    variants={"official": VariantResult("", {"micro": HALF}, {"micro": 0.5}, NONE, "")},
+)  # fmt: skip
 
 KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
     "samples": (_samples, _scored),
@@ -302,7 +317,7 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
         lambda folder: check_recipe(load_recipe(folder / "r.json"), folder / "r.json"),
     ),
     "benchmark's result": (
-        _text("b.json", json.dumps(RESULT)),
+        _text("b.json", json.dumps(RESULT, default=plain)),
         lambda folder: our_entries(folder / "b.json"),
     ),
     "run folder, watched": (_run, lambda folder: render_run(folder)),

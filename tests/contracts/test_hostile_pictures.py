@@ -101,9 +101,7 @@ def test_pictures_elsewhere_are_not_opened(run: Path, tmp_path: Path, how: str) 
     asked = {run / "samples.detection.jsonl": [sly]}
     with pytest.raises(ValueError, match=said):
         headroom_of_files(policy, "m", asked, few, show=False)
-    assert (
-        headroom_of_files(policy, "m", asked, few, show=False, pictures=private)["tasks"][0]["samples"] == 1
-    )
+    assert headroom_of_files(policy, "m", asked, few, show=False, pictures=private).tasks[0].samples == 1
     for embed in (True, False):
         with pytest.raises(ValueError, match=said):
             export_verl(run / "samples.detection.jsonl", tmp_path / "verl", embed=embed)
@@ -141,6 +139,6 @@ def test_a_damaged_picture_among_those_that_are_exported_or_measured(run: Path, 
     policy = Sampler(gold_answers(SAMPLES))
     config = HeadroomConfig(k=2, temperatures=(0.5,), batch_size=2, resamples=2)
     asked = {run / "samples.detection.jsonl": SAMPLES}
-    (found,) = headroom_of_files(policy, "m", asked, config, show=False, told=told.append)["tasks"]
-    assert found["samples"] == 3 and found["ids"] == [sample.id for sample in (SAMPLES[0], *SAMPLES[2:])]
+    (found,) = headroom_of_files(policy, "m", asked, config, show=False, told=told.append).tasks
+    assert found.samples == 3 and found.ids == tuple(sample.id for sample in (SAMPLES[0], *SAMPLES[2:]))
     assert len(told) == 2 and all(str(run / SAMPLES[1].frames[1]) in line for line in told)

@@ -63,9 +63,9 @@ def test_duplicates_are_named_and_what_they_cost(
     twice = json.dumps([chair, near, far, SAMPLES[0].truth["boxes"][1]])
     predictions.write_text(json.dumps({**GOLD, "s0": twice}))
     found = score_files("detection", samples, predictions)
-    assert found["duplicates"]["count"] == 1 and found["duplicates"]["rate"] == pytest.approx(1 / 10)
-    assert found["metrics"]["f1@0.25/micro"] == pytest.approx(16 / 18)  # 8 hits, two too many
-    assert found["duplicates"]["without"]["f1@0.25/micro"] == pytest.approx(16 / 17)
+    assert found.duplicates.count == 1 and found.duplicates.rate == pytest.approx(1 / 10)
+    assert found.metrics["f1@0.25/micro"] == pytest.approx(16 / 18)  # 8 hits, two too many
+    assert found.duplicates.without["f1@0.25/micro"] == pytest.approx(16 / 17)
     out = run(capsys, samples, predictions, "--task", "detection", "--resamples", 0)
     assert "duplicates: 1 boxes (10.0 %)" in out and "pooled 94.1" in out
 
@@ -78,7 +78,7 @@ def test_other_shapes_of_predictions(field: str, files: tuple[Path, Path], tmp_p
     (tmp_path / "map.json").write_text(json.dumps({s.id: s.truth["boxes"] for s in SAMPLES}))
     for name in ("list.json", "lines.jsonl", "map.json"):
         found = score_files("detection", files[0], tmp_path / name)
-        assert found["metrics"]["f1@0.25/micro"] == 1.0
+        assert found.metrics["f1@0.25/micro"] == 1.0
 
 
 def test_an_unknown_shape_is_told_which_are_read(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from rft3d.datasets.vsi import VsiSettings, vsi_jobs
 from rft3d.evaluation import BENCHMARKS, Prediction, ScoreConfig, score_benchmark, write_predictions
 from rft3d.evaluation.benchmarks.scannet_detection import CATE31_UPSTREAM
 from rft3d.evaluation.benchmarks.scanrefer import refine
+from rft3d.evaluation.results import BenchmarkResult, Official
+from rft3d.files import plain
 from rft3d.scenes.readers.scanrefer import read_proposals
 from rft3d.scenes.readers.vsi_bench import COUNTS, vsi_bench
 from rft3d.scenes.types import CATE8, CATE20, CATE31
@@ -36,16 +38,16 @@ def score(
     samples: list[Sample],
     predictions: list[Prediction],
     config: ScoreConfig = COMPAT,
-) -> dict[str, Any]:
+) -> BenchmarkResult:
     write_samples(tmp_path / "s.jsonl", samples)
     write_predictions(tmp_path / "p.jsonl", predictions)
     result = score_benchmark(name, tmp_path / "s.jsonl", tmp_path / "p.jsonl", config)
-    json.dumps(result, allow_nan=False)
+    json.dumps(result, allow_nan=False, default=plain)
     return result
 
 
-def metric(result: dict[str, Any], variant: str, name: str) -> float:
-    return result["variants"][variant]["metrics"][name]
+def metric(result: BenchmarkResult, variant: str, name: str) -> float:
+    return result.variants[variant].metrics[name]
 
 
 def room(number: int, *things: tuple[str, list[float]]) -> Sample:
@@ -91,9 +93,9 @@ def test_detection_counts_are_pooled_and_classes_averaged(tmp_path: Path) -> Non
     # upstream: lamp counts twice, the towel never
     assert metric(result, "vg-llm", "f1@0.25/cate31") == pytest.approx((2 / 3 + 2) / 31)
     assert metric(result, "vg-llm", "f1@0.25") == pytest.approx(metric(result, "ours", "f1@0.25"))
-    assert result["official"]["complete"] is False
-    found = result["variants"]["ours"]["headline"]["f1@0.25"]
-    assert found["low"] <= found["value"] <= found["high"] and found["scenes"] == 2
+    assert result.official.complete is False
+    found = result.variants["ours"].headline["f1@0.25"]
+    assert found.low <= found.value <= found.high and found.scenes == 2
 
 
 def test_a_hit_needs_more_than_a_quarter(tmp_path: Path) -> None:
@@ -159,7 +161,7 @@ def test_scanrefer_raw_and_refined(tmp_path: Path) -> None:
     result = score(
         tmp_path, "scanrefer", samples, predictions, replace(COMPAT, proposals=tmp_path / "proposals.json")
     )
-    assert list(result["variants"]) == ["ours", "ours, refined", "vg-llm", "vg-llm, refined"]
+    assert list(result.variants) == ["ours", "ours, refined", "vg-llm", "vg-llm, refined"]
     assert metric(result, "ours", "acc@0.25") == 0.75
     assert metric(result, "ours", "acc@0.5") == 0.5  # a shift of 0.2 of 0.5 m leaves IoU 0.43
     assert (
@@ -167,7 +169,7 @@ def test_scanrefer_raw_and_refined(tmp_path: Path) -> None:
         and metric(result, "ours", "acc@0.25/multiple") == 0.5
     )
     assert metric(result, "ours, refined", "acc@0.5") == metric(result, "vg-llm, refined", "acc@0.5")
-    assert result["variants"]["ours"]["unreadable"]["count"] == 1
+    assert result.variants["ours"].unreadable.count == 1
 
 
 def test_accuracy_counts_an_iou_of_exactly_the_threshold(tmp_path: Path) -> None:
@@ -223,7 +225,7 @@ def test_vsi_bench_readings_and_averages(tmp_path: Path) -> None:
     assert metric(result, "vg-llm", "micro") == pytest.approx(3 / 5)
     assert metric(result, "vg-llm", "accuracy/object_rel_distance") == 1.0
     assert metric(result, "vg-llm", "accuracy/object_rel_direction_hard") == 0.0
-    assert result["official"]["expected"]["samples"] == 5130 and not result["official"]["complete"]
+    assert result.official.expected["samples"] == 5130 and not result.official.complete
 
 
 def test_names_are_checked(tmp_path: Path) -> None:
@@ -233,7 +235,7 @@ def test_names_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="missing"):
         score(tmp_path, "scannet-detection-4f", [sample], [])
     allowed = score(tmp_path, "scannet-detection-4f", [sample], [], replace(COMPAT, allow_missing=True))
-    assert allowed["missing"]["count"] == 1
+    assert allowed.missing.count == 1
     assert np.isclose(metric(allowed, "vg-llm", "f1@0.25"), 0)
 
 
@@ -243,17 +245,15 @@ def test_scan2cap_by_hand_and_like_upstream(tmp_path: Path) -> None:
     texts = [samples[0].truth["caption"], samples[1].truth["caption"], "I cannot see it."]
     predictions = [Prediction(s.id, t) for s, t in zip(samples, texts, strict=True)]
     result = score(tmp_path, "scan2cap", samples, predictions)
-    ours, theirs = result["variants"]["ours"], result["variants"]["vg-llm"]
-    assert list(ours["headline"]) == ["cider@0.5", "bleu4@0.5", "rouge_l@0.5"]
-    assert ours["metrics"]["rouge_l@0.5"] == pytest.approx(1 / 3)
-    assert ours["metrics"]["count/boxes"] == 2 and ours["unreadable"]["count"] == 1
-    assert theirs["metrics"]["rouge_l@0.5"] > ours["metrics"]["rouge_l@0.5"], (
-        "sos eos, and the refusal's words"
-    )
-    assert "detected boxes" in ours["note"] and not result["official"]["complete"]
-    assert "METEOR" in result["benchmark"]["protocol"]
+    ours, theirs = result.variants["ours"], result.variants["vg-llm"]
+    assert list(ours.headline) == ["cider@0.5", "bleu4@0.5", "rouge_l@0.5"]
+    assert ours.metrics["rouge_l@0.5"] == pytest.approx(1 / 3)
+    assert ours.metrics["count/boxes"] == 2 and ours.unreadable.count == 1
+    assert theirs.metrics["rouge_l@0.5"] > ours.metrics["rouge_l@0.5"], "sos eos, and the refusal's words"
+    assert "detected boxes" in ours.note and not result.official.complete
+    assert "METEOR" in result.benchmark.protocol
     true = [caption_sample(number) for number in range(3)]
-    note = score(tmp_path, "scan2cap", true, predictions)["variants"]["ours"]["note"]
+    note = score(tmp_path, "scan2cap", true, predictions).variants["ours"].note
     assert "NOT the published protocol" in note
 
 
@@ -279,7 +279,7 @@ def test_expressions_count_as_wrong_boxes_and_are_listed(tmp_path: Path) -> None
     answer = f'{{"label": "chair", "bbox_3d": {UNIT}}}\n{{"label": "chair", "bbox_3d": [np.pi] * 9}}'
     result = score(tmp_path, "scannet-detection-4f", [room(0, ("chair", UNIT))], [Prediction("r0", answer)])
     assert metric(result, "vg-llm", "f1@0.25/class:chair") == pytest.approx(2 / 3)
-    reasons = result["variants"]["vg-llm"]["unreadable"]["reasons"]
+    reasons = result.variants["vg-llm"].unreadable.reasons
     assert any("not run" in reason and count == 1 for reason, count in reasons.items())
 
 
@@ -357,7 +357,5 @@ def test_debiased_scores_its_questions_of_the_whole_benchmark(tmp_path: Path) ->
     predictions = [Prediction(sample.id, text) for sample, text in zip(samples, "299", strict=True)]
     assert metric(score(tmp_path, "vsi-bench", samples, predictions), "ours", "micro") == pytest.approx(1 / 3)
     result = score(tmp_path, "vsi-bench-debiased", samples, predictions)
-    assert metric(result, "ours", "micro") == 1 and result["samples"] == 1
-    assert result["official"] == {
-        "expected": {"samples": 2362}, "found": {"samples": 1, "scenes": 1}, "frames": [0], "complete": False,
-    }  # fmt: skip
+    assert metric(result, "ours", "micro") == 1 and result.samples == 1
+    assert result.official == Official({"samples": 2362}, {"samples": 1, "scenes": 1}, (0,), complete=False)

@@ -189,9 +189,9 @@ def test_predict_score_and_report_run_on_a_clip(tmp_path: Path) -> None:
             predict(InOrder(texts), path, out, model=model, config=config, progress=False)
             options = {"classes": labels} if name == "detection" else {}
             result = score_files(name, path, out, ScoreConfig(resamples=5, options=options))
-            assert result["parse_failures"]["rate"] == (model != "gold")
+            assert result.parse_failures.rate == (model != "gold")
             best = {"detection": "f1@0.25/present", "grounding": "acc@0.5", "spatial": "micro"}[name]
-            assert result["metrics"][best] == float(model == "gold"), name
+            assert result.metrics[best] == float(model == "gold"), name
     index = write_report(run, gallery=2, resamples=5)
     assert index == run / "report" / "index.html"
     page = Page(index)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +15,9 @@ from rft3d.evaluation import (
     compare_runs,
     score_predictions,
 )
-from rft3d.evaluation.compare import split_category
+from rft3d.evaluation.compare import Compared, ComparedFiles, split_category
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
+from rft3d.files import plain
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
@@ -37,19 +37,19 @@ def files(tmp_path: Path, samples: list[Sample] = SAMPLES) -> tuple[Path, Path, 
     return tmp_path / "s.jsonl", tmp_path / "a.jsonl", tmp_path / "b.jsonl"
 
 
-def row(found: dict[str, Any], metric: str, category: str = "") -> dict[str, Any]:
-    return next(r for r in found["rows"] if (r["metric"], r["category"]) == (metric, category))
+def row(found: ComparedFiles, metric: str, category: str = "") -> Compared:
+    return next(r for r in found.rows if (r.metric, r.category) == (metric, category))
 
 
 def test_differences_by_class(tmp_path: Path) -> None:
     samples, a, b = files(tmp_path)
     found = compare_prediction_files(samples, a, b, task="detection", config=ScoreConfig(resamples=50))
-    assert row(found, "f1@0.25", "chair")["difference"] == pytest.approx(-1.0)
-    assert row(found, "f1@0.25", "table")["difference"] == 0.0
-    assert row(found, "f1@0.25", "chair")["decided"] and not row(found, "f1@0.25", "table")["decided"]
-    assert row(found, "f1@0.25")["difference"] == pytest.approx(-1 / 20)
-    assert found["rows"][0]["category"] == "" and found["turned"] == {"better": 0, "worse": 20, "same": 0}
-    json.dumps(found, allow_nan=False)
+    assert row(found, "f1@0.25", "chair").difference == pytest.approx(-1.0)
+    assert row(found, "f1@0.25", "table").difference == 0.0
+    assert row(found, "f1@0.25", "chair").decided and not row(found, "f1@0.25", "table").decided
+    assert row(found, "f1@0.25").difference == pytest.approx(-1 / 20)
+    assert found.rows[0].category == "" and found.turned == {"better": 0, "worse": 20, "same": 0}
+    json.dumps(found, allow_nan=False, default=plain)
 
 
 def test_what_is_left_where_both_answers_can_be_read(tmp_path: Path) -> None:
@@ -59,20 +59,20 @@ def test_what_is_left_where_both_answers_can_be_read(tmp_path: Path) -> None:
     found = compare_prediction_files(
         samples, a, tmp_path / "c.jsonl", task="detection", config=ScoreConfig(resamples=50)
     )
-    assert row(found, "recall@0.25", "micro")["difference"] == pytest.approx(-0.25)
+    assert row(found, "recall@0.25", "micro").difference == pytest.approx(-0.25)
     name = "15 of 20 samples, where both answers can be read"
-    assert list(found["variants"]) == ["ours", name]
-    assert {r["difference"] for r in found["variants"][name]} == {0.0}
+    assert list(found.variants) == ["ours", name]
+    assert {r.difference for r in found.variants[name]} == {0.0}
     everything = compare_prediction_files(samples, a, b, task="detection", config=ScoreConfig(resamples=50))
-    assert list(everything["variants"]) == ["ours"]
+    assert list(everything.variants) == ["ours"]
 
 
 def test_by_benchmark_every_variant_is_compared(tmp_path: Path) -> None:
     samples, a, b = files(tmp_path)
     config = ScoreConfig(resamples=20, compat="vg-llm")
     found = compare_prediction_files(samples, a, b, benchmark="scannet-detection-4f", config=config)
-    assert list(found["variants"]) == ["ours", "vg-llm"]
-    assert row(found, "f1@0.25", "chair")["difference"] == pytest.approx(-1.0)
+    assert list(found.variants) == ["ours", "vg-llm"]
+    assert row(found, "f1@0.25", "chair").difference == pytest.approx(-1.0)
     with pytest.raises(ValueError, match="either a task or a benchmark"):
         compare_prediction_files(samples, a, b)
 
@@ -86,7 +86,7 @@ def test_runs_of_other_samples_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="not of the same samples"):
         compare_runs(runs[0], runs[1])
     same = compare_runs(runs[0], runs[0], ScoreConfig(resamples=10))
-    assert all(each.difference.difference == 0 and not each.decided for each in same)
+    assert all(each.difference == 0 and not each.decided for each in same)
 
 
 @pytest.mark.parametrize("by", [{"task": "detection"}, {"benchmark": "scannet-detection-4f"}])

@@ -110,7 +110,7 @@ def test_the_convention_of_a_file_is_found(
     convention: Convention, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = fitting_conventions(TURNED, predictions(convention))[0]
-    assert best["convention"] == convention and best["mean_iou"] > 0.99
+    assert best.convention == convention and best.mean_iou > 0.99
     write_samples(tmp_path / "s.jsonl", TURNED)
     (tmp_path / "p.json").write_text(json.dumps({p.id: p.text for p in predictions(convention)}))
     code = main(["data", "check", str(tmp_path / "p.json"), "--samples", str(tmp_path / "s.jsonl")])
@@ -118,7 +118,7 @@ def test_the_convention_of_a_file_is_found(
     assert (code == 0) == (convention == "house")
     assert (f"--boxes {convention}" in out) == (convention != "house")
     config = ScoreConfig(resamples=0, boxes=convention)
-    assert score_files("detection", tmp_path / "s.jsonl", tmp_path / "p.json", config)["metrics"][
+    assert score_files("detection", tmp_path / "s.jsonl", tmp_path / "p.json", config).metrics[
         "f1@0.25/micro"
     ] == pytest.approx(1.0)
 
@@ -129,6 +129,6 @@ def test_sun_rgbd_average_precision() -> None:
     right = '[{"label": "bed", "bbox_3d": [0.0, 0, 2, 1, 1, 1, -0.3]}]'
     wrong = '[{"label": "bed", "bbox_3d": [5.0, 0, 2, 1, 1, 1, 0]}]'
     perfect = sun_rgbd_score(asked[:1], [Prediction(asked[0].id, right)])
-    assert perfect["mAP"] == pytest.approx(1.0) and "lmms-eval" in str(perfect["harness"])
+    assert perfect.mAP == pytest.approx(1.0) and "lmms-eval" in str(perfect.harness)
     half = sun_rgbd_score(asked, [Prediction(asked[0].id, right), Prediction(asked[1].id, wrong)])
-    assert half["mAP25"] == pytest.approx(51 / 101)  # precision 1 up to recall 0.5, 0 beyond
+    assert half.mAP25 == pytest.approx(51 / 101)  # precision 1 up to recall 0.5, 0 beyond

@@ -35,15 +35,15 @@ def test_gold_from_the_files_earns_full_marks(folder: Path, name: str) -> None:
     samples = list(read_samples(folder / f"samples.{name}.jsonl"))
     predictions = [Prediction(sample.id, task.gold(sample)) for sample in samples]
     result = summarise(score_predictions(task, samples, predictions), ScoreConfig(resamples=5))
-    assert result["scenes"] == 3
-    assert result["parse_failures"]["count"] == 0
+    assert result.scenes == 3
+    assert result.parse_failures.count == 0
     best = {
         "detection": "f1@0.25/present",
         "grounding": "acc@0.5",
         "spatial": "micro",
         "captioning": "rouge_l@0.5",
     }[name]
-    assert result["metrics"][best] == 1.0
+    assert result.metrics[best] == 1.0
 
 
 def test_pictures_and_cameras_are_the_scenes(folder: Path) -> None:

@@ -122,14 +122,14 @@ def test_headroom_sees_what_sampling_knows(questions: tuple[Path, list[Sample]])
     config = HeadroomConfig(k=3, temperatures=(0.5,), resamples=50)
     seen: list[int] = []
     found = headroom(Noisy(), TASKS["spatial"](), samples, [path.parent], config, seen.append)
-    row = found["temperatures"][0]
+    row = found.temperatures[0]
     values = {
-        name: row[name]["micro"]["value"] for name in ("greedy", "one sample", "best of k", "consensus")
+        name: row.answers[name]["micro"].value for name in ("greedy", "one sample", "best of k", "consensus")
     }
     assert values["greedy"] == 0.0 and values["best of k"] == values["consensus"] == 1.0
     assert values["one sample"] == pytest.approx(2 / 3)
-    assert row["flat"] == 0.0 and row["minus greedy"]["consensus"]["micro"]["low"] == 1.0
-    assert "gain up to about that much" in found["sentence"] and "temperature 0.5" in found["sentence"]
+    assert row.flat == 0.0 and row.minus_greedy["consensus"]["micro"].low == 1.0
+    assert "gain up to about that much" in found.sentence and "temperature 0.5" in found.sentence
     assert sum(seen) == 12
 
 
@@ -138,7 +138,7 @@ def test_without_a_gap_the_sentence_promises_nothing(questions: tuple[Path, list
     policy = Noisy()
     policy.right = lambda prompt: "100"  # type: ignore[method-assign]
     found = headroom(policy, TASKS["spatial"](), samples, [path.parent], HeadroomConfig(k=3, resamples=20))
-    assert "expect RL to gain little" in found["sentence"]
+    assert "expect RL to gain little" in found.sentence
 
 
 def test_predict_writes_the_consensus(questions: tuple[Path, list[Sample]], tmp_path: Path) -> None:

@@ -138,9 +138,9 @@ def test_a_benchmark_says_how_the_file_was_read(tmp_path: Path) -> None:
     write_samples(tmp_path / "s.jsonl", SAMPLES)
     log = write_log(tmp_path / "log.jsonl", log_rows())
     result = score_benchmark("vsi-bench", tmp_path / "s.jsonl", log, ScoreConfig(resamples=0))
-    assert result["predictions_format"]["format"] == "lmms-eval"
-    assert result["variants"]["ours"]["metrics"]["micro"] == 1.0
-    assert result["variants"]["strict"]["metrics"]["micro"] == 0.75
+    assert result.predictions_format.format == "lmms-eval"
+    assert result.variants["ours"].metrics["micro"] == 1.0
+    assert result.variants["strict"].metrics["micro"] == 0.75
 
 
 def test_a_detection_log_is_checked_by_its_pictures(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ import pytest
 import rft3d
 from rft3d.evaluation import ScoreConfig, score_files, score_predictions, summarise
 from rft3d.evaluation.records import Prediction, write_predictions
+from rft3d.evaluation.results import Missing, Share, Unread
 from rft3d.evaluation.score import HEADLINE
+from rft3d.files import plain
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
@@ -37,16 +39,16 @@ def gold_predictions(samples: list[Sample]) -> list[Prediction]:
 def test_gold_answers_earn_the_metrics_best(name: str) -> None:
     task, samples = make_task(name), SAMPLES[name]
     result = summarise(score_predictions(task, samples, gold_predictions(samples)), FAST)
-    assert result["samples"] == result["scenes"] == 6
-    assert result["parse_failures"] == {"count": 0, "rate": 0.0, "reasons": {}}
-    assert result["missing"]["count"] == result["truncated"]["count"] == 0
-    assert list(result["headline"]) == list(HEADLINE[name])
-    for metric, found in result["headline"].items():
+    assert result.samples == result.scenes == 6
+    assert result.parse_failures == Unread(0, 0.0, {})
+    assert result.missing.count == result.truncated.count == 0
+    assert list(result.headline) == list(HEADLINE[name])
+    for metric, found in result.headline.items():
         if name == "detection" and metric != "mean_iou":  # mean over classes that mostly do not occur here
-            assert found["value"] == pytest.approx(2 / len(task.classes))  # type: ignore[attr-defined]
+            assert found.value == pytest.approx(2 / len(task.classes))  # type: ignore[attr-defined]
         else:
-            assert found["value"] >= 0.95
-            assert found["low"] <= found["value"] <= found["high"]
+            assert found.value >= 0.95
+            assert found.low <= found.value <= found.high
 
 
 @pytest.mark.parametrize("name", list(SAMPLES))
@@ -56,11 +58,11 @@ def test_garbage_is_counted_as_unreadable(name: str) -> None:
     predictions[0] = Prediction(samples[0].id, "well, you see")
     predictions[1] = Prediction(samples[1].id, predictions[1].text, truncated=True)
     result = summarise(score_predictions(make_task(name), samples, predictions), FAST)
-    assert result["parse_failures"]["count"] == 1
-    assert sum(result["parse_failures"]["reasons"].values()) == 1
-    assert result["truncated"] == {"count": 1, "rate": pytest.approx(1 / 6)}
+    assert result.parse_failures.count == 1
+    assert sum(result.parse_failures.reasons.values()) == 1
+    assert result.truncated == Share(1, pytest.approx(1 / 6))
     best = summarise(score_predictions(make_task(name), samples, gold_predictions(samples)), FAST)
-    assert result["reward"]["total"] == pytest.approx(best["reward"]["total"] * 4 / 6, rel=0.02)
+    assert result.reward.total == pytest.approx(best.reward.total * 4 / 6, rel=0.02)
 
 
 def test_ids_are_checked_and_named() -> None:
@@ -82,8 +84,8 @@ def test_allowed_missing_predictions_are_wrong_answers() -> None:
         make_task("grounding"), samples, gold_predictions(samples)[:3], allow_missing=True
     )
     result = summarise(run, FAST)
-    assert result["missing"] == {"count": 3, "scored_as": "an empty answer", "ids": ["g3", "g4", "g5"]}
-    assert result["metrics"]["acc@0.25"] == 0.5
+    assert result.missing == Missing(3, "an empty answer", ("g3", "g4", "g5"))
+    assert result.metrics["acc@0.25"] == 0.5
 
 
 def test_files_and_provenance(tmp_path: Path) -> None:
@@ -92,10 +94,10 @@ def test_files_and_provenance(tmp_path: Path) -> None:
     write_predictions(tmp_path / "gold.jsonl", gold_predictions(samples))
     write_predictions(tmp_path / "bad.jsonl", [Prediction(s.id, "900", tokens=4) for s in samples])
     result = score_files("spatial", tmp_path / "s.jsonl", tmp_path / "bad.jsonl", FAST)
-    json.dumps(result, allow_nan=False)
-    assert result["mean_tokens"] == 4.0
-    assert result["protocol"]["mode"] == "lenient"
-    assert result["headline"]["micro"]["value"] == 0.0
+    json.dumps(result, allow_nan=False, default=plain)
+    assert result.mean_tokens == 4.0
+    assert result.protocol["mode"] == "lenient"
+    assert result.headline["micro"].value == 0.0
 
 
 def test_mode_decides_what_can_be_read() -> None:
@@ -105,9 +107,9 @@ def test_mode_decides_what_can_be_read() -> None:
         mode: summarise(score_predictions(make_task("spatial", mode), samples, chatty), FAST)
         for mode in ("strict", "lenient")
     }
-    assert rates["lenient"]["headline"]["micro"]["value"] == 1.0
-    assert rates["strict"]["headline"]["micro"]["value"] == 0.0
-    assert rates["strict"]["protocol"]["mode"] == "strict"
+    assert rates["lenient"].headline["micro"].value == 1.0
+    assert rates["strict"].headline["micro"].value == 0.0
+    assert rates["strict"].protocol["mode"] == "strict"
     with pytest.raises(ValueError, match="unknown task"):
         make_task("cooking")
 
@@ -117,9 +119,9 @@ def test_options_of_the_task_are_used_and_stated() -> None:
     config = ScoreConfig(resamples=10, options={"classes": ["chair", "table"], "reward": "matched"})
     task = make_task("detection", options=config.options)
     result = summarise(score_predictions(task, samples, gold_predictions(samples)), config)
-    assert result["headline"]["f1@0.25"]["value"] == 1.0
-    assert result["options"] == config.options
-    assert set(result["reward"]["parts"]) == {"format", "f1@0.25", "matched_iou"}
+    assert result.headline["f1@0.25"].value == 1.0
+    assert result.options == config.options
+    assert set(result.reward.parts) == {"format", "f1@0.25", "matched_iou"}
     with pytest.raises(ValueError, match="colour"):
         make_task("detection", options={"colour": 1})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -14,6 +13,9 @@ from tests.report.runs_on_disk import make_run
 from rft3d.digests import file_digest
 from rft3d.evaluation import read_predictions, write_predictions
 from rft3d.evaluation.records import Prediction
+from rft3d.evaluation.results import AtTemperature, Headroom, TaskHeadroom
+from rft3d.evaluation.stats import Difference
+from rft3d.files import write_json
 from rft3d.report import write_report
 from rft3d.report.first_view import alarms_of_reading, headroom_view, verdicts
 from rft3d.report.run_folder import read_run_folder
@@ -65,31 +67,23 @@ def test_headroom_says_how_much_of_the_gap_is_closed(run: Path, tmp_path: Path) 
     assert headroom_view(made) == []
     task = made.tasks[0]
     ids = [sample.id for sample in task.samples]
-    value = task.answers[-1].summary["metrics"]["f1@0.25"]
-    gap = {"a": value - 0.1, "b": value + 0.1, "difference": 0.2, "low": 0.1, "high": 0.3}
-    digest = file_digest(copy / "eval" / "detection.samples.jsonl")
-    row = {"temperature": 0.5, "minus greedy": {"consensus": {"f1@0.25": gap}}}
-    found = {
-        "task": "detection",
-        "metrics": ["f1@0.25"],
-        "temperatures": [row],
-        "sentence": "A gap.",
-        "ids": ids,
-    }
-    (copy / "headroom.json").write_text(json.dumps({"tasks": [{**found, "samples_sha256": digest}]}))
-    shown = headroom_view(joined(copy))
-    assert shown[0]["sentence"] == "A gap."
-    assert f"{task.answers[-1].title} has closed 50 % of the gap of 20.0 points" in shown[0]["closed"]
-    gap.update(
-        a=value + 0.1, b=value + 0.3
-    )  # what lost against greedy has closed nothing, not less than nothing
-    (copy / "headroom.json").write_text(json.dumps({"tasks": [{**found, "samples_sha256": digest}]}))
-    assert (
-        f"{task.answers[-1].title} has closed 0 % of the gap of 20.0 points"
-        in headroom_view(joined(copy))[0]["closed"]
-    )
-    (copy / "headroom.json").write_text(json.dumps({"tasks": [{**found, "samples_sha256": "others"}]}))
-    assert headroom_view(joined(copy))[0]["closed"] == []
+    value = task.answers[-1].summary.metrics["f1@0.25"]
+    spread = {"level": 0.95, "scenes": 2, "samples": 4, "resamples": 9, "share_b_above_a": 1.0}
+    gap = Difference(a=value - 0.1, b=value + 0.1, difference=0.2, low=0.1, high=0.3, **spread)
+
+    def view(gap: Difference, digest: str) -> tuple[str, list[str]]:
+        row = AtTemperature(0.5, 0.0, {}, {"consensus": {"f1@0.25": gap}})
+        found = TaskHeadroom("detection", 4, 4, 2, ("f1@0.25",), (row,), "A gap.", "", digest, tuple(ids))
+        write_json(copy / "headroom.json", Headroom("m", None, (found,)))
+        return headroom_view(joined(copy))[0]
+
+    digest, title = file_digest(copy / "eval" / "detection.samples.jsonl"), task.answers[-1].title
+    sentence, closed = view(gap, digest)
+    assert sentence == "A gap."
+    assert f"{title} has closed 50 % of the gap of 20.0 points" in closed
+    lost = replace(gap, a=value + 0.1, b=value + 0.3)  # what lost has closed nothing, not less than nothing
+    assert f"{title} has closed 0 % of the gap of 20.0 points" in view(lost, digest)[1]
+    assert view(lost, "others")[1] == []
 
 
 def test_what_reads_zero_is_a_tie_and_has_no_interval_of_zeros(run: Path) -> None:

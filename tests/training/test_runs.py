@@ -11,8 +11,9 @@ from rich.console import Console
 
 from rft3d.process import progress
 from rft3d.runfolder import drop_after
+from rft3d.settings import differing
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
-from rft3d.training.runs import MetricsLog, Run, differing, write_json_on_main
+from rft3d.training.runs import MetricsLog, Run, write_json_on_main
 
 
 def steps_of(path: Path) -> list[int]:
@@ -35,7 +36,7 @@ def test_a_run_folder_takes_the_same_config_only(tmp_path: Path) -> None:
 
 def test_differing_names() -> None:
     assert differing({"a": {"b": [1, 2]}, "c": None}, {"a": {"b": [1, 3]}}) == ["a.b.1", "c"]
-    assert differing({"a": [1]}, {"a": [1, 2]}) == ["a"]
+    assert differing({"a": [1]}, {"a": [1, 2]}) == ["a.1"]
     assert differing({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}) == []
 
 

@@ -37,12 +37,12 @@ def main(args: Args) -> None:
         args.samples, args.a, args.b, task=args.task, benchmark=args.benchmark, config=config
     )
     args.write(found)
-    for name, rows in found["variants"].items():
-        say(comparison_table(f"{found['b']} minus {found['a']}, {name} (in %)", rows))
-    turned = found["turned"]
+    for name, rows in found.variants.items():
+        say(comparison_table(f"{found.b} minus {found.a}, {name} (in %)", rows))
+    turned = found.turned
     say(
-        f"{found['samples']} samples, {found['scenes']} scenes. Single answers: {turned['better']} better, "
-        f"{turned['worse']} worse, {turned['same']} the same. In the first table {found['decided']} of "
-        f"{len(found['rows'])} differences leave 0 out (*); at {100 * found['level']:.0f} % about one in "
-        f"{round(1 / (1 - found['level']))} does by luck."
+        f"{found.samples} samples, {found.scenes} scenes. Single answers: {turned['better']} better, "
+        f"{turned['worse']} worse, {turned['same']} the same. In the first table {found.decided} of "
+        f"{len(found.rows)} differences leave 0 out (*); at {100 * found.level:.0f} % about one in "
+        f"{round(1 / (1 - found.level))} does by luck."
     )

@@ -72,7 +72,7 @@ def main(args: Args) -> int:
 
             found = conventions_of_file(args.do.folder, args.do.samples)
             print("\n".join(convention_words(found)))
-            return 0 if found[0]["convention"] == "house" else 1
+            return 0 if found[0].convention == "house" else 1
         from rft3d.datasets.check import check_folder
 
         report = check_folder(args.do.folder, args.do.media, fast=args.do.fast)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import tyro
 
 from rft3d.cli._choices import JsonOut, free, say
 from rft3d.evaluation.headroom import HeadroomConfig
+from rft3d.evaluation.results import TaskHeadroom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +43,8 @@ def main(args: Args) -> None:
     fingerprint = model_fingerprint(args.model)
     from rft3d.models import load_policy
 
-    def tell(task: Mapping[str, Any]) -> None:
-        say(headroom_table(task), f"{task['sentence']}\n")
+    def tell(task: TaskHeadroom) -> None:
+        say(headroom_table(task), f"{task.sentence}\n")
 
     policy, told = load_policy(args.model), partial(print, file=sys.stderr)
     config, pictures = args.settings, args.pictures

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 
@@ -37,21 +36,20 @@ def main(args: Args) -> None:
 
     if (args.task is None) == (args.benchmark is None):
         raise ValueError("give either --task or --benchmark")
-    shared: dict[str, Any] = {
-        name: getattr(args, name) for name in ("mode", "format", "allow_missing", "resamples", "seed")
-    }
+    if args.task and (args.compat is not None or args.proposals is not None):
+        raise ValueError("--compat and --proposals need --benchmark")
+    if args.benchmark and (args.classes is not None or args.boxes != "house"):
+        raise ValueError("--classes and --boxes go with --task; a benchmark has its own")
+    config = ScoreConfig(
+        mode=args.mode, format=args.format, allow_missing=args.allow_missing, resamples=args.resamples,
+        seed=args.seed, options={} if args.classes is None else {"classes": list(args.classes)},
+        boxes=args.boxes, known_classes=True, compat=args.compat, proposals=args.proposals,
+    )  # fmt: skip
     if args.task is not None:
-        if args.compat is not None or args.proposals is not None:
-            raise ValueError("--compat and --proposals need --benchmark")
-        options = {} if args.classes is None else {"classes": list(args.classes)}
-        config = ScoreConfig(**shared, options=options, boxes=args.boxes, known_classes=True)
         result = score_files(args.task, args.samples, args.predictions, config)
         args.write(result)
         say(tables.task_table(result), *tables.task_notes(result))
     elif args.benchmark is not None:
-        if args.classes is not None or args.boxes != "house":
-            raise ValueError("--classes and --boxes go with --task; a benchmark has its own")
-        protocol = ScoreConfig(**shared, compat=args.compat, proposals=args.proposals)
-        result = score_benchmark(args.benchmark, args.samples, args.predictions, protocol)
+        result = score_benchmark(args.benchmark, args.samples, args.predictions, config)
         args.write(result)
         say(tables.variants_table(result), tables.categories_table(result), *tables.footnotes(result))

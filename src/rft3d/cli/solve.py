@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rft3d.cli._choices import JsonOut, SourceName, free, say
 
@@ -66,16 +66,14 @@ def main(args: Args) -> None:
         return
     if args.samples is None:
         raise ValueError("--samples is needed: the spatial questions to answer")
-    given: dict[str, Any] = {
-        "scenes": args.scenes,
-        "metadata": args.metadata,
-        "detections": args.detections,
-    }
-    if args.blind is not None and any(given.values()):
+    if args.blind is not None and (args.scenes or args.metadata or args.detections):
         raise ValueError("--blind looks at no boxes: leave out where boxes come from")
     samples, known, places = _asked(args.samples), [], None
     if args.blind is None:
-        places = places_from(**given, source=args.source, detection_samples=args.detection_samples)
+        places = places_from(
+            scenes=args.scenes, source=args.source, metadata=args.metadata, detections=args.detections,
+            detection_samples=args.detection_samples,
+        )  # fmt: skip
     else:
         known = samples if args.blind == args.samples else _asked(args.blind)
     solved, rows = solve_questions(samples, places, known, args.predictions)

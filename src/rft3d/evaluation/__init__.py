@@ -14,20 +14,8 @@ from rft3d.evaluation.dataset import (
 )
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.predict import PredictConfig, load_frames, predict
-from rft3d.evaluation.records import (
-    Prediction,
-    read_predictions,
-    with_cameras,
-    write_predictions,
-)
-from rft3d.evaluation.score import (
-    HEADLINE,
-    ScoreConfig,
-    ScoredRun,
-    score_files,
-    score_predictions,
-    summarise,
-)
+from rft3d.evaluation.records import Prediction, read_predictions, with_cameras, write_predictions
+from rft3d.evaluation.score import HEADLINE, ScoreConfig, ScoredRun, score_files, score_predictions, summarise
 
 __all__ = [
     "BENCHMARKS",

@@ -7,10 +7,9 @@ looked at. :func:`turned` counts single answers that one file has right and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rft3d.evaluation.benchmarks.run import benchmark_runs, find_benchmark
 from rft3d.evaluation.benchmarks.types import Variant
@@ -23,19 +22,38 @@ from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, summed
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One line of a comparison table; ``category`` is "" for a number over everything."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared(Difference):
+    """One line of a comparison table.
+
+    ``category``: "" for a number over everything; ``decided``: the interval of the difference leaves 0 out.
+    """
 
     metric: str
     category: str
-    difference: Difference
+    decided: bool
 
-    @property
-    def decided(self) -> bool:
-        """Whether the interval of the difference excludes 0."""
-        low, high = self.difference.low, self.difference.high
-        return low is not None and high is not None and (low > 0 or high < 0)
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedFiles:
+    """Everything that ``rft3d compare`` prints.
+
+    ``variants``: the rows of every way to score a benchmark; of a task also the overall ones of the samples where
+    both answers can be read, if not all. ``rows``: of the first variant, ``decided`` of them decided.
+    """
+
+    a: str
+    b: str
+    task: str
+    benchmark: str | None
+    samples: int
+    scenes: int
+    resamples: int
+    level: float
+    rows: Sequence[Compared]
+    decided: int
+    turned: Mapping[str, int]
+    variants: Mapping[str, Sequence[Compared]]
 
 
 def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig | None = None) -> list[Compared]:
@@ -67,8 +85,7 @@ def _compared(
     how = {"resamples": config.resamples, "seed": config.seed}
     drawn = [resample_pools(pools, scenes, finish, names, **how) for pools, finish in (a, b)]
     found = differences(drawn[0], drawn[1], config.level)
-    rows = [Compared(*split_category(name), difference) for name, difference in found.items()]
-    return sorted(rows, key=lambda row: row.category != "")
+    return sorted((_row(*each) for each in found.items()), key=lambda row: row.category != "")
 
 
 def compare_prediction_files(
@@ -79,14 +96,11 @@ def compare_prediction_files(
     task: str | None = None,
     benchmark: str | None = None,
     config: ScoreConfig | None = None,
-) -> dict[str, Any]:
-    """Everything ``rft3d compare`` prints, as JSON values: ``rows``, ``decided``, ``turned``, ``variants``.
-
-    Exactly one of ``task`` and ``benchmark`` is needed. With a benchmark, ``variants`` holds the rows of every way
-    to score it; with a task also the overall ones of the samples where both answers can be read, if not all.
+) -> ComparedFiles:
+    """Everything that ``rft3d compare`` prints. Exactly one of ``task`` and ``benchmark`` is needed.
 
     Examples:
-        >>> compare_prediction_files("samples.jsonl", "gold.jsonl", "gold.jsonl", task="detection")["turned"]
+        >>> compare_prediction_files("samples.jsonl", "gold.jsonl", "gold.jsonl", task="detection").turned
         {'better': 0, 'worse': 0, 'same': 2}
     """
     if (task is None) == (benchmark is None):
@@ -115,20 +129,20 @@ def compare_prediction_files(
         a, b = ((each.pools, each.finish) for each in (variant_a, variant_b))
         tables[variant_a.name] = _compared(run_a.samples, a, b, config)
     first = next(iter(tables.values()))
-    return {
-        "a": Path(path_a).name,
-        "b": Path(path_b).name,
-        "task": run_a.task.name,
-        "benchmark": benchmark,
-        "samples": len(samples),
-        "scenes": len({sample.scene for sample in samples}),
-        "resamples": config.resamples,
-        "level": config.level,
-        "rows": [_plain(row) for row in first],
-        "decided": sum(row.decided for row in first),
-        "turned": turned(run_a, run_b),
-        "variants": {name: [_plain(row) for row in rows] for name, rows in tables.items()},
-    }
+    return ComparedFiles(
+        a=Path(path_a).name,
+        b=Path(path_b).name,
+        task=run_a.task.name,
+        benchmark=benchmark,
+        samples=len(samples),
+        scenes=len({sample.scene for sample in samples}),
+        resamples=config.resamples,
+        level=config.level,
+        rows=first,
+        decided=sum(row.decided for row in first),
+        turned=turned(run_a, run_b),
+        variants=tables,
+    )
 
 
 def _over_everything(name: str) -> bool:
@@ -156,5 +170,7 @@ def split_category(name: str) -> tuple[str, str]:
     return metric, category.removeprefix("class:")
 
 
-def _plain(row: Compared) -> dict[str, Any]:
-    return {"metric": row.metric, "category": row.category, **asdict(row.difference), "decided": row.decided}
+def _row(name: str, found: Difference) -> Compared:
+    metric, category = split_category(name)
+    decided = found.low is not None and found.high is not None and (found.low > 0 or found.high < 0)
+    return Compared(metric=metric, category=category, decided=decided, **asdict(found))

@@ -4,16 +4,17 @@ and objects named twice."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.answers import LabelledBox
-from rft3d.answers.foreign import CONVENTIONS, foreign_boxes, yaw_only
+from rft3d.answers.foreign import CONVENTIONS, Convention, foreign_boxes, yaw_only
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.records import Prediction
+from rft3d.evaluation.results import Duplicates, SunRgbd
 from rft3d.geometry import box_iou
 from rft3d.rewards import Comparison, Score, label_ious
 from rft3d.tasks._shared import labelled
@@ -29,12 +30,19 @@ CLEAR_IOU = 0.05
 FEWEST = 10
 
 
-def fitting_conventions(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """``{"convention", "boxes", "mean_iou", "hits"}`` of every convention, the best first.
+@dataclass(frozen=True)
+class Fit:
+    """How well a convention fits the ``boxes`` whose label the truth has: their mean highest IoU with a true one of
+    that label, the share of ``hits`` above 0.25."""
 
-    ``mean_iou``: over predicted boxes, of the highest IoU with a true box of the label; ``hits``: the share above
-    0.25. Only boxes whose label the truth has count.
-    """
+    convention: Convention
+    boxes: int
+    mean_iou: float
+    hits: float
+
+
+def fitting_conventions(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Fit]:
+    """Every convention, the best first."""
     by_id = {prediction.id: prediction.text for prediction in predictions}
     found = []
     for convention in CONVENTIONS:
@@ -48,11 +56,11 @@ def fitting_conventions(samples: Sequence[Sample], predictions: Sequence[Predict
             best += [iou[k].max() for k, box in enumerate(boxes) if box.label in known]
         mean = float(np.mean(best)) if best else 0.0
         hits = float(np.mean(np.array(best) > 0.25)) if best else 0.0
-        found.append({"convention": convention, "boxes": len(best), "mean_iou": mean, "hits": hits})
-    return sorted(found, key=lambda each: -each["mean_iou"])
+        found.append(Fit(convention, len(best), mean, hits))
+    return sorted(found, key=lambda each: -each.mean_iou)
 
 
-def conventions_of_file(predictions: Path, samples: Path) -> list[dict[str, Any]]:
+def conventions_of_file(predictions: Path, samples: Path) -> list[Fit]:
     """:func:`fitting_conventions` of two files. ValueError: samples of a task without boxes to fit."""
     asked = list(read_samples(samples))
     if other := next((sample for sample in asked if sample.task != "detection"), None):
@@ -62,26 +70,26 @@ def conventions_of_file(predictions: Path, samples: Path) -> list[dict[str, Any]
     return fitting_conventions(asked, load_predictions(predictions, asked).predictions)
 
 
-def convention_words(found: Sequence[dict[str, Any]]) -> list[str]:
+def convention_words(found: Sequence[Fit]) -> list[str]:
     """What :func:`fitting_conventions` means, in lines."""
     lines = [
-        f"  {each['convention']:14} mean IoU {each['mean_iou']:.3f}, {100 * each['hits']:.1f} % above 0.25 "
-        f"({each['boxes']} boxes)"
+        f"  {each.convention:14} mean IoU {each.mean_iou:.3f}, {100 * each.hits:.1f} % above 0.25 "
+        f"({each.boxes} boxes)"
         for each in found
     ]
-    best, house = found[0], next(each for each in found if each["convention"] == "house")
-    if best["boxes"] < FEWEST:
-        verdict = f"too few boxes with a label of the truth ({best['boxes']}) to tell"
-    elif best["mean_iou"] - house["mean_iou"] > CLEAR_IOU:
-        verdict = f"these boxes look like {best['convention']}: score with --boxes {best['convention']}"
-    elif best["mean_iou"] < CLEAR_IOU:
+    best, house = found[0], next(each for each in found if each.convention == "house")
+    if best.boxes < FEWEST:
+        verdict = f"too few boxes with a label of the truth ({best.boxes}) to tell"
+    elif best.mean_iou - house.mean_iou > CLEAR_IOU:
+        verdict = f"these boxes look like {best.convention}: score with --boxes {best.convention}"
+    elif best.mean_iou < CLEAR_IOU:
         verdict = "no known convention fits: wrong samples file, other units, or boxes that are wrong"
     else:
         verdict = "the house's convention fits"
     return [*lines, verdict]
 
 
-def sun_rgbd_score(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> dict[str, float | str]:
+def sun_rgbd_score(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> SunRgbd:
     """mAP over .25:.05:.5, at .25 and at .5 as lmms-eval's ``sunrgbd`` computes it, from its own layout.
 
     IoU of boxes turned about the vertical axis alone; every prediction has score 1, so that the order of files
@@ -100,12 +108,7 @@ def sun_rgbd_score(samples: Sequence[Sample], predictions: Sequence[Prediction])
     means = []
     for threshold in SUN_THRESHOLDS:
         means.append(float(np.mean([_ap(truths[k], named.get(k, []), threshold) for k in truths])))
-    return {
-        "harness": SUN_HARNESS,
-        "mAP": sum(means) / len(means),
-        "mAP25": means[0],
-        "mAP50": means[-1],
-    }
+    return SunRgbd(SUN_HARNESS, sum(means) / len(means), means[0], means[-1])
 
 
 def _key(box: LabelledBox) -> str:
@@ -137,12 +140,8 @@ DUPLICATE_IOU = 0.5
 """A box that overlaps an earlier one of its label by more is a duplicate."""
 
 
-def duplicates(task: Detection, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, Any]:
-    """``count`` and ``rate`` of duplicates among all predicted boxes, and F1@0.25 ``without`` them.
-
-    ``without`` holds the metric's ``f1@0.25``, ``/present`` and ``/micro`` over answers whose duplicates are
-    removed; empty when nothing is removed.
-    """
+def duplicates(task: Detection, scores: Sequence[Score]) -> Duplicates:
+    """How many of the predicted boxes name an object twice, and what F1@0.25 is without them."""
     compared = [score.evidence_of(Comparison) for score in scores]
     lists = [both.predicted for both in compared]
     overlaps = [
@@ -151,7 +150,7 @@ def duplicates(task: Detection, samples: Sequence[Sample], scores: Sequence[Scor
     repeated = [set(np.flatnonzero(each > DUPLICATE_IOU).tolist()) for each in overlaps]
     count = sum(map(len, repeated))
     total = sum(map(len, lists))
-    found = {"iou": DUPLICATE_IOU, "count": count, "rate": count / total if total else None, "without": {}}
+    found = Duplicates(DUPLICATE_IOU, count, count / total if total else None, {})
     if not count:
         return found
     pools = []
@@ -161,7 +160,7 @@ def duplicates(task: Detection, samples: Sequence[Sample], scores: Sequence[Scor
         less = Comparison(boxes, both.truth, both.iou[kept]) if gone else both
         pools.append(pool_boxes(less, task.classes))
     metrics = task.metric_from(summed(pools))
-    return {**found, "without": {name: metrics[name] for name in _NAMES}}
+    return replace(found, without={name: metrics[name] for name in _NAMES})
 
 
 _NAMES = ("f1@0.25", "f1@0.25/present", "f1@0.25/micro")

@@ -134,10 +134,7 @@ def _rows(
         truth = {"sample": asdict(sample), "options": dict(options.get(sample.task, {}))}  # no free objects
         yield {
             "data_source": f"rft3d/{sample.task}",
-            "prompt": [
-                {"role": "system", "content": SYSTEM},
-                {"role": "user", "content": sample.prompt},
-            ],
+            "prompt": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": sample.prompt}],
             "images": images,
             "ability": sample.task,
             "reward_model": {"style": "rule", "ground_truth": json.dumps(truth, allow_nan=False)},

@@ -9,7 +9,7 @@ Where the consensus is no better than the greedy answer, RL has little to work w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +17,9 @@ from rft3d.digests import file_digest
 from rft3d.evaluation.consensus import FLOOR
 from rft3d.evaluation.predict import agreed, load_frames
 from rft3d.evaluation.records import Prediction, TextPolicy
+from rft3d.evaluation.results import AtTemperature, Headroom, TaskHeadroom
 from rft3d.evaluation.score import ScoredRun, resample_run, score_texts
-from rft3d.evaluation.stats import Resampled, as_json, differences, intervals
+from rft3d.evaluation.stats import Difference, Resampled, differences, intervals
 from rft3d.evaluation.tables import percent
 from rft3d.files import DamagedFile, source_commit
 from rft3d.process import progress
@@ -75,15 +76,11 @@ def headroom(
     inside: Sequence[Path],
     config: HeadroomConfig,
     advance: Callable[[int], None] = lambda count: None,
-) -> dict[str, Any]:
-    """Headroom of ``policy`` on one task's ``samples``, as JSON values.
+) -> TaskHeadroom:
+    """Headroom of ``policy`` on one task's ``samples``.
 
     ``inside``: the folders that pictures may lie in, the first the one that their paths are relative to.
-
-    ``temperatures[i]`` holds, for every decoder and metric, value and interval (bootstrap over scenes), the
-    paired difference to greedy, and ``flat``: the share of questions all of whose samples are paid alike,
-    which teach RL nothing. ``advance(n)`` is called after every n questions (``len(temperatures) + 1`` times
-    each).
+    ``advance(n)`` is called after every n questions (``len(temperatures) + 1`` times each).
 
     Raises:
         ValueError: no samples, a task without consensus, or a picture that is missing or lies elsewhere.
@@ -94,18 +91,9 @@ def headroom(
         raise ValueError(f"no {task.name} samples to measure headroom on")
     questions = _Questions(policy, task, samples, inside, config, advance)
     greedy = questions.drawn(questions.scores([texts[0] for texts in questions.texts(0.0, 1)]))
-    found = {
-        "task": task.name,
-        "k": config.k,
-        "samples": len(samples),
-        "scenes": greedy.scenes,
-        "metrics": list(SHOWN[task.name]),
-        "temperatures": [
-            {"temperature": temperature, **questions.measured(temperature, greedy)}
-            for temperature in config.temperatures
-        ],
-    }
-    return {**found, "sentence": sentence(found)}
+    measured = tuple(questions.measured(temperature, greedy) for temperature in config.temperatures)
+    found = TaskHeadroom(task.name, config.k, len(samples), greedy.scenes, SHOWN[task.name], measured)
+    return replace(found, sentence=sentence(found))
 
 
 def headroom_of_files(
@@ -113,12 +101,12 @@ def headroom_of_files(
     model: str,
     questions: Mapping[Path, Sequence[Sample]],
     config: HeadroomConfig,
-    tell: Callable[[Mapping[str, Any]], object] = lambda measured: None,
+    tell: Callable[[TaskHeadroom], object] = lambda measured: None,
     show: bool = True,
     told: Callable[[str], object] = lambda line: None,
     pictures: Path | None = None,
-) -> dict[str, Any]:
-    """Headroom of ``policy`` on ``questions`` (those asked of each samples file), as ``headroom.json`` holds it.
+) -> Headroom:
+    """Headroom of ``policy`` on ``questions`` (those asked of each samples file).
 
     ``model``: its fingerprint. ``tell`` gets what was measured of a file as soon as it is known; ``show``: a
     progress bar on standard error; ``told`` gets a line about each question that a damaged picture leaves out;
@@ -126,7 +114,7 @@ def headroom_of_files(
     """
     from rich.console import Console
 
-    found: list[dict[str, Any]] = []
+    found: list[TaskHeadroom] = []
     for file, samples in questions.items():
         task = make_task(samples[0].task, options=policy.task_options.get(samples[0].task))
         inside = picture_folders(file.parent, pictures)
@@ -134,14 +122,10 @@ def headroom_of_files(
         count = len(samples) * (1 + len(config.temperatures))
         with progress(Console(stderr=True, quiet=not show), task.name, count) as advance:
             measured = headroom(policy, task, samples, inside, config, lambda n: advance(n, ""))
-        asked = {
-            "samples_file": str(file),
-            "samples_sha256": file_digest(file),
-            "ids": [s.id for s in samples],
-        }
-        found.append({**measured, **asked})
+        asked, digest = tuple(s.id for s in samples), file_digest(file)
+        found.append(replace(measured, samples_file=str(file), samples_sha256=digest, ids=asked))
         tell(measured)
-    return {"model": model, "commit": source_commit(), "tasks": found}
+    return Headroom(model, source_commit(), tuple(found))
 
 
 def read_questions(paths: Sequence[Path], limit: int = 0) -> dict[Path, list[Sample]]:
@@ -212,7 +196,7 @@ class _Questions:
         run = ScoredRun(self.task, tuple(self.repeated(times)), tuple(scores), ())
         return resample_run(run, self.config.resamples, self.config.seed, also=SHOWN[self.task.name])
 
-    def measured(self, temperature: float, greedy: Resampled) -> dict[str, Any]:
+    def measured(self, temperature: float, greedy: Resampled) -> AtTemperature:
         k = self.config.k
         groups = self.texts(temperature, k)
         scores = self.scores([text for group in groups for text in group], k)
@@ -225,11 +209,9 @@ class _Questions:
             "consensus": self.drawn(self.scores(central)),
         }
         gaps = {name: differences(greedy, drawn[name]) for name in ("best of k", "consensus")}
-        return {
-            "flat": sum(len({score.total for score in group}) == 1 for group in by_group) / len(self.samples),
-            **{name: as_json(intervals(run)) for name, run in {"greedy": greedy, **drawn}.items()},
-            "minus greedy": {name: as_json(gap) for name, gap in gaps.items()},
-        }
+        flat = sum(len({score.total for score in group}) == 1 for group in by_group) / len(self.samples)
+        answers = {name: intervals(run) for name, run in {"greedy": greedy, **drawn}.items()}
+        return AtTemperature(temperature, flat, answers, gaps)
 
 
 def _readable(sample: Sample, inside: Sequence[Path], told: Callable[[str], object]) -> bool:
@@ -241,23 +223,20 @@ def _readable(sample: Sample, inside: Sequence[Path], told: Callable[[str], obje
     return True
 
 
-def sentence(found: Mapping[str, Any]) -> str:
+def sentence(found: TaskHeadroom) -> str:
     """What the numbers of one task mean for RL, in words."""
-    metric, k = found["metrics"][0], found["k"]
-    best = max(
-        found["temperatures"], key=lambda row: row["minus greedy"]["consensus"][metric]["difference"] or 0
-    )
-    gap, luck = (best["minus greedy"][name][metric] for name in ("consensus", "best of k"))
-    one = best["one sample"][metric]["value"] or 0.0
+    metric, k, best = found.metrics[0], found.k, found.best
+    gap, luck = (best.minus_greedy[name][metric] for name in ("consensus", "best of k"))
+    one = best.answers["one sample"][metric].value or 0.0
     start = (
-        f"{found['task']}: {metric} is {percent(gap['a'])} greedy and {percent(gap['b'])} by consensus of {k} "
-        f"at temperature {best['temperature']:g} ({_signed(gap)})"
+        f"{found.task}: {metric} is {percent(gap.a)} greedy and {percent(gap.b)} by consensus of {k} "
+        f"at temperature {best.temperature:g} ({_signed(gap)})"
     )
     rest = (
-        f"one sample there has {percent(one)}; {percent(best['flat'])} % of the questions pay all samples "
+        f"one sample there has {percent(one)}; {percent(best.flat)} % of the questions pay all samples "
         f"alike and teach nothing; the best of {k} ({_signed(luck)}) counts luck too."
     )
-    if gap["low"] is not None and gap["low"] > 0:
+    if gap.low is not None and gap.low > 0:
         return f"{start}: RL at this temperature can be expected to gain up to about that much; {rest}"
     return (
         f"{start}: no clear gap, so expect RL to gain little here before SFT is better or the questions are "
@@ -265,7 +244,7 @@ def sentence(found: Mapping[str, Any]) -> str:
     )
 
 
-def _signed(gap: Mapping[str, Any]) -> str:
-    if gap["difference"] is None:
+def _signed(gap: Difference) -> str:
+    if gap.difference is None or gap.low is None or gap.high is None:
         return "undefined"
-    return f"{100 * gap['difference']:+.1f} [{100 * gap['low']:+.1f}, {100 * gap['high']:+.1f}]"
+    return f"{100 * gap.difference:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"

@@ -181,12 +181,10 @@ class _Answering:
     ) -> list[Prediction]:
         prompts, config = [sample.turns() for sample in batch], self.config
         # a batch's draws depend on its place alone, so that a resumed run samples the same texts
-        settings: dict[str, Any] = {
-            "max_new_tokens": config.max_new_tokens,
-            "seed": config.seed * 1_000_003 + start,
-            "temperature": config.temperature,
-        }
-        groups = self.policy.sample_texts(prompts, frames, config.consensus or 1, **settings)
+        groups = self.policy.sample_texts(
+            prompts, frames, config.consensus or 1, max_new_tokens=config.max_new_tokens,
+            seed=config.seed * 1_000_003 + start, temperature=config.temperature,
+        )  # fmt: skip
         if len(groups) != len(batch):
             raise ValueError(f"the policy returned {len(groups)} texts for {len(batch)} prompts")
         pairs = zip(batch, groups, strict=True)

@@ -14,24 +14,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rft3d import __version__
 from rft3d.answers.foreign import Convention, in_house_layout
 from rft3d.answers.types import ParseMode
 from rft3d.digests import file_digest
 from rft3d.evaluation.conventions import duplicates, sun_rgbd_score
-from rft3d.evaluation.outside import load_predictions
+from rft3d.evaluation.outside import Loaded, load_predictions
 from rft3d.evaluation.outside_formats import PredictionFormat
 from rft3d.evaluation.records import Prediction
-from rft3d.evaluation.stats import Finish, Resampled, as_json, intervals, resample_pools
+from rft3d.evaluation.results import Missing, Reward, Share, TaskResult, Unread
+from rft3d.evaluation.stats import Finish, Resampled, intervals, resample_pools
 from rft3d.files import excerpt, naming, read_json, source_commit
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
+from rft3d.tasks._shared import mean
 from rft3d.tasks.detection import Detection
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
 
+Result = TypeVar("Result", bound=TaskResult)
 Compat = Literal["vg-llm", "lmms-eval", "vlmevalkit"]
 """Code bases whose reading of answers some benchmark knows."""
 HEADLINE: dict[str, tuple[str, ...]] = {
@@ -113,43 +116,35 @@ def score_texts(task: Task, samples: Sequence[Sample], predictions: Sequence[Pre
     return task.score_many([p.text for p in predictions], samples, [p.truncated for p in predictions])
 
 
-def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> dict[str, Any]:
-    """A scored run as JSON values: counts, rates, official metrics and headline intervals."""
+def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> TaskResult:
+    """A scored run as a record: counts, rates, official metrics and headline intervals."""
     config = config or ScoreConfig()
     drawn = resample_run(run, config.resamples, config.seed)
-    count = len(run.samples)
-    failures = Counter(score.failure.reason for score in run.scores if score.failure is not None)
+    count, task = len(run.samples), run.task
     truncated = sum(score.truncated for score in run.scores)
-    return {
-        "task": run.task.name,
-        "protocol": _protocol(run.task),
-        "options": json.loads(json.dumps(dict(config.options))),
-        "samples": count,
-        "scenes": len({sample.scene for sample in run.samples}),
-        "missing": {"count": len(run.missing), "scored_as": "an empty answer", "ids": list(run.missing)},
-        "parse_failures": counted(failures, count),
-        "truncated": {"count": truncated, "rate": truncated / count},
-        "reward": {
-            "total": sum(score.total for score in run.scores) / count,
-            "parts": _mean_parts(run.scores),
-        },
-        "headline": as_json(intervals(drawn, config.level)),
-        "metrics": dict(run.task.metric(run.samples, run.scores)),
-    }
-
-
-def counted(reasons: Counter[str], of: int) -> dict[str, Any]:
-    """How many answers could not be read, their share ``of`` all, and the ten commonest reasons."""
-    return {"count": reasons.total(), "rate": reasons.total() / of, "reasons": dict(reasons.most_common(10))}
+    return TaskResult(
+        task=task.name,
+        protocol=_protocol(task),
+        options=json.loads(json.dumps(dict(config.options))),
+        samples=count,
+        scenes=len({sample.scene for sample in run.samples}),
+        missing=Missing(len(run.missing), "an empty answer", run.missing),
+        parse_failures=Unread.of(Counter(s.failure.reason for s in run.scores if s.failure), count),
+        truncated=Share(truncated, truncated / count),
+        reward=Reward(sum(score.total for score in run.scores) / count, _mean_parts(run.scores)),
+        headline=intervals(drawn, config.level),
+        metrics=dict(task.metric(run.samples, run.scores)),
+        duplicates=duplicates(task, run.scores) if isinstance(task, Detection) else None,
+    )
 
 
 def score_files(
     task_name: str, samples_path: str | Path, predictions_path: str | Path, config: ScoreConfig | None = None
-) -> dict[str, Any]:
+) -> TaskResult:
     """Score ``predictions_path`` against ``samples_path``; :func:`summarise` plus where it comes from.
 
     Examples:
-        >>> score_files("detection", "samples.jsonl", "gold.jsonl")["metrics"]["f1@0.25/micro"]
+        >>> score_files("detection", "samples.jsonl", "gold.jsonl").metrics["f1@0.25/micro"]
         1.0
     """
     config = config or ScoreConfig()
@@ -159,23 +154,16 @@ def score_files(
     loaded = load_predictions(predictions_path, samples, config.format)
     if config.known_classes:
         require_known_classes(samples, config.options.get("classes", ()))
-    predictions = loaded.predictions
-    extra: dict[str, Any] = {}
+    predictions, sun_rgbd = loaded.predictions, None
     if config.boxes != "house":
         if not isinstance(task, Detection):
             raise ValueError(f"boxes: only detection reads {config.boxes!r} boxes, not {task_name}")
         if config.boxes == "sun-rgbd":
-            extra["sun_rgbd"] = sun_rgbd_score(samples, predictions)
+            sun_rgbd = sun_rgbd_score(samples, predictions)
         predictions = [replace(p, text=in_house_layout(p.text, config.boxes)) for p in predictions]
     with naming(predictions_path):
         run = score_predictions(task, samples, predictions, config.allow_missing)
-    return {
-        **summarise(run, config),
-        **extra_findings(run),
-        **extra,
-        "predictions_format": asdict(loaded.origin),
-        **provenance(samples_path, predictions_path, loaded.predictions),
-    }
+    return sourced(replace(summarise(run, config), sun_rgbd=sun_rgbd), samples_path, predictions_path, loaded)
 
 
 def require_known_classes(samples: Sequence[Sample], classes: Sequence[str]) -> None:
@@ -188,26 +176,21 @@ def require_known_classes(samples: Sequence[Sample], classes: Sequence[str]) -> 
         )
 
 
-def extra_findings(run: ScoredRun) -> dict[str, Any]:
-    """Extra numbers next to the official ones: detection's duplicates."""
-    task = run.task
-    return {"duplicates": duplicates(task, run.samples, run.scores)} if isinstance(task, Detection) else {}
-
-
-def provenance(samples: Path, predictions: Path, read: Sequence[Prediction]) -> dict[str, Any]:
-    """Where a score comes from: files, digests, commit, how the texts were generated."""
-    tokens = [prediction.tokens for prediction in read if prediction.tokens is not None]
+def sourced(result: Result, samples: Path, predictions: Path, loaded: Loaded) -> Result:
+    """``result`` with where it comes from."""
     meta = predictions.with_name(f"{predictions.name}.meta.json")
-    return {
-        "mean_tokens": sum(tokens) / len(tokens) if tokens else None,
-        "generation": read_json(meta) if meta.is_file() else None,
-        "samples_file": samples.name,
-        "samples_sha256": file_digest(samples),
-        "predictions_sha256": file_digest(predictions),
-        "commit": source_commit(),
-        "version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return replace(
+        result,
+        predictions_format=loaded.origin,
+        mean_tokens=mean(p.tokens for p in loaded.predictions if p.tokens is not None),
+        generation=read_json(meta, dict) if meta.is_file() else None,
+        samples_file=samples.name,
+        samples_sha256=file_digest(samples),
+        predictions_sha256=file_digest(predictions),
+        commit=source_commit(),
+        version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def pools_of(run: ScoredRun) -> tuple[list[dict[str, float]], Finish]:

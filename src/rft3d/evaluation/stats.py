@@ -10,7 +10,7 @@ evaluation" (EMNLP 2004).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -153,11 +153,6 @@ def differences(run_a: Resampled, run_b: Resampled, level: float = 0.95) -> dict
             **_spread(run_a, change, level),
         )
     return found
-
-
-def as_json(found: Mapping[str, Interval | Difference]) -> dict[str, dict[str, Any]]:
-    """Intervals or differences by name, as results hold them."""
-    return {name: asdict(value) for name, value in found.items()}
 
 
 def _spread(run: Resampled, drawn: NDArray[np.float64], level: float) -> dict[str, Any]:

@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rft3d.evaluation.stats import is_rate
+from rft3d.evaluation.stats import Difference, Interval, is_rate
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from rft3d.evaluation.compare import Compared
     from rft3d.evaluation.leaderboard import Entry
-    from rft3d.evaluation.solving import KeyCheck
+    from rft3d.evaluation.results import BenchmarkResult, TaskHeadroom, TaskResult
+    from rft3d.evaluation.solving import KeyCheck, SolvedRow
 
 
 def percent(value: float | None, undefined: str = "-") -> str:
@@ -21,9 +23,9 @@ def percent(value: float | None, undefined: str = "-") -> str:
     return undefined if value is None else f"{100 * value:.1f}"
 
 
-def interval_text(found: Mapping[str, Any]) -> str:
-    """``low .. high`` in percent of anything with these two keys."""
-    return "-" if found["low"] is None else f"{percent(found['low'])} .. {percent(found['high'])}"
+def interval_text(found: Interval | Difference) -> str:
+    """``low .. high`` in percent."""
+    return "-" if found.low is None else f"{percent(found.low)} .. {percent(found.high)}"
 
 
 def _table(
@@ -58,20 +60,19 @@ def answer_table(record: Mapping[str, Any]) -> Table:
     return table
 
 
-def headroom_table(found: Mapping[str, Any]) -> Table:
+def headroom_table(found: TaskHeadroom) -> Table:
     """What :func:`rft3d.evaluation.headroom.headroom` found about a task."""
-    title = f"{found['task']}: {found['samples']} samples, {found['scenes']} scenes (in %)"
+    title = f"{found.task}: {found.samples} samples, {found.scenes} scenes (in %)"
     short = {"f1@0.25/micro": "F1 pooled", "precision@0.25": "P@0.25", "recall@0.25": "R@0.25"}
-    metrics: list[str] = found["metrics"]
-    table = _table(title, ["answer"], [short.get(name, name) for name in metrics], gap=2)
-    for number, row in enumerate(found["temperatures"]):
-        names = {"one sample": "one sample", "best of k": f"best of {found['k']}", "consensus": "consensus"}
-        shown = {} if number else {"greedy": row["greedy"]}
-        shown |= {f"{title}, T {row['temperature']:g}": row[name] for name, title in names.items()}
+    table = _table(title, ["answer"], [short.get(name, name) for name in found.metrics], gap=2)
+    for number, row in enumerate(found.temperatures):
+        names = {"one sample": "one sample", "best of k": f"best of {found.k}", "consensus": "consensus"}
+        shown = {} if number else {"greedy": row.answers["greedy"]}
+        shown |= {f"{title}, T {row.temperature:g}": row.answers[name] for name, title in names.items()}
         for name, values in shown.items():
-            cells = (values[metric] for metric in metrics)
+            cells = (values[metric] for metric in found.metrics)
             table.add_row(
-                name, *(f"{percent(c['value'])}\n{interval_text(c).replace(' .. ', '-')}" for c in cells)
+                name, *(f"{percent(c.value)}\n{interval_text(c).replace(' .. ', '-')}" for c in cells)
             )
     return table
 
@@ -80,35 +81,32 @@ BESIDE = {"f1@0.25/present": "f1@0.25, present classes", "f1@0.25/micro": "f1@0.
 """Shown under the published mean over a fixed list of classes, in which an absent class counts 0."""
 
 
-def task_table(result: Mapping[str, Any]) -> Table:
+def task_table(result: TaskResult) -> Table:
     """The headline numbers of :func:`rft3d.evaluation.score_files`."""
-    title = f"{result['task']}: {result['samples']} samples, {result['scenes']} scenes (in %)"
+    title = f"{result.task}: {result.samples} samples, {result.scenes} scenes (in %)"
     table = _table(title, ["metric"], ["value", "interval"])
-    for name, found in result["headline"].items():
-        table.add_row(name, percent(found["value"]), interval_text(found))
+    for name, found in result.headline.items():
+        table.add_row(name, percent(found.value), interval_text(found))
     for name, title in BESIDE.items():
-        if result["metrics"].get(name) is not None:
-            table.add_row(title, percent(result["metrics"][name]))
+        if result.metrics.get(name) is not None:
+            table.add_row(title, percent(result.metrics[name]))
     return table
 
 
-def task_notes(result: Mapping[str, Any]) -> list[str]:
+def task_notes(result: TaskResult) -> list[str]:
     """What must stand under :func:`task_table`."""
-    failed, missing = result["parse_failures"], result["missing"]["count"]
-    return [
-        f"unreadable {percent(failed['rate'])} %, truncated {percent(result['truncated']['rate'])} %, "
-        f"missing {missing}"
+    failed, missing, sun = result.parse_failures, result.missing.count, result.sun_rgbd
+    lines = [
+        f"unreadable {percent(failed.rate)} %, truncated {percent(result.truncated.rate)} %, missing {missing}"
         + (" (scored as empty answers)" if missing else "")
-        + f", answers read: {result['protocol'].get('mode', 'by default')}",
-        *_reasons(failed["reasons"]),
-        *(
-            f"{sun['harness']}: mAP {percent(sun['mAP'])}, mAP@0.25 {percent(sun['mAP25'])}, "
-            f"mAP@0.5 {percent(sun['mAP50'])}"
-            for sun in [result.get("sun_rgbd")]
-            if sun
-        ),
-        *_detection_notes(result, result["metrics"]),
+        + f", answers read: {result.protocol.get('mode', 'by default')}",
+        *_reasons(failed.reasons),
     ]
+    if sun is not None:
+        lines.append(
+            f"{sun.harness}: mAP {percent(sun.mAP)}, mAP@0.25 {percent(sun.mAP25)}, mAP@0.5 {percent(sun.mAP50)}"
+        )
+    return [*lines, *_detection_notes(result, result.metrics)]
 
 
 def _reasons(reasons: Mapping[str, int], most: int = 8) -> list[str]:
@@ -119,7 +117,7 @@ def _reasons(reasons: Mapping[str, int], most: int = 8) -> list[str]:
     return [f"  unreadable, {count} x: {reason}" for reason, count in grouped.most_common(most)]
 
 
-def _detection_notes(result: Mapping[str, Any], metrics: Mapping[str, float | None]) -> list[str]:
+def _detection_notes(result: TaskResult, metrics: Mapping[str, float | None]) -> list[str]:
     """Over how many classes the mean goes, and what duplicates cost."""
     lines = []
     classes, present = metrics.get("count/classes"), metrics.get("count/classes_present")
@@ -128,89 +126,86 @@ def _detection_notes(result: Mapping[str, Any], metrics: Mapping[str, float | No
             f"f1@0.25: mean over {classes:.0f} classes, {present:.0f} present"
             + (", the absent ones count 0 (as published)" if present < classes else "")
         )
-    if (repeated := result.get("duplicates")) and repeated["count"]:
-        without = {name.removeprefix("f1@0.25").lstrip("/"): v for name, v in repeated["without"].items()}
+    if (repeated := result.duplicates) and repeated.count:
+        without = {name.removeprefix("f1@0.25").lstrip("/"): v for name, v in repeated.without.items()}
         lines.append(
-            f"duplicates: {repeated['count']} boxes ({percent(repeated['rate'])} %) overlap an earlier one of "
-            f"their label by more than {repeated['iou']}; without them f1@0.25 {percent(without[''])}, "
+            f"duplicates: {repeated.count} boxes ({percent(repeated.rate)} %) overlap an earlier one of "
+            f"their label by more than {repeated.iou}; without them f1@0.25 {percent(without[''])}, "
             f"present classes {percent(without['present'])}, pooled {percent(without['micro'])}"
         )
     return lines
 
 
-def variants_table(result: Mapping[str, Any]) -> Table:
+def variants_table(result: BenchmarkResult) -> Table:
     """The headline numbers of :func:`rft3d.evaluation.score_benchmark`, a column a variant."""
-    variants: Mapping[str, Any] = result["variants"]
-    title = f"{result['benchmark']['title']}: {result['samples']} samples, {result['scenes']} scenes (in %)"
+    variants = result.variants
+    title = f"{result.benchmark.title}: {result.samples} samples, {result.scenes} scenes (in %)"
     table = _table(title, ["metric"], [column for name in variants for column in (name, "interval")])
-    names = list(dict.fromkeys(metric for each in variants.values() for metric in each["headline"]))
+    names = list(dict.fromkeys(metric for each in variants.values() for metric in each.headline))
     for metric in names:
         row = [metric]
         for each in variants.values():
-            found = each["headline"].get(metric)
-            row += ["-", "-"] if found is None else [percent(found["value"]), interval_text(found)]
+            found = each.headline.get(metric)
+            row += ["-", "-"] if found is None else [percent(found.value), interval_text(found)]
         table.add_row(*row)
     for metric, title in BESIDE.items():
-        values = [each["metrics"].get(metric) for each in variants.values()]
+        values = [each.metrics.get(metric) for each in variants.values()]
         if any(value is not None for value in values):
             table.add_row(title, *(cell for value in values for cell in (percent(value), "-")))
     return table
 
 
-def categories_table(result: Mapping[str, Any]) -> Table:
+def categories_table(result: BenchmarkResult) -> Table:
     """Every other rate of every variant: classes, question types, wider means."""
-    variants: Mapping[str, Any] = result["variants"]
-    floor: Mapping[str, float] = result["benchmark"].get("floor", {})
+    variants, floor = result.variants, result.benchmark.floor
     table = _table("by category (in %)", ["metric"], [*variants, *(["blind floor"] if floor else [])])
-    metrics = list(dict.fromkeys(metric for each in variants.values() for metric in each["metrics"]))
+    metrics = list(dict.fromkeys(metric for each in variants.values() for metric in each.metrics))
     for metric in metrics:
-        head = any(metric in each["headline"] for each in variants.values())
+        head = any(metric in each.headline for each in variants.values())
         if head or metric in BESIDE or not is_rate(metric):
             continue
-        values = [each["metrics"].get(metric) for each in variants.values()]
+        values = [each.metrics.get(metric) for each in variants.values()]
         if any(value is not None for value in values):
             table.add_row(metric, *map(percent, values), *([percent(floor.get(metric))] if floor else []))
     return table
 
 
-def comparison_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+def comparison_table(title: str, rows: Sequence[Compared]) -> Table:
     """Rows of :func:`rft3d.evaluation.compare_prediction_files`; ``*`` where the interval leaves 0 out."""
     table = _table(title, ["metric", "category"], ["A", "B", "B - A", "interval"], [""])
     for row in rows:
-        numbers = (percent(row[name]) for name in ("a", "b", "difference"))
-        decided = "*" if row["decided"] else ""
-        table.add_row(row["metric"], row["category"], *numbers, interval_text(row), decided)
+        numbers = (percent(value) for value in (row.a, row.b, row.difference))
+        decided = "*" if row.decided else ""
+        table.add_row(row.metric, row.category, *numbers, interval_text(row), decided)
     return table
 
 
-def footnotes(result: Mapping[str, Any]) -> list[str]:
+def footnotes(result: BenchmarkResult) -> list[str]:
     """Footnotes for a benchmark's numbers: protocol, completeness, what was not read."""
     lines = []
-    for name, each in result["variants"].items():
-        unread = percent(each["unreadable"]["rate"])
-        lines.append(f"{name}: {each['note']}; unreadable {unread} %, a truncated answer {each['truncated']}")
-        lines += _reasons(each["unreadable"]["reasons"])
-    origin = result["predictions_format"]
-    truncated = percent(result["truncated"]["rate"]) + " %" if origin["truncation_known"] else "unknown"
-    missing = result["missing"]["count"]
+    for name, each in result.variants.items():
+        unread = percent(each.unreadable.rate)
+        lines.append(f"{name}: {each.note}; unreadable {unread} %, a truncated answer {each.truncated}")
+        lines += _reasons(each.unreadable.reasons)
+    origin, missing = result.predictions_format, result.missing.count
+    assert origin is not None, "only a summary lacks it"
+    truncated = percent(result.truncated.rate) + " %" if origin.truncation_known else "unknown"
     lines.append(
         f"truncated {truncated}, without prediction {missing}"
         + (" (scored as empty answers)" if missing else "")
-        + f"; file read as {origin['format']}, matched by {origin['matched_by']}"
+        + f"; file read as {origin.format}, matched by {origin.matched_by}"
     )
-    lines += _detection_notes(result, next(iter(result["variants"].values()))["metrics"])
-    if origin["truth_mismatches"]:
-        lines.append(
-            f"WARNING: {origin['truth_mismatches']} rows carry another right answer than the samples"
-        )
-    if floor := result["benchmark"].get("floor"):
+    lines += _detection_notes(result, next(iter(result.variants.values())).metrics)
+    if origin.truth_mismatches:
+        lines.append(f"WARNING: {origin.truth_mismatches} rows carry another right answer than the samples")
+    if floor := result.benchmark.floor:
         heads = ", ".join(f"{name} {percent(floor[name])}" for name in ("macro8", "micro") if name in floor)
         lines.append(f"without looking the official questions are worth {heads} (docs/benchmarks.md)")
-    official = result["official"]
-    if not official["complete"]:
+    official = result.official
+    if not official.complete:
         lines.append(
-            f"NOT the complete benchmark: {official['found']} with {official['frames']} frames; "
-            f"official {official['expected']}"
+            f"NOT the complete benchmark: {dict(official.found)} with {list(official.frames)} frames; "
+            f"official {dict(official.expected)}"
         )
     return lines
 
@@ -250,27 +245,25 @@ def _entry_cell(entry: Entry, name: str) -> str:
     return f"{value:.1f}" + (f" [{found[0]:.1f}, {found[1]:.1f}]" if found else "")
 
 
-def solving_table(rows: Mapping[str, Mapping[str, Any]], beside: bool) -> tuple[Table, list[str]]:
+def solving_table(rows: Mapping[str, SolvedRow], beside: bool) -> tuple[Table, list[str]]:
     """Rows of :func:`rft3d.evaluation.solving.solve_questions`, and lines that explain the columns.
 
     ``beside``: a model's own answers were given. No frame, so that it fits into 80 columns.
     """
     from rft3d.evaluation.solving import VERDICTS
 
-    blind = all("blind" in row for row in rows.values())
+    blind = not any(row.verdicts for row in rows.values())
     words: Mapping[str, str] = {**VERDICTS}
     titles = dict(zip(words, ("both", "other", "reason", "label", "off", "none"), strict=True))
     shown = [] if blind else [each for each in titles if beside or each == "undecided"]
-    shares = {"blind": "blind"} if blind else {"boxes": "from_boxes"}
-    if beside:
-        shares["own"] = "own" if blind else "accuracy"
     what = "spatial questions " + ("without looking" if blind else "from boxes")
     title = what + (" beside the model's own answers" if beside else "")
+    shares = ["blind" if blind else "boxes", *(["own"] if beside else [])]
     columns = ["asked", *shares, *(titles[each] for each in shown)]
     table = _table(title, ["question type"], columns, gap=1)
     for kind, row in rows.items():
-        cells = [*(percent(row[key]) for key in shares.values()), *(str(row[each]) for each in shown)]
-        table.add_row(kind, str(row["questions"]), *cells)
+        cells = [percent(row.solved), *([percent(row.own)] if beside else [])]
+        table.add_row(kind, str(row.questions), *cells, *(str(row.verdicts[each]) for each in shown))
     return table, [f"{titles[each]}: {words[each]}" for each in shown]
 
 

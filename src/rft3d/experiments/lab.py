@@ -46,11 +46,12 @@ from rft3d.models import Policy, load_policy
 from rft3d.models.features import ClipFeatures, FeatureCache, Format
 from rft3d.process import track
 from rft3d.scenes import iter_rooms
+from rft3d.settings import differing
 from rft3d.tasks import Sample, read_samples, task_of, write_samples
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.loop import HeldOut, OnStep, Watch
 from rft3d.training.recipes import train_stage
-from rft3d.training.runs import Run, differing
+from rft3d.training.runs import Run
 
 HELD_OUT, ELSEWHERE, WATCHED, TRAIN = 900_000, 920_000, 940_000, 100_000_000
 """First seeds of rooms. The shipped policy was trained on 10,000,000 to 99,999,999; training rooms of seed s start
@@ -260,7 +261,7 @@ class Lab:
                 model,
                 questions,
                 config,
-                tell=lambda measured: self.console.print(measured["sentence"], highlight=False),
+                tell=lambda measured: self.console.print(measured.sentence, highlight=False),
                 show=self.console.is_terminal,
             )
         write_json(file, found)

@@ -55,8 +55,8 @@ def model_card(run: RunFolder, model: str, licences: Mapping[str, str]) -> str:
     scratch = "none: all weights were trained from scratch" if isinstance(start, dict) else ""
     unknown_base = f"{NOT_STATED} (started from {start})" if start else NOT_STATED
     named = ("temperature", "max_new_tokens", "seed")
-    generation = {task.name: found.get("generation") or {} for task, found in answers}
-    headlines = {task.name: found["headline"] for task, found in answers}
+    generation = {task.name: found.generation or {} for task, found in answers}
+    headlines = {task.name: found.headline for task, found in answers}
     card = templates(autoescape=False)
     card.filters["line"] = _line
     return card.get_template("card.md.j2").render(
@@ -69,15 +69,15 @@ def model_card(run: RunFolder, model: str, licences: Mapping[str, str]) -> str:
         measured={
             task: numbers
             for task, head in headlines.items()
-            if (numbers := {n: each["value"] for n, each in head.items() if each["value"] is not None})
+            if (numbers := {n: each.value for n, each in head.items() if each.value is not None})
         },
-        level=min((each.get("level", 0.95) for head in headlines.values() for each in head.values()), default=0.95),
+        level=min((each.level for head in headlines.values() for each in head.values()), default=0.95),
         generation={
             task: [f"{name} {made[name]}" for name in named if made.get(name) is not None]
             for task, made in generation.items()
         },
         machine=[f"{_line(k)} {_line(v)}" for k, v in env.items() if k != "commit" and v is not None],
-        small=[f"{task.name} ({found['scenes']})" for task, found in answers if found["scenes"] < 100],
+        small=[f"{task.name} ({found.scenes})" for task, found in answers if found.scenes < 100],
         alarms=stage_alarms(run.root),
     )  # fmt: skip
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rft3d.digests import file_digest
 from rft3d.evaluation.headroom import SHOWN
+from rft3d.evaluation.results import Headroom, TaskHeadroom
 from rft3d.evaluation.tables import percent
 from rft3d.files import blaming, read_json
 from rft3d.report.run_folder import RunFolder
 from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
 from rft3d.rewards import Comparison, Placement
 from rft3d.rewards.grounding import HIT
+from rft3d.typed import typed
 
 UNREADABLE = 0.2
 """From this share of unreadable or truncated answers on, no other number of a model means much."""
@@ -25,7 +26,7 @@ def alarms_of_reading(joined: Joined) -> list[str]:
     for task in joined.tasks:
         for column, made in zip(task.columns, task.answers, strict=True):
             summary = made.summary
-            rate = summary["parse_failures"]["rate"] + summary["truncated"]["rate"]
+            rate = summary.parse_failures.rate + summary.truncated.rate
             if rate > UNREADABLE:
                 found.append(
                     f"{joined.columns[column].title}: {percent(rate)} % of its {task.name} answers cannot be read, "
@@ -64,10 +65,8 @@ def _found(task: JoinedTask, place: int) -> str:
     if task.name == "grounding":
         found = sum(isinstance(each, Placement) and each.iou >= HIT for each in evidence)
         return f"found {found} of {len(evidence)} described objects"
-    name = next(iter(task.answers[place].summary["headline"]))
-    value = (
-        task.answers[place].summary["metrics"].get("micro", task.answers[place].summary["metrics"].get(name))
-    )
+    summary = task.answers[place].summary
+    value = summary.metrics.get("micro", summary.metrics.get(next(iter(summary.headline))))
     return f"has {percent(value)} % of {len(evidence)} {task.name} questions"
 
 
@@ -85,8 +84,8 @@ def _clear(task: JoinedTask, pairs: Pairs, a: int, b: int) -> str:
     return f"{100 * found.difference:+.1f} points of {name} {ends}, {apart}"
 
 
-def headroom_view(joined: Joined) -> list[dict[str, Any]]:
-    """What ``rft3d headroom --out RUN/headroom.json`` found, and how much of the gap each model has closed.
+def headroom_view(joined: Joined) -> list[tuple[str, list[str]]]:
+    """What ``rft3d headroom --out RUN/headroom.json`` says of each task, and what of the gap each model has closed.
 
     The share is (model - greedy) / (consensus - greedy) on the questions that headroom was measured on, where the
     model answered the same samples file.
@@ -94,37 +93,29 @@ def headroom_view(joined: Joined) -> list[dict[str, Any]]:
     found = []
     for run in joined.runs:
         path = Path(run.root) / "headroom.json"
-        if not path.is_file():
-            continue
-        with blaming(
-            path, LookupError, TypeError, AttributeError, ValueError, fix="run rft3d headroom again"
-        ):
-            for task in read_json(path)["tasks"]:
-                best = max(
-                    task["temperatures"],
-                    key=lambda row: row["minus greedy"]["consensus"][task["metrics"][0]]["difference"] or 0,
-                )
-                gap = best["minus greedy"]["consensus"][task["metrics"][0]]
-                found.append({"sentence": task["sentence"], "closed": _closed(run, task, gap)})
+        if path.is_file():
+            with blaming(path, LookupError, ValueError, fix="run rft3d headroom again"):
+                read: Headroom = typed(Headroom, read_json(path), path.name, extra=True)
+                found += [(task.sentence, _closed(run, task)) for task in read.tasks]
     return found
 
 
-def _closed(run: RunFolder, task: Mapping[str, Any], gap: Mapping[str, Any]) -> list[str]:
-    metric, difference = task["metrics"][0], gap["difference"]
-    if not difference or difference <= 0:
+def _closed(run: RunFolder, task: TaskHeadroom) -> list[str]:
+    metric = task.metrics[0]
+    gap = task.best.minus_greedy["consensus"][metric]
+    if not gap.difference or gap.difference <= 0 or gap.a is None:
         return []
-    chance = "" if gap["low"] > 0 else ", which is within chance itself"
+    chance = "" if gap.low is not None and gap.low > 0 else ", which is within chance itself"
     closed = []
     for runs in run.tasks:
         files = [runs.folder / f"{runs.name}.samples.jsonl", runs.folder / f"samples.{runs.name}.jsonl"]
-        asked = any(file.is_file() and file_digest(file) == task["samples_sha256"] for file in files)
-        for made in runs.runs if runs.name == task["task"] and asked else ():
-            kept = [n for n, sample in enumerate(made.scored.samples) if sample.id in task["ids"]]
+        asked = any(file.is_file() and file_digest(file) == task.samples_sha256 for file in files)
+        for made in runs.runs if runs.name == task.task and asked else ():
+            kept = [n for n, sample in enumerate(made.scored.samples) if sample.id in task.ids]
             samples, scores = made.scored.samples, made.scored.scores
             value = made.scored.task.metric([samples[n] for n in kept], [scores[n] for n in kept]).get(metric)
-            if value is not None and value != gap["a"]:
-                share = max(0.0, 100 * (value - gap["a"]) / difference)
-                closed.append(
-                    f"{made.title} has closed {share:.0f} % of the gap of {100 * difference:.1f} points{chance}"
-                )
+            if value is not None and value != gap.a:
+                share = max(0.0, 100 * (value - gap.a) / gap.difference)
+                of = f"the gap of {100 * gap.difference:.1f} points{chance}"
+                closed.append(f"{made.title} has closed {share:.0f} % of {of}")
     return closed

@@ -16,17 +16,18 @@ samples files may be named ``samples.<task>.jsonl``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rft3d.evaluation.records import Prediction, read_predictions
+from rft3d.evaluation.results import TaskResult
 from rft3d.evaluation.score import ScoreConfig, ScoredRun, score_predictions, summarise
 from rft3d.files import naming, read_json
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.runfolder import METRICS, Titles, read_titles
 from rft3d.tasks import TASKS, make_task
+from rft3d.tasks._shared import mean
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
 from rft3d.typed import typed
@@ -40,7 +41,7 @@ class ModelRun:
     title: str
     predictions: dict[str, Prediction]
     scored: ScoredRun
-    summary: dict[str, Any]
+    summary: TaskResult
 
 
 @dataclass(frozen=True)
@@ -145,39 +146,15 @@ def _model_run(
     scores_path = path.with_name(f"{task_name}.scores.json")
     summary = _summary(scores_path, root, notes)
     predictions = read_predictions(path)
-    made_with = summary or {"protocol": {}}
+    mode, options = (summary.protocol.get("mode"), summary.options) if summary else (None, None)
     with naming(path if summary is None else scores_path):
-        task = make_task(task_name, made_with["protocol"].get("mode"), made_with.get("options"))
+        task = make_task(task_name, mode, options)
     with naming(path):
         scored = score_predictions(task, samples, predictions, allow_missing=True)
     if summary is None:
         summary = summarise(scored, ScoreConfig(allow_missing=True, resamples=resamples))
-        tokens = [prediction.tokens for prediction in predictions if prediction.tokens is not None]
-        summary["mean_tokens"] = sum(tokens) / len(tokens) if tokens else None
+        summary = replace(summary, mean_tokens=mean(p.tokens for p in predictions if p.tokens is not None))
     return ModelRun(model, titles.of(model), {p.id: p for p in predictions}, scored, summary)
-
-
-@dataclass(frozen=True)
-class _Interval:
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
-class _Missing:
-    count: int
-
-
-@dataclass(frozen=True)
-class _Share:
-    count: int
-    rate: float
-
-
-@dataclass(frozen=True)
-class _Reward:
-    total: float
 
 
 @dataclass(frozen=True)
@@ -189,30 +166,11 @@ class _Stage:
     tokens_per_s: float | None = None
 
 
-@dataclass(frozen=True)
-class _Scores:
-    """What the page needs of a ``scores.json``."""
-
-    headline: Mapping[str, _Interval]
-    metrics: Mapping[str, float | None]
-    protocol: Mapping[str, Any]
-    samples: int
-    scenes: int
-    missing: _Missing
-    parse_failures: _Share
-    truncated: _Share
-    reward: _Reward
-    options: Mapping[str, Any] | None = None
-    mean_tokens: float | None = None
-
-
-def _summary(path: Path, root: Path, notes: list[str]) -> dict[str, Any] | None:
+def _summary(path: Path, root: Path, notes: list[str]) -> TaskResult | None:
     """The scores of a model, None (and a note) where they are missing or damaged."""
     name = path.relative_to(root).as_posix()
     try:
-        found = read_json(path)
-        typed(_Scores, found, name, extra=True)
-        return found
+        return typed(TaskResult, read_json(path), name, extra=True)
     except FileNotFoundError:
         notes.append(f"{name} was missing; scored for this page")
     except ValueError as error:

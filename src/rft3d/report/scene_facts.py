@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.geometry import backproject, transform_points
-from rft3d.runfolder import as_record
 from rft3d.scenes import RoomConfig
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_depth, load_rgb
 from rft3d.scenes.sources import drawn_room
 from rft3d.scenes.types import Scene
+from rft3d.typed import typed
 
 CLOUD_POINTS = 9000
 CLOUD_FRAMES = 12
@@ -87,7 +87,10 @@ def scene_view(facts: SceneFacts) -> dict[str, Any]:
 def room_config(config: Any) -> RoomConfig:
     """How a run's rooms were made, as far as its ``config.json`` says."""
     found = config.get("rooms") if isinstance(config, dict) else None
-    return as_record(RoomConfig, found if isinstance(found, dict) else {})
+    try:
+        return typed(RoomConfig, found or {}, "config.json: rooms", extra=True)
+    except ValueError:
+        return RoomConfig()
 
 
 def drawn_again(scene: Scene, config: RoomConfig) -> Scene | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from rft3d.evaluation.stats import Difference
 from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
+from rft3d.settings import differing, flatten
 
 NOTHING: dict[str, Any] = {"value": None, "low": None, "high": None}
 _COUNTS = {"macro8/tasks"}  # how many, not how good
@@ -20,7 +22,7 @@ def results_table(joined: Joined) -> dict[str, Any] | None:
     if not tasks:
         return None
     names = {
-        task.name: list(dict.fromkeys(name for made in task.answers for name in made.summary["headline"]))
+        task.name: list(dict.fromkeys(name for made in task.answers for name in made.summary.headline))
         for task in tasks
     }
     rows = [
@@ -36,7 +38,7 @@ def results_table(joined: Joined) -> dict[str, Any] | None:
         for cell in cells:  # of what reads alike none stands out
             alone = len(rows) > 1 and shown.count(best) == 1
             cell["best"] = alone and cell["value"] is not None and round(cell["value"], 3) == best
-    one = next(iter(tasks[0].answers[0].summary["headline"].values()), {})
+    one = next(iter(tasks[0].answers[0].summary.headline.values()), None)
     return {
         "groups": [{"task": t.name, "names": names[t.name], "samples": _counts(t)} for t in tasks],
         "rows": rows,
@@ -45,14 +47,14 @@ def results_table(joined: Joined) -> dict[str, Any] | None:
             for task in tasks
             for column, made in zip(task.columns, task.answers, strict=True)
         ],
-        "level": f"{100 * one.get('level', 0.95):g} %",
-        "resamples": one.get("resamples", "no"),
+        "level": f"{100 * (one.level if one else 0.95):g} %",
+        "resamples": one.resamples if one else "no",
     }
 
 
 def _counts(task: JoinedTask) -> str:
     """``n = 320 in 320 scenes``, or a range where the columns answered different numbers."""
-    counts = {(made.summary["samples"], made.summary["scenes"]) for made in task.answers}
+    counts = {(made.summary.samples, made.summary.scenes) for made in task.answers}
     if len(counts) == 1:
         samples, scenes = counts.pop()
         return f"n = {samples} in {scenes} scenes"
@@ -61,7 +63,8 @@ def _counts(task: JoinedTask) -> str:
 
 def _cell(task: JoinedTask, name: str, column: int) -> dict[str, Any]:
     made = next((made for c, made in zip(task.columns, task.answers, strict=True) if c == column), None)
-    return {**NOTHING, **({} if made is None else made.summary["headline"].get(name, {}))}
+    found = None if made is None else made.summary.headline.get(name)
+    return NOTHING | ({} if found is None else asdict(found))
 
 
 def compared_view(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] | None:
@@ -75,7 +78,7 @@ def compared_view(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] | N
         i: [] for i in range(len(joined.columns)) if i != baseline
     }
     for task in tasks:
-        names = list(task.answers[0].summary["headline"])
+        names = list(task.answers[0].summary.headline)
         groups.append({"task": task.name, "names": names})
         for column, cells in rows.items():
             if baseline not in task.columns or column not in task.columns:
@@ -111,7 +114,7 @@ def class_tables(joined: Joined) -> list[dict[str, Any]]:
         keys = [
             key
             for made in task.answers
-            for key in made.summary["metrics"]
+            for key in made.summary.metrics
             if "/" in key and not key.startswith("count/") and key not in _COUNTS
         ]
         columns = list(dict.fromkeys(key.partition("/")[0] for key in keys))
@@ -122,7 +125,7 @@ def class_tables(joined: Joined) -> list[dict[str, Any]]:
         rows = [
             {
                 "name": group.rpartition(":")[2].replace("_", " "),
-                "cells": [_class_cell(made.summary["metrics"], columns, group) for made in task.answers],
+                "cells": [_class_cell(made.summary.metrics, columns, group) for made in task.answers],
             }
             for group in groups
         ]
@@ -132,7 +135,7 @@ def class_tables(joined: Joined) -> list[dict[str, Any]]:
     return tables
 
 
-def _class_cell(metrics: dict[str, float | None], columns: list[str], group: str) -> dict[str, Any]:
+def _class_cell(metrics: Mapping[str, float | None], columns: list[str], group: str) -> dict[str, Any]:
     first, *others = [(column, metrics.get(f"{column}/{group}")) for column in columns]
     return {"value": first[1], "others": [(name, value) for name, value in others if value is not None]}
 
@@ -160,16 +163,6 @@ def _short_facts(row: dict[str, Any]) -> str:
     )
 
 
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested JSON as dotted names (``stages.0.steps``); empty lists and objects stay as they are."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    flat: dict[str, Any] = {}
-    for key, item in items:
-        name = f"{prefix}.{key}" if prefix else str(key)
-        flat.update(flatten(item, name) if isinstance(item, dict | list) and item else {name: item})
-    return flat
-
-
 def facts_table(joined: Joined, what: str) -> dict[str, Any] | None:
     """``config`` or ``env`` of every run by dotted name; rows on which the runs differ come first."""
     read = [getattr(run, what) for run in joined.runs]
@@ -179,7 +172,7 @@ def facts_table(joined: Joined, what: str) -> dict[str, Any] | None:
     names = dict.fromkeys(name for values in flat for name in values)
     rows = []
     for name in names:
-        texts = ["–" if name not in values else _plain(values[name]) for values in flat]
+        texts = [_plain(values.get(name, "–")) for values in flat]
         rows.append({"name": name, "values": texts, "differs": len(set(texts)) > 1})
     return {
         "runs": list(joined.titles),
@@ -194,13 +187,8 @@ def default_differences(joined: Joined) -> list[dict[str, str]] | None:
         return None
     own, usual = flatten(joined.runs[0].config), flatten(joined.runs[0].defaults)
     return [
-        {
-            "name": name,
-            "value": _plain(own[name]) if name in own else "–",
-            "default": _plain(usual[name]) if name in usual else "–",
-        }
-        for name in dict.fromkeys([*own, *usual])
-        if name not in own or name not in usual or own[name] != usual[name]
+        {"name": name, "value": _plain(own.get(name, "–")), "default": _plain(usual.get(name, "–"))}
+        for name in differing(own, usual)
     ]
 
 

@@ -115,7 +115,7 @@ def rollout_line(group: Group, step: int, seed: int, limit: int) -> str:
     record = asdict(
         LoggedGroup(
             step, sample.task, sample.id, sample.scene, sample.frames, sample.prompt, sample.truth, sample.meta,
-            seed, tuple(_completion(group, i) for i in range(len(group.texts))),
+            seed, completions=tuple(_completion(group, i) for i in range(len(group.texts))),
         )
     )  # fmt: skip
     line = _line(record)

@@ -21,6 +21,7 @@ from rft3d import files
 from rft3d.files import read_json
 from rft3d.process import is_main_process
 from rft3d.runfolder import append_records, drop_after
+from rft3d.settings import differing
 
 
 def write_json_on_main(path: Path, value: Any) -> None:
@@ -46,20 +47,6 @@ def environment() -> dict[str, Any]:
 def peak_memory_mb() -> float:
     """Highest resident memory of this process so far, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def differing(found: Any, wanted: Any, prefix: str = "") -> list[str]:
-    """Dotted names (``stages.0.steps``) of what differs between two JSON values."""
-    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
-        found, wanted = dict(enumerate(found)), dict(enumerate(wanted))
-    if not (isinstance(found, dict) and isinstance(wanted, dict)):
-        return [] if found == wanted else [prefix]
-    names: list[str] = []
-    for key in dict.fromkeys([*found, *wanted]):
-        name = f"{prefix}.{key}" if prefix else str(key)
-        both = key in found and key in wanted
-        names += differing(found[key], wanted[key], name) if both else [name]
-    return names
 
 
 @dataclass

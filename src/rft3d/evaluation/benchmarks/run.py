@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rft3d.evaluation.benchmarks.revsi import REVSI
 from rft3d.evaluation.benchmarks.scan2cap import SCAN2CAP
@@ -16,16 +15,9 @@ from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
 from rft3d.evaluation.benchmarks.vsi_bench import VSI_BENCH, VSI_BENCH_DEBIASED
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.records import Prediction
-from rft3d.evaluation.score import (
-    ScoreConfig,
-    ScoredRun,
-    counted,
-    extra_findings,
-    provenance,
-    score_predictions,
-    summarise,
-)
-from rft3d.evaluation.stats import as_json, intervals, resample_pools
+from rft3d.evaluation.results import BenchmarkResult, Described, Official, Unread, VariantResult
+from rft3d.evaluation.score import ScoreConfig, ScoredRun, score_predictions, sourced, summarise
+from rft3d.evaluation.stats import intervals, resample_pools
 from rft3d.files import excerpt, naming
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
@@ -50,17 +42,9 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def score_benchmark(
-    name: str,
-    samples_path: str | Path,
-    predictions_path: str | Path,
-    config: ScoreConfig | None = None,
-) -> dict[str, Any]:
-    """Every variant of benchmark ``name`` as JSON values.
-
-    Keys beside those of :func:`rft3d.evaluation.summarise`: ``benchmark`` (name, title, protocol),
-    ``official`` (is this the whole benchmark?), ``variants`` (name -> note, headline intervals, all metrics,
-    counts of what could not be read), ``predictions_format``.
-    """
+    name: str, samples_path: str | Path, predictions_path: str | Path, config: ScoreConfig | None = None
+) -> BenchmarkResult:
+    """Every variant of benchmark ``name``, and whether this is the whole benchmark."""
     config = config or ScoreConfig()
     benchmark = find_benchmark(name)
     if config.compat is not None and config.compat not in benchmark.compats:
@@ -72,29 +56,18 @@ def score_benchmark(
     with naming(predictions_path):
         run, found = benchmark_runs(benchmark, samples, loaded.predictions, config)
     variants = {each.name: _variant(each, run, config) for each in found}
-    return {
-        **summarise(run, replace(config, resamples=0)),
-        **extra_findings(run),
-        "headline": variants[found[0].name]["headline"],
-        "benchmark": {
-            "name": benchmark.name,
-            "title": benchmark.title,
-            "compat": config.compat,
-            "floor": dict(benchmark.floor),
-            "protocol": benchmark.protocol,
-        },
-        "official": official_share(benchmark, run.samples),
-        "variants": variants,
-        "predictions_format": asdict(loaded.origin),
-        **provenance(Path(samples_path), Path(predictions_path), loaded.predictions),
-    }
+    summary = replace(summarise(run, replace(config, resamples=0)), headline=variants[found[0].name].headline)
+    result = BenchmarkResult(
+        **vars(summary),
+        benchmark=Described(name, benchmark.title, config.compat, dict(benchmark.floor), benchmark.protocol),
+        official=official_share(benchmark, run.samples),
+        variants=variants,
+    )
+    return sourced(result, Path(samples_path), Path(predictions_path), loaded)
 
 
 def benchmark_runs(
-    benchmark: Benchmark,
-    samples: Sequence[Sample],
-    predictions: Sequence[Prediction],
-    config: ScoreConfig,
+    benchmark: Benchmark, samples: Sequence[Sample], predictions: Sequence[Prediction], config: ScoreConfig
 ) -> tuple[ScoredRun, list[Variant]]:
     """The task's own scores of ``predictions``, and every variant of the benchmark's.
 
@@ -117,24 +90,21 @@ def benchmark_runs(
     return run, benchmark.variants(inputs)
 
 
-def official_share(benchmark: Benchmark, samples: Sequence[Sample]) -> dict[str, Any]:
-    """Whether these samples are the whole benchmark: its official counts, theirs, and the frames shown."""
+def official_share(benchmark: Benchmark, samples: Sequence[Sample]) -> Official:
+    """Whether these samples are the whole benchmark."""
     counts = {"samples": len(samples), "scenes": len({sample.scene for sample in samples})}
-    frames = sorted({len(sample.frames) for sample in samples})
+    frames = tuple(sorted({len(sample.frames) for sample in samples}))
     complete = all(counts[key] == value for key, value in benchmark.official.items())
     if benchmark.frames is not None and any(frames):
-        complete = complete and frames == [benchmark.frames]
-    return {"expected": dict(benchmark.official), "found": counts, "frames": frames, "complete": complete}
+        complete = complete and frames == (benchmark.frames,)
+    return Official(dict(benchmark.official), counts, frames, complete)
 
 
-def _variant(variant: Variant, run: ScoredRun, config: ScoreConfig) -> dict[str, Any]:
+def _variant(variant: Variant, run: ScoredRun, config: ScoreConfig) -> VariantResult:
     scenes = [sample.scene for sample in run.samples]
     how = {"resamples": config.resamples, "seed": config.seed}
     drawn = resample_pools(variant.pools, scenes, variant.finish, variant.headline, **how)
-    return {
-        "note": variant.note,
-        "headline": as_json(intervals(drawn, config.level)),
-        "metrics": dict(drawn.point),
-        "unreadable": counted(Counter(variant.unreadable), len(run.samples)),
-        "truncated": variant.truncated,
-    }
+    unread = Unread.of(Counter(variant.unreadable), len(run.samples))
+    return VariantResult(
+        variant.note, intervals(drawn, config.level), dict(drawn.point), unread, variant.truncated
+    )

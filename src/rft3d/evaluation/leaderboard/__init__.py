@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from rft3d.evaluation.benchmarks.run import find_benchmark
+from rft3d.evaluation.results import BenchmarkResult
 from rft3d.evaluation.stats import is_rate
-from rft3d.files import blaming, naming, read_json
+from rft3d.files import read_json
+from rft3d.typed import typed
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "scannet-detection-4f": ("precision@0.25", "recall@0.25", "f1@0.25"),
@@ -74,38 +75,31 @@ def our_entries(path: str | Path) -> list[Entry]:
     The file's stem is the model's name. ValueError for a file that is no such result.
     """
     path = Path(path)
-    result = read_json(path)
-    if not isinstance(result, dict) or "benchmark" not in result or "variants" not in result:
-        raise ValueError(f"{path}: no benchmark's result; write one with rft3d score --benchmark NAME --out")
-    with (
-        naming(path),
-        blaming(path, LookupError, TypeError, AttributeError, fix="write it again with rft3d score --out"),
-    ):
-        return _entries(path, result)
-
-
-def _entries(path: Path, result: dict[str, Any]) -> list[Entry]:
-    benchmark = find_benchmark(result["benchmark"]["name"])
-    official = result["official"]
-    complete = "" if official["complete"] else f"NOT the complete benchmark: {official['found']}"
+    try:
+        result: BenchmarkResult = typed(BenchmarkResult, read_json(path), path.name, extra=True)
+        benchmark, official = find_benchmark(result.benchmark.name), result.official
+    except ValueError as error:
+        fix = "write one with rft3d score --benchmark NAME --out"
+        raise ValueError(f"{path}: no benchmark's result ({error}); {fix}") from None
+    complete = "" if official.complete else f"NOT the complete benchmark: {dict(official.found)}"
     return [
         Entry(
             benchmark.name,
             path.stem,
             "this package",
-            {k: 100 * value for k, value in each["metrics"].items() if value is not None and is_rate(k)},
-            f"{path.name}, commit {str(result.get('commit'))[:12]}",
-            tuple(note for note in (f"{variant}: {each['note']}", complete) if note),
+            {k: 100 * value for k, value in each.metrics.items() if value is not None and is_rate(k)},
+            f"{path.name}, commit {str(result.commit)[:12]}",
+            tuple(note for note in (f"{variant}: {each.note}", complete) if note),
             # our variants under the published protocols: only ScanRefer has two
             ("refined" if variant.endswith("refined") else "raw") if benchmark.name == "scanrefer" else "",
             ours=True,
             intervals={
-                metric: (100 * found["low"], 100 * found["high"])
-                for metric, found in each["headline"].items()
-                if found.get("low") is not None
+                metric: (100 * found.low, 100 * found.high)
+                for metric, found in each.headline.items()
+                if found.low is not None and found.high is not None
             },
         )
-        for variant, each in result["variants"].items()
+        for variant, each in result.variants.items()
     ]
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.solving.places import Places
 from rft3d.evaluation.solving.split import (
+    SolvedRow,
     SolvedSample,
     UnreadQuestion,
     as_predictions,
@@ -140,14 +141,13 @@ def answer_by_folds(samples: Sequence[Sample], folds: int = 10) -> list[SolvedSa
 
 def solve_questions(
     samples: Sequence[Sample], places: Places | None, known: Sequence[Sample] = (), own: Path | None = None
-) -> tuple[list[SolvedSample], dict[str, dict[str, Any]]]:
+) -> tuple[list[SolvedSample], dict[str, SolvedRow]]:
     """Answers to the questions, and their accuracy by question type (and ``"all"``).
 
     Args:
         places: the scenes' boxes; None: answers without looking, learned from the ``known`` answers; where
             these are ``samples`` themselves, ten-fold by room.
-        own: a model's predictions. From boxes, its failures are split (:func:`split_failures`); blindly, a row
-            has its accuracy ``own``.
+        own: a model's predictions, whose failures are split from boxes (:func:`split_failures`).
     """
     if places is not None:
         solved = solve_samples(samples, places)
@@ -155,15 +155,9 @@ def solve_questions(
         solved = answer_by_folds(samples) if known is samples else answer_blindly(samples, known)
     told = None if own is None else load_predictions(own, samples).predictions
     rows = split_failures(solved, as_predictions(solved) if told is None else told)
-    if places is not None:
-        return solved, rows
-    found: dict[str, dict[str, Any]] = {
-        kind: {"questions": row["questions"], "blind": row["from_boxes"]} for kind, row in rows.items()
-    }
-    if told is not None:
-        for kind, row in rows.items():
-            found[kind]["own"] = row["accuracy"]
-    return solved, found
+    if told is None:
+        rows = {kind: replace(row, own=None) for kind, row in rows.items()}
+    return solved, rows if places is not None else {k: replace(row, verdicts={}) for k, row in rows.items()}
 
 
 def prior_of(groups: Sequence[Array], whole: float) -> float:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.solving.places import scene_key
@@ -127,34 +127,34 @@ def failure_of(each: SolvedSample, answered: float) -> Verdict:
     return "label_missing" if missing else "boxes_off"
 
 
-def split_failures(
-    solved: Sequence[SolvedSample], answers: Sequence[Prediction]
-) -> dict[str, dict[str, Any]]:
-    """Question type (and ``"all"``) -> counts by :data:`VERDICTS`, ``questions``, ``accuracy``,
-    ``from_boxes``.
+@dataclass(frozen=True)
+class SolvedRow:
+    """Questions of a type: the shares that were ``solved`` and that a model's ``own`` answers have right (None:
+    without a model), and how many fall under each of :data:`VERDICTS` (empty where nothing was looked at)."""
+
+    questions: int
+    solved: float
+    own: float | None
+    verdicts: Mapping[str, int]
+
+
+def split_failures(solved: Sequence[SolvedSample], answers: Sequence[Prediction]) -> dict[str, SolvedRow]:
+    """A row a question type, and ``"all"`` last.
 
     ``answers`` are the model's own, one a sample; a missing one counts as wrong.
     """
     task = Spatial(mode="lenient")
-    by_id = {prediction.id: prediction for prediction in answers}
-    rows: dict[str, dict[str, Any]] = {}
+    by_id = {prediction.id: prediction for prediction in answers if not prediction.truncated}
+    fates: dict[str, list[tuple[float, float, Verdict]]] = {}
     for each in solved:
         prediction = by_id.get(each.sample.id)
-        right = 0.0
-        if prediction is not None and not prediction.truncated:
-            right = task.score(prediction.text, each.sample).value("accuracy")
-        found = failure_of(each, right)
-        for key in (each.query.type, "all"):
-            row = rows.setdefault(
-                key, {"questions": 0, "accuracy": 0.0, "from_boxes": 0.0, **dict.fromkeys(VERDICTS, 0)}
-            )
-            row["questions"] += 1
-            row["accuracy"] += right
-            row["from_boxes"] += each.accuracy
-            row[found] += 1
-    if "all" in rows:
-        rows["all"] = rows.pop("all")  # last
-    for row in rows.values():
-        row["accuracy"] /= row["questions"]
-        row["from_boxes"] /= row["questions"]
-    return rows
+        right = 0.0 if prediction is None else task.score(prediction.text, each.sample).value("accuracy")
+        fates.setdefault(each.query.type, []).append((each.accuracy, right, failure_of(each, right)))
+    fates["all"] = [fate for group in fates.values() for fate in group]
+    return {kind: _row(group) for kind, group in fates.items() if group}
+
+
+def _row(fates: Sequence[tuple[float, float, Verdict]]) -> SolvedRow:
+    solved, own, verdicts = zip(*fates, strict=True)
+    counts = {each: verdicts.count(each) for each in VERDICTS}
+    return SolvedRow(len(fates), sum(solved) / len(fates), sum(own) / len(fates), counts)

@@ -67,7 +67,4 @@ def gap(a: Rect, b: Rect) -> float:
     if not apart(a, b, 0.0):
         return 0.0
     # The closest pair of two disjoint convex polygons always includes a vertex of one of them.
-    return min(
-        min(b.distance(x, y) for x, y in a.corners()),
-        min(a.distance(x, y) for x, y in b.corners()),
-    )
+    return min(min(b.distance(x, y) for x, y in a.corners()), min(a.distance(x, y) for x, y in b.corners()))
