@@ -144,7 +144,7 @@ def test_truths_pass_as_they_are(task: str) -> None:
         ),
         ("detection", {"boxes": [{"label": "a", "bbox_3d": [*BOX[:8], "0"]}]}, r"bbox_3d is .* finite"),
         ("detection", {"boxes": [{"label": "a", "bbox_3d": [*BOX[:8], 10**400]}]}, r"bbox_3d is .* finite"),
-        ("grounding", {"frame": 3, "bbox_3d": BOX, "T_world_camera": [POSE]}, "frame 3 is none of the 1"),
+        ("grounding", {"frame": 3, "bbox_3d": BOX, "T_world_camera": [POSE]}, "frame 3 must be one of the 1"),
         ("grounding", {"frame": True, "bbox_3d": BOX}, r"truth\.frame is True; it must be a whole number"),
         (
             "grounding",
@@ -155,9 +155,9 @@ def test_truths_pass_as_they_are(task: str) -> None:
         (
             "spatial",
             {"question_type": "route_planning", "answer": "C", "options": ["A. x"]},
-            "'C' is none of",
+            "'C' must be one of",
         ),
-        ("spatial", {"question_type": "route_planning", "answer": "A"}, "'A' is none of the options"),
+        ("spatial", {"question_type": "route_planning", "answer": "A"}, "'A' must be one of the options"),
         ("spatial", {"question_type": [], "answer": 1}, r"question_type is \[\]; it must be text"),
         (
             "captioning",

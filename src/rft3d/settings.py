@@ -117,7 +117,7 @@ def config_in(path: Path, kind: type[T]) -> T:
     """What ``config()`` of the Python file ``path`` returns (it is executed); ValueError: no ``kind``."""
     spec = importlib.util.spec_from_file_location(f"rft3d_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{path} is no recipe: a .py file with 'def config() -> {kind.__name__}' is")
+        raise ValueError(f"{path} is not a recipe: a .py file with 'def config() -> {kind.__name__}' is")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not callable(make := getattr(module, "config", None)):

@@ -266,7 +266,7 @@ def test_the_verb_reads_a_folder_of_samples(tmp_path: Path, capsys: pytest.Captu
     assert main(["estimate", recipe, "--plan.backbone", "qwen2.5-vl-3b-vggt"]) == 2
     assert "no samples of detection at data/rooms/samples.detection.jsonl" in capsys.readouterr().err
     assert main(["estimate", recipe, "--plan.backbone", "llama"]) == 2
-    assert "'llama' is none of qwen2.5-vl-3b-vggt" in capsys.readouterr().err
+    assert "'llama'; it must be one of qwen2.5-vl-3b-vggt" in capsys.readouterr().err
 
 
 def test_other_architectures_are_refused() -> None:

@@ -107,7 +107,7 @@ def test_task_options_travel_with_the_rows(samples: Path, tmp_path: Path) -> Non
 
 
 def test_what_cannot_be_exported_is_named_and_leaves_nothing(samples: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no picture file"):
+    with pytest.raises(ValueError, match="is not a picture file"):
         export_verl(samples, tmp_path / "paths", embed=False)
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")

@@ -305,7 +305,7 @@ def test_questions_then_solve(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["solve", "--samples", str(q), "--blind", train, "--predictions-out", str(p), "--force"]) == 0
     assert "without looking" in capsys.readouterr().out and len(read_predictions(p)) == len(samples)
     assert main([*solve[:-2], "--blind", train]) == 2
-    assert "--blind looks at no boxes" in capsys.readouterr().err
+    assert "--blind uses no boxes" in capsys.readouterr().err
     own = tmp_path / "own.jsonl"
     write_predictions(own, [Prediction(s.id, Spatial().gold(s)) for s in samples])
     beside = ["solve", "--samples", str(q), "--blind", train, "--predictions", str(own), "--out", str(report)]

@@ -183,7 +183,7 @@ def test_a_second_sampler_is_one_line(
         train_rft(policy, TASKS, digits, config, tmp_path / name, Watch(console))
         ends.append(weights_of(policy))
     assert asked == [5, 5] and same_weights(*ends)
-    with pytest.raises(ValueError, match="'mine' is none of own, vllm, other"):
+    with pytest.raises(ValueError, match="'mine'; it must be one of own, vllm, other"):
         train_rft(new_speaker(), TASKS, digits, dataclasses.replace(BASE, sampler="mine"), tmp_path / "x")
     assert not (tmp_path / "x").exists()
 

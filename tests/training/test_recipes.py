@@ -167,7 +167,10 @@ def test_wrong_overrides_are_one_line(here: Path, capsys: pytest.CaptureFixture[
     [
         ("x = 1\n", "no function 'config'"),
         ("def config():\n    return 3\n", "returned a int"),
-        (MINIATURE.replace('"spatial": data', '"cooking": data'), "task 'cooking' is none of detection"),
+        (
+            MINIATURE.replace('"spatial": data', '"cooking": data'),
+            "task is 'cooking'; it must be one of detection",
+        ),
         (
             MINIATURE.replace(', "spatial": data / "samples.spatial.jsonl"', ""),
             "stage 0 trains on spatial but",

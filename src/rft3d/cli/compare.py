@@ -43,6 +43,6 @@ def main(args: Args) -> None:
     say(
         f"{found.samples} samples, {found.scenes} scenes. Single answers: {turned['better']} better, "
         f"{turned['worse']} worse, {turned['same']} the same. In the first table {found.decided} of "
-        f"{len(found.rows)} differences leave 0 out (*); at {100 * found.level:.0f} % about one in "
+        f"{len(found.rows)} differences exclude 0 (*); at {100 * found.level:.0f} % about one in "
         f"{round(1 / (1 - found.level))} does by luck."
     )

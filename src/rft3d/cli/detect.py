@@ -23,8 +23,8 @@ class Args(ClipOptions):
     """
 
     source: tyro.conf.Positional[str] = ""
-    """video, picture, folder of pictures, scene folder, posed clip, a folder of them, or rooms:SEED; nothing:
-    a new room, as rft3d try makes it"""
+    """video, picture, folder of pictures, scene folder, posed clip, a folder of them, or rooms:SEED; without
+    it a new room, as rft3d try makes it"""
     every: float = 1.0
     """seconds from one frame to the next, as in the benchmark; 0 spreads the frames over the clip"""
     max_new_tokens: int = 2000

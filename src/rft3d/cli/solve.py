@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Args(JsonOut):
-    """Answer spatial questions from 9-DoF boxes, so that perception can be read as reasoning.
+    """Answer spatial questions from 9-DoF boxes: are a model's errors those of seeing or of reasoning?
 
     Boxes come from one of: --scenes (annotated), --metadata (VSI-Bench's, or another program's in its layout),
     --detections (a model's answers to --detection-samples). With --predictions, a model's own answers, its
     failures are split into "didn't see" and "couldn't reason". --blind answers from the questions' words alone
-    instead: the floor under every model; with --predictions, the model's accuracy stands beside it.
+    instead, which any model should beat; with --predictions, the model's accuracy is shown too.
     --check-official compares with VSI-Bench's own key.
     """
 
@@ -67,7 +67,7 @@ def main(args: Args) -> None:
     if args.samples is None:
         raise ValueError("--samples is needed: the spatial questions to answer")
     if args.blind is not None and (args.scenes or args.metadata or args.detections):
-        raise ValueError("--blind looks at no boxes: leave out where boxes come from")
+        raise ValueError("--blind uses no boxes: leave out --scenes, --metadata and --detections")
     samples, known, places = _asked(args.samples), [], None
     if args.blind is None:
         places = places_from(

@@ -139,7 +139,7 @@ def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
     if plan.backbone:
         if plan.backbone not in PUBLIC_WEIGHTS:
             raise ValueError(
-                f"{path}: plan.backbone {plan.backbone!r} is none of {', '.join(PUBLIC_WEIGHTS)}; "
+                f"{path}: plan.backbone is {plan.backbone!r}; it must be one of {', '.join(PUBLIC_WEIGHTS)}; "
                 "costs of others are not known"
             )
         sizes = released(plan.backbone)

@@ -224,5 +224,5 @@ def _choice(record: QuestionRecord) -> tuple[str, list[str]]:
     if not 2 <= len(options) <= 4:
         raise NotASample("not two to four options")
     if answer not in "ABCD"[: len(options)] or not answer:
-        raise NotASample("key that is no option")
+        raise NotASample("key that is not an option")
     return answer, options

@@ -151,7 +151,7 @@ def _rows(
 
 def _path(ref: str, inside: tuple[Path, ...]) -> str:
     if ref.startswith("rooms:"):
-        raise ValueError(f"{ref} is no picture file; embed the pictures instead")
+        raise ValueError(f"{ref} is not a picture file; embed the pictures instead")
     return str(frame_file(ref, inside[0], inside).resolve())
 
 

@@ -171,7 +171,7 @@ def categories_table(result: BenchmarkResult) -> Table:
 
 
 def comparison_table(title: str, rows: Sequence[Compared]) -> Table:
-    """Rows of :func:`rft3d.evaluation.compare_prediction_files`; ``*`` where the interval leaves 0 out."""
+    """Rows of :func:`rft3d.evaluation.compare_prediction_files`; ``*`` where the interval excludes 0."""
     table = _table(title, ["metric", "category"], ["A", "B", "B - A", "interval"], [""])
     for row in rows:
         numbers = (percent(value) for value in (row.a, row.b, row.difference))

@@ -61,7 +61,7 @@ def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy
         with blaming(folder / META, AttributeError):
             saved = read_json(folder / META).get("backbone")
         if not isinstance(saved, str) or saved not in BACKBONES:
-            raise ValueError(f"{folder / META}: backbone {excerpt(saved)} is none of {', '.join(BACKBONES)}")
+            raise ValueError(f"{folder / META}: backbone {excerpt(saved)}; known are {', '.join(BACKBONES)}")
         return BACKBONES[saved](folder, device, **options)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise FileNotFoundError(

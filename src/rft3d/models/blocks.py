@@ -75,8 +75,8 @@ class GeometryEncoder(nn.Module):
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
-        """``images``: ``(B, S, 3, H, W)`` in [0, 1] -> ``(B, S, h, w, width)``; ValueError: H or W is no multiple
-        of the patches' size."""
+        """``images``: ``(B, S, 3, H, W)`` in [0, 1] -> ``(B, S, h, w, width)``; ValueError: H or W is not
+        a multiple of the patches' size."""
         batch, frames, _, height, width = images.shape
         patch = self.config.patch_size
         if height % patch or width % patch:

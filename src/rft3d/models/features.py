@@ -78,7 +78,7 @@ class FeatureCache:
     def __post_init__(self) -> None:
         self.folder = None if self.folder is None else Path(self.folder)
         if self.dtype not in FORMATS:
-            raise ValueError(f"feature cache: dtype {self.dtype!r} is none of {', '.join(FORMATS)}")
+            raise ValueError(f"feature cache: dtype {self.dtype!r}: must be one of {', '.join(FORMATS)}")
 
     def path_of(self, key: str) -> Path:
         """The file of the clip ``key`` (frames and encoder; the number format is added here)."""

@@ -152,7 +152,7 @@ def _config(
     kind = str(raw["model_type"]).removeprefix("rft3d_")
     if kind not in CLASSES:
         raise ValueError(
-            f"{folder / 'config.json'}: model_type={raw['model_type']!r} is none of {', '.join(CLASSES)}"
+            f"{folder / 'config.json'}: model_type is {raw['model_type']!r}; known are {', '.join(CLASSES)}"
         )
     config_class = CLASSES[kind][0]
     if layout == "own":

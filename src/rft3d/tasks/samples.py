@@ -48,7 +48,7 @@ class _Grounding:
     def __post_init__(self) -> None:
         frames = None if self.T_world_camera is None else len(self.T_world_camera)
         if self.frame < 0 or (frames is not None and self.frame >= frames):
-            raise ValueError(f"frame {self.frame} is none of the {frames} of T_world_camera")
+            raise ValueError(f"frame {self.frame} must be one of the {frames} of T_world_camera")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class _Spatial:
         if self.question_type in NUMERIC_TYPES and isinstance(self.answer, str):
             raise ValueError(f"answer {self.answer[:20]!r} must be a number for {self.question_type!r}")
         if self.question_type not in NUMERIC_TYPES and self.answer not in tuple(letters):
-            raise ValueError(f"answer {str(self.answer)[:20]!r} is none of the options' letters {letters!r}")
+            raise ValueError(f"answer {str(self.answer)[:20]!r} must be one of the options' {letters!r}")
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def sequence_weights(lengths: Sequence[Sequence[int]], kind: LossKind, max_lengt
         return [[1.0 / total if n else 0.0 for n in group] for group in groups]
     if kind == "dr_grpo":
         return [[1.0 / (sequences * max_length) if n else 0.0 for n in group] for group in groups]
-    raise ValueError(f"loss kind {kind!r} is none of {', '.join(get_args(LossKind))}")
+    raise ValueError(f"loss is {kind!r}; it must be one of {', '.join(get_args(LossKind))}")
 
 
 @dataclass(frozen=True)

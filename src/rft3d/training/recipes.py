@@ -135,7 +135,9 @@ def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
         require_files(path, {f"{kind}.{task}": file for task, file in getattr(recipe, kind).items()})
     clips = read_clips(recipe.samples, tasks_needed, recipe.pictures)
     policy, ended = _start(recipe)
-    tasks = {name: _task(name, recipe, policy) for name in tasks_needed}
+    trained_with = policy.task_options
+    options = {name: dict(recipe.tasks.get(name, trained_with.get(name, {}))) for name in tasks_needed}
+    tasks = {name: make_task(name, options=own) for name, own in options.items()}
     judged = None
     if recipe.held_out:
         judged = read_clips(recipe.held_out, tuple(recipe.held_out), recipe.pictures)
@@ -150,7 +152,7 @@ def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
     write_json_on_main(recipe.out / "defaults.json", _identity(written) | digests)
     if ended == len(recipe.stages):
         return
-    policy = dataclasses.replace(policy, features=recipe.cache.opened())
+    policy = dataclasses.replace(policy, features=recipe.cache.opened(), task_options=trained_with | options)
     corpus = _corpus(policy, tasks, clips, recipe.cache, run)
     held_corpus = None
     if judged is not None:
@@ -239,7 +241,7 @@ def _held_out(
 
 
 def require_files(recipe: Path, fields: Mapping[str, Path]) -> None:
-    """FileNotFoundError naming recipe, field, file and fix for the first of ``fields`` that is no file."""
+    """FileNotFoundError naming recipe, field, file and fix for the first of ``fields`` that is not a file."""
     for name, file in fields.items():
         if not Path(file).is_file():
             option = name.replace("_", "-")
@@ -288,7 +290,7 @@ def check_recipe(recipe: Recipe, path: Path) -> tuple[str, ...]:
     """The tasks of ``recipe``; ValueError when it names unknown ones or trains on tasks without samples."""
     for name in (*recipe.samples, *recipe.tasks, *recipe.held_out):
         if name not in TASKS:
-            raise ValueError(f"{path}: task {name!r} is none of {', '.join(TASKS)}")
+            raise ValueError(f"{path}: task is {name!r}; it must be one of {', '.join(TASKS)}")
     for index, stage in enumerate(recipe.stages):
         wanted = list(stage.asked)
         if not wanted:
@@ -309,10 +311,3 @@ def check_recipe(recipe: Recipe, path: Path) -> tuple[str, ...]:
         if isinstance(stage, RFTConfig) and (short := [n for n in wanted if n not in stage.max_new_tokens]):
             raise ValueError(f"{path}: stage {index} has no max_new_tokens for {', '.join(short)}")
     return tuple(name for name in TASKS if name in {*recipe.samples, *recipe.held_out})
-
-
-def _task(name: str, recipe: Recipe, policy: Policy) -> Task:
-    """The task with the recipe's options, or those the policy carries; the policy remembers them."""
-    options = recipe.tasks.get(name, policy.task_options.get(name, {}))
-    policy.task_options[name] = dict(options)
-    return make_task(name, options=options)

@@ -164,7 +164,7 @@ class Rollouts:
         ranks: Ranks = ALONE,
     ) -> None:
         if config.sampler not in SAMPLERS:
-            raise ValueError(f"sampler {config.sampler!r} is none of {', '.join(SAMPLERS)}")
+            raise ValueError(f"sampler is {config.sampler!r}; it must be one of {', '.join(SAMPLERS)}")
         self.policy, self.tasks, self.corpus, self.config, self.ranks = policy, tasks, corpus, config, ranks
         self.sampler = SAMPLERS[config.sampler](policy)
 

@@ -39,7 +39,7 @@ def variants(inputs: Inputs) -> list[Variant]:
     about = "about true boxes: NOT the published protocol" if true_boxes else "about detected boxes"
     unreadable = Counter(score.failure.reason for score in inputs.scores if score.failure is not None)
     pools = task.pools(inputs.samples, inputs.scores)
-    note = f"{about}; what is no caption earns nothing; no METEOR"
+    note = f"{about}; text that is not a caption earns nothing; no METEOR"
     found = [Variant("ours", note, pools, task.metric_from, HEADLINE, unreadable)]
     if inputs.compat == "vg-llm":
         empty = ("sos", "eos")
