@@ -22,7 +22,7 @@ from rft3d.pretraining.hints import hints_of
 from rft3d.scenes import CATE20, WORLDS, make_room
 from rft3d.scenes.types import Scene
 from rft3d.tasks import TASKS
-from rft3d.tasks.spatial.view import Limits, View
+from rft3d.tasks.spatial import Spatial, View
 from rft3d.tasks.types import Sample, Task
 from rft3d.training.data import Item, choose, item_of, shared_rows
 
@@ -118,10 +118,9 @@ class RoomBatches(Dataset[Batch]):
                 continue
             rows = shared_rows(items)
             packed[name] = pack([r for _, r in rows], self.policy.pad_id), [room for room, _ in rows]
-            if mix.hints and name == "spatial":
-                views = [View(scene, Limits()) for scene in scenes]
-                asked = [item.sample for item in items], [views[item.scene] for item in items]
-                hints = hints_of(packed[name][0], *asked)
+            if mix.hints and isinstance(task, Spatial):
+                views = [View(scene, task.limits) for scene in scenes]
+                hints = hints_of(packed[name][0], [(item.sample, views[item.scene]) for item in items])
         return Batch(world, stacked(clips), packed, hints)
 
     def _items(

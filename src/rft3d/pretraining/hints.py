@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from rft3d.models.prefix import Packed
 from rft3d.models.spatial import SpatialModel
-from rft3d.tasks.spatial.semantics import closest_distance_m, turn_rad
+from rft3d.tasks.spatial.semantics import closest_distance_m, turn_rad, walk
 from rft3d.tasks.spatial.view import View
 from rft3d.tasks.types import Sample
 
@@ -38,12 +38,15 @@ def quantities_of(sample: Sample, view: View) -> list[float]:
     def distance(a: str, b: str) -> float:
         return closest_distance_m(view.boxes[a], view.boxes[b]) / UNIT_M
 
-    if kind.startswith("object_rel_direction") or (kind == "route_planning" and len(names) == 3):
-        first, second, third = (view.one(name) for name in names[:3])
-        # a route has walked from the first to the second thing and turns there
-        ahead = (first, second) if kind != "route_planning" else (second, 2 * second - first)
-        turn = turn_rad(*ahead, third)
+    def heading(turn: float) -> None:
         found[:2] = math.cos(turn), math.sin(turn)
+
+    if kind.startswith("object_rel_direction"):
+        heading(turn_rad(*(view.one(name) for name in names)))
+    elif kind == "route_planning" and len(names) == 3:
+        start, corner, goal = names
+        ((*_, turn),) = walk(start, view.one(corner), (corner, None, goal), view.one)
+        heading(turn)
     elif kind == "object_rel_distance":
         found[2:6] = [distance(option, names[0]) for option in names[1:]]
     elif kind == "object_abs_distance":
@@ -51,15 +54,15 @@ def quantities_of(sample: Sample, view: View) -> list[float]:
     return found
 
 
-def hints_of(packed: Packed, samples: Sequence[Sample], views: Sequence[View]) -> tuple[Tensor, Tensor]:
+def hints_of(packed: Packed, asked: Sequence[tuple[Sample, View]]) -> tuple[Tensor, Tensor]:
     """Where the questions of ``packed`` end, ``(M,)`` flat indices, and their ``(M, QUANTITIES)``.
 
-    ``samples``, and the room of each, in the order in which they were packed.
+    ``asked``: the questions in the order in which they were packed, each with its room.
     """
     owner = packed.owner
     first = torch.ones(len(owner), dtype=torch.bool)
     first[1:] = (owner[1:] != owner[:-1]).any(-1)
-    wanted = [quantities_of(sample, view) for sample, view in zip(samples, views, strict=True)]
+    wanted = [quantities_of(sample, view) for sample, view in asked]
     at = packed.predict_at[first]
     assert len(at) == len(wanted), "every answer has a token"
     return at, torch.tensor(wanted)
@@ -82,7 +85,7 @@ class HintHeads(nn.Module):
 
     def loss(self, hints: tuple[Tensor, Tensor]) -> Tensor:
         """Mean smooth L1 error of the last forward pass's states, over layers and known quantities."""
-        at, wanted = hints
+        at, wanted = (hint.to(self.states[0].device) for hint in hints)
         known = wanted.isfinite()
         losses: list[Tensor] = []
         for index, head in enumerate(self.heads):

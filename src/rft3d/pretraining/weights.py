@@ -146,14 +146,13 @@ def make_weights(config: WeightsConfig, out: Path, console: Console) -> Path:
             pretrain_encoders(policy, clips, CATE20, config.encoder, out / "stages" / "encoders", console)
             policy.save(encoders)
         stages = (
-            (encoders, sft, config.mix, config.sft),
-            (sft, final, config.question_mix, config.questions),
+            ("sft", encoders, sft, config.mix, config.sft),
+            ("questions", sft, final, config.question_mix, config.questions),
         )
-        for before, after, mix, stage in stages:
+        for name, before, after, mix, stage in stages:
             if not after.is_dir():
                 policy = load_policy(before)
-                folder = out / "stages" / ("sft" if after == sft else "questions")
-                train_on_rooms(policy, before, mix, stage, folder, console, config.workers)
+                train_on_rooms(policy, before, mix, stage, out / "stages" / name, console, config.workers)
                 policy.save(after)
         return final
 
@@ -199,9 +198,8 @@ def train_on_rooms(
                             loss = -engine.network(packed.to(policy.device), mine).logps.mean()
                             metrics[f"loss/{batch.world}/{task}"] = float(loss.detach())
                             loss = sft.task_weights.get(task, 1.0) * loss
-                            if heads is not None and task == "spatial" and batch.hints is not None:
-                                at, wanted = batch.hints
-                                hint = heads.loss((at.to(policy.device), wanted.to(policy.device)))
+                            if heads is not None and batch.hints is not None and task == "spatial":
+                                hint = heads.loss(batch.hints)
                                 metrics["hints"] = float(hint.detach())
                                 loss = loss + HINT_WEIGHT * hint
                             engine.backward(loss)
