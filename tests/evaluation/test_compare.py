@@ -15,8 +15,9 @@ from rft3d.evaluation import (
     compare_runs,
     score_predictions,
 )
-from rft3d.evaluation.compare import Compared, ComparedFiles, split_category
+from rft3d.evaluation.compare import ComparedFiles
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
+from rft3d.evaluation.stats import Difference
 from rft3d.files import plain
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import write_samples
@@ -37,18 +38,18 @@ def files(tmp_path: Path, samples: list[Sample] = SAMPLES) -> tuple[Path, Path, 
     return tmp_path / "s.jsonl", tmp_path / "a.jsonl", tmp_path / "b.jsonl"
 
 
-def row(found: ComparedFiles, metric: str, category: str = "") -> Compared:
-    return next(r for r in found.rows if (r.metric, r.category) == (metric, category))
+def row(found: ComparedFiles, metric: str, category: str = "") -> Difference:
+    return found.first[f"{metric}/{category}" if category else metric]
 
 
 def test_differences_by_class(tmp_path: Path) -> None:
     samples, a, b = files(tmp_path)
     found = compare_prediction_files(samples, a, b, task="detection", config=ScoreConfig(resamples=50))
-    assert row(found, "f1@0.25", "chair").difference == pytest.approx(-1.0)
-    assert row(found, "f1@0.25", "table").difference == 0.0
-    assert row(found, "f1@0.25", "chair").decided and not row(found, "f1@0.25", "table").decided
+    assert row(found, "f1@0.25", "class:chair").difference == pytest.approx(-1.0)
+    assert row(found, "f1@0.25", "class:table").difference == 0.0
+    assert row(found, "f1@0.25", "class:chair").decided and not row(found, "f1@0.25", "class:table").decided
     assert row(found, "f1@0.25").difference == pytest.approx(-1 / 20)
-    assert found.rows[0].category == "" and found.turned == {"better": 0, "worse": 20, "same": 0}
+    assert "/" not in next(iter(found.first)) and found.turned == {"better": 0, "worse": 20, "same": 0}
     json.dumps(found, allow_nan=False, default=plain)
 
 
@@ -62,7 +63,7 @@ def test_what_is_left_where_both_answers_can_be_read(tmp_path: Path) -> None:
     assert row(found, "recall@0.25", "micro").difference == pytest.approx(-0.25)
     name = "15 of 20 samples, where both answers can be read"
     assert list(found.variants) == ["ours", name]
-    assert {r.difference for r in found.variants[name]} == {0.0}
+    assert {r.difference for r in found.variants[name].values()} == {0.0}
     everything = compare_prediction_files(samples, a, b, task="detection", config=ScoreConfig(resamples=50))
     assert list(everything.variants) == ["ours"]
 
@@ -72,7 +73,7 @@ def test_by_benchmark_every_variant_is_compared(tmp_path: Path) -> None:
     config = ScoreConfig(resamples=20, compat="vg-llm")
     found = compare_prediction_files(samples, a, b, benchmark="scannet-detection-4f", config=config)
     assert list(found.variants) == ["ours", "vg-llm"]
-    assert row(found, "f1@0.25", "chair").difference == pytest.approx(-1.0)
+    assert row(found, "f1@0.25", "class:chair").difference == pytest.approx(-1.0)
     with pytest.raises(ValueError, match="either a task or a benchmark"):
         compare_prediction_files(samples, a, b)
 
@@ -86,7 +87,7 @@ def test_runs_of_other_samples_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="not of the same samples"):
         compare_runs(runs[0], runs[1])
     same = compare_runs(runs[0], runs[0], ScoreConfig(resamples=10))
-    assert all(each.difference == 0 and not each.decided for each in same)
+    assert all(each.difference == 0 and not each.decided for each in same.values())
 
 
 @pytest.mark.parametrize("by", [{"task": "detection"}, {"benchmark": "scannet-detection-4f"}])
@@ -103,12 +104,6 @@ def test_the_damaged_file_of_the_two_is_named(
     assert str(bad) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_categories_of_names() -> None:
-    assert split_category("f1@0.25/class:chair") == ("f1@0.25", "chair")
-    assert split_category("accuracy/object_counting") == ("accuracy", "object_counting")
-    assert split_category("macro8") == ("macro8", "")
-
-
 def test_the_verb_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     samples, a, b = files(tmp_path)
     out = tmp_path / "c.json"
@@ -116,6 +111,6 @@ def test_the_verb_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([*command, "--task", "detection"]) == 0
     printed = capsys.readouterr().out
     assert "chair" in printed and "20 worse" in " ".join(printed.split()) and "*" in printed
-    assert json.loads(out.read_text())["decided"] > 0
+    assert json.loads(out.read_text())["variants"]["ours"]["f1@0.25/class:chair"]["difference"] == -1.0
     assert main([*command, "--force"]) == 2
-    assert "either a task or a benchmark" in capsys.readouterr().err
+    assert "either --task or --benchmark" in capsys.readouterr().err

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import tyro
+
 from rft3d.cli._words import did_you_mean
-from rft3d.evaluation import BENCHMARKS
-from rft3d.evaluation.benchmarks.types import Compat
-from rft3d.evaluation.outside_formats import PredictionFormat
+from rft3d.evaluation import BENCHMARKS, ScoreConfig
 from rft3d.locks import only_writer, outputs
 from rft3d.scenes import SOURCES, WORLDS
 from rft3d.tasks import TASKS
@@ -44,7 +44,7 @@ class JsonOut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scoring(JsonOut):
+class Scoring(ScoreConfig, JsonOut):
     """Options of verbs that score predictions files."""
 
     samples: Path
@@ -53,18 +53,16 @@ class Scoring(JsonOut):
     """score by this task's metric"""
     benchmark: BenchmarkName | None = None
     """score by every protocol of this benchmark instead"""
-    compat: Compat | None = None
-    """with --benchmark: also as this code base reads answers and lists classes"""
-    proposals: Path | None = None
-    """scanrefer: scannet_val_pred_box.json, for the proposal-refined protocol"""
-    format: PredictionFormat = "auto"
-    """of the predictions file"""
-    allow_missing: bool = False
-    """score samples without prediction as empty answers (and say so) instead of refusing"""
-    resamples: int = 1000
-    """bootstrap resamples of the scenes; 0 for no intervals"""
-    seed: int = 0
-    """seed of the resampling"""
+    options: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict[str, Any])
+
+    def check(self) -> None:
+        """ValueError for options that do not go together."""
+        if (self.task is None) == (self.benchmark is None):
+            raise ValueError("give either --task or --benchmark")
+        if self.task and (self.compat is not None or self.proposals is not None):
+            raise ValueError("--compat and --proposals need --benchmark")
+        if self.benchmark and (self.classes is not None or self.boxes != "house"):
+            raise ValueError("--classes and --boxes go with --task; a benchmark has its own")
 
 
 def recipe_at(path: Path) -> Path:

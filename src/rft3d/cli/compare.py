@@ -25,24 +25,21 @@ class Args(Scoring):
 
 
 def main(args: Args) -> None:
+    args.check()
     free(args.out, args.force)
-    from rft3d.evaluation import ScoreConfig, compare_prediction_files
+    from rft3d.evaluation import compare_prediction_files
     from rft3d.evaluation.tables import comparison_table
 
-    config = ScoreConfig(
-        compat=args.compat, proposals=args.proposals, format=args.format, allow_missing=args.allow_missing,
-        resamples=args.resamples, seed=args.seed,
-    )  # fmt: skip
     found = compare_prediction_files(
-        args.samples, args.a, args.b, task=args.task, benchmark=args.benchmark, config=config
+        args.samples, args.a, args.b, task=args.task, benchmark=args.benchmark, config=args
     )
     args.write(found)
     for name, rows in found.variants.items():
         say(comparison_table(f"{found.b} minus {found.a}, {name} (in %)", rows))
-    turned = found.turned
+    turned, decided = found.turned, [row.decided for row in found.first.values()]
     say(
         f"{found.samples} samples, {found.scenes} scenes. Single answers: {turned['better']} better, "
-        f"{turned['worse']} worse, {turned['same']} the same. In the first table {found.decided} of "
-        f"{len(found.rows)} differences exclude 0 (*); at {100 * found.level:.0f} % about one in "
+        f"{turned['worse']} worse, {turned['same']} the same. In the first table {sum(decided)} of "
+        f"{len(decided)} differences exclude 0 (*); at {100 * found.level:.0f} % about one in "
         f"{round(1 / (1 - found.level))} does by luck."
     )

@@ -8,38 +8,28 @@ looked at. :func:`turned` counts single answers that one file has right and the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rft3d.evaluation.benchmarks.run import benchmark_runs, find_benchmark
 from rft3d.evaluation.benchmarks.types import Variant
 from rft3d.evaluation.outside import load_predictions
-from rft3d.evaluation.score import ScoreConfig, ScoredRun, pools_of, score_predictions
+from rft3d.evaluation.score import ScoreConfig, ScoredRun, pools_of, score_file
 from rft3d.evaluation.stats import Difference, Finish, Totals, differences, is_rate, resample_pools
 from rft3d.files import naming
-from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, summed
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared(Difference):
-    """One line of a comparison table.
-
-    ``category``: "" for a number over everything; ``decided``: the interval of the difference leaves 0 out.
-    """
-
-    metric: str
-    category: str
-    decided: bool
+Differences = Mapping[str, Difference]
+Pooled = tuple[Sequence[Totals], Finish]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedFiles:
     """Everything that ``rft3d compare`` prints.
 
-    ``variants``: the rows of every way to score a benchmark; of a task also the overall ones of the samples where
-    both answers can be read, if not all. ``rows``: of the first variant, ``decided`` of them decided.
+    ``variants``: differences by metric (``f1@0.25/class:chair``), those over everything first, for every way to
+    score a benchmark; of a task also the overall ones of the samples where both answers can be read, if not all.
     """
 
     a: str
@@ -50,14 +40,17 @@ class ComparedFiles:
     scenes: int
     resamples: int
     level: float
-    rows: Sequence[Compared]
-    decided: int
     turned: Mapping[str, int]
-    variants: Mapping[str, Sequence[Compared]]
+    variants: Mapping[str, Differences]
+
+    @property
+    def first(self) -> Differences:
+        """Of the first variant."""
+        return next(iter(self.variants.values()))
 
 
-def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig | None = None) -> list[Compared]:
-    """B minus A for every metric of the task that both define, headline numbers first, then categories.
+def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig | None = None) -> Differences:
+    """B minus A by metric, for every one of the task that both define, those over everything first.
 
     Raises:
         ValueError: the runs are not of the same samples, or the task's metric is not a sum over samples.
@@ -68,24 +61,20 @@ def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig | None 
     return _compared(run_a.samples, pools_of(run_a), pools_of(run_b), config)
 
 
-Pooled = tuple[Sequence[Totals], Finish]
-
-
 def _compared(
     samples: Sequence[Sample],
     a: Pooled,
     b: Pooled,
     config: ScoreConfig,
     keep: Callable[[str], bool] = is_rate,
-) -> list[Compared]:
-    """The rows of two lists of pools of the same samples, those over everything first."""
+) -> Differences:
     points = [finish(summed(pools)) for pools, finish in (a, b)]
     names = [name for name in points[0] if keep(name) and None not in (each.get(name) for each in points)]
     scenes = [sample.scene for sample in samples]
     how = {"resamples": config.resamples, "seed": config.seed}
     drawn = [resample_pools(pools, scenes, finish, names, **how) for pools, finish in (a, b)]
     found = differences(drawn[0], drawn[1], config.level)
-    return sorted((_row(*each) for each in found.items()), key=lambda row: row.category != "")
+    return {name: found[name] for name in sorted(found, key=lambda name: "/" in name)}
 
 
 def compare_prediction_files(
@@ -107,28 +96,27 @@ def compare_prediction_files(
         raise ValueError("give either a task or a benchmark to compare by")
     config = config or ScoreConfig()
     samples = list(read_samples(samples_path))
-    loaded = [load_predictions(path, samples, config.format).predictions for path in (path_a, path_b)]
-    known = None if benchmark is None else find_benchmark(benchmark)
-    made = None if task is None else make_task(task, config.mode)
     scored: list[tuple[ScoredRun, list[Variant]]] = []
-    for path, read in zip((path_a, path_b), loaded, strict=True):
-        with naming(path):
-            if known is not None:
-                scored.append(benchmark_runs(known, samples, read, config))
-            elif made is not None:
-                scored.append((score_predictions(made, samples, read, config.allow_missing), []))
+    for path in map(Path, (path_a, path_b)):
+        if benchmark is not None:
+            read = load_predictions(path, samples, config.format).predictions
+            with naming(path):
+                scored.append(benchmark_runs(find_benchmark(benchmark), samples, read, config))
+        elif task is not None:
+            scored.append((score_file(task, samples, path, config)[0], []))
     (run_a, all_a), (run_b, all_b) = scored
-    tables = {} if benchmark is not None else {"ours": compare_runs(run_a, run_b, config)}
-    pairs = enumerate(zip(run_a.scores, run_b.scores, strict=True))
-    both = [i for i, (a, b) in pairs if a.failure is None and b.failure is None]
-    if tables and 0 < len(both) < len(samples):  # without the part of the difference that is only readability
-        name = f"{len(both)} of {len(samples)} samples, where both answers can be read"
-        a, b = _only(run_a, both), _only(run_b, both)
-        tables[name] = _compared(a.samples, pools_of(a), pools_of(b), config, _over_everything)
-    for variant_a, variant_b in zip(all_a, all_b, strict=True):
-        a, b = ((each.pools, each.finish) for each in (variant_a, variant_b))
-        tables[variant_a.name] = _compared(run_a.samples, a, b, config)
-    first = next(iter(tables.values()))
+    tables = {
+        a.name: _compared(run_a.samples, (a.pools, a.finish), (b.pools, b.finish), config)
+        for a, b in zip(all_a, all_b, strict=True)
+    }
+    if not tables:
+        tables["ours"] = compare_runs(run_a, run_b, config)
+        pairs = enumerate(zip(run_a.scores, run_b.scores, strict=True))
+        both = [i for i, (a, b) in pairs if a.failure is None and b.failure is None]
+        if 0 < len(both) < len(samples):  # without the part of the difference that is only readability
+            a, b = _only(run_a, both), _only(run_b, both)
+            name = f"{len(both)} of {len(samples)} samples, where both answers can be read"
+            tables[name] = _compared(a.samples, pools_of(a), pools_of(b), config, _over_everything)
     return ComparedFiles(
         a=Path(path_a).name,
         b=Path(path_b).name,
@@ -138,15 +126,13 @@ def compare_prediction_files(
         scenes=len({sample.scene for sample in samples}),
         resamples=config.resamples,
         level=config.level,
-        rows=first,
-        decided=sum(row.decided for row in first),
         turned=turned(run_a, run_b),
         variants=tables,
     )
 
 
 def _over_everything(name: str) -> bool:
-    return is_rate(name) and split_category(name)[1] in ("", "micro")
+    return is_rate(name) and name.partition("/")[2] in ("", "micro")
 
 
 def _only(run: ScoredRun, places: Sequence[int]) -> ScoredRun:
@@ -162,15 +148,3 @@ def turned(run_a: ScoredRun, run_b: ScoredRun, margin: float = 0.05) -> dict[str
         change = (b.total - a.total) / parts
         counts["better" if change > margin else "worse" if change < -margin else "same"] += 1
     return counts
-
-
-def split_category(name: str) -> tuple[str, str]:
-    """``"f1@0.25/class:chair"`` -> (``"f1@0.25"``, ``"chair"``); a metric over everything has category ""."""
-    metric, _, category = name.partition("/")
-    return metric, category.removeprefix("class:")
-
-
-def _row(name: str, found: Difference) -> Compared:
-    metric, category = split_category(name)
-    decided = found.low is not None and found.high is not None and (found.low > 0 or found.high < 0)
-    return Compared(metric=metric, category=category, decided=decided, **asdict(found))

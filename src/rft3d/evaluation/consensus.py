@@ -25,11 +25,11 @@ DECIMALS = 6
 TASKS_WITH_CONSENSUS = ("detection", "grounding", "spatial")
 
 
-def consensus(task: Task, sample: Sample, texts: Sequence[str], floor: float = FLOOR) -> str:
+def consensus(task: Task, sample: Sample, texts: Sequence[str]) -> str:
     """The answer that ``texts``, complete answers to ``sample``, agree on.
 
     detection: label by label the box with the highest mean IoU to the other samples' boxes; the boxes that it
-    stands for are taken out, and so on until that mean is below ``floor``. grounding: the text whose
+    stands for are taken out, and so on until that mean is below :data:`FLOOR`. grounding: the text whose
     frame and box have the highest mean IoU to the others' (0 between different frames). spatial: the vote, or
     the median of numbers. Unreadable texts have no vote; when none can be read, the first is given back.
 
@@ -48,7 +48,7 @@ def consensus(task: Task, sample: Sample, texts: Sequence[str], floor: float = F
         return texts[0]
     answers = [answer for _, answer in read]
     if task.name == "detection":
-        return render_detections(agreed_boxes(answers, floor), DECIMALS)
+        return render_detections(agreed_boxes(answers), DECIMALS)
     if task.name == "grounding":
         boxes = np.array([answer.box for answer in answers])
         frames = np.array([answer.frame for answer in answers])
@@ -59,7 +59,7 @@ def consensus(task: Task, sample: Sample, texts: Sequence[str], floor: float = F
     return read[answers.index(wanted)][0]
 
 
-def agreed_boxes(answers: Sequence[Sequence[LabelledBox]], floor: float = FLOOR) -> list[LabelledBox]:
+def agreed_boxes(answers: Sequence[Sequence[LabelledBox]]) -> list[LabelledBox]:
     """The boxes that several detection answers agree on, the surest first (see :func:`consensus`)."""
     found: list[tuple[float, LabelledBox]] = []
     labels = dict.fromkeys(box.label for answer in answers for box in answer)
@@ -72,7 +72,7 @@ def agreed_boxes(answers: Sequence[Sequence[LabelledBox]], floor: float = FLOOR)
         while alive.any():
             support = _support(iou, owner, alive, len(answers))
             best = int(support.argmax())
-            if support[best] < floor:
+            if support[best] < FLOOR:
                 break
             found.append((float(support[best]), boxes[best]))
             alive[best] = False

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rft3d.digests import file_digest
-from rft3d.evaluation.consensus import FLOOR
 from rft3d.evaluation.predict import agreed, load_frames
 from rft3d.evaluation.records import Prediction, TextPolicy
 from rft3d.evaluation.results import AtTemperature, Headroom, TaskHeadroom
@@ -26,7 +25,7 @@ from rft3d.process import progress
 from rft3d.prompts import Generation
 from rft3d.rewards.score import Score
 from rft3d.scenes.sources import picture_folders
-from rft3d.settings import Bounds, Checked, Count, Positive, Share
+from rft3d.settings import Bounds, Checked, Count, Positive
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
@@ -50,7 +49,6 @@ class HeadroomConfig(Checked):
         max_new_tokens: longest answer; longer ones are cut and count as wrong.
         seed: of sampling and of the bootstrap.
         resamples: bootstrap resamples of the scenes.
-        floor: a box of the consensus must overlap the other samples' boxes by this on the average.
     """
 
     k: Annotated[int, Bounds(2)] = 8
@@ -59,7 +57,6 @@ class HeadroomConfig(Checked):
     max_new_tokens: Count = 512
     seed: int = 0
     resamples: Count = 1000
-    floor: Share = FLOOR
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -187,10 +184,7 @@ class _Questions:
 
     def scores(self, texts: Sequence[Prediction | Generation], times: int = 1) -> list[Score]:
         """Of ``times`` answers to each question, all of the first one first."""
-        samples = self.repeated(times)
-        pairs = zip(samples, texts, strict=True)
-        answers = [Prediction(sample.id, text.text, text.truncated) for sample, text in pairs]
-        return score_texts(self.task, samples, answers)
+        return score_texts(self.task, self.repeated(times), texts)
 
     def drawn(self, scores: Sequence[Score], times: int = 1) -> Resampled:
         run = ScoredRun(self.task, tuple(self.repeated(times)), tuple(scores), ())
@@ -202,7 +196,7 @@ class _Questions:
         scores = self.scores([text for group in groups for text in group], k)
         by_group = [scores[i : i + k] for i in range(0, len(scores), k)]
         pairs = zip(self.samples, groups, strict=True)
-        central = [agreed(sample, group, self.task, self.config.floor) for sample, group in pairs]
+        central = [agreed(sample, group, self.task) for sample, group in pairs]
         drawn = {
             "one sample": self.drawn(scores, k),  # the mean over all k, with less noise
             "best of k": self.drawn([max(group, key=lambda score: score.total) for group in by_group]),

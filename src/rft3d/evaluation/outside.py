@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rft3d.evaluation.outside_formats import READERS, Foreign, PredictionFormat, detect_format
-from rft3d.evaluation.records import Prediction, read_predictions
+from rft3d.evaluation.records import Prediction
 from rft3d.tasks.types import Sample
 
 
@@ -64,17 +64,8 @@ def load_predictions(
     """
     path = Path(path)
     kind = detect_format(path) if format == "auto" else format
-    if kind == "rft3d":
-        predictions = read_predictions(path)
-        rows = [Foreign((p.id,), None, p.text, where=f"{path}: {p.id!r}") for p in predictions]
-        matched, how = _match(path, rows, samples)
-        renamed = [
-            Prediction(identity, p.text, p.truncated, p.tokens)
-            for identity, p in zip(matched, predictions, strict=True)
-        ]
-        return Loaded(renamed, Origin(kind, how, 0, 0, truncation_known=True))
     rows = list(READERS[kind](path))
-    if not rows:
+    if not rows and kind != "rft3d":
         raise ValueError(f"{path}: no predictions in it (read as {kind})")
     matched, how = _match(path, rows, samples)
     mismatches = _truth_mismatches(rows, matched, samples)
@@ -84,11 +75,11 @@ def load_predictions(
             f"{len(rows)} disagree: the samples file has another order or version. Give rows ids"
         )
     kept = [
-        Prediction(identity, row.text)
+        Prediction(identity, row.text, row.truncated, row.tokens)
         for identity, row in zip(matched, rows, strict=True)
         if row.text is not None
     ]
-    return Loaded(kept, Origin(kind, how, len(mismatches), len(rows) - len(kept), truncation_known=False))
+    return Loaded(kept, Origin(kind, how, len(mismatches), len(rows) - len(kept), kind == "rft3d"))
 
 
 def _match(path: Path, rows: Sequence[Foreign], samples: Sequence[Sample]) -> tuple[list[str], str]:

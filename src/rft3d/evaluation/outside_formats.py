@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
-from rft3d.evaluation.records import SHAPES, prediction_id, prediction_text
+from rft3d.evaluation.records import SHAPES, prediction_id, prediction_text, read_predictions
 from rft3d.files import blaming, excerpt, read_json
 from rft3d.tasks.samples import read_jsonl
 
@@ -25,14 +25,15 @@ MAX_SHEET_BYTES, MAX_SHEET_ROWS, MAX_SHEET_COLUMNS = 200_000_000, 200_000, 256
 """Unpacked size and shape of a spreadsheet beyond which it is refused; a real one has a few MB."""
 
 
-_NO_WORKBOOK = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, zlib.error, EOFError)
-_NO_WORKBOOK += (ElementTree.ParseError, OSError)
-_NO_WORKBOOK += (NotImplementedError, RuntimeError)  # encrypted or unknown packing
+_NO_WORKBOOK = (
+    zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, zlib.error, EOFError,
+    ElementTree.ParseError, OSError, NotImplementedError, RuntimeError,  # the last two: unknown packing
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """One foreign prediction: its possible ids, its index, its text, its right answer, its scene."""
+    """One prediction: its possible ids, index, text, right answer, scene, and its place for messages."""
 
     names: tuple[str, ...]
     place: int | None
@@ -40,6 +41,8 @@ class Foreign:
     truth: str | None = None
     about: str = ""
     where: str = ""
+    truncated: bool = False
+    tokens: int | None = None
 
 
 def detect_format(path: Path) -> Literal["rft3d", "plain", "lmms-eval", "vlmevalkit"]:
@@ -52,6 +55,13 @@ def detect_format(path: Path) -> Literal["rft3d", "plain", "lmms-eval", "vlmeval
     for _, record in read_jsonl(path):
         return "lmms-eval" if "resps" in record or "filtered_resps" in record else "rft3d"
     return "rft3d"
+
+
+def _house(path: Path) -> Iterator[Foreign]:
+    for p in read_predictions(path):
+        yield Foreign(
+            (p.id,), None, p.text, where=f"{path}: {p.id!r}", truncated=p.truncated, tokens=p.tokens
+        )
 
 
 def _plain(path: Path) -> Iterator[Foreign]:
@@ -92,14 +102,8 @@ def _lmms_eval(path: Path) -> Iterator[Foreign]:
         if place is not None and (isinstance(place, bool) or not isinstance(place, int)):
             raise ValueError(f"{where}: field 'doc_id' must be a whole number, got {excerpt(place)}")
         target = record.get("target", doc.get("ground_truth"))
-        yield Foreign(
-            names,
-            place,
-            _response(record, where),
-            None if target is None else str(target),
-            _about(doc),
-            where,
-        )
+        truth = None if target is None else str(target)
+        yield Foreign(names, place, _response(record, where), truth, _about(doc), where)
 
 
 def _response(record: Mapping[str, Any], where: str) -> str:
@@ -133,15 +137,10 @@ def _vlmevalkit(path: Path) -> Iterator[Foreign]:
         row = dict(zip(header, cells, strict=False))
         names = tuple(_cell(row[key]) for key in ("id", "index") if row.get(key) not in (None, ""))
         place = _cell(row.get("index", ""))
-        text, truth = row.get("prediction"), row.get("answer")
-        yield Foreign(
-            names,
-            int(place) if place.isdecimal() and len(place) < 16 else None,
-            None if text is None else _cell(text),
-            None if truth in (None, "") else _cell(truth),
-            _cell(row.get("video", "")),
-            f"{path}: row {number}",
-        )
+        index = int(place) if place.isdecimal() and len(place) < 16 else None
+        text = None if row.get("prediction") is None else _cell(row["prediction"])
+        truth = _cell(row.get("answer")) or None
+        yield Foreign(names, index, text, truth, _cell(row.get("video", "")), f"{path}: row {number}")
 
 
 def _sheet(path: Path) -> Iterator[list[Any]]:
@@ -188,6 +187,7 @@ def _json_value(path: Path) -> dict[str, Any] | list[Any]:
 
 
 READERS: dict[str, Callable[[Path], Iterator[Foreign]]] = {
+    "rft3d": _house,
     "plain": _plain,
     "lmms-eval": _lmms_eval,
     "vlmevalkit": _vlmevalkit,

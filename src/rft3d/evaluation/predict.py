@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rft3d import process
 from rft3d.digests import file_digest
-from rft3d.evaluation.consensus import FLOOR, consensus
+from rft3d.evaluation.consensus import consensus
 from rft3d.evaluation.records import (
     Prediction,
     TextPolicy,
@@ -154,9 +154,7 @@ class _Answering:
         with shown as advance, partial.open("ab") as stream:
             for start in range(done, len(samples), size):
                 batch = samples[start : start + size]
-                stream.writelines(
-                    prediction_line(each).encode("ascii") for each in self.answers(batch, start)
-                )
+                stream.writelines(prediction_line(p).encode("ascii") for p in self.answers(batch, start))
                 stream.flush()
                 advance(len(batch), "")
         write_json(_meta_path(out), meta)
@@ -171,34 +169,32 @@ class _Answering:
                 seen[sample.id] = load_frames(sample, self.inside[0], self.inside)
             except DamagedFile as error:
                 self.told(f"{error}; it is answered by an empty text")
-        shown = [sample for sample in batch if sample.id in seen]
-        made = self.generated(shown, list(seen.values()), start) if shown else []
-        answers = {prediction.id: prediction for prediction in made}
-        return [answers.get(sample.id) or Prediction(sample.id, "", False, 0) for sample in batch]
-
-    def generated(
-        self, batch: Sequence[Sample], frames: Sequence[Sequence[NDArray[np.uint8]]], start: int
-    ) -> list[Prediction]:
-        prompts, config = [sample.turns() for sample in batch], self.config
+        shown, config = [sample for sample in batch if sample.id in seen], self.config
+        if not shown:
+            return [Prediction(sample.id, "", False, 0) for sample in batch]
         # a batch's draws depend on its place alone, so that a resumed run samples the same texts
         groups = self.policy.sample_texts(
-            prompts, frames, config.consensus or 1, max_new_tokens=config.max_new_tokens,
-            seed=config.seed * 1_000_003 + start, temperature=config.temperature,
+            [sample.turns() for sample in shown], list(seen.values()), config.consensus or 1,
+            max_new_tokens=config.max_new_tokens, seed=config.seed * 1_000_003 + start,
+            temperature=config.temperature,
         )  # fmt: skip
-        if len(groups) != len(batch):
-            raise ValueError(f"the policy returned {len(groups)} texts for {len(batch)} prompts")
-        pairs = zip(batch, groups, strict=True)
-        if config.consensus:
-            return [agreed(sample, group) for sample, group in pairs]
-        return [Prediction(sample.id, one.text, one.truncated, one.tokens) for sample, (one,) in pairs]
+        if len(groups) != len(shown):
+            raise ValueError(f"the policy returned {len(groups)} texts for {len(shown)} prompts")
+        made = {
+            sample.id: agreed(sample, group) if config.consensus else answer_of(sample, group[0])
+            for sample, group in zip(shown, groups, strict=True)
+        }
+        return [made.get(sample.id) or Prediction(sample.id, "", False, 0) for sample in batch]
 
 
-def agreed(
-    sample: Sample, group: Sequence[Generation], task: Task | None = None, floor: float = FLOOR
-) -> Prediction:
+def answer_of(sample: Sample, one: Generation) -> Prediction:
+    return Prediction(sample.id, one.text, one.truncated, one.tokens)
+
+
+def agreed(sample: Sample, group: Sequence[Generation], task: Task | None = None) -> Prediction:
     """The consensus of several answers to ``sample``; cut off when all of them are. Tokens are summed up."""
     whole = [each.text for each in group if not each.truncated]
-    text = consensus(task or make_task(sample.task), sample, whole, floor) if whole else group[0].text
+    text = consensus(task or make_task(sample.task), sample, whole) if whole else group[0].text
     return Prediction(sample.id, text, not whole, sum(each.tokens for each in group))
 
 

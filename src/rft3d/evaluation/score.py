@@ -7,11 +7,10 @@ unless it is allowed, and then it is scored as an empty answer and stated as suc
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -27,6 +26,7 @@ from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.results import Missing, Reward, Share, TaskResult, Unread
 from rft3d.evaluation.stats import Finish, Resampled, intervals, resample_pools
 from rft3d.files import excerpt, naming, read_json, source_commit
+from rft3d.prompts import Generation
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
 from rft3d.tasks._shared import mean
@@ -51,27 +51,32 @@ class ScoreConfig:
     """How a predictions file is scored; all of it is stated in the result."""
 
     mode: ParseMode | None = None
-    """how the task reads answers; None: as it does by default. The variants of a benchmark don't depend on it"""
+    """how the task reads answers; its own way when not given. The variants of a benchmark don't depend on it"""
     allow_missing: bool = False
-    """score a sample without prediction as an empty answer, instead of refusing the file"""
+    """score samples without prediction as empty answers (and say so) instead of refusing"""
     resamples: int = 1000
-    """bootstrap resamples of the scenes; 0: no intervals"""
+    """bootstrap resamples of the scenes; 0 for no intervals"""
     seed: int = 0
     """seed of the resampling"""
     level: float = 0.95
     """coverage of the intervals"""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """fields of the task that differ from its defaults, e.g. {"classes": [...]}; JSON values; not for benchmarks"""
+    """fields of the task that differ from its defaults; JSON values; not for benchmarks"""
     format: PredictionFormat = "auto"
-    """of the predictions file (:mod:`rft3d.evaluation.outside`)"""
+    """of the predictions file"""
     boxes: Convention = "house"
-    """how the predicted boxes are written (:mod:`rft3d.answers.foreign`); not for benchmarks"""
-    known_classes: bool = False
-    """detection: refuse ``options["classes"]`` that no truth has; not for benchmarks"""
+    """with a task: how the predicted boxes are written (rft3d data check tells which fits)"""
+    classes: tuple[str, ...] | None = None
+    """detection: labels that the means go over instead of the published 20 (rft3d samples prints them)"""
     compat: Compat | None = None
-    """benchmarks: also score as this code base does: its parsing, its class lists"""
+    """with a benchmark: also as this code base reads answers and lists classes"""
     proposals: Path | None = None
-    """ScanRefer: JSON file of proposals, to score the refined protocol too"""
+    """scanrefer: scannet_val_pred_box.json, for the proposal-refined protocol"""
+
+    @property
+    def task_options(self) -> dict[str, Any]:
+        """``options`` with ``classes``."""
+        return {**self.options, **({} if self.classes is None else {"classes": list(self.classes)})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +110,21 @@ def score_predictions(
     ):
         if ids:
             raise ValueError(f"{len(ids)} prediction ids are {problem}: {_some(ids)}; {fix}")
+    scores = score_texts(task, samples, in_order(samples, predictions))
+    return ScoredRun(task, tuple(samples), tuple(scores), tuple(missing))
+
+
+def in_order(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Prediction]:
+    """The prediction of each sample; an empty answer where there is none."""
     by_id = {prediction.id: prediction for prediction in predictions}
-    nothing = Prediction("", "")
-    ordered = [by_id.get(sample.id, nothing) for sample in samples]
-    return ScoredRun(task, tuple(samples), tuple(score_texts(task, samples, ordered)), tuple(missing))
+    return [by_id.get(sample.id) or Prediction(sample.id, "") for sample in samples]
 
 
-def score_texts(task: Task, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Score]:
-    """The score of ``predictions[i]`` as an answer to ``samples[i]``, all at once where the task can."""
-    return task.score_many([p.text for p in predictions], samples, [p.truncated for p in predictions])
+def score_texts(
+    task: Task, samples: Sequence[Sample], answers: Sequence[Prediction | Generation]
+) -> list[Score]:
+    """The score of ``answers[i]`` to ``samples[i]``, all at once where the task can."""
+    return task.score_many([a.text for a in answers], samples, [a.truncated for a in answers])
 
 
 def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> TaskResult:
@@ -124,8 +135,9 @@ def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> TaskResult:
     truncated = sum(score.truncated for score in run.scores)
     return TaskResult(
         task=task.name,
-        protocol=_protocol(task),
-        options=json.loads(json.dumps(dict(config.options))),
+        # its config fields, as far as JSON can hold them: how answers were read and matched
+        protocol=json.loads(json.dumps(asdict(task) if is_dataclass(task) else {}, default=str)),  # pyright: ignore
+        options=json.loads(json.dumps(config.task_options)),
         samples=count,
         scenes=len({sample.scene for sample in run.samples}),
         missing=Missing(len(run.missing), "an empty answer", run.missing),
@@ -149,31 +161,38 @@ def score_files(
     """
     config = config or ScoreConfig()
     samples_path, predictions_path = Path(samples_path), Path(predictions_path)
-    task = make_task(task_name, config.mode, config.options)
     samples = list(read_samples(samples_path))
-    loaded = load_predictions(predictions_path, samples, config.format)
-    if config.known_classes:
-        require_known_classes(samples, config.options.get("classes", ()))
-    predictions, sun_rgbd = loaded.predictions, None
-    if config.boxes != "house":
-        if not isinstance(task, Detection):
-            raise ValueError(f"boxes: only detection reads {config.boxes!r} boxes, not {task_name}")
-        if config.boxes == "sun-rgbd":
-            sun_rgbd = sun_rgbd_score(samples, predictions)
-        predictions = [replace(p, text=in_house_layout(p.text, config.boxes)) for p in predictions]
-    with naming(predictions_path):
-        run = score_predictions(task, samples, predictions, config.allow_missing)
-    return sourced(replace(summarise(run, config), sun_rgbd=sun_rgbd), samples_path, predictions_path, loaded)
+    run, loaded = score_file(task_name, samples, predictions_path, config)
+    result = summarise(run, config)
+    if config.boxes == "sun-rgbd":
+        result = replace(result, sun_rgbd=sun_rgbd_score(samples, loaded.predictions))
+    return sourced(result, samples_path, predictions_path, loaded)
 
 
-def require_known_classes(samples: Sequence[Sample], classes: Sequence[str]) -> None:
-    """ValueError for a class that no truth has: it would count 0 in the mean."""
+def score_file(
+    task_name: str, samples: Sequence[Sample], path: Path, config: ScoreConfig
+) -> tuple[ScoredRun, Loaded]:
+    """The answers in ``path`` as they are, and scored by a task.
+
+    Raises:
+        ValueError: a class that no truth has (it would count 0 in the mean), boxes of a task that has none; see
+            :func:`score_predictions`.
+    """
+    task = make_task(task_name, config.mode, config.task_options)
+    loaded = load_predictions(path, samples, config.format)
     known = {row["label"] for sample in samples for row in sample.truth.get("boxes", ())}
-    if unknown := [name for name in classes if name not in known]:
+    if unknown := [name for name in config.classes or () if name not in known]:
         raise ValueError(
             f"classes: no true box is called {', '.join(map(repr, unknown))}; the labels are "
             + ", ".join(sorted(known))
         )
+    predictions = loaded.predictions
+    if config.boxes != "house":
+        if not isinstance(task, Detection):
+            raise ValueError(f"boxes: only detection reads {config.boxes!r} boxes, not {task_name}")
+        predictions = [replace(p, text=in_house_layout(p.text, config.boxes)) for p in predictions]
+    with naming(path):
+        return score_predictions(task, samples, predictions, config.allow_missing), loaded
 
 
 def sourced(result: Result, samples: Path, predictions: Path, loaded: Loaded) -> Result:
@@ -211,12 +230,6 @@ def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0, also: Seq
     return resample_pools(pools, scenes, finish, names, resamples=resamples, seed=seed)
 
 
-def _protocol(task: Task) -> dict[str, Any]:
-    """The task's config fields: how answers were read and matched, as far as JSON can hold them."""
-    fields = asdict(task) if dataclasses.is_dataclass(task) and not isinstance(task, type) else {}
-    return json.loads(json.dumps(fields, default=str))
-
-
 def _mean_parts(scores: Sequence[Score]) -> dict[str, float]:
     totals: dict[str, list[float]] = {}
     for score in scores:
@@ -225,6 +238,6 @@ def _mean_parts(scores: Sequence[Score]) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in totals.items()}
 
 
-def _some(ids: Sequence[str], most: int = 5) -> str:
-    shown = ", ".join(excerpt(identity) for identity in ids[:most])
-    return shown + (f" and {len(ids) - most} more" if len(ids) > most else "")
+def _some(ids: Sequence[str]) -> str:
+    shown = ", ".join(map(excerpt, ids[:5]))
+    return shown + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")

@@ -64,6 +64,11 @@ class Difference(_Spread):
     difference: float | None
     share_b_above_a: float | None
 
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves 0 out."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
 
 @dataclass(frozen=True, eq=False)
 class Resampled:

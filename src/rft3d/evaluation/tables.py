@@ -12,7 +12,6 @@ from rft3d.evaluation.stats import Difference, Interval, is_rate
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rft3d.evaluation.compare import Compared
     from rft3d.evaluation.leaderboard import Entry
     from rft3d.evaluation.results import BenchmarkResult, TaskHeadroom, TaskResult
     from rft3d.evaluation.solving import KeyCheck, SolvedRow
@@ -38,9 +37,8 @@ def _table(
     from rich.markup import escape
     from rich.table import Table
 
-    table = (
-        Table(title=escape(title), box=None, padding=(0, gap, 0, 0)) if gap else Table(title=escape(title))
-    )
+    bare: dict[str, Any] = {"box": None, "padding": (0, gap, 0, 0)} if gap else {}
+    table = Table(title=escape(title), **bare)
     for name in (*left, *right, *after):
         justify = "right" if name in right else "left"
         table.add_column(name, justify=justify, no_wrap=gap > 0 or name == left[0])
@@ -71,9 +69,8 @@ def headroom_table(found: TaskHeadroom) -> Table:
         shown |= {f"{title}, T {row.temperature:g}": row.answers[name] for name, title in names.items()}
         for name, values in shown.items():
             cells = (values[metric] for metric in found.metrics)
-            table.add_row(
-                name, *(f"{percent(c.value)}\n{interval_text(c).replace(' .. ', '-')}" for c in cells)
-            )
+            ends = (f"{percent(cell.value)}\n{interval_text(cell).replace(' .. ', '-')}" for cell in cells)
+            table.add_row(name, *ends)
     return table
 
 
@@ -170,13 +167,14 @@ def categories_table(result: BenchmarkResult) -> Table:
     return table
 
 
-def comparison_table(title: str, rows: Sequence[Compared]) -> Table:
-    """Rows of :func:`rft3d.evaluation.compare_prediction_files`; ``*`` where the interval excludes 0."""
+def comparison_table(title: str, found: Mapping[str, Difference]) -> Table:
+    """Of :func:`rft3d.evaluation.compare_prediction_files`; ``*`` where the interval excludes 0."""
     table = _table(title, ["metric", "category"], ["A", "B", "B - A", "interval"], [""])
-    for row in rows:
+    for name, row in found.items():
+        metric, _, category = name.partition("/")
         numbers = (percent(value) for value in (row.a, row.b, row.difference))
         decided = "*" if row.decided else ""
-        table.add_row(row.metric, row.category, *numbers, interval_text(row), decided)
+        table.add_row(metric, category.removeprefix("class:"), *numbers, interval_text(row), decided)
     return table
 
 
@@ -215,34 +213,32 @@ def leaderboard_tables(
 ) -> tuple[list[Table], list[str]]:
     """A table a protocol variant of one benchmark, and the footnotes that their last column numbers."""
     from rft3d.evaluation.benchmarks.run import find_benchmark
-    from rft3d.evaluation.leaderboard import columns, numbered_notes, rows
+    from rft3d.evaluation.leaderboard import COLUMNS, rows
 
     parts = rows(benchmark, ours)
     every = [entry for _, entries in parts for entry in entries]
-    notes, marks = numbered_notes(every)
-    names = columns(benchmark, every, full)
-    tables, place = [], 0
+    notes = list(dict.fromkeys(note for entry in every for note in entry.notes))
+    shown = [COLUMNS[benchmark], *(entry.metrics for entry in every if full and not entry.ours)]
+    names = list(dict.fromkeys(name for some in shown for name in some))
+    short = [name.rpartition(":")[2].rpartition("/")[2] for name in names]
+    tables = []
     for variant, entries in parts:
         title = find_benchmark(benchmark).title + (f", {variant}" if variant else "") + " (in %)"
-        short = [name.rpartition(":")[2].rpartition("/")[2] for name in names]
         table = _table(title, ["model", "training"], short, ["notes", "source"])
         for entry in entries:
+            model = ("* " if entry.ours else "") + entry.model
+            numbers = ",".join(str(notes.index(note) + 1) for note in dict.fromkeys(entry.notes))
             cells = [_entry_cell(entry, name) for name in names]
-            numbers = ",".join(map(str, marks[place]))
-            table.add_row(
-                ("* " if entry.ours else "") + entry.model, entry.training, *cells, numbers, entry.source
-            )
-            place += 1
+            table.add_row(model, entry.training, *cells, numbers, entry.source)
         tables.append(table)
     return tables, notes
 
 
 def _entry_cell(entry: Entry, name: str) -> str:
-    value = entry.metrics.get(name)
-    if value is None:
-        return "?" if not entry.ours else "-"
+    if name not in entry.metrics:
+        return "-" if entry.ours else "?"
     found = entry.intervals.get(name)
-    return f"{value:.1f}" + (f" [{found[0]:.1f}, {found[1]:.1f}]" if found else "")
+    return f"{entry.metrics[name]:.1f}" + (f" [{found[0]:.1f}, {found[1]:.1f}]" if found else "")
 
 
 def solving_table(rows: Mapping[str, SolvedRow], beside: bool) -> tuple[Table, list[str]]:

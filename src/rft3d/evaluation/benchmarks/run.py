@@ -16,7 +16,7 @@ from rft3d.evaluation.benchmarks.vsi_bench import VSI_BENCH, VSI_BENCH_DEBIASED
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.results import BenchmarkResult, Described, Official, Unread, VariantResult
-from rft3d.evaluation.score import ScoreConfig, ScoredRun, score_predictions, sourced, summarise
+from rft3d.evaluation.score import ScoreConfig, ScoredRun, in_order, score_predictions, sourced, summarise
 from rft3d.evaluation.stats import intervals, resample_pools
 from rft3d.files import excerpt, naming
 from rft3d.tasks import make_task
@@ -84,10 +84,8 @@ def benchmark_runs(
             )
     task = make_task(benchmark.task, config.mode, benchmark.task_options)
     run = score_predictions(task, samples, predictions, config.allow_missing)
-    by_id = {prediction.id: prediction for prediction in predictions}
-    ordered = [by_id.get(sample.id, Prediction(sample.id, "")) for sample in samples]
-    inputs = Inputs(run.samples, ordered, run.scores, config.compat, config.proposals)
-    return run, benchmark.variants(inputs)
+    ordered = in_order(samples, predictions)
+    return run, benchmark.variants(Inputs(run.samples, ordered, run.scores, config.compat, config.proposals))
 
 
 def official_share(benchmark: Benchmark, samples: Sequence[Sample]) -> Official:

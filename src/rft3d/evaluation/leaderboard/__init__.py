@@ -111,21 +111,3 @@ def rows(benchmark: str, entries: Sequence[Entry] = ()) -> list[tuple[str, list[
     variants = dict.fromkeys(entry.variant for entry in every)
     every.sort(key=lambda entry: (entry.ours, entry.metrics.get(column, -1.0)))
     return [(variant, [entry for entry in every if entry.variant == variant]) for variant in variants]
-
-
-def numbered_notes(entries: Sequence[Entry]) -> tuple[list[str], dict[int, list[int]]]:
-    """Every different note, and entry index -> the numbers of its notes (from 1)."""
-    notes = list(dict.fromkeys(note for entry in entries for note in entry.notes))
-    marks = {
-        index: [notes.index(note) + 1 for note in dict.fromkeys(entry.notes)]
-        for index, entry in enumerate(entries)
-    }
-    return notes, marks
-
-
-def columns(benchmark: str, entries: Sequence[Entry], full: bool = False) -> list[str]:
-    """The metrics to show: the headline, or with ``full`` every published one too."""
-    names = dict.fromkeys(COLUMNS[benchmark])
-    if full:
-        names |= dict.fromkeys(key for entry in entries if not entry.ours for key in entry.metrics)
-    return list(names)
