@@ -292,5 +292,5 @@ def test_a_killed_worker_is_one_line(monkeypatch, capsys: pytest.CaptureFixture[
 
 def test_names_with_brackets_are_printed_as_they_are() -> None:
     page = io.StringIO()
-    Console(file=page, width=200).print(comparison_table("[/red]a[bold].jsonl minus [b]", []))
+    Console(file=page, width=200).print(comparison_table("[/red]a[bold].jsonl minus [b]", {}))
     assert "[/red]a[bold].jsonl minus [b]" in page.getvalue()
