@@ -110,11 +110,11 @@ def score_predictions(
     ):
         if ids:
             raise ValueError(f"{len(ids)} prediction ids are {problem}: {_some(ids)}; {fix}")
-    scores = score_texts(task, samples, in_order(samples, predictions))
+    scores = score_texts(task, samples, by_sample(samples, predictions))
     return ScoredRun(task, tuple(samples), tuple(scores), tuple(missing))
 
 
-def in_order(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Prediction]:
+def by_sample(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Prediction]:
     """The prediction of each sample; an empty answer where there is none."""
     by_id = {prediction.id: prediction for prediction in predictions}
     return [by_id.get(sample.id) or Prediction(sample.id, "") for sample in samples]

@@ -16,7 +16,7 @@ from rft3d.evaluation.benchmarks.vsi_bench import VSI_BENCH, VSI_BENCH_DEBIASED
 from rft3d.evaluation.outside import load_predictions
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.results import BenchmarkResult, Described, Official, Unread, VariantResult
-from rft3d.evaluation.score import ScoreConfig, ScoredRun, in_order, score_predictions, sourced, summarise
+from rft3d.evaluation.score import ScoreConfig, ScoredRun, by_sample, score_predictions, sourced, summarise
 from rft3d.evaluation.stats import intervals, resample_pools
 from rft3d.files import excerpt, naming
 from rft3d.tasks import make_task
@@ -84,7 +84,7 @@ def benchmark_runs(
             )
     task = make_task(benchmark.task, config.mode, benchmark.task_options)
     run = score_predictions(task, samples, predictions, config.allow_missing)
-    ordered = in_order(samples, predictions)
+    ordered = by_sample(samples, predictions)
     return run, benchmark.variants(Inputs(run.samples, ordered, run.scores, config.compat, config.proposals))
 
 
