@@ -335,10 +335,10 @@ def test_revsi_has_seven_categories_and_a_key_for_each_number_of_frames(tmp_path
         list(vsi_bench(write_rows(tmp_path, [revsi_row(0, "obj_appearance_order", "A")])))
     (record,) = vsi_bench(write_rows(tmp_path, [revsi_row(0, "object_counting_single", "2", "all")]))
     assert record.video == "all_frame/scene0000_00.mp4" and record.extra["frame_budget"] == "all"
-    (job,) = vsi_jobs([record], None, tmp_path, VsiSettings(frames=8))
+    (job,) = vsi_jobs([record], VsiSettings(frames=8))
     assert job.payload.settings.frames == 8  # all frames: as many as are asked for
     (record,) = vsi_bench(write_rows(tmp_path, [revsi_row(0, "object_counting_single", "2", 16)]))
-    (job,) = vsi_jobs([record], None, tmp_path, VsiSettings(frames=8))
+    (job,) = vsi_jobs([record], VsiSettings(frames=8))
     assert job.payload.settings.frames == 16
 
 

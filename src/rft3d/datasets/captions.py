@@ -10,7 +10,7 @@ references. Without ``proposals`` validation asks about the true centres and ``t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,58 +34,46 @@ class CaptionSettings(GroundingSettings):
     draws: int = 1
 
 
-def make_captions(job: ReferringJob) -> JobOutput:
+def make_captions(job: ReferringJob, settings: GroundingSettings, root: Path) -> JobOutput:
     """The samples of one scan: one a description in ``train``, one an object in ``val``."""
+    training = settings.split == "train"
     objects = {item.id: item for item in scan_objects(job.annotations)}
     groups: dict[tuple[int, str], list[ReferringRow]] = {}
     for row in job.rows:
-        key = row.ann_id if job.settings.split == "train" else ""
-        groups.setdefault((row.object_id, key), []).append(row)
-    refs = frame_refs(job.scene, job.root)
+        groups.setdefault((row.object_id, row.ann_id if training else ""), []).append(row)
+    refs = frame_refs(job.scene, root)
     samples = []
     for rows in groups.values():
-        item = annotated(rows[0], objects, job.annotations)
-        box, iou = item.box, 1.0
-        if job.settings.split == "val" and job.proposals is not None:
-            iou = 0.0  # of a scan in which nothing was detected: the caption never counts
-            if len(job.proposals):
-                ious = box_iou(item.box[None], job.proposals)[0]
-                best = int(np.argmax(ious))
-                box, iou = job.proposals[best], float(ious[best])
-        target = match_target(item.box, job.scene)
-        for draw in range(job.settings.draws if job.settings.split == "train" else 1):
-            chosen = choose_frames(target, job.scene, rows[0], draw, job.settings)
-            samples.append(_sample(job, rows, box, iou, item.box, chosen, refs, draw))
+        row, true_box = rows[0], annotated(rows[0], objects, job.annotations).box
+        box, iou = (true_box, 1.0) if training else _asked_about(true_box, job.proposals)
+        target = match_target(true_box, job.scene)
+        for draw in range(settings.draws if training else 1):
+            chosen = choose_frames(target, job.scene, row, draw, settings)
+            again = f":{draw}" if settings.draws > 1 else ""
+            sample = Sample(
+                id=f"{job.scene.id}:captioning:{row.object_id}{f':{row.ann_id}{again}' if training else ''}",
+                task="captioning",
+                scene=job.scene.id,
+                frames=tuple(refs[index] for index in chosen),
+                prompt=caption_prompt(box[:3], job.scene.frames[chosen[0]].T_world_camera, len(chosen)),
+                truth=caption_truth([each.text.capitalize() for each in rows], true_box, box, iou),
+                meta={
+                    "label": row.object_name,
+                    "object_id": row.object_id,
+                    "split": settings.split,
+                    "dataset": "scannet",
+                },
+            )
+            samples.append(with_cameras(sample, job.scene, refs))
     return JobOutput(tuple(samples))
 
 
-def _sample(
-    job: ReferringJob,
-    rows: list[ReferringRow],
-    box: NDArray[np.float64],
-    iou: float,
-    true_box: NDArray[np.float64],
-    chosen: list[int],
-    refs: tuple[str, ...],
-    draw: int,
-) -> Sample:
-    first = job.scene.frames[chosen[0]]
-    own = tuple(refs[index] for index in chosen)
-    words = [row.text.capitalize() for row in rows]
-    suffix = f":{rows[0].ann_id}" + (f":{draw}" if job.settings.draws > 1 else "")
-    facts: dict[str, Any] = {
-        "label": rows[0].object_name,
-        "object_id": rows[0].object_id,
-        "split": job.settings.split,
-        "dataset": "scannet",
-    }
-    sample = Sample(
-        id=f"{job.scene.id}:captioning:{rows[0].object_id}{suffix if job.settings.split == 'train' else ''}",
-        task="captioning",
-        scene=job.scene.id,
-        frames=own,
-        prompt=caption_prompt(box[:3], first.T_world_camera, len(own)),
-        truth=caption_truth(words, true_box, box, iou),
-        meta=facts,
-    )
-    return with_cameras(sample, job.scene, refs)
+def _asked_about(
+    true_box: NDArray[np.float64], proposals: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], float]:
+    """The proposal of highest IoU with the true box, and that IoU; 0 where nothing was detected."""
+    if proposals is None or not len(proposals):
+        return true_box, 1.0 if proposals is None else 0.0
+    ious = box_iou(true_box[None], proposals)[0]
+    best = int(np.argmax(ious))
+    return proposals[best], float(ious[best])

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 from rft3d.datasets.work import Job, JobOutput
 from rft3d.evaluation.records import with_cameras
@@ -54,16 +54,6 @@ class DetectionSettings(Checked):
     like: Like = "rft3d"
 
 
-@dataclass(frozen=True)
-class DetectionJob:
-    """One scan: its scene, its windows (places of frames), and the folder of its frame paths."""
-
-    scene: Scene
-    windows: tuple[tuple[int, ...], ...]
-    root: Path
-    settings: DetectionSettings
-
-
 def run_windows(numbers: Sequence[int], frames: int, stride: int, step: int) -> list[tuple[int, ...]]:
     """Places of all windows whose frames follow one another without a gap.
 
@@ -81,8 +71,8 @@ def run_windows(numbers: Sequence[int], frames: int, stride: int, step: int) -> 
     return windows
 
 
-def detection_jobs(scenes: Iterable[Scene], root: Path, settings: DetectionSettings) -> Iterator[Job]:
-    """A job a scan that has a window; draws the windows of ``val``."""
+def detection_jobs(scenes: Iterable[Scene], settings: DetectionSettings) -> Iterator[Job]:
+    """A job a scan: the scene and its windows (places of frames), drawn for ``val``."""
     shared = Random(settings.seed)
     for scene in scenes:
         scene = _by_number(scene)
@@ -92,28 +82,27 @@ def detection_jobs(scenes: Iterable[Scene], root: Path, settings: DetectionSetti
             rng = shared if settings.like == "vg-llm" else Random(f"{settings.seed}:{scene.id}")
             windows = rng.sample(windows, settings.windows)
             windows = windows if settings.like == "vg-llm" else sorted(windows)
-        yield Job(scene.id, DetectionJob(scene, tuple(windows), root, settings))
+        yield Job(scene.id, (scene, windows))
 
 
-def make_detection(job: DetectionJob) -> JobOutput:
-    """The samples of one scan."""
-    upstream = job.settings.like == "vg-llm"
+def make_detection(
+    payload: tuple[Scene, list[tuple[int, ...]]], settings: DetectionSettings, root: Path
+) -> JobOutput:
+    """The samples of one scan; ``root``: the folder of its frame paths."""
+    scene, windows = payload
+    upstream = settings.like == "vg-llm"
     task = Detection(canonical=not upstream, rounding="plain" if upstream else "safe", keep_empty=True)
-    refs = dict(zip((f.name for f in job.scene.frames), frame_refs(job.scene, job.root), strict=True))
+    refs = frame_refs(scene, root)
     samples = []
-    for window in job.windows:
-        names = [job.scene.frames[place].name for place in window]
-        cut = select_frames(job.scene, window, f"{job.scene.id}-from-{names[0]}")
-        if job.settings.like == "vg-llm":
-            cut = _in_listed_order(cut)
-        own = [refs[name] for name in names]
-        made = task.samples(cut, own, job.settings.seed)
-        for sample in made:
-            facts: dict[str, Any] = {"split": job.settings.split, "dataset": "scannet", "window": names}
-            samples.append(
-                with_cameras(replace(sample, scene=job.scene.id, meta={**sample.meta, **facts}), cut, own)
-            )
-    return JobOutput(tuple(samples), {} if job.windows else {"scan without a window": 1})
+    for window in windows:
+        names, own = [scene.frames[place].name for place in window], [refs[place] for place in window]
+        cut = select_frames(scene, window, f"{scene.id}-from-{names[0]}")
+        cut = _in_listed_order(cut) if upstream else cut
+        for sample in task.samples(cut, own, settings.seed):
+            facts = {"split": settings.split, "dataset": "scannet", "window": names}
+            made = replace(sample, scene=scene.id, meta={**sample.meta, **facts})
+            samples.append(with_cameras(made, cut, own))
+    return JobOutput(tuple(samples), {} if windows else {"scan without a window": 1})
 
 
 def _by_number(scene: Scene) -> Scene:

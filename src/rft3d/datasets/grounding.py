@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +71,6 @@ class ReferringJob:
     rows: tuple[ReferringRow, ...]
     unique: Mapping[tuple[str, int], bool]
     annotations: Path
-    root: Path
-    settings: Any
     proposals: NDArray[np.float64] | None = None
 
 
@@ -82,15 +79,13 @@ def referring_jobs(
     rows: Sequence[ReferringRow],
     unique: Mapping[tuple[str, int], bool],
     scans: Path,
-    root: Path,
-    settings: Any,
     proposals: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Iterator[Job]:
     """A job a scan that has descriptions, in the order of the infos.
 
     Raises:
-        ValueError: descriptions of a scan that the infos don't have (after all others were yielded), or a
-            validation scan without proposals where there is a file of them.
+        ValueError: descriptions of a scan that the infos don't have (after all others were yielded), or a scan
+            without proposals where there are proposals.
     """
     by_scan: dict[str, list[ReferringRow]] = {}
     for row in rows:
@@ -99,13 +94,13 @@ def referring_jobs(
         mine = tuple(by_scan.pop(scene.id, ()))
         if mine:
             boxes = None if proposals is None else proposals.get(scene.id)
-            if proposals is not None and boxes is None and settings.split == "val":
+            if proposals is not None and boxes is None:
                 raise ValueError(
                     f"the proposals file has no scan {scene.id}; it holds {len(proposals)} scans, such as "
                     f"{next(iter(proposals), 'none')}; use the proposals of the validation split"
                 )
             known = {key: value for key, value in unique.items() if key[0] == scene.id}
-            yield Job(scene.id, ReferringJob(scene, mine, known, scans / scene.id, root, settings, boxes))
+            yield Job(scene.id, ReferringJob(scene, mine, known, scans / scene.id, boxes))
     if by_scan:
         raise ValueError(
             f"the infos have no entry for {len(by_scan)} described scans, such as {min(by_scan)}; "
@@ -113,35 +108,34 @@ def referring_jobs(
         )
 
 
-def make_grounding(job: ReferringJob) -> JobOutput:
+def make_grounding(job: ReferringJob, settings: GroundingSettings, root: Path) -> JobOutput:
     """The samples of one scan."""
-    settings: GroundingSettings = job.settings
+    upstream, training = settings.like == "vg-llm", settings.split == "train"
+    task = Grounding(canonical=not upstream, rounding="plain" if upstream else "safe")
     objects = {item.id: item for item in scan_objects(job.annotations)}
-    refs = frame_refs(job.scene, job.root)
+    refs = frame_refs(job.scene, root)
     targets: dict[int, Target] = {}
     samples: list[Sample] = []
     skipped: Counter[str] = Counter()
     for row in job.rows:
         item = annotated(row, objects, job.annotations)
         target = targets.setdefault(row.object_id, match_target(item.box, job.scene))
-        if settings.split == "train" and settings.like == "vg-llm" and target.instance is None:
+        if training and upstream and target.instance is None:
             skipped["object matches no EmbodiedScan instance"] += 1
             continue
-        for draw in range(settings.draws if settings.split == "train" else 1):
+        for draw in range(settings.draws if training else 1):
             chosen = choose_frames(target, job.scene, row, draw, settings)
             frames = tuple(job.scene.frames[index] for index in chosen)
-            best = target_frame(target, frames, upstream=settings.like == "vg-llm")
-            if best is None and settings.split == "train":
+            best = target_frame(target, frames, upstream=upstream)
+            if best is None and training:
                 skipped["no drawn frame shows the object"] += 1
                 continue
             place = any_frame(target, frames) if best is None else best
             thing = SceneObject(row.object_id, row.object_name, item.box)
-            cut = replace(
-                job.scene,
-                frames=frames,
-                objects=(thing,),
-                expressions=(Expression(row.text, row.object_id, place),),
-            )
+            asked = (Expression(row.text, row.object_id, place),)
+            cut = replace(job.scene, frames=frames, objects=(thing,), expressions=asked)
+            own = [refs[index] for index in chosen]
+            (sample,) = task.samples(cut, own, 0)
             facts = {
                 "seen": best is not None,
                 "split": settings.split,
@@ -150,23 +144,13 @@ def make_grounding(job: ReferringJob) -> JobOutput:
                 "ann_id": row.ann_id,
                 "draw": draw,
             }
-            samples.append(_sample(cut, [refs[index] for index in chosen], row, draw, job, facts))
+            meta = {key: value for key, value in sample.meta.items() if key != "unique"}
+            if (row.scene, row.object_id) in job.unique:  # unknown without ScanNet's label table
+                meta["unique"] = job.unique[row.scene, row.object_id]
+            again = f":{draw}" if training else ""
+            identity = f"{row.scene}:grounding:{row.object_id}:{row.ann_id}{again}"
+            samples.append(with_cameras(replace(sample, id=identity, meta={**meta, **facts}), cut, own))
     return JobOutput(tuple(samples), dict(skipped))
-
-
-def _sample(
-    cut: Scene, own: list[str], row: ReferringRow, draw: int, job: ReferringJob, facts: dict[str, Any]
-) -> Sample:
-    upstream = job.settings.like == "vg-llm"
-    (sample,) = Grounding(canonical=not upstream, rounding="plain" if upstream else "safe").samples(
-        cut, own, 0
-    )
-    meta = {key: value for key, value in sample.meta.items() if key != "unique"}
-    if (row.scene, row.object_id) in job.unique:  # unknown without ScanNet's label table
-        meta["unique"] = job.unique[row.scene, row.object_id]
-    suffix = f":{draw}" if job.settings.split == "train" else ""
-    identity = f"{row.scene}:grounding:{row.object_id}:{row.ann_id}{suffix}"
-    return with_cameras(replace(sample, id=identity, meta={**meta, **facts}), cut, own)
 
 
 def annotated(row: ReferringRow, objects: Mapping[int, SceneObject], where: Path) -> SceneObject:
@@ -179,7 +163,9 @@ def annotated(row: ReferringRow, objects: Mapping[int, SceneObject], where: Path
     return objects[row.object_id]
 
 
-def choose_frames(target: Target, scene: Scene, row: ReferringRow, draw: int, settings: Any) -> list[int]:
+def choose_frames(
+    target: Target, scene: Scene, row: ReferringRow, draw: int, settings: GroundingSettings
+) -> list[int]:
     """Indices into ``scene.frames`` for one sample, decided by seed, description and draw alone."""
     rng = Random(f"{settings.seed}:{row.scene}:{row.object_id}:{row.ann_id}:{draw}")
     count, upstream, training = len(scene.frames), settings.like == "vg-llm", settings.split == "train"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rft3d.datasets.grounding import GroundingSettings, make_grounding, referrin
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vgllm import Angles, make_vgllm, old_angles, vgllm_jobs
 from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
-from rft3d.datasets.work import JobOutput, Output, Prepared, prepare_samples
+from rft3d.datasets.work import Job, JobOutput, Output, Prepared, prepare_samples
 from rft3d.evaluation.questions import Made as MadeQuestions
 from rft3d.evaluation.questions import QuestionConfig
 from rft3d.evaluation.solving.places import places_from_scenes
@@ -44,6 +45,19 @@ QUESTIONS = ("spacer", "vlm3r", "vsi_bench")
 class _FromMedia(Output):
     media: Path | None = None
     """folder that the annotations' picture paths start in; their own folder when left out"""
+
+    def _write(
+        self,
+        benchmark: str,
+        settings: dict[str, Any],
+        jobs: Iterable[Job],
+        make: Callable[..., JobOutput],
+        inputs: Iterable[Path],
+        total: int,
+    ) -> Prepared:
+        plan = {"benchmark": benchmark, "settings": settings}
+        work = partial(make, root=self.out.parent)
+        return prepare_samples(self, jobs, work, plan=plan, inputs=inputs, total=total)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +85,10 @@ class ScannetDetection(_FromInfos):
         scans = [name.removeprefix("scannet/") for name in names if name.startswith("scannet/")]
         _refuse_leaks(scans, self.settings.split, self.infos)
         left_out: Counter[str] = Counter()
-        jobs = detection_jobs(self._scenes(left_out), self.out.parent, self.settings)
-        plan = {"benchmark": "scannet-detection", "settings": asdict(self.settings)}
-        made = prepare_samples(self, jobs, make_detection, plan=plan, inputs=[self.infos], total=len(scans))
+        jobs = detection_jobs(self._scenes(left_out), self.settings)
+        make = partial(make_detection, settings=self.settings)
+        facts = asdict(self.settings)
+        made = self._write("scannet-detection", facts, jobs, make, [self.infos], len(scans))
         return replace(made, skipped={**made.skipped, **left_out})
 
 
@@ -90,27 +105,23 @@ class _Referring(_FromInfos):
         self,
         benchmark: str,
         settings: GroundingSettings,
-        make: Callable[[Any], JobOutput],
+        make: Callable[..., JobOutput],
         proposals: Path | None = None,
     ) -> Prepared:
         rows = list(scanrefer(self.descriptions))
         wanted = {row.scene for row in rows}
         _refuse_leaks(wanted, settings.split, self.descriptions)
         unique = {} if self.labels is None else unique_objects(rows, read_nyu40(self.labels))
-        boxes = None if proposals is None else read_proposals(proposals)
+        boxes = None if proposals is None or settings.split == "train" else read_proposals(proposals)
         left_out: Counter[str] = Counter()
         scenes = (
             replace(scene, frames=tuple(sorted(scene.frames, key=lambda frame: frame.name)))
             for scene in self._scenes(left_out, wanted)
         )
-        made = prepare_samples(
-            self,
-            referring_jobs(scenes, rows, unique, self.scans, self.out.parent, settings, boxes),
-            make,
-            plan={"benchmark": benchmark, "settings": asdict(settings)},
-            inputs=[self.descriptions, self.infos, *filter(None, (self.labels, proposals))],
-            total=len(wanted),
-        )
+        jobs = referring_jobs(scenes, rows, unique, self.scans, boxes)
+        work = partial(make, settings=settings)
+        inputs = [self.descriptions, self.infos, *filter(None, (self.labels, proposals))]
+        made = self._write(benchmark, asdict(settings), jobs, work, inputs, len(wanted))
         return replace(made, skipped={**made.skipped, **left_out})
 
 
@@ -169,11 +180,10 @@ class Vsi(_FromMedia):
         places = places_from_scenes(scene for path in self.metadata for scene in vsi_meta(path))
         read = vsi_bench if self.settings.split == "test" else question_records
         records = [record for path in self.questions for record in read(path)]
-        media = None if self.no_frames else self.media
-        jobs = vsi_jobs(records, media, self.out.parent, self.settings, places)
-        plan = {"benchmark": "vsi", "settings": asdict(self.settings)}
+        jobs = vsi_jobs(records, self.settings, places)
+        make = partial(make_vsi, media=None if self.no_frames else self.media)
         inputs = [*self.questions, *self.metadata]
-        return prepare_samples(self, jobs, make_vsi, plan=plan, inputs=inputs, total=len(jobs))
+        return self._write("vsi", asdict(self.settings), jobs, make, inputs, len(jobs))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +200,10 @@ class Vgllm(_FromMedia):
         if self.media is None and not self.no_frames:
             raise ValueError("give the folder that the pictures' paths start in (--media), or --no-frames")
         old = old_angles(self.file, self.angles)
-        jobs = vgllm_jobs(self.file, self.media or self.file.parent, self.out.parent, old)
-        plan = {"benchmark": "vg-llm", "settings": {"angles": "extrinsic" if old else "intrinsic"}}
-        return prepare_samples(self, jobs, make_vgllm, plan=plan, inputs=[self.file], total=len(jobs))
+        jobs = vgllm_jobs(self.file, old)
+        make = partial(make_vgllm, media=self.media or self.file.parent)
+        facts = {"angles": "extrinsic" if old else "intrinsic"}
+        return self._write("vg-llm", facts, jobs, make, [self.file], len(jobs))
 
 
 def question_records(path: Path) -> Iterator[Question]:

@@ -9,7 +9,7 @@ lack cameras: such samples serve SFT and are refused by every score.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -32,15 +32,6 @@ TELLING_RECORDS = 2000
 """Records that are looked at to detect the angles' convention."""
 
 
-@dataclass(frozen=True)
-class VgllmJob:
-    """The records about one scan."""
-
-    records: tuple[ChatRecord, ...]
-    media: Path
-    root: Path
-
-
 def old_angles(path: Path, angles: Angles) -> bool:
     """Whether a file holds the extrinsic angles of before 2025-11-27.
 
@@ -59,20 +50,20 @@ def old_angles(path: Path, angles: Angles) -> bool:
     return verdict.convention == "extrinsic"
 
 
-def vgllm_jobs(path: Path, media: Path, root: Path, old: bool) -> list[Job]:
-    """A job a scan, in the order in which scans first occur."""
+def vgllm_jobs(path: Path, old: bool) -> list[Job]:
+    """A job a scan, its records, in the order in which scans first occur."""
     groups: dict[str, list[ChatRecord]] = {}
     for record in vgllm(path, old_angles=old):
         groups.setdefault(record.scene or "?", []).append(record)
-    return [Job(scan, VgllmJob(tuple(records), media, root)) for scan, records in groups.items()]
+    return [Job(scan, records) for scan, records in groups.items()]
 
 
-def make_vgllm(job: VgllmJob) -> JobOutput:
+def make_vgllm(records: list[ChatRecord], media: Path, root: Path) -> JobOutput:
     """The samples about one scan."""
-    samples: list[Sample] = []
     skipped: Counter[str] = Counter()
-    for record in job.records:
-        frames = [relative(job.media / name, job.root) for name in record.images]
+    samples: list[Sample] = []
+    for record in records:
+        frames = [relative(media / name, root) for name in record.images]
         try:
             samples.append(_sample(record, frames))
         except NotASample as reason:

@@ -28,7 +28,7 @@ from rft3d.datasets.leaks import leaking
 from rft3d.datasets.work import Job, JobOutput, relative
 from rft3d.evaluation.solving.places import scene_key
 from rft3d.files import excerpt
-from rft3d.scenes.clips import spread_indices
+from rft3d.scenes.clips import ClipSampling, read_video, spread_indices
 from rft3d.scenes.images import write_image
 from rft3d.scenes.readers.vsi_bench import COUNTS
 from rft3d.settings import Checked, Count
@@ -73,50 +73,51 @@ class VsiSettings(Checked):
 
 @dataclass(frozen=True)
 class VsiJob:
-    """All questions about one video or scan."""
+    """All questions about one video or scan, and what is known of its place."""
 
-    key: str
     records: tuple[Question, ...]
-    media: Path | None
-    """None: the samples name no pictures."""
-    root: Path
     settings: VsiSettings
     place: Place | None = None
 
+    @property
+    def key(self) -> str:
+        first = self.records[0]
+        return f"{first.dataset}/{first.scene or first.video}"
+
 
 def vsi_jobs(
-    records: Iterable[Question],
-    media: Path | None,
-    root: Path,
-    settings: VsiSettings,
-    places: Mapping[str, Place] | None = None,
+    records: Iterable[Question], settings: VsiSettings, places: Mapping[str, Place] | None = None
 ) -> list[Job]:
     """A job a scan, in the order in which scans first occur."""
     groups: dict[str, list[Question]] = {}
     for record in records:
-        groups.setdefault(f"{record.dataset}/{record.scene or record.video}", []).append(record)
+        groups.setdefault(VsiJob((record,), settings).key, []).append(record)
     jobs = []
     for key, mine in groups.items():
         place = (places or {}).get(scene_key(mine[0].scene or ""))
         budget = str(mine[0].extra.get("frame_budget"))  # ReVSI's key is true of that many frames
         shown = replace(settings, frames=int(budget)) if budget.isdigit() else settings
-        jobs.append(Job(key, VsiJob(key, tuple(mine), media, root, shown, place)))
+        jobs.append(Job(key, VsiJob(tuple(mine), shown, place)))
     return jobs
 
 
-def make_vsi(job: VsiJob) -> JobOutput:
-    """The samples about one scan; decodes its video when it has no pictures."""
+def make_vsi(job: VsiJob, media: Path | None, root: Path) -> JobOutput:
+    """The samples about one scan; decodes its video when it has no pictures.
+
+    ``media`` None: the samples name no pictures.
+    """
     skipped: Counter[str] = Counter()
     scene = job.records[0].scene
     if job.settings.split == "train" and scene is not None and leaking([scene]):
         return JobOutput((), {"question about a benchmark's room": len(job.records)})
     samples: list[Sample] = []
-    pictures = _pictures(job)
-    video = None if pictures else _video_frames(job) if job.media is not None else ()
+    pictures = _pictures(job, media) if media is not None else []
+    video = _video_frames(job, media, root) if media is not None and not pictures else []
     for record in job.records:
-        frames = video if video is not None else _drawn(pictures, record, job)
+        frames = _drawn(pictures, record, job) if pictures else video
         try:
-            samples.append(question_sample(record, frames, job.settings.answers, job.place))
+            shown = [relative(path, root) for path in frames]
+            samples.append(question_sample(record, shown, job.settings.answers, job.place))
         except NotASample as reason:
             if job.settings.split == "test":  # every question of a benchmark counts
                 raise ValueError(f"{job.key}, question {record.id}: {reason}") from None
@@ -124,47 +125,43 @@ def make_vsi(job: VsiJob) -> JobOutput:
     return JobOutput(tuple(samples), dict(skipped))
 
 
-def _pictures(job: VsiJob) -> list[Path]:
-    if job.settings.split == "test" or job.media is None:
-        return []
+def _pictures(job: VsiJob, media: Path) -> list[Path]:
     record = job.records[0]
-    for pattern in PICTURES.get(record.dataset, ()):
-        if record.scene and (found := sorted(job.media.glob(pattern.format(scene=record.scene)))):
-            return found
+    if job.settings.split == "train" and record.scene:
+        for pattern in PICTURES.get(record.dataset, ()):
+            if found := sorted(media.glob(pattern.format(scene=record.scene))):
+                return found
     return []
 
 
-def _drawn(pictures: Sequence[Path], record: Question, job: VsiJob) -> tuple[str, ...]:
-    count, frames = len(pictures), job.settings.frames
-    places = spread_indices(count, frames)
+def _drawn(pictures: Sequence[Path], record: Question, job: VsiJob) -> list[Path]:
+    count = len(pictures)
+    places = spread_indices(count, job.settings.frames)
     if job.settings.like == "vg-llm":
         offset = Random(f"{job.settings.seed}:{job.key}:{record.id}").randrange(count)
         places = sorted((offset + place) % count for place in places)
-    return tuple(relative(pictures[place], job.root) for place in places)
+    return [pictures[place] for place in places]
 
 
-def _video_frames(job: VsiJob) -> tuple[str, ...]:
-    from rft3d.scenes.clips import ClipSampling, read_video
-
-    assert job.media is not None
-    video = find_video(job.media, job.records[0])
-    folder = job.root / "frames" / Path(job.key).with_suffix("")
+def _video_frames(job: VsiJob, media: Path, root: Path) -> list[Path]:
+    video = find_video(media, job.records[0])
     if ".." in Path(job.key).parts or Path(job.key).is_absolute():
         raise ValueError(
-            f"the annotations name the scan {excerpt(job.key)}; frames are kept below {job.root} only"
+            f"the annotations name the scan {excerpt(job.key)}; frames are kept below {root} only"
         )
+    folder = root / "frames" / Path(job.key).with_suffix("")
     done = folder / f"{job.settings.frames}.txt"
     if done.is_file():  # an earlier job, or a run that was stopped
-        names = done.read_text(encoding="ascii").split()
-        if all((folder / name).is_file() for name in names):
-            return tuple(relative(folder / name, job.root) for name in names)
+        files = [folder / name for name in done.read_text(encoding="ascii").split()]
+        if all(file.is_file() for file in files):
+            return files
     clip = read_video(video, ClipSampling(frames=job.settings.frames))
     folder.mkdir(parents=True, exist_ok=True)
-    names = [f"{index:06d}.png" for index in clip.indices]
-    for name, pixels in zip(names, clip.frames, strict=True):
-        write_image(folder / name, np.asarray(pixels))
-    done.write_text("\n".join(names) + "\n", encoding="ascii")
-    return tuple(relative(folder / name, job.root) for name in names)
+    files = [folder / f"{index:06d}.png" for index in clip.indices]
+    for file, pixels in zip(files, clip.frames, strict=True):
+        write_image(file, np.asarray(pixels))
+    done.write_text("".join(f"{file.name}\n" for file in files), encoding="ascii")
+    return files
 
 
 def find_video(media: Path, record: Question) -> Path:

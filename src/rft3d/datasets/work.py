@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -109,7 +110,7 @@ def prepare_samples(
     """
     out = output.out
     if output.no_frames:
-        make, plan = _Bare(make), {**plan, "no_frames": True}
+        make, plan = partial(_bare, make=make), {**plan, "no_frames": True}
     files = [
         {"file": relative(path, out.parent), "bytes": path.stat().st_size, "sha256": file_digest(path)}
         for path in inputs
@@ -158,16 +159,11 @@ def _join(out: Path, parts: Path, plan: Mapping[str, Any], was_there: Mapping[st
     return Prepared(out, count, len(was_there), sum(was_there.values()), skipped)
 
 
-@dataclass(frozen=True)
-class _Bare:
-    """Calls ``make`` and removes the pictures from its result; a class, so that it can be pickled."""
-
-    make: Callable[[Any], JobOutput]
-
-    def __call__(self, payload: Any) -> JobOutput:
-        made = self.make(payload)
-        bare = (replace(each, frames=(), prompt=each.prompt.replace(IMAGE, "")) for each in made.samples)
-        return replace(made, samples=tuple(bare))
+def _bare(payload: Any, make: Callable[[Any], JobOutput]) -> JobOutput:
+    """What ``make`` makes, without pictures."""
+    made = make(payload)
+    bare = (replace(each, frames=(), prompt=each.prompt.replace(IMAGE, "")) for each in made.samples)
+    return replace(made, samples=tuple(bare))
 
 
 def relative(path: Path, root: Path) -> str:
@@ -288,11 +284,9 @@ def _run(
                     )
                 seen.add(job.key)
                 was_there, future = _read_part(parts, job.key) is not None, None
-                wanted = (make, job.payload, _part(parts, job.key))
-                if pool is not None and not was_there:
-                    future = pool.submit(_work, *wanted)
-                elif not was_there:
-                    _work(*wanted)
+                if not was_there:
+                    wanted = (make, job.payload, _part(parts, job.key))
+                    future = pool.submit(_work, *wanted) if pool else _work(*wanted)
                 waiting.append((job.key, was_there, future))
                 if pool is None or len(waiting) >= 2 * workers:
                     yield take()

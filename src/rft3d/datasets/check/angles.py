@@ -17,7 +17,7 @@ so small that both readings agree).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Literal
@@ -56,7 +56,10 @@ class BoxSet:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``convention`` and the evidence: shares and mean IoUs as (today's reading, the old reading)."""
+    """``convention`` and the evidence: shares and mean IoUs as (today's reading, the old reading).
+
+    ``world_upright``: share of boxes that stand in the world, where poses are known: low when scans are unaligned.
+    """
 
     convention: Literal["intrinsic", "extrinsic", "undecided"]
     boxes: int
@@ -76,25 +79,22 @@ class Verdict:
 def angle_verdict(sets: Iterable[BoxSet]) -> Verdict:
     """The convention of many samples' boxes. Boxes that aren't finite with positive sizes are left out."""
     kept = [clean for each in sets if (clean := _finite(each)) is not None]
-    readings = [kept, [replace(each, boxes=boxes_from_extrinsic(each.boxes)) for each in kept]]
+    readings = (kept, [replace(each, boxes=boxes_from_extrinsic(each.boxes)) for each in kept])
+    upright, reprojected = (_pair(measure, *readings) for measure in (_upright, _reprojected))
+    lead = sum(pair[0] - pair[1] for pair in (upright, reprojected) if pair is not None)
     count = sum(len(each.boxes) for each in kept)
-    upright = [_upright(each) for each in readings]
-    reprojected = [_reprojected(each) for each in readings]
-    world = _world_upright(readings[0]), _world_upright(readings[1])
-    score = [0.0, 0.0]
-    for pair in (upright, reprojected):
-        if pair[0] is not None and pair[1] is not None:
-            score[0] += pair[0]
-            score[1] += pair[1]
     convention: Literal["intrinsic", "extrinsic", "undecided"] = "undecided"
-    if count >= LEAST_BOXES and abs(score[0] - score[1]) >= MARGIN:
-        convention = "intrinsic" if score[0] > score[1] else "extrinsic"
-    best = 1 if convention == "extrinsic" else 0
-    return Verdict(convention, count, _both(upright), _both(reprojected), world[best])
+    if count >= LEAST_BOXES and abs(lead) >= MARGIN:
+        convention = "intrinsic" if lead > 0 else "extrinsic"
+    posed = [each for each in readings[convention == "extrinsic"] if each.T_world_camera is not None]
+    return Verdict(convention, count, upright, reprojected, _upright(posed))
 
 
-def _both(pair: Sequence[float | None]) -> tuple[float, float] | None:
-    return None if pair[0] is None or pair[1] is None else (pair[0], pair[1])
+def _pair(
+    measure: Callable[[Sequence[BoxSet]], float | None], new: Sequence[BoxSet], old: Sequence[BoxSet]
+) -> tuple[float, float] | None:
+    first, second = measure(new), measure(old)
+    return None if first is None or second is None else (first, second)
 
 
 def _finite(each: BoxSet) -> BoxSet | None:
@@ -117,11 +117,6 @@ def _upright(sets: Sequence[BoxSet]) -> float | None:
         hits += int(near.any(axis=2).sum(axis=1).max())
         total += len(each.boxes)
     return hits / total if total else None
-
-
-def _world_upright(sets: Sequence[BoxSet]) -> float | None:
-    """Share of boxes that stand in the world, where poses are known: low when scans are unaligned."""
-    return _upright([each for each in sets if each.T_world_camera is not None])
 
 
 def _reprojected(sets: Sequence[BoxSet]) -> float | None:

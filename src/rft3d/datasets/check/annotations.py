@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,17 @@ from typing import Any
 import numpy as np
 
 from rft3d.datasets.check.angles import BoxSet, angle_verdict
-from rft3d.datasets.check.findings import Finding, found, listed, note, problem
+from rft3d.datasets.check.findings import Finding
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vsi import missing_questions
 from rft3d.datasets.work import read_meta
 from rft3d.digests import file_digest
 from rft3d.files import read_json
 from rft3d.scenes.readers._files import iter_objects
-from rft3d.scenes.readers.records import ChatRecord
+from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
+from rft3d.scenes.readers.spacer import spacer
 from rft3d.scenes.sources import RECORDS, SOURCES
+from rft3d.scenes.types import Scene
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample
 
@@ -34,6 +37,12 @@ TITLES = {
     "vgllm": "VG-LLM",
     "vsi_bench": "VSI-Bench",
     "vsi_meta": "VSI-Bench metadata",
+}
+_READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
+    **SOURCES,
+    **RECORDS,
+    "spacer": partial(spacer, source=None),
+    "samples": read_samples,
 }
 _TELLING = {
     "samples": {"id", "task", "scene", "frames", "prompt", "truth"},
@@ -96,14 +105,12 @@ def json_files(files: Iterable[Path]) -> list[Path]:
 
 def broken_json(path: Path) -> str | None:
     """Why a file of unknown kind is not valid JSON, or None when it is."""
+    with path.open("rb") as file:
+        if file.read(1) not in (b"{", b"["):
+            return None
     try:
-        for _ in iter_objects(path):
-            return None
+        next(iter_objects(path), None)
     except ValueError as error:
-        with path.open("rb") as file:
-            begins_so = file.read(1) in (b"{", b"[")
-        if not begins_so:
-            return None
         try:
             read_json(path)  # one value that is no record may be sound JSON
         except ValueError:
@@ -111,55 +118,56 @@ def broken_json(path: Path) -> str | None:
     return None
 
 
-def check_annotations(path: Path, kind: str, root: Path, media: Path) -> Iterator[Finding]:
-    """One annotation file: whole, well formed, its angles, and benchmark rooms in training files."""
+def check_file(path: Path, kind: str, root: Path, media: Path) -> Iterator[Finding]:
+    """One file of annotations or samples: whole, made of what is there now, its pictures, angles and leaks."""
     where = path.relative_to(root).as_posix()
+    samples = kind == "samples"
+    folder, again, mend = media, "get the file again", "unpack them there, or say where they are with --media"
+    if samples:
+        folder, again, mend = path.parent, "prepare the samples again", "put them back"
     scans: set[str] = set()
     sets: list[BoxSet] = []
     gone: dict[str, None] = {}
-    records: list[Any] = []
-    count = 0
-    options = {"source": None} if kind == "spacer" else {}
+    questions: list[QuestionRecord] = []
+    count, training = 0, _is_training(path, kind)
     try:
-        for record in {**SOURCES, **RECORDS}[kind](path, **options):
+        for record in _READERS[kind](path):
             count += 1
-            if scan := record.id if kind == "vsi_meta" else record.scene:
+            if scan := record.id if isinstance(record, Scene) else record.scene:
                 scans.add(scan)
-            if kind == "vsi_bench":
-                records.append(record)
-            if isinstance(record, ChatRecord):
-                if len(sets) < ANGLE_SAMPLES:
-                    sets += record_boxes(record)
-                media_of = record.images or ((record.video,) if record.video else ())
-                absent = (name for name in media_of if not (media / name).exists())
-                gone.update((name, None) for name in absent if len(gone) < 1000)
+            if isinstance(record, QuestionRecord) and kind == "vsi_bench":
+                questions.append(record)
+            if isinstance(record, Sample):
+                training |= record.meta.get("split") == "train"
+            if len(sets) < ANGLE_SAMPLES:
+                sets += _boxes(record)
+            absent = (name for name in _media(record) if not (folder / name).exists())
+            gone.update((name, None) for name in absent if len(gone) < 1000)
     except ValueError as error:
-        state = "truncated" if "cut off" in str(error) else "damaged"
-        yield problem(state, where, without_path(error, path), "get the file again")
+        state = "truncated" if "cut off" in str(error) and not samples else "damaged"
+        yield Finding(state, where, without_path(error, path), again)
         return
     except ModuleNotFoundError as error:
-        yield problem("missing", where, f"reading it needs the package {error.name}", "pip install '.[data]'")
+        what = f"reading it needs the package {error.name}"
+        yield Finding("missing", where, what, "pip install '.[data]'")
         return
-    yield found(where, f"{TITLES[kind]}, {count} records about {len(scans)} scans")
+    title = "" if samples else f"{TITLES[kind]}, "
+    yield Finding(
+        "present", where, f"{title}{count} {'samples' if samples else 'records'} about {len(scans)} scans"
+    )
+    if samples:
+        yield from _check_stale(path, where)
     yield from _check_angles(sets, where, converts=kind == "vgllm")
-    budgeted = any(record.extra.get("frame_budget") for record in records)
-    short = missing_questions(records) if kind == "vsi_bench" and not budgeted else {}
-    yield from listed(
-        "missing",
-        where,
-        "not the whole test split (rows too few or too many)",
-        "download the parquet file of the split 'test' again",
-        [f"{name} {-number:+d}" for name, number in short.items()],
-    )
-    yield from listed(
-        "missing",
-        where,
-        f"{{n}} or more pictures or videos are not below {media}",
-        "unpack the data set's pictures there, or say where they are with --media",
-        gone,
-    )
-    if _is_training(path, kind):
-        yield from _check_leaks(scans, where)
+    if kind == "vsi_bench" and not any(record.extra.get("frame_budget") for record in questions):
+        short = [f"{name} {-number:+d}" for name, number in missing_questions(questions).items()]
+        what = "not the whole test split (rows too few or too many)"
+        yield Finding("missing", where, what, "download the parquet file of the split 'test' again", short)
+    what = f"{{n}} or more pictures or videos are not below {folder}"
+    yield Finding("missing", where, what, mend, gone)
+    for benchmark, hits in leaking(scans).items() if training else ():
+        what = f"training data about {{n}} scans of {benchmark}"
+        mend = "leave these scans out (rft3d data prepare vsi does so), or don't report that benchmark"
+        yield Finding("leak", where, what, mend, hits)
 
 
 def record_boxes(record: ChatRecord) -> list[BoxSet]:
@@ -173,67 +181,45 @@ def record_boxes(record: ChatRecord) -> list[BoxSet]:
     return []
 
 
-def check_samples(path: Path, root: Path) -> Iterator[Finding]:
-    """A samples file: readable, made of the files that lie there now, its pictures, angles and leaks."""
-    where = path.relative_to(root).as_posix()
-    pictures: dict[str, None] = {}
-    scans: set[str] = set()
-    sets: list[BoxSet] = []
-    training, count = False, 0
-    try:
-        for sample in read_samples(path):
-            count += 1
-            training |= sample.meta.get("split") == "train"
-            scans.add(sample.scene)
-            pictures.update((frame, None) for frame in sample.frames if not frame.startswith("rooms:"))
-            if len(sets) < ANGLE_SAMPLES:
-                sets += _sample_boxes(sample)
-    except ValueError as error:
-        yield problem("damaged", where, without_path(error, path), "prepare the samples again")
-        return
-    yield found(where, f"{count} samples about {len(scans)} scans")
-    yield from listed(
-        "missing",
-        where,
-        f"{{n}} of {len(pictures)} pictures are missing",
-        "put the pictures back, or prepare the samples again",
-        [name for name in pictures if not (path.parent / name).is_file()],
-    )
-    yield from _check_stale(path, where)
-    yield from _check_angles(sets, where, converts=False)
-    if training or _is_training(path, "samples"):
-        yield from _check_leaks(scans, where)
+def _boxes(record: Any) -> list[BoxSet]:
+    if isinstance(record, ChatRecord):
+        return record_boxes(record)
+    if not isinstance(record, Sample):
+        return []
+    truth, poses = record.truth, record.meta.get("T_world_camera")
+    if record.task == "detection" and truth.get("boxes"):
+        return [_box_set(record.scene, truth["boxes"], poses)]
+    if record.task == "grounding" and {"bbox_3d", "box_world", "T_world_camera", "frame"} <= truth.keys():
+        return [_one_box(record.scene, truth, truth["T_world_camera"][truth["frame"]], truth["box_world"])]
+    return []
+
+
+def _media(record: Any) -> Sequence[str]:
+    """The pictures that a record names, else its video."""
+    if isinstance(record, Sample):
+        return [frame for frame in record.frames if not frame.startswith("rooms:")]
+    if isinstance(record, ChatRecord):
+        return record.images or ((record.video,) if record.video else ())
+    return ()
 
 
 def _check_stale(path: Path, where: str) -> Iterator[Finding]:
     try:
         meta = read_meta(path)
     except ValueError:
-        yield note("stale", where, "no meta file beside it: its source is unknown")
+        yield Finding("stale", where, "no meta file beside it: its source is unknown")
         return
     again = "prepare the samples again (--force)"
     if meta["sha256"] != file_digest(path):
-        yield problem("stale", where, "changed since it was prepared", again)
+        yield Finding("stale", where, "changed since it was prepared", again)
     changed = []
     for item in meta["plan"]["inputs"]:
         source = path.parent / item["file"]
         if not source.is_file():
-            yield note("stale", where, f"its source {item['file']} is no longer there")
+            yield Finding("stale", where, f"its source {item['file']} is no longer there")
         elif source.stat().st_size != item["bytes"] or file_digest(source) != item["sha256"]:
             changed.append(item["file"])
-    yield from listed("stale", where, "made from other versions of its annotations", again, changed)
-
-
-def _check_leaks(scans: Iterable[str], where: str) -> Iterator[Finding]:
-    """Rooms of benchmarks among the scans of a training file."""
-    for benchmark, hits in leaking(scans).items():
-        yield from listed(
-            "leak",
-            where,
-            f"training data about {{n}} scans of {benchmark}",
-            "leave these scans out (rft3d data prepare vsi does so), or don't report that benchmark",
-            hits,
-        )
+    yield Finding("stale", where, "made from other versions of its annotations", again, changed)
 
 
 def _check_angles(sets: list[BoxSet], where: str, converts: bool) -> Iterator[Finding]:
@@ -244,15 +230,15 @@ def _check_angles(sets: list[BoxSet], where: str, converts: bool) -> Iterator[Fi
     if verdict.convention == "extrinsic":
         how = "vgllm(path, old_angles=True) converts them" if converts else "then prepare the samples again"
         what = f"boxes look like the angle convention of before 2025-11-27 ({verdict.words()})"
-        yield problem("old-angles", where, what, f"download the files of 2025-11-27 or later; {how}")
+        yield Finding("old-angles", where, what, f"download the files of 2025-11-27 or later; {how}")
     elif verdict.convention == "intrinsic":
-        yield found(where, f"angles are intrinsic ZXY ({verdict.words()})")
+        yield Finding("present", where, f"angles are intrinsic ZXY ({verdict.words()})")
     else:
-        yield note("old-angles", where, f"the boxes don't tell their angles ({verdict.words()})")
+        yield Finding("old-angles", where, f"the boxes don't tell their angles ({verdict.words()})")
     if verdict.world_upright is not None and verdict.boxes >= 8 and verdict.world_upright < LEAST_UPRIGHT:
         what = f"only {verdict.world_upright:.0%} of boxes are upright in the world"
         mend = "the cameras are not in the axis-aligned world; multiply by axis_align_matrix"
-        yield problem("unaligned", where, what, mend)
+        yield Finding("unaligned", where, what, mend)
 
 
 def _is_training(path: Path, kind: str) -> bool:
@@ -260,21 +246,11 @@ def _is_training(path: Path, kind: str) -> bool:
     return kind in ("vlm3r", "spacer") or bool(re.search(r"(^|[^a-z])train", path.stem.lower()))
 
 
-def _sample_boxes(sample: Sample) -> list[BoxSet]:
-    truth, poses = sample.truth, sample.meta.get("T_world_camera")
-    if sample.task == "detection" and truth.get("boxes"):
-        return [_box_set(sample.scene, truth["boxes"], poses)]
-    if sample.task == "grounding" and {"bbox_3d", "box_world", "T_world_camera", "frame"} <= truth.keys():
-        return [_one_box(sample.scene, truth, truth["T_world_camera"][truth["frame"]], truth["box_world"])]
-    return []
-
-
 def _box_set(scene: str, rows: list[dict[str, Any]], poses: Any) -> BoxSet:
     """The boxes of a detection record, in the first of its cameras."""
     boxes = np.array([row["bbox_3d"] for row in rows], dtype=np.float64)
-    return BoxSet(
-        scene, tuple(row["label"] for row in rows), boxes, None if poses is None else np.array(poses[0])
-    )
+    pose = None if poses is None else np.array(poses[0])
+    return BoxSet(scene, tuple(row["label"] for row in rows), boxes, pose)
 
 
 def _one_box(scene: str, row: dict[str, Any], pose: Any, true_world: Any) -> BoxSet:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-Severity = Literal["ok", "note", "problem"]
 MOST = 5
 """Examples that a line of the report names."""
 
@@ -16,22 +15,34 @@ class Finding:
     """One finding: what was looked at, what is wrong or there, and what to do next.
 
     Attributes:
-        severity: ``ok``; ``note`` (worth knowing, nothing to do); ``problem`` (samples or scores would be
-            wrong or could not be made).
         kind: ``present``, ``missing``, ``truncated``, ``stale``, ``old-angles``, ``unaligned``, ``duplicate``,
             ``leak``, ``disk`` or ``damaged``.
         where: file or folder, relative to the checked folder.
-        what: one sentence without a full stop.
-        examples: scans, files or ids that it is true of.
+        what: one sentence without a full stop; ``{n}`` is the number of examples.
         next_step: what to do; empty when nothing.
+        examples: scans, files or ids that it is true of. Where it is empty the finding is none; None: it stands
+            without examples.
     """
 
-    severity: Severity
     kind: str
     where: str
     what: str
-    examples: tuple[str, ...] = ()
     next_step: str = ""
+    examples: Collection[str] | None = None
+
+    @property
+    def severity(self) -> Literal["ok", "note", "problem"]:
+        """``note``: worth knowing, nothing to do. ``problem``: samples or scores would be wrong."""
+        return "ok" if self.kind == "present" else "problem" if self.next_step else "note"
+
+    def text(self) -> str:
+        """Its lines of the report."""
+        mark = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}[self.severity]
+        listed = list(self.examples or ())
+        more = f", ... ({len(listed)})" if len(listed) > MOST else ""
+        names = f": {', '.join(listed[:MOST])}{more}" if listed else ""
+        step = f"\n        -> {self.next_step}" if self.next_step else ""
+        return f"{mark} {self.where}: {self.what.replace('{n}', str(len(listed)))}{names}{step}"
 
 
 @dataclass(frozen=True)
@@ -54,21 +65,14 @@ class Report:
 
     @property
     def next_step(self) -> str:
-        """Of the first problem that has one; missing things come before others."""
+        """Of the first problem; missing things come before others."""
         order = {"truncated": 0, "damaged": 0, "missing": 1}
         ranked = sorted(self.problems, key=lambda f: order.get(f.kind, 2))
-        return next((f.next_step for f in ranked if f.next_step), "")
+        return ranked[0].next_step if ranked else ""
 
     def text(self) -> str:
         """The report for a terminal."""
-        marks = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
-        lines = []
-        for f in self.findings:
-            names = ", ".join(f.examples[:MOST])
-            more = f", ... ({len(f.examples)})" if len(f.examples) > MOST else ""
-            lines.append(f"{marks[f.severity]} {f.where}: {f.what}{f': {names}{more}' if names else ''}")
-            if f.severity == "problem" and f.next_step:
-                lines.append(f"        -> {f.next_step}")
+        lines = [f.text() for f in self.findings]
         count = len(self.problems)
         if self.exit_code == 3:
             lines.append(
@@ -79,32 +83,3 @@ class Report:
         if self.next_step:
             lines.append(f"next step: {self.next_step}")
         return "\n".join(lines)
-
-
-def found(where: str, what: str, examples: Iterable[str] = ()) -> Finding:
-    """Something that is there."""
-    return Finding("ok", "present", where, what, tuple(examples))
-
-
-def note(kind: str, where: str, what: str, examples: Iterable[str] = ()) -> Finding:
-    """Something worth knowing, with nothing to do."""
-    return Finding("note", kind, where, what, tuple(examples))
-
-
-def problem(kind: str, where: str, what: str, next_step: str, examples: Iterable[str] = ()) -> Finding:
-    """Something that has to be mended."""
-    return Finding("problem", kind, where, what, tuple(examples), next_step)
-
-
-def listed(kind: str, where: str, what: str, next_step: str, examples: Collection[str]) -> Iterator[Finding]:
-    """A problem for each of ``examples`` together, if there are any; ``{n}`` in ``what`` is how many.
-
-    Without a ``next_step`` it is a note.
-    """
-    if examples:
-        words = what.replace("{n}", str(len(examples)))
-        yield (
-            problem(kind, where, words, next_step, examples)
-            if next_step
-            else note(kind, where, words, examples)
-        )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from rft3d.datasets.check.annotations import without_path
-from rft3d.datasets.check.findings import Finding, found, listed, note, problem
+from rft3d.datasets.check.findings import Finding
 from rft3d.datasets.extract import read_sens
 from rft3d.digests import file_digest
 from rft3d.scenes.readers._files import read_matrix
@@ -29,90 +30,84 @@ _ENDS = {
 }
 
 
-def scan_folders(files: Iterable[Path]) -> list[Path]:
-    """Folders that look like raw ScanNet scans: they have a recording or an aggregation."""
-    return sorted({path.parent for path in files if path.name.endswith((".sens", ".aggregation.json"))})
-
-
-def check_scans(folders: Sequence[Path], root: Path) -> Iterator[Finding]:
-    """Raw scans: files that are missing or cut off, alignment, room for their pictures."""
+def check_scans(files: Iterable[Path], root: Path) -> Iterator[Finding]:
+    """ScanNet's raw scans: files that are missing or cut off, alignment, room for their pictures."""
+    folders = sorted({path.parent for path in files if path.name.endswith((".sens", ".aggregation.json"))})
     missing: dict[str, list[str]] = {}
-    truncated, raw, tracked_out = [], [], []
-    needed = 0
+    truncated, raw, tracked_out, needed = [], [], [], 0
     for folder in folders:
         scan = folder.name
-        for ending in ANNOTATIONS:
+        for ending in (*ANNOTATIONS, ".sens"):
             if not (folder / f"{scan}{ending}").is_file():
                 missing.setdefault(ending, []).append(scan)
-        info = folder / f"{scan}.txt"
-        if info.is_file():
-            try:
-                if unaligned(axis_alignment(info)):
-                    raw.append(scan)
-            except ValueError:
-                raw.append(scan)
+        if (info := folder / f"{scan}.txt").is_file() and not _aligned(info):
+            raw.append(scan)
         sens = folder / f"{scan}.sens"
         if not sens.is_file():
-            missing.setdefault(".sens", []).append(scan)
             continue
         try:
             recording = read_sens(sens)
         except ValueError:
-            truncated.append(f"{scan}.sens")
+            truncated.append(sens.name)
             continue
         if recording.truncated:
-            truncated.append(f"{scan}.sens ({len(recording.frames)} of {recording.declared} frames)")
+            truncated.append(f"{sens.name} ({len(recording.frames)} of {recording.declared} frames)")
         lost = sum(not np.isfinite(frame.T_world_camera).all() for frame in recording.frames)
         if recording.frames and lost > len(recording.frames) // 2:
             tracked_out.append(scan)
         needed += sum(frame.colour_bytes for frame in recording.frames[::10])
+    if not folders:
+        return
     where = _relative(folders[0].parent, root)
-    yield found(where, f"{len(folders)} ScanNet scans", [folder.name for folder in folders])
-    yield from listed(
-        "truncated",
-        where,
-        "{n} recordings are cut off or damaged",
-        "download these recordings again",
-        truncated,
-    )
+    yield Finding("present", where, "{n} ScanNet scans", examples=[folder.name for folder in folders])
+    what = "{n} recordings are cut off or damaged"
+    yield Finding("truncated", where, what, "download these recordings again", truncated)
     for ending, scans in missing.items():
         if ending == ".sens":
             what, mend = "{n} scans without a .sens recording (needed only to extract pictures)", ""
         else:
             what, mend = f"{{n}} scans without <scan>{ending}", f"download ScanNet's *{ending} of these scans"
-        yield from listed("missing", where, what, mend, scans)
-    yield from listed(
-        "unaligned",
-        where,
-        "{n} scans are unaligned (axisAlignment missing or the identity)",
-        "download <scan>.txt again; leave scans without alignment (the test scans) out",
-        raw,
-    )
-    yield from listed("damaged", where, "{n} scans where tracking lost most frames", "", tracked_out)
+        yield Finding("missing", where, what, mend, scans)
+    what = "{n} scans are unaligned (axisAlignment missing or the identity)"
+    mend = "download <scan>.txt again; leave scans without alignment (the test scans) out"
+    yield Finding("unaligned", where, what, mend, raw)
+    yield Finding("damaged", where, "{n} scans where tracking lost most frames", "", tracked_out)
     if needed:
-        yield from disk(root, where, needed, "extracting every 10th picture")
+        yield _disk(root, where, needed, "extracting every 10th picture")
 
 
 def check_pictures(files: Iterable[Path], root: Path, fast: bool) -> Iterator[Finding]:
     """Posed pictures: poses, whole files, repeated frames."""
-    parents: dict[Path, set[Path]] = {}
-    for path in files:
-        if path.name == "intrinsic.txt" or path.match("intrinsic/intrinsic_color.txt"):
-            folder = path.parent if path.name == "intrinsic.txt" else path.parent.parent
-            parents.setdefault(folder.parent, set()).add(folder)
-    for parent, folders in sorted(parents.items()):
-        yield from _pictures(sorted(folders), _relative(parent, root), fast)
+    found = {path.parent for path in files if path.name == "intrinsic.txt"}
+    found |= {path.parent.parent for path in files if path.match("intrinsic/intrinsic_color.txt")}
+    for parent, folders in _by_parent(found):
+        count, broken, twice, poseless, empty = 0, [], [], [], []
+        for folder in folders:
+            rows = export_files(folder) if is_export(folder) else []
+            count += len(rows)
+            if not rows:
+                empty.append(folder.name)
+            poseless += [f"{folder.name}/{rgb.name}" for _, rgb, pose, _ in rows if not _posed(pose)]
+            pictures = [] if fast else [rgb for _, rgb, _, _ in rows]
+            broken += [f"{folder.name}/{path.name}" for path in pictures if not whole(path)]
+            twice += [f"{folder.name}/{b.name} = {a.name}" for a, b in same_files(pictures)]
+        where, again = _relative(parent, root), "extract them again: rft3d data extract"
+        what = f"{{n}} scans with {count} posed pictures"
+        yield Finding("present", where, what, examples=[folder.name for folder in folders])
+        yield Finding("missing", where, "{n} scans without pictures", again, empty)
+        mend = f"delete these pictures and {again}"
+        yield Finding("truncated", where, "{n} pictures are cut off or empty", mend, broken)
+        yield Finding("missing", where, "{n} pictures without a valid pose (left out)", "", poseless)
+        mend = "look at these scans: a repeated frame means a damaged export"
+        yield Finding("duplicate", where, "{n} pictures repeat another one of their scan", mend, twice)
 
 
-def check_scenes(folders: Iterable[Path], root: Path, fast: bool) -> Iterator[Finding]:
+def check_scenes(files: Iterable[Path], root: Path, fast: bool) -> Iterator[Finding]:
     """Posed clips and scene folders: readable, and their pictures whole."""
-    parents: dict[Path, list[Path]] = {}
-    for each in folders:
-        parents.setdefault(each.parent, []).append(each)
-    for parent, mine in sorted(parents.items()):
+    for parent, folders in _by_parent({path.parent for path in files if path.name == "scene.json"}):
         kinds: Counter[str] = Counter()
         damaged, broken, frames = [], [], 0
-        for each in mine:
+        for each in folders:
             try:
                 (scene,) = read_scenes(each)
             except ValueError as error:
@@ -125,100 +120,57 @@ def check_scenes(folders: Iterable[Path], root: Path, fast: bool) -> Iterator[Fi
         where = _relative(parent, root)
         if kinds:
             words = " and ".join(f"{count} {kind}" for kind, count in kinds.items())
-            yield found(where, f"{words} with {frames} posed pictures", [each.name for each in mine])
-        yield from listed("damaged", where, "{n} scenes cannot be read", "get them again", damaged)
-        yield from listed("truncated", where, "{n} pictures are cut off", "get them again", broken)
-
-
-def _pictures(folders: list[Path], where: str, fast: bool) -> Iterator[Finding]:
-    count, broken, twice, poseless, empty = 0, [], [], [], []
-    for folder in folders:
-        rows = export_files(folder) if is_export(folder) else []
-        count += len(rows)
-        if not rows:
-            empty.append(folder.name)
-        poseless += [f"{folder.name}/{rgb.name}" for _, rgb, pose, _ in rows if not _posed(pose)]
-        if not fast:
-            pictures = [rgb for _, rgb, _, _ in rows]
-            broken += [f"{folder.name}/{path.name}" for path in pictures if not whole(path)]
-            twice += [f"{folder.name}/{b.name} = {a.name}" for a, b in same_files(pictures)]
-    yield found(where, f"{len(folders)} scans with {count} posed pictures", [f.name for f in folders])
-    again = "extract them again: rft3d data extract"
-    yield from listed("missing", where, "{n} scans without pictures", again, empty)
-    broken_step = f"delete these pictures and {again}"
-    yield from listed("truncated", where, "{n} pictures are cut off or empty", broken_step, broken)
-    yield from listed("missing", where, "{n} pictures without a valid pose (left out)", "", poseless)
-    yield from listed(
-        "duplicate",
-        where,
-        "{n} pictures repeat another one of their scan",
-        "look at these scans: a repeated frame means a damaged export",
-        twice,
-    )
+            names = [each.name for each in folders]
+            yield Finding("present", where, f"{words} with {frames} posed pictures", examples=names)
+        yield Finding("damaged", where, "{n} scenes cannot be read", "get them again", damaged)
+        yield Finding("truncated", where, "{n} pictures are cut off", "get them again", broken)
 
 
 def check_infos(path: Path, root: Path, media: Path) -> Iterator[Finding]:
     """An EmbodiedScan pickle: readable, aligned, and its pictures on disk."""
     where = _relative(path, root)
-    scans, missing, raw, absent, stated = [], [], [], 0, 0
+    missing, raw, absent, stated = [], [], 0, 0
+    scans: Counter[str] = Counter()
     try:
         for record, _ in info_records(path):
             dataset, _, scan = record.text("sample_idx").partition("/")
             if dataset != "scannet":
                 continue
-            scans.append(scan)
+            scans[scan] += 1
             if not record.has("axis_align_matrix") or unaligned(record.array("axis_align_matrix", (4, 4))):
                 raw.append(scan)
-            gone = [name for name in image_paths(record) if not (media / name).is_file()]
-            stated += len(image_paths(record))
-            absent += len(gone)
+            names = image_paths(record)
+            gone = sum(not (media / name).is_file() for name in names)
+            stated, absent = stated + len(names), absent + gone
             if gone:
-                missing.append(f"{scan} ({len(gone)})")
+                missing.append(f"{scan} ({gone})")
     except ValueError as error:
-        yield problem("damaged", where, str(error), "download the infos again")
+        yield Finding("damaged", where, str(error), "download the infos again")
         return
-    yield found(where, f"EmbodiedScan infos of {len(scans)} ScanNet scans with {stated} pictures")
-    yield from listed(
-        "unaligned",
-        where,
-        "{n} scans have the identity as axis_align_matrix",
-        "leave these scans out; their boxes are not in an aligned world",
-        raw,
-    )
-    extract = f"rft3d data extract SCANS --out {media}/scannet/posed_images"
-    yield from listed(
-        "missing",
-        where,
-        f"{absent} of {stated} pictures are not below {media}",
-        f"{extract} (or say where they are with --media)",
-        missing,
-    )
+    words = f"EmbodiedScan infos of {scans.total()} ScanNet scans with {stated} pictures"
+    yield Finding("present", where, words)
+    mend = "leave these scans out; their boxes are not in an aligned world"
+    yield Finding("unaligned", where, "{n} scans have the identity as axis_align_matrix", mend, raw)
+    what = f"{absent} of {stated} pictures are not below {media}"
+    mend = f"rft3d data extract SCANS --out {media}/scannet/posed_images (or say where they are with --media)"
+    yield Finding("missing", where, what, mend, missing)
     if missing:
-        yield from disk(media, where, absent * PICTURE_BYTES, f"the {absent} missing pictures")
-    twice = sorted({scan for scan in scans if scans.count(scan) > 1})
-    yield from listed("duplicate", where, "scans occur twice", "use one infos file a split", twice)
+        yield _disk(media, where, absent * PICTURE_BYTES, f"the {absent} missing pictures")
+    twice = sorted(scan for scan, times in scans.items() if times > 1)
+    yield Finding("duplicate", where, "scans occur twice", "use one infos file a split", twice)
 
 
-def disk(place: Path, where: str, needed: int, what: str) -> Iterator[Finding]:
+def _disk(place: Path, where: str, needed: int, what: str) -> Finding:
     """Whether ``needed`` bytes fit on the disk of ``place``."""
     free = shutil.disk_usage(place if place.exists() else Path()).free
     text = f"{what} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
-    if needed > free:
-        yield problem("disk", where, text, "free room, or work on fewer scans at a time")
-    else:
-        yield note("disk", where, text)
+    mend = "free room, or work on fewer scans at a time" if needed > free else ""
+    return Finding("disk", where, text, mend)
 
 
-def pointers(paths: Iterable[Path], root: Path) -> Iterator[Finding]:
-    """Git LFS pointers in place of annotation files."""
-    names = [_relative(path, root) for path in paths if is_pointer(path)]
-    yield from listed(
-        "missing",
-        names[0] if names else "",
-        "{n} files are Git LFS pointers, not data",
-        "git lfs pull in the data set's checkout",
-        names,
-    )
+def _by_parent(folders: Iterable[Path]) -> Iterator[tuple[Path, list[Path]]]:
+    for parent, group in groupby(sorted(folders, key=lambda f: (f.parent, f)), lambda f: f.parent):
+        yield parent, list(group)
 
 
 def whole(path: Path) -> bool:
@@ -246,6 +198,13 @@ def same_files(paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     first: dict[str, Path] = {}
     pairs = [(first.setdefault(file_digest(p), p), p) for p in paths if sizes[p.stat().st_size] > 1]
     return [(one, other) for one, other in pairs if one != other]
+
+
+def _aligned(info: Path) -> bool:
+    try:
+        return not unaligned(axis_alignment(info))
+    except ValueError:
+        return False
 
 
 def _posed(path: Path) -> bool:
