@@ -25,7 +25,7 @@ from rft3d.files import read_json
 from rft3d.geometry import invert_pose, transform_boxes
 from rft3d.models import load_policy
 from rft3d.report.draw import PREDICTED_COLOUR, TRUE_COLOUR, draw_boxes
-from rft3d.report.samples import answer_view
+from rft3d.report.samples import KnownQuestion
 from rft3d.report.scene_facts import room_config
 from rft3d.rewards import Comparison
 from rft3d.scenes import make_room
@@ -61,11 +61,8 @@ def main() -> None:
         hits = len(both.match.pairs)
         said = f"{title}: {hits} of {len(both.truth)} found, {len(both.predicted) - hits} wrong"
         print(said, flush=True)
-        labelled = [(row["label"], tuple(row["bbox_3d"])) for row in asked.truth["boxes"]]
-        seen = answer_view(task.parse(found.text, asked), asked, labelled)["boxes"]
-        boxes = [
-            (b.label, np.array(b.box), v["match"] is None) for b, v in zip(found.boxes, seen, strict=True)
-        ]
+        seen, _ = KnownQuestion(asked, task).boxes_of(task.parse(found.text, asked))
+        boxes = [(b.label, np.array(b.box), v.match is None) for b, v in zip(found.boxes, seen, strict=True)]
         answers.append((said, boxes))
     pictures, times = [], []
     for place, (said, boxes) in enumerate(answers):

@@ -200,7 +200,7 @@ def test_predict_score_and_report_run_on_a_clip(tmp_path: Path) -> None:
         detail = page.detail(task, 0)
         assert not detail["note"] and all(page.has(f"p-{number}") for number in detail["frames"])
         nonsense, good = detail["answers"]
-        assert nonsense["failure"] and not nonsense["boxes"]
+        assert nonsense["parse_failure"] and not nonsense["boxes"]
         assert [box["match"] for box in good["boxes"]] == list(range(len(detail["truth"]))), "all are found"
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tests.scenes.published import write_meta
 
 from rft3d.cli import main
+from rft3d.datasets.convert import question_sample
 from rft3d.datasets.prepare import asked_in
 from rft3d.evaluation.questions import OFFICIAL, Balance, QuestionConfig, write_questions
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
@@ -45,8 +46,8 @@ PLACE = place_of(["chair", "bed", "fridge"], BOXES)
 CLOSEST = "which of these objects ({}) is the closest to the chair?"
 
 
-def record(number: int, kind: str, text: str, answer: str, options: tuple[str, ...] = ()) -> QuestionRecord:
-    return QuestionRecord(str(number), "s", "scannet", kind, text, options, answer, None)
+def record(number: int, kind: str, text: str, answer: str, options: tuple[str, ...] = ()) -> Sample:
+    return question_sample(QuestionRecord(str(number), "s", "scannet", kind, text, options, answer, None), ())
 
 
 def size_of(thing: str) -> str:

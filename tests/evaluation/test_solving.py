@@ -13,6 +13,7 @@ from tests.scenes.published import write_meta
 
 from rft3d.answers import LabelledBox, render_detections
 from rft3d.cli import main
+from rft3d.datasets.prepare import asked_in
 from rft3d.evaluation.questions import QuestionConfig, exclude_list, write_questions
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.evaluation.solving import (
@@ -29,7 +30,7 @@ from rft3d.evaluation.solving.official import BARS, same_answer
 from rft3d.evaluation.solving.split import as_predictions, query_of
 from rft3d.geometry import invert_pose, transform_boxes
 from rft3d.scenes import SOURCES, iter_rooms, make_room, write_scene
-from rft3d.scenes.sources import RECORDS, load_frame_ref
+from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS, Spatial, read_samples
 from rft3d.tasks.types import Sample
 
@@ -190,11 +191,11 @@ def test_the_agreement_with_a_key_is_printed_by_type(
 def test_the_check_names_what_is_missing(tmp_path: Path) -> None:
     metadata, questions = official_files(tmp_path)
     places = places_from_scenes(SOURCES["vsi_meta"](metadata))
-    records = list(RECORDS["vsi_bench"](questions))
-    with pytest.raises(ValueError, match="no metadata of scene"):
-        check_official(records, dict(list(places.items())[:1]))
+    samples, _ = asked_in(questions)
+    with pytest.raises(ValueError, match="no boxes of 5 scenes"):
+        check_official(samples, dict(list(places.items())[:1]))
     with pytest.raises(ValueError, match="no question of a type"):
-        check_official([r for r in records if r.question_type == "route_planning"], places)
+        check_official([s for s in samples if s.truth["question_type"] == "route_planning"], places)
     assert same_answer("object_abs_distance", "1.2", "1.4") and not same_answer(
         "object_abs_distance", "1.2", "1.5"
     )

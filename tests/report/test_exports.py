@@ -53,7 +53,7 @@ def test_exhibits_hold_boxes_in_the_world(run: Path, shown: list[Exhibit]) -> No
     assert found == pytest.approx(expected, abs=2e-4)
     good = shown[2].predicted["SFT"]
     assert [box.label for box in good] == ["chair", "table"]
-    assert all(box.hit and box.iou is not None and box.iou > 0.9 for box in good)
+    assert all(box.match is not None and box.iou is not None and box.iou > 0.9 for box in good)
     assert shown[0].predicted["SFT"] == [] and shown[0].texts["SFT"] == HOSTILE
 
 
@@ -106,7 +106,7 @@ def test_edges_are_drawn_where_the_geometry_code_projects_them(shown: list[Exhib
     green = (picture[..., 1] > picture[..., 0] + 40) & (picture[..., 1] > picture[..., 2] + 20)
     for box in exhibit.true or ():
         corners = transform_points(
-            invert_pose(exhibit.cameras.T_world_camera[frame]), box_corners(box.box[None])[0]
+            invert_pose(exhibit.cameras.T_world_camera[frame]), box_corners(np.array([box.box]))[0]
         )
         uv, _ = project(corners, exhibit.cameras.K[frame])
         for u, v in uv * 4:

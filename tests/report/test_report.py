@@ -97,7 +97,7 @@ def test_every_sample_and_its_matches_are_there(page: Page) -> None:
     detail = page.detail("detection", 0)
     assert [box["label"] for box in detail["truth"]] == ["chair", "table"]
     hostile, good = detail["answers"][0], detail["answers"][1]
-    assert hostile["failure"] and not hostile["boxes"] and hostile["total"] == 0
+    assert hostile["parse_failure"] and not hostile["boxes"] and hostile["total"] == 0
     assert [box["match"] for box in good["boxes"]] == [0, 1] and min(b["iou"] for b in good["boxes"]) > 0.9
     assert good["parts"][0]["name"] == "format" and good["parts"][0]["reason"]
 

@@ -54,12 +54,11 @@ def main(args: Args) -> None:
     from rft3d.evaluation import write_predictions
     from rft3d.evaluation.solving import as_predictions, check_official, places_from, solve_questions
     from rft3d.evaluation.tables import key_checks, solving_table
-    from rft3d.scenes.sources import RECORDS
 
     if args.check_official:
         if args.questions is None or not args.metadata:
             raise ValueError("--check-official needs --questions and --metadata")
-        checks = check_official(RECORDS["vsi_bench"](args.questions), places_from(metadata=args.metadata))
+        checks = check_official(_asked(args.questions), places_from(metadata=args.metadata))
         say(*key_checks(checks))
         if failed := [check.type for check in checks if not check.passed]:
             raise ValueError(f"the official key is not reproduced for {', '.join(failed)}")

@@ -15,7 +15,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -158,9 +158,11 @@ def pack_json(value: Any) -> str:
 
 
 def shown(value: Any, limit: int = 8000) -> Any:
-    """JSON values with every text made visible and cut (:func:`~rft3d.report.embed.clean`), numbers finite."""
+    """JSON of records and values, every text made visible and cut (:func:`clean`), numbers finite."""
     if isinstance(value, str):
         return clean(value, limit)
+    if is_dataclass(value):
+        return {each.name: shown(getattr(value, each.name), limit) for each in fields(value)}
     if isinstance(value, dict):
         return {clean(key, 200): shown(item, limit) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from rft3d.evaluation.predict import load_frames
 from rft3d.evaluation.records import Prediction
 from rft3d.report.run_folder import NothingToReport, RunFolder, TaskRuns, read_run_folder
-from rft3d.report.samples import Cameras, answer_view, question_view, read_cameras, true_boxes
+from rft3d.report.samples import Cameras, KnownQuestion, SeenBox, read_cameras
 from rft3d.report.scene_facts import Cloud, point_cloud
 from rft3d.scenes.clips import ClipSampling, read_clip
 from rft3d.scenes.images import load_rgb
@@ -29,21 +28,6 @@ from rft3d.tasks import TASKS, Sample, Task
 
 CLOUD_POINTS = 20_000
 """A picture of a scene."""
-
-
-@dataclass(frozen=True, eq=False)
-class ShownBox:
-    """A ``(9,)`` box in the world; ``iou`` (None: a true box) and ``hit`` tell how it meets the truth."""
-
-    label: str
-    box: NDArray[np.float64]
-    iou: float | None = None
-    hit: bool = True
-
-    @property
-    def tag(self) -> str:
-        """The label, with the IoU where there is one."""
-        return self.label if self.iou is None else f"{self.label} {self.iou:.2f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +47,8 @@ class Exhibit:
     task: str
     pictures: Sequence[NDArray[np.uint8]]
     cameras: Cameras | None
-    true: Sequence[ShownBox] | None = None
-    predicted: Mapping[str, Sequence[ShownBox]] = field(default_factory=dict)
+    true: Sequence[SeenBox] | None = None
+    predicted: Mapping[str, Sequence[SeenBox]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     prompt: str = ""
     cloud: Cloud | None = None
@@ -147,7 +131,7 @@ def of_scene(scene: Scene) -> Exhibit:
             np.stack([frame.intrinsics for frame in scene.frames]),
             np.stack([frame.T_world_camera for frame in scene.frames]),
         ),
-        true=[ShownBox(thing.label, np.asarray(thing.box)) for thing in scene.objects],
+        true=[SeenBox(thing.label, tuple(thing.box)) for thing in scene.objects],
         cloud=point_cloud(scene, CLOUD_POINTS * len(scene.frames), len(scene.frames)),
     )
 
@@ -163,29 +147,21 @@ def of_answers(
     sample: Sample, pictures: Sequence[NDArray[np.uint8]], answers: Mapping[str, tuple[Task, str]]
 ) -> Exhibit | None:
     """``sample`` with answers (display name -> the task that reads it, its text); None without cameras."""
-    cameras, _ = read_cameras(sample)
-    if cameras is None:
-        return None
     reader = next((task for task, _ in answers.values()), None) or TASKS[sample.task]()
-    gold, true = true_boxes(reader, sample, cameras)
-    truth = question_view(sample, gold, true)["truth"]
+    question = KnownQuestion(sample, reader)
+    if question.cameras is None:
+        return None
     predicted = {
-        name: _shown(answer_view(task.parse(text, sample), sample, true, cameras)["boxes"])
+        name: _drawn_boxes(question.boxes_of(task.parse(text, sample))[0])
         for name, (task, text) in answers.items()
     }
-    return Exhibit(
-        sample.id, sample.task, pictures, cameras, None if true is None else _shown(truth), predicted,
-        {n: text for n, (_, text) in answers.items()}, sample.prompt,
-    )  # fmt: skip
+    true = None if question.true is None else _drawn_boxes(question.shown().truth)
+    texts = {name: text for name, (_, text) in answers.items()}
+    return Exhibit(sample.id, sample.task, pictures, question.cameras, true, predicted, texts, sample.prompt)
 
 
-def _shown(views: Sequence[Mapping[str, Any]]) -> list[ShownBox]:
-    """The boxes of a question's or an answer's view (:mod:`rft3d.report.samples`)."""
-    return [
-        ShownBox(view["label"], np.array(view["box"]), view.get("iou"), view.get("match", -1) is not None)
-        for view in views
-        if view["box"] is not None
-    ]
+def _drawn_boxes(boxes: Sequence[SeenBox]) -> list[SeenBox]:
+    return [box for box in boxes if box.box is not None]
 
 
 def _check(run: RunFolder, tasks: Sequence[str], models: Sequence[str], ids: Sequence[str]) -> None:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from rft3d.geometry import boxes_valid, invert_pose, transform_boxes
 from rft3d.report.draw import PREDICTED_COLOUR, TRUE_COLOUR, draw_boxes, label_colour, save, tile
-from rft3d.report.exhibit import Exhibit, ShownBox
+from rft3d.report.exhibit import Exhibit
+from rft3d.report.samples import SeenBox
 from rft3d.scenes.clips import write_video
 
 Colour = Literal["kind", "label"]
@@ -40,7 +41,7 @@ def draw_frame(exhibit: Exhibit, frame: int, model: str | None, style: OverlaySt
         return draw_boxes(picture, np.zeros((0, 9)), np.eye(3), scale=scale)
     shown = [(box, True) for box in exhibit.true or ()]
     shown += [(box, False) for box in (exhibit.predicted.get(model, ()) if model is not None else ())]
-    shown = [each for each in shown if boxes_valid(each[0].box[None])[0]]
+    shown = [each for each in shown if boxes_valid(np.array([each[0].box]))[0]]
     world = np.array([box.box for box, _ in shown], dtype=np.float64).reshape(-1, 9)
     looks = [look(box, is_true, style.colour, alone=model is None) for box, is_true in shown]
     return draw_boxes(
@@ -54,11 +55,11 @@ def draw_frame(exhibit: Exhibit, frame: int, model: str | None, style: OverlaySt
     )
 
 
-def look(box: ShownBox, is_true: bool, colour: Colour, alone: bool = False) -> tuple[str, bool]:
+def look(box: SeenBox, is_true: bool, colour: Colour, alone: bool = False) -> tuple[str, bool]:
     """Colour of a box and whether its lines are dashed; ``alone``: no predictions beside the truth."""
     if colour == "label":
         return label_colour(box.label), is_true and not alone
-    return (TRUE_COLOUR, False) if is_true else (PREDICTED_COLOUR, not box.hit)
+    return (TRUE_COLOUR, False) if is_true else (PREDICTED_COLOUR, box.match is None)
 
 
 def draw_sheet(exhibit: Exhibit, style: OverlayStyle, columns: int = 4) -> NDArray[np.uint8]:

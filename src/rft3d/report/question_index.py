@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ import numpy as np
 from rft3d.evaluation.records import Prediction
 from rft3d.report.embed import Pictures
 from rft3d.report.runs import JoinedTask
-from rft3d.report.samples import answer_view, question_view, read_cameras, score_view, true_boxes
-from rft3d.report.scene_facts import SceneFacts, facts_of_pictures, same_world, scene_view
+from rft3d.report.samples import KnownQuestion, SeenBox, ShownAnswer, ShownQuestion
+from rft3d.report.scene_facts import SceneFacts, facts_of_pictures
 from rft3d.rewards import Comparison, Placement
 from rft3d.rewards.grounding import HIT
+from rft3d.rewards.score import logged
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS
+from rft3d.tasks._shared import mean
 
 HIGHLIGHTS = 2
 """So many worst, best and most changed samples of a task are on the first view (``samples.js``)."""
@@ -70,84 +72,79 @@ class TaskIndex:
     def view(self, placed: Sequence[int], chunk: int) -> dict[str, Any]:
         """The index: one list a fact, an entry a sample. ``places[i]`` is where a sample's details are."""
         place = {index: p for p, index in enumerate(placed)}
-        details = self.details
         columns = range(len(self.task.columns))
         return {
             "name": self.task.name,
             "columns": list(self.task.columns),
             "chunk": chunk,
-            "ids": [detail["id"] for detail in details],
-            "kinds": [detail["kind"] for detail in details],
-            "places": [place.get(i, -1) for i in range(len(details))],
-            "frames": [detail["frames"][0] if detail["frames"] else -1 for detail in details],
+            "ids": [detail.id for detail in self.details],
+            "kinds": [detail.kind for detail in self.details],
+            "places": [place.get(i, -1) for i in range(len(self.details))],
+            "frames": [detail.frames[0] if detail.frames else -1 for detail in self.details],
             "totals": [self._facts(c, "total") for c in columns],
             "right": [self._facts(c, "right") for c in columns],
             "found": [self._facts(c, "found") for c in columns],
-            "failed": [self._facts(c, "failure", bool) for c in columns],
-            "truncated": [self._facts(c, "truncated", bool) for c in columns],
+            "failed": [self._facts(c, "parse_failure", bool) for c in columns],
+            "truncated": [self._facts(c, "truncated") for c in columns],
             "half": HALF,
         }
 
     def pictures_of(self, indices: Iterable[int]) -> list[int]:
         """All frames of these samples, first frames of all before second frames."""
-        return by_rank([self.details[i]["frames"] for i in indices])
+        return by_rank([self.details[i].frames for i in indices])
 
     def scenes_of(self, indices: Iterable[int]) -> list[int]:
-        found = (self.details[i]["place"] for i in indices)
+        found = (self.details[i].place for i in indices)
         return [number for number in found if number is not None]
 
-    def _detail(self, index: int) -> dict[str, Any]:
+    def _detail(self, index: int) -> ShownQuestion:
         task, sample, folder = self.task, self.task.samples[index], self.task.folders[index]
         reader = task.answers[-1].scored.task if task.answers else TASKS[task.name]()
-        cameras, _ = read_cameras(sample)
-        gold, true = true_boxes(reader, sample, cameras)
-        detail = question_view(sample, gold, true)
-        detail["kind"] = str(sample.meta.get("question_type") or sample.meta.get("label") or "")
-        detail["frames"] = [
+        question = KnownQuestion(sample, reader)
+        frames = tuple(
             self.pictures.number(
                 f"{folder.resolve()}|{ref}", partial(_load, sample.id, ref, folder, self.inside)
             )
             for ref in sample.frames
-        ]
-        detail["answers"] = [self._answer(c, index, true) for c in range(len(task.columns))]
-        detail["place"], detail["objects"], detail["floor"] = None, [], None
-        facts = facts_of_pictures(sample.frames, folder, self.inside)
-        pose = None if cameras is None else cameras.T_world_camera[0]
-        if facts is not None and pose is not None and same_world(facts, folder / sample.frames[0], pose):
-            detail["place"], _ = self.scenes.setdefault(facts.folder, (len(self.scenes), facts))
-            detail |= scene_view(facts)
-        return detail
+        )
+        answers = tuple(self._answer(c, index, question) for c in range(len(task.columns)))
+        detail = replace(question.shown(), frames=frames, answers=answers)
+        pose = None if question.cameras is None else question.cameras.T_world_camera[0]
+        facts = None if pose is None else facts_of_pictures(sample.frames, folder, self.inside, pose)
+        if facts is None:
+            return detail
+        floor = facts.scene.floor_polygon
+        return replace(
+            detail,
+            place=self.scenes.setdefault(facts.folder, (len(self.scenes), facts))[0],
+            objects=tuple(SeenBox(o.label, tuple(np.round(o.box, 4).tolist())) for o in facts.scene.objects),
+            floor=None if floor is None else np.round(floor, 3).tolist(),
+        )
 
-    def _answer(self, column: int, index: int, true: Any) -> dict[str, Any] | None:
+    def _answer(self, column: int, index: int, question: KnownQuestion) -> ShownAnswer | None:
         made, place = self.task.answers[column], self.task.places[column].get(index)
         if place is None:
             return None
         sample, score = self.task.samples[index], made.scored.scores[place]
         prediction = made.predictions.get(sample.id, Prediction(sample.id, ""))
-        view = answer_view(made.scored.task.parse(prediction.text, sample), sample, true)
-        view |= score_view(score)
-        view |= {
-            "text": prediction.text,
-            "tokens": prediction.tokens,
-            "missing": sample.id not in made.predictions,
-        }
-        found = sorted(box["match"] for box in view["boxes"] if box["match"] is not None)
-        both = score.evidence
+        answer = question.answer(
+            logged(score, prediction.text, prediction.tokens),
+            made.scored.task.parse(prediction.text, sample),
+        )
+        both, found = score.evidence, None
         if isinstance(both, Comparison):  # how much of the list is right, and which objects it found
+            found = tuple(sorted(box.match for box in answer.boxes if box.match is not None))
             right = 2 * len(found) / max(1, len(both.predicted) + len(both.truth))
-            view |= {"found": found}
         elif isinstance(both, Placement):
             right = float(both.iou >= HIT)
         else:
-            worth = [part for part in score.parts if part.name != "format"]
-            right = sum(part.value for part in worth) / len(worth) if worth else 0.0
-        return {"found": None, **view, "right": round(right, 4)}
+            right = mean(part.value for part in score.parts if part.name != "format") or 0.0
+        missing = sample.id not in made.predictions
+        return replace(answer, missing=missing, right=round(right, 4), found=found)
 
     def _facts(self, column: int, name: str, make: Callable[[Any], Any] = lambda value: value) -> list[Any]:
-        return [
-            None if answer is None else make(answer[name])
-            for answer in (detail["answers"][column] for detail in self.details)
-        ]
+        answers = (detail.answers[column] for detail in self.details)
+        return [None if answer is None else make(getattr(answer, name)) for answer in answers]
 
 
 def by_rank(rows: Sequence[Sequence[int]]) -> list[int]:

@@ -26,8 +26,9 @@ from rft3d.files import replacing
 from rft3d.geometry import boxes_valid, matrix_from_euler_zxy
 from rft3d.report.draw import PALETTE, PREDICTED_COLOUR, TRUE_COLOUR, rgb
 from rft3d.report.embed import clean
-from rft3d.report.exhibit import Exhibit, ShownBox
+from rft3d.report.exhibit import Exhibit
 from rft3d.report.overlay import file_stem
+from rft3d.report.samples import SeenBox
 
 MODEL_COLOURS = (PREDICTED_COLOUR, PALETTE[0], *PALETTE[3:7])
 
@@ -103,7 +104,7 @@ def _log(recording: Any, exhibit: Exhibit, index: int) -> None:
         recording.log("world/camera/image", rr.Image(picture).compress(jpeg_quality=90))
 
 
-def box_arrays(boxes: Sequence[ShownBox]) -> dict[str, NDArray[np.float64]]:
+def box_arrays(boxes: Sequence[SeenBox]) -> dict[str, NDArray[np.float64]]:
     """Centres and half sizes ``(N, 3)`` in metres, quaternions ``(N, 4)`` xyzw."""
     from scipy.spatial.transform import Rotation
 
@@ -112,10 +113,10 @@ def box_arrays(boxes: Sequence[ShownBox]) -> dict[str, NDArray[np.float64]]:
     return {"centers": rows[:, :3], "half_sizes": rows[:, 3:6] / 2, "quaternions": turned}
 
 
-def _log_boxes(recording: Any, entity: str, boxes: Sequence[ShownBox], colour: str) -> None:
+def _log_boxes(recording: Any, entity: str, boxes: Sequence[SeenBox], colour: str) -> None:
     import rerun as rr
 
-    valid = [box for box in boxes if boxes_valid(box.box[None])[0]]
+    valid = [box for box in boxes if boxes_valid(np.array([box.box]))[0]]
     arrays = box_arrays(valid)
     shown = rr.Boxes3D(
         centers=arrays["centers"],

@@ -8,7 +8,7 @@ with the line, or else from a samples file that knows the sample; procedural roo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from rft3d.answers import parse_detections, parse_frame_box
 from rft3d.answers.types import ParseFailure
 from rft3d.evaluation.records import with_cameras
-from rft3d.report.samples import NamedBoxes, answer_view, question_view, read_cameras, true_boxes
+from rft3d.report.samples import KnownQuestion, ShownAnswer, ShownQuestion
 from rft3d.report.scene_facts import room_config
 from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, as_rollouts, read_lines
 from rft3d.scenes.sources import ROOM_REF, drawn_room, load_frame_ref
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import read_samples, sample_from_record
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, Task
 
 MOST_GROUPS = 2000
 """At most so many groups of a run are read, evenly spread over it; the page keeps as many as fit."""
@@ -115,64 +115,63 @@ def read_groups(root: Path, notes: list[str], most: int = MOST_GROUPS) -> list[t
 
 def group_view(
     stage: str, group: LoggedGroup, known: KnownSamples
-) -> tuple[dict[str, Any], tuple[Sample, Path] | None]:
+) -> tuple[ShownQuestion, tuple[Sample, Path] | None]:
     """One group for the page, and its sample when it could be found."""
     found = known.find(group)
-    sample = found[0] if found else None
-    gold, true = "", None
-    if sample is not None and sample.task in TASKS:
-        try:
-            gold, true = true_boxes(TASKS[sample.task](), sample, read_cameras(sample)[0])
-        except (KeyError, TypeError, ValueError) as error:  # a rollout's truth is as untrusted as its text
-            gold = f"(the truth cannot be read: {type(error).__name__} {error})"
-    if sample is not None:
-        view = question_view(sample, gold, true)
-    else:
-        view = {"id": group.sample_id, "scene": group.scene_id, "prompt": group.prompt,
-                "gold": "", "labels": [], "truth": [], "cameras": None,
-                "note": "Its sample was not found, so no truth and no cameras are known."}  # fmt: skip
-    view["answers"] = [_answer(made, group.task, sample, true) for made in group.completions]
-    view |= {"step": group.step, "stage": stage, "task": group.task, "seed": group.seed}
+    sample = (
+        Sample(group.sample_id, group.task, group.scene_id, (), group.prompt, {})
+        if found is None
+        else found[0]
+    )
+    task = TASKS[sample.task]() if found is not None and sample.task in TASKS else None
+    try:
+        question = KnownQuestion(sample, task)
+    except (KeyError, TypeError, ValueError) as error:  # a rollout's truth is as untrusted as its text
+        question = KnownQuestion(sample, None)
+        question.gold = f"(the truth cannot be read: {type(error).__name__} {error})"
+    view = replace(
+        question.shown(),
+        answers=tuple(_answer(made, group.task, question, task) for made in group.completions),
+        step=group.step,
+        stage=stage,
+        task=group.task,
+        seed=group.seed,
+    )
+    if found is None:
+        view = replace(view, note="Its sample was not found, so no truth and no cameras are known.")
     return view, found
 
 
-def _answer(
-    made: LoggedCompletion, task: str, sample: Sample | None, true: NamedBoxes | None
-) -> dict[str, Any]:
-    if sample is not None and sample.task in TASKS:
-        parsed: object = TASKS[sample.task]().parse(made.text, sample)
-    elif task == "grounding":
-        parsed = parse_frame_box(made.text)
-    elif task == "detection":
-        parsed = parse_detections(made.text)
+def _answer(made: LoggedCompletion, name: str, question: KnownQuestion, task: Task | None) -> ShownAnswer:
+    if task is not None:
+        parsed: object = task.parse(made.text, question.sample)
     else:
-        parsed = made.text.strip()
+        read = {"grounding": parse_frame_box, "detection": parse_detections}.get(name, str.strip)
+        parsed = read(made.text)
     failure = made.parse_failure or None
     if isinstance(parsed, ParseFailure) and failure is None:
         failure = f"{parsed.reason} {parsed.excerpt}".strip()
-    view = {"parsed": str(parsed), "boxes": [], "note": ""}
-    if sample is not None:
-        view = answer_view(parsed, sample, true)
-    return {**asdict(made), "failure": failure, **view}
+    return question.answer(replace(made, parse_failure=failure), parsed)
 
 
-def group_facts(view: dict[str, Any]) -> dict[str, Any]:
+def group_facts(view: ShownQuestion) -> dict[str, Any]:
     """What the inspector sorts and filters by."""
-    totals = [made["total"] for made in view["answers"] if made["total"] is not None]
-    advantages = [abs(made["advantage"]) for made in view["answers"] if made["advantage"] is not None]
+    answers = [made for made in view.answers if made is not None]
+    totals = [made.total for made in answers if made.total is not None]
+    advantages = [abs(made.advantage) for made in answers if made.advantage is not None]
     return {
-        "stage": view["stage"],
-        "step": view["step"],
-        "task": view["task"],
-        "id": view["id"],
-        "size": len(view["answers"]),
+        "stage": view.stage,
+        "step": view.step,
+        "task": view.task,
+        "id": view.id,
+        "size": len(answers),
         "mean": round(float(np.mean(totals)), 4) if totals else None,
         "low": min(totals, default=None),
         "high": max(totals, default=None),
         # equal totals give every completion the advantage 0: nothing is learnt from the group
         "zero": bool(totals) and max(totals) - min(totals) < 1e-9,
-        "failures": sum(made["failure"] is not None for made in view["answers"]),
-        "truncated": sum(made["truncated"] for made in view["answers"]),
+        "failures": sum(made.parse_failure is not None for made in answers),
+        "truncated": sum(made.truncated for made in answers),
         "advantage": max(advantages, default=None),
     }
 

@@ -8,6 +8,7 @@ page when they are looked at (``static/*.js``), from data packed by :mod:`rft3d.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,13 +209,13 @@ class _Page:
                     view, found = group_view(*groups[place], known)
                     refs = found[0].frames if found else ()
                     base = found[1] if found else folder.root
-                    view["frames"] = [
+                    frames = [
                         self.pictures.number(f"{base.resolve()}|{ref}", known.picture(ref, base))
                         for ref in refs
                     ]
                     rows.append({"run": run, **group_facts(view)})
-                    numbers.append(view["frames"])
-                    yield shown(view)
+                    numbers.append(frames)
+                    yield shown(replace(view, frames=tuple(frames)))
 
         blobs, count = chunks("g", views(), GROUP_CHUNK, self.budget, int(self.budget.left * 0.6))
         self.blobs += blobs

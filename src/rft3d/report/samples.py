@@ -1,20 +1,21 @@
-"""One question and its answers as JSON values: cameras, boxes in the world, matches, reward parts and why."""
+"""One question and its answers for the page: cameras, boxes in the world, matches, reward parts and why."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure
 from rft3d.geometry import box_iou, invert_pose, transform_boxes
-from rft3d.rewards import Comparison, Score
+from rft3d.rewards import Comparison
+from rft3d.rewards.grounding import HIT
+from rft3d.runfolder import LoggedCompletion
 from rft3d.tasks.types import Sample, Task
-
-GROUNDING_HIT = 0.25
 
 T_VIEW_CAMERA = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """A z-up frame for samples without poses: the first camera is taken to look horizontally."""
@@ -22,16 +23,121 @@ T_VIEW_CAMERA = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0,
 NamedBoxes = list[tuple[str, tuple[float, ...]]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Cameras:
     """Intrinsics and poses that a sample's ``meta`` holds for drawing; one of each a frame."""
 
     K: NDArray[np.float64]
     T_world_camera: NDArray[np.float64]
 
-    def first_from(self, frame: int) -> NDArray[np.float64]:
-        """``T_first_frame``: camera of ``frame`` -> camera of the first frame."""
-        return invert_pose(self.T_world_camera[0]) @ self.T_world_camera[frame]
+
+@dataclass(frozen=True)
+class SeenBox:
+    """A ``(9,)`` box in the world; None where its numbers are not finite.
+
+    The rest is how a model's box meets the truth by its task's official metric. ``iou``: with the true box that it
+    found, number ``match``, else the highest with any of its label. ``other``: label and IoU of a true box of
+    another label that it overlaps by more than 0.25.
+    """
+
+    label: str
+    box: tuple[float, ...] | None
+    iou: float | None = None
+    match: int | None = None
+    other: tuple[str, float] | None = None
+
+    @property
+    def tag(self) -> str:
+        """The label, with the IoU where there is one."""
+        return self.label if self.iou is None else f"{self.label} {self.iou:.2f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownAnswer(LoggedCompletion):
+    """An answer with its boxes. ``parsed``: as it was read. ``missing``: there was no prediction. ``right``: how
+    much of it is, 0 to 1; ``found``: numbers of the true boxes that it found."""
+
+    parsed: str
+    boxes: tuple[SeenBox, ...]
+    note: str
+    missing: bool = False
+    right: float | None = None
+    found: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownQuestion:
+    """A question and what answers to it share; boxes and cameras are in the world (z up).
+
+    ``frames``: numbers of pictures. ``place``, ``objects``, ``floor``: of the scene folder, where there is one.
+    The last four: of a rollout group.
+    """
+
+    id: str
+    prompt: str
+    gold: str = ""
+    kind: str = ""
+    note: str = ""
+    labels: tuple[str, ...] = ()
+    truth: tuple[SeenBox, ...] = ()
+    cameras: tuple[dict[str, list[float]], ...] | None = None
+    frames: tuple[int, ...] = ()
+    answers: tuple[ShownAnswer | None, ...] = ()
+    place: int | None = None
+    objects: tuple[SeenBox, ...] = ()
+    floor: list[list[float]] | None = None
+    step: float | None = None
+    stage: str = ""
+    task: str = ""
+    seed: float | None = None
+
+
+class KnownQuestion:
+    """A sample with its cameras and its true boxes in the first camera (None: its answers have no boxes).
+
+    ``task``: reads and writes its answers; None: they cannot be read.
+    """
+
+    def __init__(self, sample: Sample, task: Task | None) -> None:
+        self.sample, self.gold = sample, ""
+        self.true: NamedBoxes | None = None
+        self.cameras, self.problem = read_cameras(sample)
+        if task is not None:
+            exact: Any = task
+            if hasattr(task, "decimals"):  # true boxes where they are, not where rounding puts them
+                exact = dataclasses.replace(exact, decimals=6)
+            self.true, _ = first_camera_boxes(exact.parse(exact.gold(sample), sample), self.cameras)
+            self.gold = task.gold(sample)
+
+    def shown(self) -> ShownQuestion:
+        """Without its answers."""
+        sample, truth, cameras = self.sample, in_world(self.true or [], self.cameras), self.cameras
+        named = sample.meta.get("label")
+        # of a described object the answer has only the frame
+        if isinstance(named, str) and sample.task == "grounding" and truth:
+            truth[0] = dataclasses.replace(truth[0], label=f"{named}, {truth[0].label}")
+        return ShownQuestion(
+            id=sample.id,
+            prompt=sample.prompt,
+            gold=self.gold,
+            kind=str(sample.meta.get("question_type") or named or ""),
+            note=self.problem if self.true is not None else "",
+            labels=tuple(each for each in sample.meta.get("labels", ()) if isinstance(each, str)),
+            truth=tuple(truth),
+            cameras=None if cameras is None else tuple(map(_camera, cameras.K, cameras.T_world_camera)),
+        )
+
+    def boxes_of(self, parsed: object) -> tuple[tuple[SeenBox, ...], str]:
+        """The boxes of a parsed answer, and a sentence where one is not drawn."""
+        predicted, note = first_camera_boxes(parsed, self.cameras)
+        drawn = in_world(predicted or [], self.cameras)
+        met = _matches(parsed, predicted or [], self.true or [])
+        return tuple(SeenBox(b.label, b.box, *facts) for b, facts in zip(drawn, met, strict=True)), note
+
+    def answer(self, made: LoggedCompletion, parsed: object) -> ShownAnswer:
+        """``made``, which was read as ``parsed``."""
+        boxes, note = self.boxes_of(parsed)
+        return ShownAnswer(**vars(made), parsed=readable(parsed), boxes=boxes, note=note)
 
 
 def read_cameras(sample: Sample) -> tuple[Cameras | None, str]:
@@ -62,12 +168,22 @@ def first_camera_boxes(parsed: object, cameras: Cameras | None) -> tuple[NamedBo
             return [], ""
         if not 0 <= parsed.frame < len(cameras.K):
             return [], f"The box is not drawn: frame {parsed.frame} does not exist."
-        box = np.asarray(parsed.box, dtype=np.float64)[None]
-        moved = transform_boxes(cameras.first_from(parsed.frame), box)
+        T_first_frame = invert_pose(cameras.T_world_camera[0]) @ cameras.T_world_camera[parsed.frame]
+        moved = transform_boxes(T_first_frame, np.array([parsed.box], dtype=np.float64))
         return [(f"frame {parsed.frame}", tuple(moved[0]))], ""
-    if isinstance(parsed, tuple) and all(isinstance(item, LabelledBox) for item in parsed):
+    if _is_list(parsed):
         return [(item.label, item.box) for item in parsed], ""
     return None, ""
+
+
+def in_world(boxes: NamedBoxes, cameras: Cameras | None) -> list[SeenBox]:
+    """Boxes in the first camera, moved to the world."""
+    if not boxes:
+        return []
+    T = T_VIEW_CAMERA if cameras is None else cameras.T_world_camera[0]
+    moved = np.round(transform_boxes(T, np.array([box for _, box in boxes], dtype=np.float64)), 4)
+    rows = [tuple(row.tolist()) if np.isfinite(row).all() else None for row in moved]
+    return [SeenBox(label, row) for (label, _), row in zip(boxes, rows, strict=True)]
 
 
 def readable(parsed: object) -> str:
@@ -76,113 +192,39 @@ def readable(parsed: object) -> str:
         return f"unreadable: {parsed.reason}" + (f"\n{parsed.excerpt}" if parsed.excerpt else "")
     if isinstance(parsed, FrameBox):
         return f"frame {parsed.frame}\n{_numbers(parsed.box)}"
-    if isinstance(parsed, tuple) and all(isinstance(item, LabelledBox) for item in parsed):
+    if _is_list(parsed):
         return "\n".join(f"{item.label}: {_numbers(item.box)}" for item in parsed) or "(no objects)"
     return str(parsed)
 
 
-def true_boxes(task: Task, sample: Sample, cameras: Cameras | None) -> tuple[str, NamedBoxes | None]:
-    """The gold text, and the true boxes in the first camera where they are, not where rounding puts them."""
-    exact: Any = task
-    if hasattr(task, "decimals"):
-        exact = dataclasses.replace(exact, decimals=6)
-    boxes, _ = first_camera_boxes(exact.parse(exact.gold(sample), sample), cameras)
-    return task.gold(sample), boxes
+def _is_list(parsed: object) -> TypeGuard[tuple[LabelledBox, ...]]:
+    return isinstance(parsed, tuple) and all(isinstance(item, LabelledBox) for item in parsed)
 
 
-def question_view(sample: Sample, gold: str, true: NamedBoxes | None) -> dict[str, Any]:
-    """What every answer to ``sample`` shares; boxes and cameras are in the world (z up)."""
-    cameras, problem = read_cameras(sample)
-    view: dict[str, Any] = {
-        "id": sample.id,
-        "scene": sample.scene,
-        "prompt": sample.prompt,
-        "gold": gold,
-        "labels": [str(label) for label in sample.meta.get("labels", ()) if isinstance(label, str)],
-        "truth": _boxes_view(true or [], cameras),
-        "note": problem if true is not None else "",
-        "cameras": None,
-    }
-    named = sample.meta.get("label")
-    # of a described object the answer has only the frame
-    if isinstance(named, str) and sample.task == "grounding" and view["truth"]:
-        view["truth"][0]["label"] = f"{named}, {view['truth'][0]['label']}"
-    if cameras is not None:
-        view["cameras"] = [
-            {
-                "K": [float(f"{v:.6g}") for v in (K[0, 0], K[1, 1], K[0, 2], K[1, 2])],
-                "T": np.round(T[:3], 6).reshape(-1).tolist(),
-            }
-            for K, T in zip(cameras.K, cameras.T_world_camera, strict=True)
-        ]
-    return view
+def _camera(K: NDArray[np.float64], T: NDArray[np.float64]) -> dict[str, list[float]]:
+    lens = [float(f"{value:.6g}") for value in (K[0, 0], K[1, 1], K[0, 2], K[1, 2])]
+    return {"K": lens, "T": np.round(T[:3], 6).reshape(-1).tolist()}
 
 
-def answer_view(
-    parsed: object, sample: Sample, true: NamedBoxes | None, cameras: Cameras | None = None
-) -> dict[str, Any]:
-    """A parsed answer: readable text, and each box with its label, IoU and the true box that it found."""
-    if cameras is None:
-        cameras, _ = read_cameras(sample)
-    predicted, note = first_camera_boxes(parsed, cameras)
-    boxes = _boxes_view(predicted or [], cameras)
-    for box, facts in zip(boxes, _matches(parsed, predicted or [], true or []), strict=True):
-        box.update(facts)
-    return {"parsed": readable(parsed), "boxes": boxes, "note": note}
-
-
-def score_view(score: Score) -> dict[str, Any]:
-    """Total, parts and failure of a score."""
-    failure = score.failure
-    return {
-        "total": round(score.total, 4),
-        "parts": [
-            {"name": part.name, "value": round(part.value, 4), "weight": part.weight, "reason": part.reason}
-            for part in score.parts
-        ],
-        "failure": None if failure is None else f"{failure.reason} {failure.excerpt}".strip(),
-        "truncated": score.truncated,
-    }
-
-
-def _matches(parsed: object, predicted: NamedBoxes, true: NamedBoxes) -> list[dict[str, Any]]:
-    """IoU and match of every predicted box, by the rule of its task's official metric.
-
-    ``iou``: with the matched true box, else the highest with any true box of the same label. ``match``: index
-    of the true box, or None. ``other``: a differently labelled true box that overlaps it more than 0.25.
-    """
+def _matches(parsed: object, predicted: NamedBoxes, true: NamedBoxes) -> list[tuple[Any, ...]]:
+    """The last three fields of every predicted box's :class:`SeenBox`."""
     if not predicted or not true:
-        return [{"iou": 0.0, "match": None} for _ in predicted]
+        return [(0.0,) for _ in predicted]
     iou = box_iou(np.array([box for _, box in predicted]), np.array([box for _, box in true]))
     if isinstance(parsed, FrameBox):
         value = float(iou[0, 0])
-        return [{"iou": round(value, 4), "match": 0 if value >= GROUNDING_HIT else None}]
-    pairs = Comparison.of(
-        [LabelledBox(label, box) for label, box in predicted],
-        [LabelledBox(label, box) for label, box in true],
-    ).match.pairs
-    found: dict[int, tuple[int, float]] = {i: (j, value) for i, j, value in pairs}
+        return [(round(value, 4), 0 if value >= HIT else None)]
+    lists = ([LabelledBox(*each) for each in boxes] for boxes in (predicted, true))
+    found = {i: (j, value) for i, j, value in Comparison.of(*lists).match.pairs}
     same = np.array([[label == other for other, _ in true] for label, _ in predicted])
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for i, (row, alike) in enumerate(zip(iou, same, strict=True)):
-        match, value = found.get(i, (None, float(np.where(alike, row, 0.0).max())))
-        facts: dict[str, Any] = {"iou": round(float(value), 4), "match": match}
+        match, value = found.get(i, (None, np.where(alike, row, 0.0).max()))
         best = int(row.argmax())
-        if match is None and not alike[best] and row[best] > GROUNDING_HIT:
-            facts["other"] = [true[best][0], round(float(row[best]), 4)]
-        rows.append(facts)
+        strange = match is None and not alike[best] and row[best] > HIT
+        other = (true[best][0], round(float(row[best]), 4)) if strange else None
+        rows.append((round(float(value), 4), match, other))
     return rows
-
-
-def _boxes_view(boxes: NamedBoxes, cameras: Cameras | None) -> list[dict[str, Any]]:
-    if not boxes:
-        return []
-    T = T_VIEW_CAMERA if cameras is None else cameras.T_world_camera[0]
-    moved = transform_boxes(T, np.array([box for _, box in boxes], dtype=np.float64))
-    return [
-        {"label": label, "box": [round(value, 4) for value in box] if np.isfinite(box).all() else None}
-        for (label, _), box in zip(boxes, moved.tolist(), strict=True)
-    ]
 
 
 def _numbers(box: Sequence[float]) -> str:

@@ -51,37 +51,22 @@ def scene_facts(folder: Path) -> SceneFacts | None:
     return SceneFacts(folder, scene, frames)
 
 
-def facts_of_pictures(frames: tuple[str, ...], folder: Path, inside: Sequence[Path]) -> SceneFacts | None:
-    """The scene folder two levels above the first picture (``<scene>/rgb/000.png``), if ``inside`` has it."""
+def facts_of_pictures(
+    frames: tuple[str, ...], folder: Path, inside: Sequence[Path], T_world_camera: NDArray[np.float64]
+) -> SceneFacts | None:
+    """The scene folder two levels above the first picture (``<scene>/rgb/000.png``), if ``inside`` has it and the
+    picture has this pose there too: then sample and folder mean the same world."""
     if not frames or frames[0].startswith("rooms:"):
         return None
-    scene = (folder / frames[0]).resolve().parent.parent
+    picture = (folder / frames[0]).resolve()
+    scene = picture.parent.parent
     if not any(scene.is_relative_to(each.resolve()) for each in inside):
         return None
     facts = scene_facts(scene)
-    if facts is None or (folder / frames[0]).resolve() not in facts.frame_of:
+    if facts is None or picture not in facts.frame_of:
         return None
-    return facts
-
-
-def same_world(facts: SceneFacts, picture: Path, T_world_camera: NDArray[np.float64]) -> bool:
-    """Whether the scene folder and the sample mean the same world: the picture has the same pose in both."""
-    index = facts.frame_of.get(picture.resolve())
-    if index is None:
-        return False
-    return bool(np.allclose(facts.scene.frames[index].T_world_camera, T_world_camera, atol=1e-4))
-
-
-def scene_view(facts: SceneFacts) -> dict[str, Any]:
-    """All objects (world boxes) and the floor's outline, as JSON values."""
-    floor = facts.scene.floor_polygon
-    return {
-        "objects": [
-            {"label": thing.label, "box": [round(float(v), 4) for v in thing.box]}
-            for thing in facts.scene.objects
-        ],
-        "floor": None if floor is None else np.round(floor, 3).tolist(),
-    }
+    known = facts.scene.frames[facts.frame_of[picture]].T_world_camera
+    return facts if np.allclose(known, T_world_camera, atol=1e-4) else None
 
 
 def room_config(config: Any) -> RoomConfig:

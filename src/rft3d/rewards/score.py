@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from rft3d.answers import ParseFailure, Sections
 from rft3d.rewards.comparison import Evidence
+from rft3d.runfolder import LoggedCompletion, LoggedPart
 
 _Kind = TypeVar("_Kind", bound=Evidence)
 
@@ -72,6 +73,22 @@ class Score:
         if isinstance(self.evidence, kind):
             return self.evidence
         raise TypeError(f"a {kind.__name__} is needed, but the score holds {type(self.evidence).__name__}")
+
+
+def logged(
+    score: Score, text: str, tokens: int | None = None, advantage: float | None = None
+) -> LoggedCompletion:
+    """``text`` and its ``score`` as run folders keep them, rounded to 4 decimals."""
+    failure = score.failure
+    return LoggedCompletion(
+        text,
+        tokens,
+        score.truncated,
+        tuple(LoggedPart(p.name, round(p.value, 4), p.weight, p.reason) for p in score.parts),
+        round(score.total, 4),
+        advantage,
+        None if failure is None else f"{failure.reason} {failure.excerpt}".strip(),
+    )
 
 
 def format_part(failure: ParseFailure | None) -> Part:

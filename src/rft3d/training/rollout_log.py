@@ -21,7 +21,8 @@ import numpy as np
 from rich.console import Console
 
 from rft3d.process import is_main_process
-from rft3d.runfolder import ROLLOUTS, Alarm, LoggedCompletion, LoggedGroup, LoggedPart, drop_after
+from rft3d.rewards.score import logged
+from rft3d.runfolder import ROLLOUTS, Alarm, LoggedCompletion, LoggedGroup, drop_after
 from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
 from rft3d.training.rollout import Group, by_task, sampling_seed
@@ -136,17 +137,9 @@ def rollout_line(group: Group, step: int, seed: int, limit: int) -> str:
 
 
 def _completion(group: Group, index: int) -> LoggedCompletion:
-    score, completion, row = group.scores[index], group.completions[index], group.advantages[index]
-    failure = score.failure
-    return LoggedCompletion(
-        group.texts[index],
-        len(completion.tokens),
-        completion.truncated,
-        tuple(LoggedPart(p.name, round(p.value, 4), p.weight, p.reason) for p in score.parts),
-        round(score.total, 4),
-        round(float(np.mean(row)), 4) if len(row) else 0.0,
-        None if failure is None else f"{failure.reason} {failure.excerpt}".strip(),
-    )
+    row = group.advantages[index]
+    advantage = round(float(np.mean(row)), 4) if len(row) else 0.0
+    return logged(group.scores[index], group.texts[index], len(group.completions[index].tokens), advantage)
 
 
 def _cut(text: str, length: int) -> str:

@@ -13,13 +13,12 @@ questions), and are counted and listed apart. Routes and orders of appearance ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rft3d.evaluation.solving.places import scene_key
-from rft3d.scenes.readers.records import QuestionRecord
-from rft3d.tasks.spatial.read import read_question
-from rft3d.tasks.spatial.solve import Place, Solved, Unsolved, solve
+from rft3d.evaluation.solving.split import solve_samples
+from rft3d.tasks.spatial.solve import Place, Solved
+from rft3d.tasks.types import Sample
 
 BARS: dict[str, float] = {
     "object_size_estimation": 1.0,
@@ -66,51 +65,36 @@ class KeyCheck:
         return self.answerable > 0 and self.share >= self.bar
 
 
-def check_official(records: Iterable[QuestionRecord], places: Mapping[str, Place]) -> list[KeyCheck]:
+def check_official(samples: Sequence[Sample], places: Mapping[str, Place]) -> list[KeyCheck]:
     """Solve every question of :data:`BARS` and compare with its key.
 
     Raises:
         ValueError: a scene without metadata, or no question of these types at all.
     """
-    asked: Counter[str] = Counter()
+    asked = [sample for sample in samples if sample.truth["question_type"] in BARS]
+    if not asked:
+        raise ValueError("no question of a type that boxes decide; give VSI-Bench's test file")
     right: Counter[str] = Counter()
     examples: dict[str, list[str]] = {kind: [] for kind in BARS}
     lacking: dict[str, list[str]] = {kind: [] for kind in BARS}
-    for record in records:
-        if (kind := record.question_type) not in BARS:
-            continue
-        place = places.get(scene_key(record.scene or ""))
-        if place is None:
-            raise ValueError(
-                f"question {record.id!r}: no metadata of scene {record.scene!r}; give all three files"
-            )
-        where = f"question {record.id} ({record.scene})"
-        found = _solved(record, place)
-        asked[kind] += 1
+    for each in solve_samples(asked, places):
+        sample, found, kind = each.sample, each.found, each.sample.truth["question_type"]
+        where, key = f"question {sample.id.rsplit(':', 1)[-1]} ({sample.scene})", str(sample.truth["answer"])
+        ours = found.text if isinstance(found, Solved) else found.reason
         if missing := found.guessed if isinstance(found, Solved) else found.missing:
             lacking[kind].append(f"{where}: the metadata have no {', no '.join(missing)}")
-        elif isinstance(found, Solved) and same_answer(kind, found.text, record.answer):
+        elif isinstance(found, Solved) and same_answer(kind, ours, key):
             right[kind] += 1
         else:
-            ours = found.text if isinstance(found, Solved) else found.reason
-            examples[kind].append(f"{where}: key {record.answer}, here {ours}")
-    if not asked:
-        raise ValueError("no question of a type that boxes decide; give VSI-Bench's test file")
+            examples[kind].append(f"{where}: key {key}, here {ours}")
+    counts = Counter(sample.truth["question_type"] for sample in asked)
     return [
         KeyCheck(
-            kind, asked[kind], right[kind], bar, tuple(examples[kind][:MOST_EXAMPLES]), tuple(lacking[kind])
+            kind, counts[kind], right[kind], bar, tuple(examples[kind][:MOST_EXAMPLES]), tuple(lacking[kind])
         )
         for kind, bar in BARS.items()
-        if asked[kind]
+        if counts[kind]
     ]
-
-
-def _solved(record: QuestionRecord, place: Place) -> Solved | Unsolved:
-    try:
-        query = read_question(record.question_type, record.question, record.options)
-    except ValueError as problem:
-        return Unsolved(str(problem))
-    return solve(query, place)
 
 
 def same_answer(question_type: str, ours: str, key: str) -> bool:

@@ -10,7 +10,7 @@ function answerChips(answer) {
   return [
     answer.missing && chip("no prediction: scored as an empty answer", "bad"),
     answer.truncated && chip("truncated", "bad"),
-    answer.failure && chip(`unreadable: ${answer.failure}`, "bad"),
+    answer.parse_failure && chip(`unreadable: ${answer.parse_failure}`, "bad"),
     answer.tokens !== null && answer.tokens !== undefined && chip(`${answer.tokens} tokens`),
   ];
 }

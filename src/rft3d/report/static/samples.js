@@ -79,7 +79,7 @@ async function drawSample(task, index) {
     const boxes = drawnBoxes(detail, answers, { objects: !detail.truth.length });
     const legend = [detail.truth.length && ["var(--true)", "true"], ...answers.filter(({ answer }) => answer.boxes.length).map(({ colour, who }) => [colour, who]),
       !detail.truth.length && detail.labels.length && ["var(--accent)", "asked about"], !detail.truth.length && detail.objects?.length && ["var(--grey)", "other objects"]].filter(Boolean);
-    const unread = [...chosen].filter((c) => detail.answers[c]?.failure).map((c) => chip(`${columnTitle(task.columns[c])}: unreadable answer, so no boxes`, "bad"));
+    const unread = [...chosen].filter((c) => detail.answers[c]?.parse_failure).map((c) => chip(`${columnTitle(task.columns[c])}: unreadable answer, so no boxes`, "bad"));
     fill(body, boxes.length || detail.cameras ? el("div", { class: "card" }, el("h2", {}, "Scene"), unread, scenePanel(detail, boxes, legend)) : null,
       el("div", { class: "card" }, el("h2", {}, "Frames"), framesBlock(detail, boxes), detail.note && el("p", { class: "note" }, detail.note), el("p", { class: "note" }, "Dashed: a predicted box without a match.")));
   };
