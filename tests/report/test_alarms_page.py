@@ -9,7 +9,7 @@ from tests.report.runs import make_run, write_lines
 from tests.report.runs_on_disk import Page
 
 from rft3d.report import write_report
-from rft3d.report.curves import spans_of, stage_alarms
+from rft3d.report.curves import StageMetrics, read_metrics, spans_of
 from rft3d.runfolder import Alarm
 
 
@@ -33,8 +33,12 @@ def test_events_become_spans() -> None:
     ]
 
 
+def watched(run: Path) -> list[StageMetrics]:
+    return [each for each in map(read_metrics, sorted(run.glob("stages/*/metrics.jsonl"))) if each.watched]
+
+
 def test_the_watched_stage_is_read_and_the_damage_is_said(run: Path) -> None:
-    (stage,) = stage_alarms(run)
+    (stage,) = watched(run)
     assert (stage.stage, stage.last, len(stage.spans)) == ("rft", 30, 2)
     assert [span.alarm.alarm for span in stage.active] == ["length"]
     assert "1 unreadable lines" in stage.problems[0]
@@ -51,7 +55,7 @@ def test_the_page_says_what_was_seen_and_since_when(page: str) -> None:
     assert page.count('class="span active"') == 1 and page.count('class="span"') == 1
     card = page.split("Alarms: what may be reward hacking")[1].split('id="curves"')[0]
     assert "&lt;script&gt;" in card and "<script" not in card and "<img" not in card
-    assert not set("\x00\u202e") & set(card) and "1 unreadable lines" in card
+    assert not set("\x00\u202e") & set(card) and "alarms.jsonl: 1 unreadable lines" in page
 
 
 def test_watched_signals_have_a_heading_and_the_place_of_an_honest_policy(run: Path) -> None:
@@ -72,6 +76,6 @@ def test_watched_signals_have_a_heading_and_the_place_of_an_honest_policy(run: P
 
 def test_nothing_watched_is_nothing_said(tmp_path: Path) -> None:
     write_lines(tmp_path / "stages" / "sft" / "metrics.jsonl", [{"step": 1, "loss": 2.0}])
-    assert stage_alarms(tmp_path) == []
+    assert watched(tmp_path) == []
     write_lines(tmp_path / "stages" / "rft" / "metrics.jsonl", [{"step": 1, "watch/recall/detection": 0.5}])
     assert "No alarm in 1 steps" in write_report(tmp_path).read_text(encoding="utf-8")

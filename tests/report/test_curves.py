@@ -12,9 +12,9 @@ from rft3d.report.curves import POINTS, StageMetrics, curves_view, panels, read_
 def test_metrics_file_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 5, "loss": 1.5, "note": "x", "flag": true, "kl": NaN}\n[1]\n{"loss": 2}\n{"lo')
-    stage = read_metrics(path, "sft")
+    stage = read_metrics(path)
     assert stage.series == {"loss": [(5.0, 1.5), (1.0, 2.0)]}
-    assert stage.skipped == 2
+    assert stage.problems == ("metrics.jsonl: 2 unreadable lines were skipped",)
 
 
 def test_panels_group_parts_and_start_with_what_matters() -> None:

@@ -36,7 +36,7 @@ def draw_dynamics(experiment: Experiment, roots: Mapping[int, Path], file: Path)
     curves: dict[str, dict[str, Line]] = {}
     for arm in experiment.arms:
         logs = [root / "stages" / arm.name / "metrics.jsonl" for root in roots.values()]
-        series = [read_metrics(log, arm.name).series for log in logs if log.is_file()]
+        series = [read_metrics(log).series for log in logs if log.is_file()]
         known = [key for key, _ in PANELS if series and all(key in each for each in series)]
         if known:
             curves[arm.title] = {key: mean_line([each[key] for each in series]) for key in known}

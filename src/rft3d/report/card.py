@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.files import write_text
-from rft3d.report.curves import stage_alarms
 from rft3d.report.embed import one_line, templates
 from rft3d.report.run_folder import RunFolder, read_run_folder
 
@@ -78,7 +77,7 @@ def model_card(run: RunFolder, model: str, licences: Mapping[str, str]) -> str:
         },
         machine=[f"{_line(k)} {_line(v)}" for k, v in env.items() if k != "commit" and v is not None],
         small=[f"{task.name} ({found.scenes})" for task, found in answers if found.scenes < 100],
-        alarms=stage_alarms(run.root),
+        alarms=[stage for stage in run.metrics if stage.watched],
     )  # fmt: skip
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rft3d import runfolder
-from rft3d.runfolder import SIGNALS, Alarm, read_records
+from rft3d.runfolder import ALARMS, SIGNALS, Alarm, read_alarms, read_records
 from rft3d.typed import is_number
 
 _NOT_CURVES = {"step", "time", "epoch", "seconds"}
@@ -22,18 +21,43 @@ POINTS = 300
 
 
 @dataclass(frozen=True)
+class AlarmSpan:
+    """An alarm that was raised, and until which step it was on (None: still on at the end)."""
+
+    alarm: Alarm
+    until: int | None
+
+
+@dataclass(frozen=True)
 class StageMetrics:
-    """One stage's curves: ``series[name]`` lists ``(step, value)``; ``skipped`` counts unreadable lines."""
+    """What one stage's files say: ``series[name]`` lists ``(step, value)``; alarms in the order they were raised;
+    ``problems``: lines that could not be read."""
 
     stage: str
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    skipped: int = 0
+    spans: tuple[AlarmSpan, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def watched(self) -> bool:
+        """Whether its rollouts were."""
+        return bool(self.spans) or any(name.startswith("watch/") for name in self.series)
+
+    @property
+    def last(self) -> int:
+        """Its last step."""
+        return max((int(points[-1][0]) for points in self.series.values()), default=0)
+
+    @property
+    def active(self) -> tuple[AlarmSpan, ...]:
+        return tuple(span for span in self.spans if span.until is None)
 
 
-def read_metrics(path: str | Path, stage: str) -> StageMetrics:
-    """Numeric, finite values of a ``metrics.jsonl``; a run killed while writing may leave half a line."""
+def read_metrics(path: Path) -> StageMetrics:
+    """Numeric, finite values of a ``metrics.jsonl`` and the alarms beside it; a run killed while writing may leave
+    half a line."""
     series: dict[str, list[tuple[float, float]]] = {}
-    rows, skipped = read_records(Path(path))
+    rows, skipped = read_records(path)
     for number, row in enumerate(rows):
         step = row.get("step", number)
         if not is_number(step):
@@ -41,7 +65,10 @@ def read_metrics(path: str | Path, stage: str) -> StageMetrics:
         for name, value in row.items():
             if name not in _NOT_CURVES and is_number(value):
                 series.setdefault(name, []).append((float(step), float(value)))
-    return StageMetrics(stage, series, skipped)
+    events, unread = read_alarms(path.with_name(ALARMS))
+    lost = {path.name: skipped, ALARMS: unread}
+    problems = (f"{name}: {count} unreadable lines were skipped" for name, count in lost.items() if count)
+    return StageMetrics(path.parent.name, series, spans_of(events), tuple(problems))
 
 
 def panels(names: Sequence[str]) -> list[tuple[str, list[str]]]:
@@ -115,43 +142,6 @@ def _line(points: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
         ]
 
     return {"x": thin(steps), "y": thin(values), "mean": thin(means)}
-
-
-@dataclass(frozen=True)
-class AlarmSpan:
-    """An alarm that was raised, and until which step it was on (None: still on at the end)."""
-
-    alarm: Alarm
-    until: int | None
-
-
-@dataclass(frozen=True)
-class StageAlarms:
-    """What one stage's files say: its alarms in the order they were raised, its metrics, its last step."""
-
-    stage: str
-    spans: tuple[AlarmSpan, ...]
-    metrics: StageMetrics
-    last: int
-    problems: tuple[str, ...] = field(default=())
-
-    @property
-    def active(self) -> tuple[AlarmSpan, ...]:
-        return tuple(span for span in self.spans if span.until is None)
-
-
-def stage_alarms(run: str | Path) -> list[StageAlarms]:
-    """The stages of ``run`` whose rollouts were watched, by name; unreadable lines are skipped and said."""
-    stages = []
-    for path in sorted((Path(run) / "stages").glob(f"*/{runfolder.METRICS}")):
-        metrics = read_metrics(path, path.parent.name)
-        events, skipped = runfolder.read_alarms(path.with_name(runfolder.ALARMS))
-        problems = (f"alarms.jsonl: {skipped} unreadable lines were skipped",) if skipped else ()
-        if not events and not any(name.startswith("watch/") for name in metrics.series):
-            continue
-        last = max((int(points[-1][0]) for points in metrics.series.values()), default=0)
-        stages.append(StageAlarms(path.parent.name, spans_of(events), metrics, last, problems))
-    return stages
 
 
 def spans_of(events: Iterable[Alarm]) -> tuple[AlarmSpan, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rft3d.files import read_json
-from rft3d.report.curves import StageAlarms, StageMetrics, read_metrics, stage_alarms
+from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.report.embed import duration, number, one_line
 from rft3d.runfolder import METRICS, ROLLOUTS, as_rollouts, read_lines, read_records
 from rft3d.typed import is_number
@@ -89,8 +89,7 @@ def _stage(path: Path, times: Sequence[tuple[int, float]], now: float) -> StageS
     done = path.with_name("done.json").is_file()
     left = None if steps is None or pace is None or done else max(0, steps - step) * pace
     quiet = max(0.0, now - path.stat().st_mtime)
-    metrics = read_metrics(path, path.parent.name)
-    return StageState(path.parent.name, step, steps, pace, left, quiet, done, metrics)
+    return StageState(path.parent.name, step, steps, pace, left, quiet, done, read_metrics(path))
 
 
 def _step_times(path: Path) -> list[tuple[int, float]]:
@@ -120,11 +119,10 @@ def render_run(run: str | Path, now: float | None = None) -> RenderableType:
 
     stages = read_stages(run, now)
     current = stages[-1]
-    alarms = {stage.stage: stage for stage in stage_alarms(run)}
-    parts: list[RenderableType] = [_overview(stages, alarms), Rule(f"[bold]{_safe(current.name)}")]
-    parts.append(_curves(current))
-    if watched := alarms.get(current.name):
-        parts += [Rule("[bold]alarms", style="red" if watched.active else "green"), *_alarms(watched)]
+    parts: list[RenderableType] = [_overview(stages), Rule(f"[bold]{_safe(current.name)}"), _curves(current)]
+    if current.metrics.watched:
+        colour = "red" if current.metrics.active else "green"
+        parts += [Rule("[bold]alarms", style=colour), *_alarms(current.metrics)]
     if samples := list(_samples(Path(run) / "stages" / current.name / ROLLOUTS)):
         parts += [Rule("[bold]last samples"), *samples]
     return Group(*parts)
@@ -160,7 +158,7 @@ def _columns(*justify: str) -> Table:
     return table
 
 
-def _overview(stages: Sequence[StageState], alarms: dict[str, StageAlarms]) -> Table:
+def _overview(stages: Sequence[StageState]) -> Table:
     from rich.progress_bar import ProgressBar
 
     table = _columns("left", "left", "right", "right", "right")
@@ -170,7 +168,7 @@ def _overview(stages: Sequence[StageState], alarms: dict[str, StageAlarms]) -> T
     table.add_column("state")
     table.add_column("alarms")
     for stage in stages:
-        on = len(alarms[stage.name].active) if stage.name in alarms else None
+        on = len(stage.metrics.active) if stage.metrics.watched else None
         total = stage.steps or stage.step or 1
         colour = {"done": "green", "running": "cyan"}.get(stage.status, "yellow")
         table.add_row(
@@ -196,7 +194,7 @@ def _curves(stage: StageState) -> Table:
     return table
 
 
-def _alarms(stage: StageAlarms) -> Iterator[RenderableType]:
+def _alarms(stage: StageMetrics) -> Iterator[RenderableType]:
     if not stage.spans:
         yield f"[green]none in {stage.last} steps"
     for span in stage.spans:

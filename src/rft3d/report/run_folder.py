@@ -89,12 +89,9 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
     except ValueError as error:
         notes.append(f"{error}; the cost table is left out")
         stages = None
-    metrics = []
-    for path in sorted((root / "stages").glob(f"*/{METRICS}"), key=lambda path: path.stat().st_mtime):
-        stage = read_metrics(path, path.parent.name)
-        metrics.append(stage)
-        if stage.skipped:
-            notes.append(f"stages/{stage.stage}/metrics.jsonl: {stage.skipped} unreadable lines were skipped")
+    files = sorted((root / "stages").glob(f"*/{METRICS}"), key=lambda path: path.stat().st_mtime)
+    metrics = tuple(map(read_metrics, files))
+    notes += [f"stages/{stage.stage}/{problem}" for stage in metrics for problem in stage.problems]
     if not metrics:
         notes.append("no stages/*/metrics.jsonl, so no learning curves")
     answers = root / "eval" if (root / "eval").is_dir() else root
@@ -107,9 +104,7 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
             f"{root} is not a run folder: it has neither eval/<task>.samples.jsonl nor samples.<task>.jsonl "
             "nor stages/*/metrics.jsonl nor stages.json"
         )
-    return RunFolder(
-        root, config, env, tuple(stages or ()), tuple(metrics), present, tuple(notes), titles, defaults
-    )
+    return RunFolder(root, config, env, tuple(stages or ()), metrics, present, tuple(notes), titles, defaults)
 
 
 def _task_runs(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.files import write_text
-from rft3d.report.curves import curves_view, stage_alarms
+from rft3d.report.curves import curves_view
 from rft3d.report.embed import (
     Blob,
     Budget,
@@ -112,7 +112,7 @@ class _Page:
         self.joined, self.gallery, self.inside = joined, gallery, inside
         self.pairs = {task.name: Pairs(task, resamples) for task in joined.tasks}
         self.unreadable = alarms_of_reading(joined)
-        read = [stage_alarms(run.root) for run in joined.runs]
+        read = [[stage for stage in run.metrics if stage.watched] for run in joined.runs]
         self.alarms = [(title, found) for title, found in zip(joined.titles, read, strict=True) if found]
         self.notes = list(joined.notes)
         self.pictures = Pictures()
