@@ -66,11 +66,7 @@ class Scoring(ScoreConfig, JsonOut):
 
 
 def recipe_at(path: Path) -> Path:
-    """``path``, where there is a file.
-
-    Raises:
-        FileNotFoundError: there is none; names the most alike one beside it.
-    """
+    """``path``, where there is a file; FileNotFoundError names the most alike one beside it."""
     if path.is_file():
         return path
     near = did_you_mean(path.name, [each.name for each in path.parent.glob("*.py")])
@@ -81,11 +77,7 @@ def free(out: Path | None, force: bool, ours: Sequence[str] = ()) -> None:
     """Nothing may stand at ``out`` (a file, or a folder with something in it) unless ``force``; it is this verb's.
 
     ``ours``: names that the verb writes into a folder, as patterns; with ``force`` a folder that holds nothing
-    else is emptied. Without it files in a folder are replaced one by one.
-
-    Raises:
-        FileExistsError: something is there, or with ``force`` a folder holds what is not ours.
-        InUse: another process is writing it.
+    else is emptied. Without it files in a folder are replaced one by one. InUse: another process is writing it.
     """
     if out is None:
         return

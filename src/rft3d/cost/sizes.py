@@ -38,11 +38,7 @@ _IDS = {"bos_token_id": 151643, "eos_token_id": 151645, "pad_token_id": 151643}
 
 
 def full_config(backbone: str) -> SpatialConfig | SpatialConfig3:
-    """The config of a full-size backbone, one of :data:`SIZES` with an encoder (``qwen3-vl-4b-da3`` ...).
-
-    Raises:
-        ValueError: another name.
-    """
+    """The config of a full-size backbone, one of :data:`SIZES` with an encoder (``qwen3-vl-4b-da3`` ...)."""
     name, _, kind = backbone.rpartition("-")
     if name not in SIZES or kind not in ENCODERS:
         raise ValueError(
@@ -85,11 +81,9 @@ WINDOW_PATCHES = 64
 
 @dataclass(frozen=True)
 class TextSizes:
-    """The language model, its head included.
+    """The language model, its head included. ``q``, ``kv``: widths of queries, and of keys or values.
 
-    Attributes:
-        q, kv: widths of queries, and of keys or values.
-        layer_matrices: ``in + out`` and ``in * out`` of each matrix of a layer, by name (``q_proj`` ...).
+    ``layer_matrices``: ``in + out`` and ``in * out`` of each matrix of a layer, by name (``q_proj`` ...).
     """
 
     hidden: int
@@ -183,11 +177,7 @@ class Sizes:
 
 
 def sizes_of(config: Mapping[str, Any], where: str = "config") -> Sizes:
-    """Sizes from the ``config.json`` of a saved policy, of Qwen2.5-VL or of Qwen3-VL.
-
-    Raises:
-        ValueError: another architecture, or no sizes in it.
-    """
+    """Sizes from the ``config.json`` of a saved policy, of Qwen2.5-VL or of Qwen3-VL; ValueError for another."""
     kind = str(config.get("model_type", "")).removeprefix("rft3d_")
     if kind not in CLASSES:
         raise ValueError(f"{where}: model_type {kind!r}; costs are known for {', '.join(CLASSES)} only")

@@ -46,19 +46,15 @@ def export_verl(
     pictures: str | Path | None = None,
     told: Callable[[str], object] = lambda line: None,
 ) -> int:
-    """Write ``OUT/train.parquet`` and ``OUT/reward.py``; returns how many samples there are.
+    """Write ``OUT/train.parquet`` and ``OUT/reward.py``, each whole or not at all; returns how many samples there
+    are.
 
-    Args:
-        samples_path: samples file, of one task or several.
-        out: folder; files in it appear whole.
-        options: options of a task, as in a recipe; they travel with every row.
-        embed: put the pictures into the rows as PNG (also frames of procedural rooms); otherwise rows hold
-            their absolute paths, and the pictures must be where verl runs.
-        pictures: a folder besides that of the samples file in which pictures may lie.
-        told: called with a line about every sample that is left out because a picture of it is damaged.
+    ``options``: of tasks, as in a recipe; they travel with every row. ``embed``: put the pictures into the rows as
+    PNG (also frames of procedural rooms), not their absolute paths, which must exist where verl runs.
+    ``pictures``: a folder besides that of the samples file in which they may lie. ``told``: gets a line about
+    every sample that a damaged picture leaves out.
 
-    Raises:
-        ValueError: no samples, a picture is missing or lies elsewhere, or a room's frame while ``embed`` is off.
+    ValueError: no samples, a picture is missing or lies elsewhere, or a room's frame while ``embed`` is off.
     """
     samples_path, out = Path(samples_path), Path(out)
     tasks = {name: make_task(name, options=opts) for name, opts in (options or {}).items()}

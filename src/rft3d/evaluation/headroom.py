@@ -78,9 +78,6 @@ def headroom(
 
     ``inside``: the folders that pictures may lie in, the first the one that their paths are relative to.
     ``advance(n)`` is called after every n questions (``len(temperatures) + 1`` times each).
-
-    Raises:
-        ValueError: no samples, a task without consensus, or a picture that is missing or lies elsewhere.
     """
     if task.name not in SHOWN:
         raise ValueError(f"task {task.name!r} has no headroom; only {', '.join(SHOWN)} have one")
@@ -140,11 +137,7 @@ def read_questions(paths: Sequence[Path], limit: int = 0) -> dict[Path, list[Sam
 
 
 def spread_questions(file: Path, limit: int = 0) -> list[Sample]:
-    """``limit`` questions of a samples file, evenly spaced over it; 0: all.
-
-    Raises:
-        ValueError: an empty file.
-    """
+    """``limit`` questions of a samples file, evenly spaced over it; 0: all."""
     samples = list(read_samples(file))
     if not samples:
         raise ValueError(f"{file} is empty; there is nothing to measure on")

@@ -42,14 +42,11 @@ _WANTS_NUMBER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FoundBox:
-    """A box that the model named.
+    """A box that the model named: ``(9,)`` metres and radians, intrinsic ZXY, in the camera of ``frame`` (an index
+    into the clip's frames; OpenCV); ``box_world``: where the clip has poses.
 
-    Attributes:
-        label: as written; for a described object the description.
-        frame: index into the clip's frames; ``box`` is in that frame's camera (OpenCV).
-        box: ``(9,)`` metres and radians, intrinsic ZXY.
-        box_world: the same in the world, or None when the clip has no poses.
-        valid: False for sizes that aren't positive; such a box is not drawn.
+    ``label``: as written; of a described object the description. ``valid``: its sizes are positive, so it is
+    drawn.
     """
 
     label: str
@@ -61,17 +58,11 @@ class FoundBox:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """A model's answer about a clip.
+    """A model's answer about a clip: ``text`` of ``tokens``, as it wrote it.
 
-    Attributes:
-        sample: what was asked.
-        text: as the model wrote it.
-        truncated: the text hit the token limit (then it is read as far as it goes, and said so).
-        tokens: how many were generated.
-        failure: why the text couldn't be read, or None.
-        boxes: of detection and grounding.
-        answer: of a spatial question: letter, number or the text between the tags.
-        thought: what stood in ``<think>``, if anything.
+    ``truncated``: it hit the token limit (it is read as far as it goes, and said so). ``failure``: why it could
+    not be read. ``boxes``: of detection and grounding. ``answer`` of a spatial question: letter, number or the
+    text between the tags; ``thought``: what stood in ``<think>``.
     """
 
     sample: Sample
@@ -101,11 +92,7 @@ def known_boxes(clip: Clip, task: Task) -> Sample | None:
 
 
 def grounding_question(clip: Clip, description: str) -> Sample:
-    """Find the object that ``description`` means: a frame, and a box in that frame's camera.
-
-    Raises:
-        ValueError: an empty description.
-    """
+    """Find the object that ``description`` means: a frame, and a box in that frame's camera."""
     description = _clean("description", description)
     frames = "".join(f"Frame-{i}: {IMAGE}" for i in range(len(clip.frames)))
     prompt = grounding_task.PROMPT.format(frames=frames, description=description.capitalize())
@@ -117,13 +104,8 @@ def grounding_question(clip: Clip, description: str) -> Sample:
 def spatial_question(clip: Clip, question: str, options: Sequence[str] = (), think: bool = False) -> Sample:
     """Ask ``question`` about ``clip``, laid out as VSI-Bench's questions are.
 
-    Args:
-        question: free text.
-        options: for multiple choice, the texts of A, B, C ...
-        think: ask for ``<think>…</think><answer>…</answer>`` (for models trained to think).
-
-    Raises:
-        ValueError: an empty question, one option only, or more than 26.
+    ``options``: for multiple choice, the texts of A, B, C ... ``think``: ask for
+    ``<think>…</think><answer>…</answer>`` (for models trained to think).
     """
     question = _clean("question", question)
     if len(options) == 1 or len(options) > len(ascii_uppercase):
@@ -143,16 +125,9 @@ def infer(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> Inference:
-    """Let ``policy`` answer ``sample`` (one of the questions above) about ``clip``.
-
-    Args:
-        max_new_tokens: longest answer.
-        temperature: 0 is greedy; ``seed`` matters only above 0.
+    """Let ``policy`` answer ``sample`` (one of the questions above) about ``clip``, greedily at temperature 0.
 
     Angles are intrinsic ZXY; a policy whose weights write the old convention translates them.
-
-    Raises:
-        ValueError: a limit below 1.
     """
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
@@ -179,12 +154,9 @@ def inference_record(
 ) -> dict[str, Any]:
     """What ``rft3d detect``, ``ground`` and ``ask`` print: plain JSON values only.
 
-    Args:
-        only_rooms: the model was trained on procedural rooms alone; about anything else it warns.
-        classes: that the model was trained to name, if that is known; a description of nothing among them is
-            noted.
-        before: record of an earlier answer in the same place: another description with the very same box is
-            noted.
+    ``only_rooms``: the model saw procedural rooms alone; about anything else it warns. ``classes``: that it was
+    trained to name, where known; a description of none of them is noted. ``before``: record of an earlier answer
+    in the same place; another description with the very same box is noted.
     """
     times: Sequence[float | None] = clip.times_s or [None] * len(clip.frames)
     record: dict[str, Any] = {

@@ -30,12 +30,9 @@ from rft3d.tasks.types import Sample
 class Origin:
     """How a predictions file was read; part of every result.
 
-    Attributes:
-        format: which of the four.
-        matched_by: ``id``, ``alias`` or ``place``.
-        truth_mismatches: rows whose own right answer is not the sample's.
-        empty: rows without a text; they count as missing predictions.
-        truncation_known: whether the format can say that an answer was cut off.
+    ``matched_by``: ``id``, ``alias`` or ``place``. ``truth_mismatches``: rows whose own right answer is not the
+    sample's; ``empty``: rows without a text, which count as missing. ``truncation_known``: the format can say what
+    was cut off.
     """
 
     format: str

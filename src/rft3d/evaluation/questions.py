@@ -50,15 +50,13 @@ OFFICIAL: dict[str, dict[str, float]] = {
 class Balance:
     """Counts of what was right so far, so that every letter is as often right as any other, and every word.
 
-    A set in which "left" is right in 60 % of the questions teaches the frequencies instead of the room. Among
-    the questions that a scene offers those are taken whose answer was rarest. VSI-Bench itself is not balanced
-    in its words: 84 % of its hard directions are "front ...", 5 % of its medium ones "back";
-    ``Balance(OFFICIAL)`` draws its mix instead. Deterministic for the same scenes in the same order.
+    A set in which "left" is right in 60 % of the questions teaches the frequencies instead of the room. Among the
+    questions that a scene offers those are taken whose answer was rarest. ``Balance(OFFICIAL)`` draws VSI-Bench's
+    mix instead (84 % of its hard directions are "front ..."). The same for the same scenes in the same order.
 
-    Attributes:
-        shares: question type -> answer -> how often it shall be right, up to a factor; without: all alike.
-        letters: (question type, number of options, letter) -> times it was right.
-        words: (question type, answer) -> times it was right, for answers of :data:`CLOSED` (of a route: each turn).
+    ``shares``: question type -> answer -> how often it shall be right, up to a factor; without: all alike.
+    ``letters`` and ``words``: how often each was right, by question type (and number of options); of a route each
+    turn counts.
     """
 
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
@@ -158,17 +156,11 @@ def write_questions(
     config: QuestionConfig | None = None,
     excluded: Callable[[str], bool] | None = None,
 ) -> Made:
-    """Write a spatial samples file about ``scenes`` and say what became of them.
+    """Write a spatial samples file about ``scenes``, read one at a time, and say what became of them.
 
-    Args:
-        scenes: read one at a time.
-        out: JSON lines; frames are named relative to its folder (or as ``rooms:<seed>/<index>``).
-        config: what is asked.
-        excluded: scene ids that must not be asked about, e.g. :func:`exclude_list`.
-
-    Raises:
-        ValueError: two questions of one id (two scenes with the same id), a frame that is not a file, or thoughts
-            about a scene without frames.
+    Frames are named relative to the file's folder (or as ``rooms:<seed>/<index>``). ``excluded``: scene ids that
+    must not be asked about, e.g. :func:`exclude_list`. ValueError: two scenes of one id, a frame that is not a
+    file, or thoughts about a scene without frames.
     """
     config = config or QuestionConfig()
     made = Made(balance=Balance(OFFICIAL if config.distribution == "official" else {}))
@@ -179,12 +171,8 @@ def write_questions(
 def exclude_list(
     paths: Sequence[str | Path], room_of: Callable[[str], str] = lambda scan: scan
 ) -> Callable[[str], bool]:
-    """Whether a scene is on one of the lists.
-
-    Args:
-        paths: text files with a scene id a line (``#`` starts a comment), or samples files, whose scenes
-        count. room_of: scans with the same value are one room and excluded together.
-    """
+    """Whether a scene is on one of the lists: text files with a scene id a line (``#`` starts a comment), or
+    samples files, whose scenes count. Scans with the same ``room_of`` are one room and excluded together."""
     rooms: set[str] = set()
     for path in map(Path, paths):
         rooms |= {room_of(scene_key(scene)) for scene in _listed(path)}

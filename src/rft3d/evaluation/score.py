@@ -174,9 +174,7 @@ def score_file(
 ) -> tuple[ScoredRun, Loaded]:
     """The answers in ``path`` as they are, and scored by a task.
 
-    Raises:
-        ValueError: a class that no truth has (it would count 0 in the mean), boxes of a task that has none; see
-            :func:`score_predictions`.
+    ValueError: a class that no truth has (it would count 0 in the mean), or boxes of a task that has none.
     """
     task = make_task(task_name, config.mode, config.task_options)
     loaded = load_predictions(path, samples, config.format)

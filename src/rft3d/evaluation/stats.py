@@ -38,14 +38,10 @@ class _Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval(_Spread):
-    """A metric's value on all samples and a percentile interval for it.
+    """A metric's value on all samples (None: undefined) and a percentile interval for it.
 
-    Attributes:
-        value: the metric on the data as they are; None when undefined.
-        low, high: ends of the interval; None when no resample had a value.
-        level: coverage aimed at, e.g. 0.95.
-        scenes, samples: how many of each went in (``scenes`` is the n of the bootstrap).
-        resamples: how many resamples were drawn; ``undefined`` of them had no value and were left out.
+    ``low``, ``high``: its ends; None when no resample had a value. ``level``: coverage aimed at. ``scenes`` is the
+    n of the bootstrap. ``undefined`` of the ``resamples`` had no value and were left out.
     """
 
     value: float | None
@@ -97,11 +93,9 @@ def resample_pools(
 ) -> Resampled:
     """A metric of sums on ``resamples`` draws of as many scenes as there are, with replacement.
 
-    Args:
-        pools: one a sample, what it adds to the sums (a key that is missing adds 0).
-        scenes: of each sample.
-        finish: the metric of summed pools.
-        names: metrics to keep; None: every one that is defined on the data as they are.
+    ``pools``: one a sample, what it adds to the sums (a missing key adds 0); ``scenes``: of each sample.
+    ``finish``: the metric of summed pools. ``names``: metrics to keep; None: every one that is defined on the data
+    as they are.
     """
     if len(pools) != len(scenes):
         raise ValueError(f"{len(scenes)} scenes but {len(pools)} pools; one of each a sample is needed")

@@ -284,12 +284,8 @@ def alternate(
 ) -> Tensor:
     """Rounds of attention inside each frame and across all frames.
 
-    Args:
-        patches: ``(B * S, h * w, C)``.
-        specials: ``(B, S, T, C)``, tokens that stand before every frame's patches, at position (0, 0).
-
-    Returns:
-        ``(B * S, h * w, 2C)``: the last round's two outputs side by side.
+    ``patches``: ``(B * S, h * w, C)``; ``specials``: ``(B, S, T, C)``, tokens that stand before every frame's
+    patches, at position (0, 0). Returns ``(B * S, h * w, 2C)``: the last round's two outputs side by side.
     """
     batch, frames, count, dim = specials.shape
     x = torch.cat([specials.flatten(0, 1).to(patches), patches], dim=1)

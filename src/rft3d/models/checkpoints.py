@@ -68,12 +68,8 @@ def opened_tensors(path: Path) -> Iterator[Any]:
 
 
 def tensor_files(folder: Path) -> TensorFiles:
-    """Find the weights of ``folder``.
-
-    Raises:
-        FileNotFoundError: there are none, a shard of the index is missing, or they are not safetensors.
-        ValueError: the index names a file outside the folder.
-    """
+    """The weights of ``folder``; FileNotFoundError: there are none, a shard is missing, or they are not
+    safetensors."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         with blaming(index, KeyError, TypeError, AttributeError):
@@ -132,11 +128,7 @@ def renamed(name: str, layout: str) -> str:
 
 
 def geometry_of(shapes: Mapping[str, tuple[int, ...]], prefix: str = "") -> tuple[str, Any]:
-    """Which of :data:`ENCODERS` the tensors under ``prefix`` are, and its sizes.
-
-    Raises:
-        ValueError: none that is known.
-    """
+    """Which of :data:`ENCODERS` the tensors under ``prefix`` are, and its sizes; ValueError: none that is known."""
     inside = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
     for kind, encoder in ENCODERS.items():
         try:
@@ -160,12 +152,8 @@ def check_keys(where: object, missing: Iterable[str], unexpected: Iterable[str])
 def load_geometry(encoder: GeometryEncoder, folder: Path) -> list[str]:
     """Load a released geometry encoder (``facebook/VGGT-1B`` ...) into ``encoder``, by name.
 
-    Returns:
-        The names that were left out: heads and unused rounds.
-
-    Raises:
-        ValueError: missing, unknown or misshapen tensors, all named.
-        FileNotFoundError: no weights in ``folder``.
+    Returns the names that were left out: heads and unused rounds. ValueError: missing, unknown or misshapen
+    tensors.
     """
     stored = tensor_files(folder)
     skipped = [name for name in stored.files if encoder.unused(name)]

@@ -59,11 +59,9 @@ def encoder_key(model: torch.nn.Module, preparation: object, prefixes: Sequence[
 class FeatureCache:
     """See the module's docstring. Features come back in main memory, whatever device they were made on.
 
-    Attributes:
-        folder: where the files are, made when needed; None: memory only, in the encoders' own number format.
-        dtype: number format of the files; features are rounded to it before they are used.
-        keep, keep_bytes: clips and bytes in memory at most; the least recently used go first. (A clip of 32
-            frames of 518x392 takes 165 MB in bf16.)
+    ``folder``: made when needed; None: memory only, in the encoders' own number format. ``dtype``: of the files;
+    features are rounded to it before they are used. ``keep``, ``keep_bytes``: clips and bytes in memory at most;
+    the least recently used go first. (A clip of 32 frames of 518x392 takes 165 MB in bf16.)
     """
 
     folder: Path | None = None
@@ -135,9 +133,8 @@ class FeatureCache:
     def put(self, key: str, features: FrozenFeatures) -> FrozenFeatures:
         """Keep ``features``; returns what :meth:`get` will, so that a run with and without hits agrees.
 
-        Raises:
-            ValueError: a value is not finite, or not in the number format.
-            OSError: the disk is full; nothing half-written stays.
+        ValueError: a value is not finite, or not in the number format. OSError: the disk is full; nothing
+        half-written stays.
         """
         if (known := self.get(key)) is not None:
             return known  # the first writer's stay
@@ -175,9 +172,8 @@ class FeatureCache:
 class ClipFeatures(Sequence[FrozenFeatures]):
     """``features[i]`` of clip ``i``, from ``cache``; clips that it lacks are encoded, which costs time only.
 
-    Attributes:
-        keys: each clip's key in ``cache``; "" until it is encoded for the first time.
-        encode: the keys and features of the clips of these numbers, which it puts into ``cache``.
+    ``keys``: of each clip in ``cache``; "" until it is encoded for the first time. ``encode``: makes the keys and
+    features of the clips of these numbers, and puts them into ``cache``.
     """
 
     cache: FeatureCache

@@ -40,14 +40,10 @@ class Completion:
 
 
 class Asked(NamedTuple):
-    """A prompt to continue.
+    """A prompt to continue: its row (suffixes are ignored) and the frozen features of its frames.
 
-    Attributes:
-        row: its tokens; suffixes are ignored.
-        features: frozen features of its frames.
-        key: a stable name (the sample id); with the seed it fixes the random numbers. Two equal keys give two
-            equal groups.
-        limit: longest continuation; None: ``Sampling.max_new_tokens``.
+    ``key``: a stable name (the sample id); with the seed it fixes the random numbers, so two equal keys give two
+    equal groups. ``limit``: longest continuation; None: ``Sampling.max_new_tokens``.
     """
 
     row: Row
@@ -60,13 +56,10 @@ class Asked(NamedTuple):
 class Sampling:
     """How to sample. ``temperature=0`` is greedy. The log-probabilities are at the same temperature.
 
-    ``top_p``/``top_k`` are deliberately absent: they make rollouts off-policy.
-
-    Attributes:
-        max_new_tokens: limit of the completions of prompts without one.
-        prefill: prompts that are run at once (0: all); bounds memory.
-        decode: ``static`` gives the cache fixed shapes, ``graphs`` also replays each step as a CUDA graph;
-            ``auto`` is ``graphs`` on a GPU and ``eager`` elsewhere.
+    ``top_p``/``top_k`` are deliberately absent: they make rollouts off-policy. ``max_new_tokens``: of prompts
+    without a limit. ``prefill``: prompts that are run at once (0: all); bounds memory. ``decode``: ``static``
+    gives the cache fixed shapes, ``graphs`` also replays each step as a CUDA graph; ``auto`` is ``graphs`` on a
+    GPU and ``eager`` elsewhere.
     """
 
     max_new_tokens: int = 128
@@ -105,9 +98,6 @@ def generate(
     """Sample ``per`` continuations of every prompt in ``asked``; a list of them for each.
 
     ``stop_ids`` end a row; the stop token is part of the completion.
-
-    Raises:
-        ValueError: no prompt, or a limit below 1.
     """
     limits = [sampling.max_new_tokens if each.limit is None else each.limit for each in asked]
     if min(limits, default=0) < 1:

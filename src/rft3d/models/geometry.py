@@ -66,12 +66,10 @@ def build_encoder(config: Any) -> GeometryEncoder:
 class FrozenFeatures:
     """What the frozen encoders say of one clip; computed once, reused by every pass over it.
 
-    Attributes:
-        vision: ``(T, hidden)`` vision tokens of all frames, frame-major; of a backbone with deepstack
-            features ``(T, (1 + levels) * hidden)``, the levels behind the tokens.
-        geometry: ``(T, 4, width)`` the four patches under each vision token, row-major inside the cell;
-            None when the geometry prior is off.
-        grid: ``(frames, 3)`` Qwen's ``image_grid_thw`` (in patches, before the 2×2 merge).
+    ``vision``: ``(T, hidden)`` vision tokens of all frames, frame-major; of a backbone with deepstack features
+    ``(T, (1 + levels) * hidden)``, the levels behind the tokens. ``geometry``: ``(T, 4, width)`` the four patches
+    under each vision token, row-major inside the cell; None when the geometry prior is off. ``grid``: ``(frames,
+    3)`` Qwen's ``image_grid_thw`` (in patches, before the 2×2 merge).
     """
 
     vision: Tensor

@@ -39,11 +39,8 @@ class Grid:
 def plan(size: FrameSize, height: int, width: int) -> Grid:
     """The grid of a picture of ``height × width`` pixels.
 
-    A width means: that wide, the height in proportion and rounded to whole patches, of which at most as many
-    rows as columns stay (tall pictures lose top and bottom), as VG-LLM prepares frames.
-
-    Raises:
-        ValueError: the picture is so flat that not one 2×2 cell of patches is left.
+    A width means: that wide, the height in proportion and rounded to whole patches, of which at most as many rows
+    as columns stay (tall pictures lose top and bottom), as VG-LLM prepares frames.
     """
     if not isinstance(size, int):
         rows, cols = size[1] // GEOMETRY_PATCH, size[0] // GEOMETRY_PATCH
@@ -61,15 +58,11 @@ def plan(size: FrameSize, height: int, width: int) -> Grid:
 def prepare_frames(
     frames: Sequence[NDArray[np.uint8]], size: FrameSize, patch: int = GEOMETRY_PATCH
 ) -> Tensor:
-    """Frames ``(h, w, 3)`` or ``(h, w, 4)`` uint8 -> ``(S, 3, H, W)`` float in [0, 1].
+    """Frames ``(h, w, 3)`` or ``(h, w, 4)`` uint8 -> ``(S, 3, H, W)`` float in [0, 1]; transparent pixels on
+    white.
 
-    A patch of the planned grid becomes ``patch`` pixels wide and high.
-
-    Transparent pixels are laid on white.
-
-    Raises:
-        ValueError: no frames, an array of another shape or type, or frames whose grids differ (an encoder
-            sees all frames of a clip together).
+    A patch of the planned grid becomes ``patch`` pixels wide and high. ValueError: no frames, an array of another
+    shape or type, or frames whose grids differ (an encoder sees all frames of a clip together).
     """
     from PIL import Image
 
@@ -123,15 +116,10 @@ def qwen_patches(
     mean: Sequence[float] = CLIP_MEAN,
     std: Sequence[float] = CLIP_STD,
 ) -> tuple[Tensor, Tensor]:
-    """Frames to the flat patch rows of Qwen's image processor, without resampling.
+    """Frames ``(N, 3, H, W)`` in [0, 1] to the flat patch rows of Qwen's image processor, without resampling.
 
-    Each frame is an *image* of its own (repeated to fill the temporal patch), as VG-LLM feeds them.
-
-    Args:
-        images: ``(N, 3, H, W)`` in [0, 1], H and W multiples of ``patch * merge``.
-
-    Returns:
-        ``(N * h * w, 3 * temporal * patch * patch)`` rows and ``(N, 3)`` grid (1, h, w).
+    Each frame is an *image* of its own (repeated to fill the temporal patch), as VG-LLM feeds them. Returns ``(N *
+    h * w, 3 * temporal * patch * patch)`` rows and ``(N, 3)`` grid (1, h, w).
     """
     n, _, height, width = images.shape
     if height % (patch * merge) or width % (patch * merge):

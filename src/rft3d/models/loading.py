@@ -45,11 +45,7 @@ CLASSES: dict[str, tuple[type[Any], type[Any]]] = {
 
 
 def resolve(where: str | Path) -> Path:
-    """A local folder, or the snapshot of a hub repository ``owner/name`` (downloaded when it isn't cached).
-
-    Raises:
-        FileNotFoundError: no such folder, and the name is not one of a hub repository.
-    """
+    """A local folder, or the snapshot of a hub repository ``owner/name`` (downloaded when it isn't cached)."""
     folder = Path(where)
     if folder.is_dir():
         return folder
@@ -85,24 +81,17 @@ def load_spatial(
     box_convention: str | None = None,
     backbone: str | None = None,
 ) -> Policy:
-    """Load a policy in any of the layouts.
+    """Load a policy in any of the layouts, from a folder or a hub repository.
 
-    Args:
-        where: folder or hub repository.
-        dtype: of the weights; None: as they are stored.
-        geometry: folder or hub repository of a geometry encoder (``facebook/VGGT-1B``,
-            ``depth-anything/DA3-BASE``, ``yyfz233/Pi3`` ...), needed when the weights hold no geometry branch, and
-            replacing its weights when they do; ``"off"``: without the geometry prior.
-        box_convention: how the weights write angles, ``intrinsic_zxy`` or ``extrinsic_zxy``; None: as the
-            config says, else extrinsic for V1 and intrinsic for everything else. Give ``extrinsic_zxy`` for
-            V2 weights downloaded before 2025-11-27.
-        backbone: the name a saved copy carries; None: what the folder says.
+    ``dtype``: of the weights; None: as they are stored. ``geometry``: folder or hub repository of a geometry
+    encoder (``facebook/VGGT-1B``, ``depth-anything/DA3-BASE``, ``yyfz233/Pi3`` ...), needed when the weights hold
+    no geometry branch, and replacing its weights when they do; ``"off"``: without the geometry prior.
+    ``box_convention``: how the weights write angles, ``intrinsic_zxy`` or ``extrinsic_zxy``; None: as the config
+    says, else extrinsic for V1 and intrinsic for everything else. Give ``extrinsic_zxy`` for V2 weights downloaded
+    before 2025-11-27. ``backbone``: the name a saved copy carries; None: what the folder says.
 
-    Raises:
-        FileNotFoundError: nothing there.
-        ValueError: a saved model whose files have changed;
-            missing, unknown or misshapen tensors, a config that asks for what is not there, or
-            weights without geometry and no word on where to take it from.
+    ValueError: a saved model whose files have changed; missing, unknown or misshapen tensors, a config that asks
+    for what is not there, or weights without geometry and no word on where to take it from.
     """
     folder = resolve(where)
     check_list(folder)

@@ -118,9 +118,6 @@ class Policy:
 
         Clips of equal frame count and size are encoded together, others one after the other; at most
         :data:`CLIPS_AT_ONCE` clips and :data:`PATCHES_AT_ONCE` patches at once.
-
-        Raises:
-            ValueError: a clip without frames, or frames of a clip that differ in shape.
         """
         return [features for _, features in self.encode_keyed(clips)]
 
@@ -183,9 +180,7 @@ class Policy:
     def row(self, prompt: Prompt, grid: Tensor) -> Row:
         """The prompt's token ids and positions, without continuations; ``grid`` of its frames' features.
 
-        Raises:
-            ValueError: more tokens than the model has positions for (attention would also take their square in
-                memory).
+        ValueError: more tokens than the model has positions for (attention would take their square in memory).
         """
         per_frame = [h * w // 4 for _, h, w in grid.tolist()]
         ids = prompt_ids(self.tokenizer, self._encode_cached, prompt, per_frame)

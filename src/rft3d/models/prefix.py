@@ -151,14 +151,10 @@ AttentionInterface.register(ATTENTION, shared_prefix_attention)
 
 @dataclass(frozen=True)
 class Row:
-    """One group to pack: token ids of the prefix, its positions, and the suffixes.
+    """One group to pack: token ids of the prefix, its ``(3, P_i)`` M-RoPE positions, and the suffixes.
 
-    Attributes:
-        prefix: ``P_i`` token ids.
-        positions: ``(3, P_i)`` M-RoPE positions of the prefix.
-        suffixes: token ids that follow the prefix, one list per continuation (may be empty lists).
-        scored: per suffix, how many of its *last* tokens are scored (the answer); the tokens before
-            them (a question) are only read.
+    ``suffixes``: token ids that follow the prefix, one list per continuation (may be empty). ``scored``: of each,
+    how many of its *last* tokens are scored (the answer); those before (a question) are only read.
     """
 
     prefix: Sequence[int]
@@ -258,14 +254,9 @@ def token_logps(
 ) -> tuple[Tensor, Tensor]:
     """``(N,)`` log-probabilities of ``targets`` (with gradient) and entropies (without), both float32.
 
-    The language head runs on the scored positions only, a chunk at a time. With gradients a chunk's logits are made
-    again in backward, so that no more than one chunk of them exists.
-
-    Args:
-        logits_of: ``(n, hidden)`` to ``(n, vocab)`` float32 logits.
-        hidden: ``(N, hidden)`` states *before* each target.
-        temperature: divides the logits.
-        chunk: positions whose logits exist together.
+    The language head runs on the scored positions only, ``chunk`` at a time. With gradients a chunk's logits are
+    made again in backward, so that no more than one chunk of them exists. ``logits_of``: ``(n, hidden)`` to ``(n,
+    vocab)`` float32 logits; ``hidden``: ``(N, hidden)`` states *before* each target.
     """
 
     def part(rows: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

@@ -102,13 +102,9 @@ class SpatialModel(_Base):
     def encode(self, images: Tensor, tower_images: Tensor | None = None) -> list[FrozenFeatures]:
         """Frozen features of ``B`` clips.
 
-        Args:
-            images: ``(B, S, 3, H, W)`` in [0, 1], H and W multiples of 14; the geometry encoder sees them
-                whole, a tower with patches of 14 pixels without odd borders.
-            tower_images: the same frames for a tower with other patches, as many patches high and wide.
-
-        Raises:
-            ValueError: sizes that the encoders don't take, or vision tokens and geometry that do not match.
+        ``images``: ``(B, S, 3, H, W)`` in [0, 1], H and W multiples of 14; the geometry encoder sees them whole, a
+        tower with patches of 14 pixels without odd borders. ``tower_images``: the same frames for a tower with
+        other patches, as many patches high and wide.
         """
         batch, frames = images.shape[:2]
         if tower_images is None:

@@ -55,17 +55,12 @@ def local_device() -> torch.device:
 def load_start(
     model: str | Path, load: LoadConfig, trained: Literal["stored", "float32"], own: bool = False
 ) -> Policy:
-    """The policy ``model`` on its device, frozen encoders in ``load.dtype``.
+    """The policy ``model`` (as :func:`rft3d.models.load_policy` takes it) on its device, frozen encoders in
+    ``load.dtype``.
 
-    Args:
-        model: a saved folder, a folder or hub repository (``owner/name``) with public weights, or a name of
-            ``rft3d.models.PUBLIC_WEIGHTS``.
-        trained: ``float32``: the trained weights are read in float32, whatever ``load.dtype`` is, so that
-            weights which a stage saved in float32 are not rounded on the way to the next.
-        own: the folder was saved by this run, so it holds its geometry branch and convention itself.
-
-    Raises:
-        FileNotFoundError, ValueError: as :func:`rft3d.models.load_policy`.
+    ``trained``: ``float32``: the trained weights are read in float32, whatever ``load.dtype`` is, so that weights
+    which a stage saved in float32 are not rounded on the way to the next. ``own``: the folder was saved by this
+    run, so it holds its geometry branch and convention itself.
     """
     device = local_device() if load.device == "auto" else torch.device(load.device)
     wanted = _dtype(load.dtype, device)

@@ -38,17 +38,12 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """A byte-level tokenizer whose extra tokens are the phrases and numbers that ``texts`` repeat.
 
-    Long constant passages (the wording of a prompt, the skeleton of a JSON answer) become single
-    tokens, and so does every frequent number; anything else falls back to bytes, so every text has an
-    encoding and decodes to itself. A quoted word takes the skeleton after it along
-    (``chair", "bbox_3d": [``), as merges of a trained tokenizer would: the numbers that follow then
-    stand right behind the word that says where to look, and a tiny model finds that in half the time.
-
-    Args:
-        texts: prompts and answers of the training rooms.
-        words: the words that vary (labels, colours ...); each is a token with and without a space before.
-        phrase_count: how often a passage must occur.
-        number_count: how often a number must occur.
+    Long constant passages (the wording of a prompt, the skeleton of a JSON answer) become single tokens, and so
+    does every frequent number; anything else falls back to bytes, so every text has an encoding and decodes to
+    itself. A quoted word takes the skeleton after it along (``chair", "bbox_3d": [``), as merges of a trained
+    tokenizer would: the numbers that follow then stand right behind the word that says where to look, and a tiny
+    model finds that in half the time. ``words``: what varies (labels, colours ...); each is a token with and
+    without a space before. ``phrase_count``, ``number_count``: how often a passage, a number must occur.
     """
     vary = sorted(set(words), key=len, reverse=True)
     word = "|".join(re.escape(w) for w in vary)

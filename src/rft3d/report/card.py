@@ -26,9 +26,6 @@ def write_card(
     """Write the card of ``model`` (a folder of ``run/eval``) to ``out`` or ``run/models/<model>/README.md``.
 
     ``licences``: ``data`` and ``base``, where the run cannot know them.
-
-    Raises:
-        ValueError: the run has no answers of ``model``.
     """
     folder = read_run_folder(run)
     path = Path(out) if out is not None else folder.root / "models" / model / "README.md"

@@ -47,16 +47,11 @@ def answer_clip(
     out: Path,
     **generation: Any,
 ) -> dict[str, Any]:
-    """What ``model`` answers to ``sample`` about ``clip``, written into ``out``; returns the record.
+    """What ``model`` (as ``load_policy`` takes it) answers to ``sample``, written into ``out``; returns the
+    record.
 
-    Where the scene has true boxes, they are drawn too, and a note counts the found ones.
-
-    Args:
-        model: what ``load_policy`` takes.
-        generation: of :func:`rft3d.evaluation.infer.infer`.
-
-    Raises:
-        ValueError: ``cuda`` where torch sees no GPU.
+    Where the scene has true boxes, they are drawn too, and a note counts the found ones. ``generation``: of
+    :func:`rft3d.evaluation.infer.infer`. ValueError: ``cuda`` where torch sees no GPU.
     """
     fingerprint = model_fingerprint(model) if model_folder(model).is_dir() else model
     import torch  # after all that may be wrong with files
@@ -86,11 +81,11 @@ def answer_clip(
 def write_clip_report(
     found: Inference, clip: Clip, record: dict[str, Any], out: str | Path, true: Boxes = ()
 ) -> dict[str, str]:
-    """Write pictures, ``answer.json`` and ``index.html`` into ``out``; returns what was written, by kind.
+    """Write pictures, ``answer.json`` and ``index.html`` (last) into ``out``, each whole; returns what was
+    written, by kind.
 
-    ``record``: of :func:`rft3d.evaluation.infer.inference_record`. ``true``: ``(N, 9)`` boxes in the first
-    frame's camera, drawn in green below the found ones. Files are replaced one by one, each
-    atomically; ``index.html`` is the last.
+    ``record``: of :func:`rft3d.evaluation.infer.inference_record`. ``true``: ``(N, 9)`` boxes in the first frame's
+    camera, drawn in green below the found ones.
     """
     out = Path(out)
     (out / "frames").mkdir(parents=True, exist_ok=True)

@@ -32,15 +32,11 @@ CLOUD_POINTS = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Exhibit:
-    """Pictures, their cameras and the boxes in them.
+    """``(H, W, 3)`` uint8 pictures, their cameras (None: unknown, as of a video; then no boxes either), boxes in
+    them.
 
-    Attributes:
-        pictures: ``(H, W, 3)`` uint8 each.
-        cameras: one a picture; None where they are unknown (a video), and then there are no boxes either.
-        true: true boxes; None where the answer has no boxes.
-        predicted: display name of a model -> its boxes.
-        texts: display name of a model -> its answer as written.
-        cloud: world points and their colours, where depth is known.
+    ``true``: None where the answer has no boxes. ``predicted``, ``texts``: display name of a model -> its boxes,
+    its answer as written. ``cloud``: world points and their colours, where depth is known.
     """
 
     id: str
@@ -66,14 +62,11 @@ def exhibits(
 ) -> Iterator[Exhibit]:
     """What ``source`` has to show: a run folder, or anything that :func:`rft3d.scenes.clips.read_clip` opens.
 
-    Args:
-        tasks, models, ids: only these (model folders by name); all when empty.
-        limit: at most so many questions of each task, evenly spaced over the file, or scenes, or frames of a video.
-        pictures: a folder besides the run's own that a question's pictures may be taken from.
-        say: told the number and name of each before it is read.
+    ``tasks``, ``models`` (folders), ``ids``: only these; all when empty. ``limit``: at most so many questions of
+    each task, evenly spaced over the file, or scenes, or frames of a video. ``pictures``: a folder besides the
+    run's own that they may come from. ``say``: told the number and name of each before it is read.
 
-    Raises:
-        ValueError: nothing to show, or an unknown task, model or id.
+    ValueError: nothing to show, or an unknown task, model or id.
     """
     where, run = Path(source), None
     if where.is_dir() and not (where / "scene.json").is_file():

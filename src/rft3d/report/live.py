@@ -56,12 +56,7 @@ class StageState:
 
 
 def read_stages(run: str | Path, now: float | None = None) -> list[StageState]:
-    """The stages of ``run`` that have begun, in the order of their last news.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: the folder has no stage with metrics (yet).
-    """
+    """The stages of ``run`` that have begun, in the order of their last news; ValueError without any."""
     run = Path(run)
     if not run.is_dir():
         raise FileNotFoundError(f"no run folder at {run}")

@@ -34,11 +34,7 @@ MODEL_COLOURS = (PREDICTED_COLOUR, PALETTE[0], *PALETTE[3:7])
 
 
 def write_rerun(exhibits: Iterable[Exhibit], path: str | Path) -> int:
-    """Write ``exhibits`` to the recording ``path``, which appears complete or not at all; returns how many.
-
-    Raises:
-        ValueError: there is nothing to write.
-    """
+    """Write ``exhibits`` to the recording ``path``, which appears complete or not at all; returns how many."""
     import rerun as rr
 
     recording = rr.RecordingStream("rft3d")

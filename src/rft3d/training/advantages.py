@@ -70,18 +70,12 @@ def _per_completion(groups: Sequence[Group], config: RFTConfig) -> list[NDArray[
 def group_advantages(
     rewards: Sequence[float], scale: Scale = "group", eps: float = EPS, leave_one_out: bool = False
 ) -> NDArray[np.float64]:
-    """``(G,)`` advantages ``(r - mean) / (std + eps)``; zeros when all rewards are equal.
+    """``(G,)`` advantages ``(r - mean) / (std + eps)``; zeros when all rewards, one per completion, are equal.
 
-    Args:
-        rewards: one total per completion of one prompt; must be finite.
-        scale: ``"group"`` divides by the group's standard deviation (over G - 1, as TRL does); ``"none"``
-            does not, nor does ``"task"``, which needs the other groups (:func:`task_scaled`).
-        eps: added to the standard deviation.
-        leave_one_out: compare with the mean of the *other* completions, which is the difference to the
-            group's mean times G / (G - 1).
-
-    Raises:
-        ValueError: a reward is not finite, or the group is empty.
+    ``scale``: ``"group"`` divides by the group's standard deviation (over G - 1, as TRL does); ``"none"`` does
+    not, nor does ``"task"``, which needs the other groups (:func:`task_scaled`). ``leave_one_out``: compare with
+    the mean of the *other* completions, which is the difference to the group's mean times G / (G - 1). ValueError:
+    a reward is not finite, or the group is empty.
     """
     values = np.asarray(rewards, dtype=np.float64)
     if values.size == 0 or not np.isfinite(values).all():

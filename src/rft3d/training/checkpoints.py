@@ -51,9 +51,8 @@ def name_of(step: int) -> str:
 def writing(folder: Path, step: int) -> Iterator[Path]:
     """The folder to write checkpoint ``step`` into; :func:`publish_checkpoint` it before the block ends.
 
-    Raises:
-        CheckpointError: writing failed (a full disk, say). What was written is removed, so that the space
-            is free again.
+    CheckpointError: writing failed (a full disk, say). What was written is removed, so that the space is free
+    again.
     """
     staging = folder / f"{name_of(step)}.tmp"
     try:
@@ -121,10 +120,7 @@ def newest_whole(folder: Path, say: Callable[[str], None], ranks: Ranks = ALONE)
     """The newest undamaged checkpoint; None when there is none at all.
 
     A damaged one is named through ``say`` and passed over for the one before it. All ranks call it and get the
-    same answer; each reads its own part.
-
-    Raises:
-        ValueError: there are checkpoints, but all of them are damaged.
+    same answer; each reads its own part. ValueError: there are checkpoints, but all of them are damaged.
     """
     damage: list[str] = []
     for path in _by_name(folder):

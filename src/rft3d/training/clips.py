@@ -26,13 +26,10 @@ from rft3d.training.data import Corpus, LazyRows, checked_gold, require_gold
 
 @dataclass(frozen=True)
 class Clips:
-    """Samples by the frames they show.
+    """Samples by the frames they show: ``samples[task][clip]``.
 
-    Attributes:
-        frames: for each clip the folder that its references are relative to, and the references.
-            :meth:`load` reads them.
-        samples: ``samples[task][clip]``.
-        pictures: a folder besides those of the samples files in which pictures may lie.
+    ``frames``: for each clip the folder that its references are relative to, and the references; :meth:`load`
+    reads them. ``pictures``: a folder besides those of the samples files in which pictures may lie.
     """
 
     frames: Sequence[tuple[Path, tuple[str, ...]]]

@@ -30,11 +30,9 @@ def launched() -> type[ModelPlacement]:
 class Engine:
     """A model with its optimizers under ``accelerate``.
 
-    ``network`` is the wrapped model (call this one); ``policy.model`` the bare one inside. ``ranks`` says
-    which share of the work is this process's.
-
-    Raises:
-        ValueError: settings that the launch cannot serve, or a tracker that is not installed.
+    ``network`` is the wrapped model (call this one); ``policy.model`` the bare one inside. ``ranks`` says which
+    share of the work is this process's. ValueError: settings that the launch cannot serve, or a tracker that is
+    not installed.
     """
 
     policy: Policy
@@ -79,9 +77,8 @@ class Engine:
     def step(self, step: int) -> float:
         """Clip, update, reset; returns the gradient norm before clipping.
 
-        Raises:
-            NonFiniteError: the norm is NaN or infinite (on all ranks alike) and nothing was updated; or the
-                update made weights so, and only a checkpoint is good.
+        NonFiniteError: the norm is NaN or infinite (on all ranks alike) and nothing was updated; or the update
+        made weights so, and only a checkpoint is good.
         """
         norm = self.placement.step(lr_scale(self.config, step, self.steps))
         require_finite(step, {"grad_norm": norm})
@@ -93,11 +90,7 @@ class Engine:
         return norm
 
     def save(self, folder: Path, step: int) -> None:
-        """Checkpoint after ``step`` finished steps; it appears complete or not at all.
-
-        Raises:
-            CheckpointError: it could not be written; older ones are as they were.
-        """
+        """Checkpoint after ``step`` finished steps; it appears complete or not at all (CheckpointError)."""
         main = self.accelerator.is_main_process
         # it would warn of the tied embeddings at every save; that they come back is tested
         logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
@@ -109,12 +102,10 @@ class Engine:
             publish_checkpoint(staging, step, self.steps, self.ranks)
 
     def resume(self, folder: Path, say: Callable[[str], None] = print) -> int:
-        """Load the newest undamaged checkpoint; returns its step, 0 when there is none.
+        """Load the newest undamaged checkpoint; returns its step, 0 when there is none. ``say`` gets a line for
+        every damaged one that is passed over.
 
-        ``say`` gets a line for every damaged one that is passed over.
-
-        Raises:
-            ValueError: all checkpoints are damaged, or from a run of another length or launch.
+        ValueError: all checkpoints are damaged, or from a run of another length or launch.
         """
         found = newest_whole(folder, say, self.ranks)
         if found is None:

@@ -93,8 +93,7 @@ class Watch:
 class Loop:
     """``with Loop(...) as loop: for step in loop.remaining(): ... loop.end_step(step, metrics, note)``.
 
-    Attributes:
-        start: finished steps of the checkpoint that was resumed; 0 when the stage begins.
+    ``start``: finished steps of the checkpoint that was resumed; 0 when the stage begins.
     """
 
     def __init__(self, engine: Engine, folder: Path, watch: Watch, config: SFTConfig | RFTConfig) -> None:
@@ -150,11 +149,7 @@ class Loop:
         return self.held_out.measure(self.engine.policy)
 
     def end_step(self, step: int, metrics: Mapping[str, float], note: str) -> None:
-        """Log 0-based ``step``; save when it is due or a stop was asked for.
-
-        Raises:
-            Stopped: SIGTERM came; the state is saved.
-        """
+        """Log 0-based ``step``; save when it is due or a stop was asked for, which then is raised as Stopped."""
         done = step + 1
         self.log.write(done, dict(metrics))
         self.engine.accelerator.log(dict(metrics), step=done)

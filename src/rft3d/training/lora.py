@@ -28,11 +28,8 @@ ADAPTER = "default"
 def add_lora(model: SpatialModel, config: LoRAConfig, seed: int) -> None:
     """Put fresh adapters (they change nothing yet) into the language model's layers; only they train.
 
-    With ``config.merger`` the geometry merger trains too, in full. What trains is in float32 where the model is
-    in bf16 (as peft does by default): small steps would be rounded away.
-
-    Raises:
-        ValueError: no module of the language model has a name of ``config.targets``.
+    With ``config.merger`` the geometry merger trains too, in full. What trains is in float32 where the model is in
+    bf16 (as peft does by default): small steps would be rounded away.
     """
     from peft import LoraConfig, inject_adapter_in_model
 

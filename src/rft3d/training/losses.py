@@ -75,18 +75,15 @@ def policy_loss(
 ) -> PolicyLoss:
     """Clipped surrogate (PPO) with an optional KL term; all inputs ``(N,)``, one entry per token.
 
-    Args:
-        logps: of the current policy, with gradient.
-        old_logps: of the policy that sampled; ``logps.detach()`` when on-policy.
-        advantages: per token.
-        weights: per token, from :func:`sequence_weights`.
-        ref_logps: of the reference policy; needed when ``beta > 0``.
-        beta: weight of the KL term.
-        epsilon, epsilon_high: clip range ``[1 - epsilon, 1 + epsilon_high]`` (equal by default).
-        kl_bias_correction: multiply the KL estimate by the ratio, with its gradient (DeepSeek-V3.2, arXiv
-            2512.02556; TRL's default since 1.16). Without it k3's gradient is not that of the KL.
-        kind: ``gspo`` and ``cispo`` have a surrogate of their own; the other kinds differ by their weights alone.
-        sequence: which sequence each token belongs to, any integers; needed by ``gspo``, with whole sequences.
+    ``logps``: of the current policy, with gradient; ``old_logps``: of the one that sampled (``logps.detach()``
+    when on-policy); ``ref_logps``: of the reference, needed when ``beta``, the KL's weight, is above 0.
+    ``weights``: from :func:`sequence_weights`. The ratio is clipped to ``[1 - epsilon, 1 + epsilon_high]`` (equal
+    by default).
+
+    ``kl_bias_correction``: multiply the KL estimate by the ratio, with its gradient (DeepSeek-V3.2, arXiv
+    2512.02556; TRL's default since 1.16). Without it k3's gradient is not that of the KL. ``kind``: ``gspo`` and
+    ``cispo`` have a surrogate of their own; the others differ by their weights alone. ``sequence``: which sequence
+    each token belongs to, any integers; needed by ``gspo``, with whole sequences.
     """
     log_ratio = logps - old_logps
     if kind == "gspo":

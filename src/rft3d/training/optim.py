@@ -90,11 +90,8 @@ def lr_scale(config: OptimConfig, step: int, steps: int) -> float:
 class NonFiniteError(FloatingPointError):
     """Loss, gradient or weights became NaN or infinite; of the weights only a checkpoint is good then.
 
-    Attributes:
-        step: the 0-based step that was not taken.
-        values: what was computed, by name.
-        samples: ids of the samples in the step.
-        saved: finished steps of the newest checkpoint; 0 when there is none.
+    ``step``: 0-based, not taken. ``values``: what was computed, by name. ``samples``: ids of those in the step.
+    ``saved``: finished steps of the newest checkpoint; 0 when there is none.
     """
 
     def __init__(

@@ -49,14 +49,11 @@ SAMPLERS: dict[str, Callable[[Policy], Sampler]] = {"own": lambda policy: policy
 
 @dataclass(frozen=True)
 class Group:
-    """One prompt's completions with their scores.
+    """One prompt's G completions with their texts and scores.
 
-    Attributes:
-        task, item: what was asked.
-        completions, texts, scores: G of each.
-        advantages: one row of values per completion, one value per token; empty until they are assigned.
-        greedy: the score of the greedy answer, where ``RFTConfig.beats_greedy`` asks for it.
-        owner: the rank that sampled it and trains on it (the features of its clip are there).
+    ``advantages``: one row of values per completion, one value per token; empty until they are assigned.
+    ``greedy``: the score of the greedy answer, where ``RFTConfig.beats_greedy`` asks for it. ``owner``: the rank
+    that sampled it and trains on it (the features of its clip are there).
     """
 
     task: str
@@ -112,12 +109,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Collected:
-    """What a step sampled.
+    """What a step sampled: ``sampled`` groups in all.
 
-    Attributes:
-        drawn: the groups of the step's own prompts: what the policy's reward is measured on.
-        trained: the groups to learn from; the same list unless some were left out.
-        sampled: how many groups were sampled in all.
+    ``drawn``: those of the step's own prompts, what the policy's reward is measured on. ``trained``: those to
+    learn from; the same list unless some were left out.
     """
 
     drawn: list[Group]

@@ -51,11 +51,7 @@ def peak_memory_mb() -> float:
 
 @dataclass
 class Run:
-    """A run folder. ``fresh`` creation writes config and environment; an existing folder must match.
-
-    Raises:
-        ValueError: the folder holds a run with another config.
-    """
+    """A run folder. A new one gets config and environment; an existing one must match (ValueError)."""
 
     root: Path
     config: Any

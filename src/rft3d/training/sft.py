@@ -109,11 +109,7 @@ def _require_thoughts(corpus: Corpus, config: SFTConfig) -> None:
 def update_on(
     engine: Engine, corpus: Corpus, chosen: Mapping[str, Sequence[Item]], config: SFTConfig, step: int
 ) -> tuple[dict[str, float], int]:
-    """One optimizer step on the items of each task; returns metrics and the tokens run.
-
-    Raises:
-        NonFiniteError: loss or gradient is NaN or infinite; the update was not taken.
-    """
+    """One optimizer step on the items of each task; returns metrics and the tokens run."""
     scenes = config.micro_scenes * engine.ranks.world
     parts = [(task, part, items) for task, items in chosen.items() for part in micro_parts(items, scenes)]
     losses = dict.fromkeys(chosen, 0.0)

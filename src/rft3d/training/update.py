@@ -162,11 +162,7 @@ def update_policy(
     reference: Reference | None,
     step: int,
 ) -> tuple[dict[str, float], int]:
-    """One or more optimizer steps on a rollout; returns metrics and the tokens run.
-
-    Raises:
-        NonFiniteError: loss or gradient is NaN or infinite; the update was not taken.
-    """
+    """One or more optimizer steps on a rollout; returns metrics and the tokens run."""
     ranks = engine.ranks
     batches = micro_batches(groups, config, ranks)
     if not batches:

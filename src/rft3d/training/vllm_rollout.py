@@ -72,12 +72,7 @@ def write_stock(policy: Policy, folder: Path) -> None:
 
 
 class VllmSampler:
-    """A :class:`~rft3d.training.rollout.Sampler` on vLLM's offline engine, which is started by the first rollout.
-
-    Raises:
-        ModuleNotFoundError: vLLM is not installed.
-        ValueError: another backbone than Qwen2.5-VL.
-    """
+    """A :class:`~rft3d.training.rollout.Sampler` on vLLM's offline engine; the first rollout starts it."""
 
     def __init__(self, policy: Policy) -> None:
         import importlib.util

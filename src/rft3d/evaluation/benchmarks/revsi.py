@@ -39,11 +39,7 @@ CATEGORIES = {
 
 
 def variants(inputs: Inputs) -> list[Variant]:
-    """The lenient and the strict reading, and the published one when asked for.
-
-    Raises:
-        ValueError: samples of several frame budgets.
-    """
+    """The lenient and the strict reading, and the published one when asked for."""
     budgets = sorted({str(sample.meta["frame_budget"]) for sample in inputs.samples})
     if len(budgets) > 1:
         raise ValueError(

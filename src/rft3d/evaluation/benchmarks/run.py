@@ -69,11 +69,7 @@ def score_benchmark(
 def benchmark_runs(
     benchmark: Benchmark, samples: Sequence[Sample], predictions: Sequence[Prediction], config: ScoreConfig
 ) -> tuple[ScoredRun, list[Variant]]:
-    """The task's own scores of ``predictions``, and every variant of the benchmark's.
-
-    Raises:
-        ValueError: no sample belongs to the benchmark; otherwise as :func:`score_predictions`.
-    """
+    """The task's own scores of ``predictions``, and every variant of the benchmark's."""
     if benchmark.keeps is not None:
         gone = {sample.id for sample in samples if not benchmark.keeps(sample)}
         samples = [sample for sample in samples if sample.id not in gone]

@@ -49,9 +49,7 @@ def upstream_solids(boxes: Sequence[LabelledBox]) -> tuple[LabelledBox, ...]:
 class Inputs:
     """What a benchmark scores: ``predictions[i]`` and the task's ``scores[i]`` belong to ``samples[i]``.
 
-    Attributes:
-        compat: also score as this code base does.
-        proposals: ScanRefer: JSON file of proposal boxes, to score the refined protocol too.
+    ``compat``: also score as this code base does. ``proposals``: ScanRefer's JSON file, for the refined protocol.
     """
 
     samples: Sequence[Sample]
@@ -63,16 +61,11 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """One way to score the same answers.
+    """One way to score the same answers: what each sample adds to the sums, and the metrics of the sums.
 
-    Attributes:
-        name: ``"ours"``, ``"vg-llm"``, ``"refined"`` ...
-        note: a footnote: what this variant does differently.
-        pools: what each sample adds to the sums.
-        finish: sums to metrics.
-        headline: metrics that are printed first, in the published order.
-        unreadable: reason -> how many answers this variant could not read.
-        truncated: what it does with an answer that was cut off.
+    ``note``: a footnote, what it does differently. ``headline``: metrics that are printed first, in the published
+    order. ``unreadable``: reason -> how many answers it could not read; ``truncated``: what it does with one that
+    was cut off.
     """
 
     name: str

@@ -55,11 +55,7 @@ Known = tuple[Sample, Query]
 
 
 class Blind:
-    """Answers questions from their text alone, learned from samples with known answers.
-
-    Raises:
-        ValueError: there is no known sample.
-    """
+    """Answers questions from their text alone, learned from samples with known answers."""
 
     def __init__(self, known: Sequence[Sample]) -> None:
         if not known:
@@ -108,8 +104,7 @@ class Blind:
 def answer_blindly(samples: Sequence[Sample], known: Sequence[Sample]) -> list[SolvedSample]:
     """Every question of ``samples`` answered from what ``known`` questions teach; see the module's text.
 
-    Raises:
-        ValueError: see :class:`Blind`; or a scene is in both, so that its answers would be known.
+    ValueError: a scene is in both, so that its answers would be known.
     """
     both = sorted({sample.scene for sample in samples} & {sample.scene for sample in known})
     if both:
@@ -121,11 +116,7 @@ def answer_blindly(samples: Sequence[Sample], known: Sequence[Sample]) -> list[S
 
 
 def answer_by_folds(samples: Sequence[Sample], folds: int = 10) -> list[SolvedSample]:
-    """Every question answered from what the questions about other rooms teach: rooms dealt into ``folds``.
-
-    Raises:
-        ValueError: fewer rooms than folds, or see :class:`Blind`.
-    """
+    """Every question answered from what the questions about other rooms teach: rooms dealt into ``folds``."""
     scenes = sorted({sample.scene for sample in samples})
     if len(scenes) < folds:
         raise ValueError(f"{folds} folds need as many scenes, and the questions are about {len(scenes)}")
@@ -144,10 +135,9 @@ def solve_questions(
 ) -> tuple[list[SolvedSample], dict[str, SolvedRow]]:
     """Answers to the questions, and their accuracy by question type (and ``"all"``).
 
-    Args:
-        places: the scenes' boxes; None: answers without looking, learned from the ``known`` answers; where
-            these are ``samples`` themselves, ten-fold by room.
-        own: a model's predictions, whose failures are split from boxes (:func:`split_failures`).
+    ``places``: the scenes' boxes; None: answers without looking, learned from the ``known`` answers; where these
+    are ``samples`` themselves, ten-fold by room. ``own``: a model's predictions, whose failures are split from
+    boxes.
     """
     if places is not None:
         solved = solve_samples(samples, places)

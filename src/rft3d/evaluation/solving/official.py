@@ -37,12 +37,11 @@ MOST_EXAMPLES = 5
 
 @dataclass(frozen=True)
 class KeyCheck:
-    """One question type: ``reproduced`` of the ``answerable`` questions agree with the key.
+    """One question type: ``reproduced`` of the ``answerable`` questions agree with the key, a share of ``bar`` is
+    needed.
 
-    Attributes:
-        bar: the share that is needed.
-        examples: some that differ: question id, key, ours.
-        without_answer: questions about things that the metadata lack, with their reason; not in the bar.
+    ``examples``: some that differ, with key and ours. ``without_answer``: questions about things that the metadata
+    lack; not in the bar.
     """
 
     type: str
@@ -66,11 +65,7 @@ class KeyCheck:
 
 
 def check_official(samples: Sequence[Sample], places: Mapping[str, Place]) -> list[KeyCheck]:
-    """Solve every question of :data:`BARS` and compare with its key.
-
-    Raises:
-        ValueError: a scene without metadata, or no question of these types at all.
-    """
+    """Solve every question of :data:`BARS` and compare with its key."""
     asked = [sample for sample in samples if sample.truth["question_type"] in BARS]
     if not asked:
         raise ValueError("no question of a type that boxes decide; give VSI-Bench's test file")

@@ -43,15 +43,10 @@ def places_from(
     detections: Path | None = None,
     detection_samples: Path | None = None,
 ) -> Places:
-    """The boxes from ``scenes``, ``metadata`` or ``detections``; give exactly one.
+    """The boxes from exactly one of ``scenes``, ``metadata`` and ``detections``.
 
-    Args:
-        scenes: what :func:`rft3d.scenes.open_scenes` opens, or what the reader ``source`` of ``SOURCES`` reads.
-        metadata: VSI-Bench's (or VLM-3R's) scene metadata.
-        detections: predictions to the questions in ``detection_samples``.
-
-    Raises:
-        ValueError: none is given, more than one, or detections without their samples.
+    ``scenes``: what :func:`rft3d.scenes.open_scenes` opens, or what the reader ``source`` of ``SOURCES`` reads.
+    ``metadata``: VSI-Bench's (or VLM-3R's) scene metadata. ``detections``: predictions to ``detection_samples``.
     """
     if sum(map(bool, (scenes, metadata, detections))) != 1:
         raise ValueError("give exactly one of --scenes, --metadata and --detections, or --blind")
@@ -100,10 +95,8 @@ def places_from_detections(samples: Sequence[Sample], predictions: Sequence[Pred
 
 
 def fuse(boxes: Sequence[LabelledBox]) -> list[LabelledBox]:
-    """One box an object: in order, a box that overlaps a kept one of its label (IoU > 0.2) is dropped.
-
-    Also dropped: one whose centre lies closer to the kept one's than half of its smallest side.
-    """
+    """One box an object: in order, a box is dropped that overlaps a kept one of its label (IoU > 0.2), or whose
+    centre lies closer to the kept one's than half of its smallest side."""
     kept: list[LabelledBox] = []
     by_label: dict[str, list[LabelledBox]] = {}
     for box in boxes:

@@ -55,12 +55,7 @@ class SolvedSample:
 
 
 def query_of(sample: Sample) -> Query:
-    """What a spatial sample asks, from its prompt.
-
-    Raises:
-        UnreadQuestion: it asks in other words.
-        ValueError: it is not a spatial question, or has no options to choose from.
-    """
+    """What a spatial sample asks, from its prompt; :class:`UnreadQuestion` when it asks in other words."""
     kind, options = sample.truth.get("question_type"), sample.truth.get("options", ())
     if kind is None:
         raise ValueError(f"sample {sample.id!r}: truth has no question_type; is it a spatial samples file?")
