@@ -14,23 +14,61 @@ import difflib
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NoReturn, TypeGuard, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NoReturn,
+    TypeGuard,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rft3d.files import excerpt
+from rft3d.files import excerpt, read_json
 
+T = TypeVar("T")
 _WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text", Path: "a path"}
 _PLAIN = {**_WORDS, NoneType: "nothing"}
 
 
+_FILLED = "not empty"
+Text = Annotated[str, _FILLED]
+_MOST = 1e100  # beyond it products of finite numbers are none
+
+
 class Numbers(tuple[int, ...]):
-    """``Annotated[Any, Numbers((-1, 9))]``: nested lists of finite numbers of this shape; -1: any length."""
+    """``Annotated[Array, Numbers((-1, 9))]``: finite numbers of this shape, -1: any length (of ``Any``: as lists)."""
+
+
+Array = NDArray[np.float64]
+Matrix3 = Annotated[Array, Numbers((3, 3))]
+Matrix4 = Annotated[Array, Numbers((4, 4))]
+Matrices4 = Annotated[Array, Numbers((-1, 4, 4))]
+Box9 = Annotated[Array, Numbers((9,))]
+
+
+def typed_file(kind: type[T], path: str | Path) -> T:
+    """The JSON file ``path`` as the dataclass ``kind``; fields that it does not have are left out.
+
+    Raises:
+        ValueError: no such file, not JSON, or not such a record; names file, field, value and what is right.
+    """
+    try:
+        value = read_json(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    return typed(kind, value, str(path), extra=True)
 
 
 def typed(kind: Any, value: Any, where: str, *, extra: bool = False) -> Any:
     """``value`` as ``kind``: a dataclass, ``Mapping[str, X]``, ``tuple[X, ...]``, ``Literal``, a union, bool, int,
-    float, str, Path, None, Any, or numbers of a shape (:class:`Numbers`).
+    float, str, :data:`Text` (not empty), Path, None, Any, an array, or numbers of a shape (:class:`Numbers`).
 
     A union of dataclasses is told apart by a field ``kind``: ``sft`` for ``SFTConfig``.
 
@@ -50,8 +88,13 @@ def typed(kind: Any, value: Any, where: str, *, extra: bool = False) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
         if isinstance(inner[1], Numbers):
-            return _numbers(inner[1], value, where)
+            array = numbers(value, where, inner[1])
+            return value if inner[0] is Any else array
+        if inner[1] is _FILLED and value == "":
+            _wrong(where, value, "text that is not empty")
         return typed(inner[0], value, where, extra=extra)  # bounds are checked by the dataclass itself
+    if origin is np.ndarray:
+        return numbers(value, where)
     if origin in (Union, UnionType):
         return _one_of(inner, value, where, extra)
     if origin is Literal:
@@ -64,9 +107,13 @@ def typed(kind: Any, value: Any, where: str, *, extra: bool = False) -> Any:
             _wrong(where, value, "a list" if inner[1:] == (...,) else f"a list of {len(inner)}")
         pairs = enumerate(zip(kinds, value, strict=True))
         return tuple(typed(each, item, f"{where}[{k}]", extra=extra) for k, (each, item) in pairs)
-    if not isinstance(value, dict):  # what is left is Mapping[str, X]
+    if not isinstance(value, dict):  # what is left is Mapping[str, X] or Mapping[int, X]
         _wrong(where, value, "a table of named values")
-    return {str(key): typed(inner[1], item, f"{where}.{key}", extra=extra) for key, item in value.items()}
+    if inner[0] is int and not all(str(key).isdecimal() and len(str(key)) < 16 for key in value):
+        _wrong(where, value, "a table of numbered values")
+    return {
+        inner[0](key): typed(inner[1], item, f"{where}.{key}", extra=extra) for key, item in value.items()
+    }
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -130,17 +177,21 @@ def _one_of(kinds: tuple[Any, ...], value: Any, where: str, extra: bool) -> Any:
     )
 
 
-def _numbers(shape: Numbers, value: Any, where: str) -> Any:
+def numbers(value: Any, where: str, shape: tuple[int, ...] | None = None) -> Array:
+    """Nested lists of finite numbers as an array of this shape (-1: any length; None: any shape).
+
+    Raises:
+        ValueError: naming ``where`` and the value.
+    """
     try:
         array = np.array(value)
-        fits = array.shape == shape or (
-            len(shape) == array.ndim and all(s in (-1, n) for s, n in zip(shape, array.shape, strict=True))
-        )
-        if fits and array.dtype.kind in "iuf" and np.isfinite(array).all():
-            return value
+        sizes = array.shape if shape is None else shape
+        fits = len(sizes) == array.ndim and all(s in (-1, n) for s, n in zip(sizes, array.shape, strict=True))
+        if fits and array.dtype.kind in "iuf" and (np.abs(array := array.astype(np.float64)) < _MOST).all():
+            return array
     except (ValueError, TypeError, OverflowError, RecursionError):
         pass
-    _wrong(where, value, f"finite numbers of shape {list(shape)} (-1: any)")
+    _wrong(where, value, f"finite numbers{f' of shape {list(shape)} (-1: any)' if shape else ''}")
 
 
 def _wrong(where: str, value: Any, wanted: str) -> NoReturn:

@@ -25,9 +25,8 @@ from rft3d.models import load_policy
 from rft3d.report.live import read_stages, render_run
 from rft3d.report.run_folder import read_run_folder
 from rft3d.scenes.clips import read_clip
-from rft3d.scenes.fields import read_fields
 from rft3d.scenes.images import read_image
-from rft3d.scenes.readers._files import iter_objects, opened_parquet, picture_size
+from rft3d.scenes.readers._files import iter_objects, parquet_rows, picture_size
 
 
 def _png(width: int, height: int) -> bytes:
@@ -64,7 +63,7 @@ def test_a_damaged_picture_is_named(tmp_path: Path, cut: int) -> None:
 def test_json_that_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
-    for read in (read_json, read_fields, lambda file: list(iter_objects(file)) or read_json(file)):
+    for read in (read_json, lambda file: list(iter_objects(file)) or read_json(file)):
         with pytest.raises(ValueError, match=r"x\.json"):
             read(path)
 
@@ -225,8 +224,7 @@ def test_what_parquet_says_of_itself_is_bounded(monkeypatch, tmp_path: Path, nam
     pq.write_table(pyarrow.table({"a": [1, 2]}), path)
 
     def rows() -> list[object]:
-        with opened_parquet(path) as found:
-            return list(found)
+        return [row for _, row in parquet_rows(path)]
 
     assert rows() == [{"a": 1}, {"a": 2}]
     monkeypatch.setattr(f"rft3d.scenes.readers._files.{name}", 0)

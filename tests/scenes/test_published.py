@@ -66,10 +66,13 @@ def test_embodiedscan(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda e: e["instances"][0].update(bbox_label_3d=99), r"bbox_label_3d must be a number of metainfo"),
+        (
+            lambda e: e["instances"][0].update(bbox_label_3d=99),
+            r"bbox_label_3d is 99; it must be a number of metainfo",
+        ),
         (
             lambda e: e["instances"][0].update(bbox_3d=[1, 2]),
-            r"instances\[0\].bbox_3d must be finite numbers",
+            r"instances\[0\].bbox_3d is .* must be finite numbers",
         ),
         (lambda e: e["images"][0].update(visible_instance_ids=[77]), "visible names object 77"),
         (lambda e: e["images"][0].update(cam2global=2 * np.eye(4)), "not rigid|last row"),
@@ -146,9 +149,22 @@ def test_scanrefer_and_unique(tmp_path: Path) -> None:
     table = {"chair": 5, "couch": 6, "table": 7, "desk": 14}
     classes = [table.get(thing.label, 39) for thing in room().objects]
     assert [unique[VAL, k] for k in range(len(classes))] == [classes.count(c) == 1 for c in classes]
-    with pytest.raises(ValueError, match=r"\[0\].object_id must be"):
+    with pytest.raises(ValueError, match=r"\[0\].object_id is 'x'; it must be"):
         list(
-            scanrefer(_json(tmp_path / "bad.json", [{"scene_id": "a", "object_id": "x", "object_name": "b"}]))
+            scanrefer(
+                _json(
+                    tmp_path / "bad.json",
+                    [
+                        {
+                            "scene_id": "a",
+                            "object_id": "x",
+                            "object_name": "b",
+                            "ann_id": "0",
+                            "description": "c",
+                        }
+                    ],
+                )
+            )
         )
 
 
@@ -186,7 +202,7 @@ def test_vgllm_files(tmp_path: Path) -> None:
     for change, message in (
         ({"boxes": [{"label": "", "bbox_3d": old}]}, "label"),
         ({"target": {"frame": 1, "bbox_3d": old}}, "below the number of images"),
-        ({"conversations": [{"from": "gpt", "value": "x"}]}, "turns alternate"),
+        ({"conversations": [{"from": "gpt", "value": "x"}]}, "human first, in turn"),
         ({"cam2global": [raw, raw]}, "one an image"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -272,7 +288,7 @@ def test_json_streams(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
         "\n".join(map(json.dumps, values)) + "\n\n",
     ):
         path.write_text(text, encoding="utf-8")
-        assert [fields.data for fields in iter_objects(path)] == values
+        assert [value for _, value in iter_objects(path)] == values
     for text in ("[]", "", " \n"):
         path.write_text(text)
         assert list(iter_objects(path)) == []
@@ -281,7 +297,7 @@ def test_json_streams(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(ValueError, match="after 1 records"):
             list(iter_objects(path))
     path.write_text("[1, 2]")
-    with pytest.raises(ValueError, match=r"\[0\] must be an object"):
+    with pytest.raises(ValueError, match=r"\[0\] is 1; it must be an object"):
         list(iter_objects(path))
 
 

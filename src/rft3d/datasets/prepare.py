@@ -26,7 +26,7 @@ from rft3d.datasets.work import Job, JobOutput, Output, Prepared, prepare_sample
 from rft3d.evaluation.questions import Made as MadeQuestions
 from rft3d.evaluation.questions import QuestionConfig
 from rft3d.evaluation.solving.places import places_from_scenes
-from rft3d.scenes.readers.embodiedscan import embodiedscan, info_records
+from rft3d.scenes.readers.embodiedscan import embodiedscan, info_entries
 from rft3d.scenes.readers.scannet_export import read_nyu40
 from rft3d.scenes.readers.scanrefer import read_proposals, scanrefer, unique_objects
 from rft3d.scenes.readers.vsi_bench import vsi_bench, vsi_meta
@@ -81,8 +81,7 @@ class ScannetDetection(_FromInfos):
 
     def prepare(self) -> Prepared:
         """Write the samples. ValueError: damaged annotations, or a training set with validation scans."""
-        names = [record.text("sample_idx") for record, _ in info_records(self.infos)]
-        scans = [name.removeprefix("scannet/") for name in names if name.startswith("scannet/")]
+        scans = [entry.scan for _, entry, _ in info_entries(self.infos) if entry.scan is not None]
         _refuse_leaks(scans, self.settings.split, self.infos)
         left_out: Counter[str] = Counter()
         jobs = detection_jobs(self._scenes(left_out), self.settings)

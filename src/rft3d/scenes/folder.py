@@ -12,20 +12,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.files import write_text
-from rft3d.scenes.fields import Fields, read_fields
+from rft3d.files import excerpt, write_text
 from rft3d.scenes.images import depth_to_millimetres, load_depth, load_instances, load_rgb, write_image
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject, validate_scene
-from rft3d.typed import is_number
+from rft3d.typed import Array, Matrix3, Matrix4, Numbers, Text, typed_file
 
-FORMAT = "rft3d-scene"
-VERSION = 1
+DATA_ROOT = "RFT3D_DATA_ROOT"
+"""Environment variable: the folder within which links are followed out of a scene's own."""
 
 
 def write_scene(scene: Scene, folder: Path | str) -> Path:
@@ -43,8 +45,8 @@ def write_scene(scene: Scene, folder: Path | str) -> Path:
         raise ValueError(f"scene {scene.id!r}: object ids must be below 65535 to fit 16 bits; renumber them")
     frames = [_write_frame(frame, folder) for frame in scene.frames]
     data = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": "rft3d-scene",
+        "version": 1,
         "id": scene.id,
         "source": scene.source,
         "frames": frames,
@@ -86,63 +88,69 @@ def _write_frame(frame: Frame, folder: Path) -> dict[str, object]:
     }
 
 
+@dataclass(frozen=True)
+class _Frame:
+    name: Text
+    intrinsics: Matrix3
+    T_world_camera: Matrix4
+    width: int
+    height: int
+    rgb: Text | None = None
+    depth: Text | None = None
+    instances: Text | None = None
+    visible: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _File:
+    format: Literal["rft3d-scene"]
+    version: Literal[1]
+    id: Text
+    source: Text
+    frames: tuple[_Frame, ...]
+    objects: tuple[SceneObject, ...]
+    expressions: tuple[Expression, ...]
+    floor_polygon: Annotated[Array, Numbers((-1, 2))] | None = None
+
+
 def read_scene(folder: Path | str) -> Scene:
     """The scene of a folder; pictures are loaded when they are used.
 
     Raises:
         ValueError: naming file, field, value and fix.
     """
-    fields = read_fields(Path(folder) / "scene.json")
-    if fields.text("format") != FORMAT:
-        raise fields.error("format", fields.data["format"], repr(FORMAT))
-    if fields.integer("version") != VERSION:
-        raise fields.error(
-            "version", fields.data["version"], f"{VERSION} (the only version that this program reads)"
-        )
-    objects = tuple(_object(record) for record in fields.records("objects"))
-    expressions = tuple(
-        Expression(
-            record.text("text"),
-            record.integer("target"),
-            record.integer("best_frame") if record.has("best_frame") else None,
-        )
-        for record in fields.records("expressions")
-    )
-    scene = Scene(
-        id=fields.text("id"),
-        source=fields.text("source"),
-        frames=tuple(_frame(record) for record in fields.records("frames")),
-        objects=objects,
-        expressions=expressions,
-        floor_polygon=fields.array("floor_polygon", (-1, 2)) if fields.has("floor_polygon") else None,
-    )
-    return validate_scene(scene, file=fields.file)
+    file = Path(folder) / "scene.json"
+    data = typed_file(_File, file)
+    frames = []
+    for index, frame in enumerate(data.frames):
+        pictures = {
+            kind: file_below(name, file, f"frames[{index}].{kind}")
+            for kind in _PIXELS
+            if (name := getattr(frame, kind)) is not None
+        }
+        frames.append(Frame(**{**vars(frame), **pictures}))
+    rest = (data.objects, data.expressions, data.floor_polygon)
+    return validate_scene(Scene(data.id, data.source, tuple(frames), *rest), file=file)
 
 
-def _object(record: Fields) -> SceneObject:
-    attributes = record.mapping("attributes") if record.has("attributes") else {}
-    if not all(isinstance(value, str) for value in attributes.values()):
-        raise record.error("attributes", attributes, "an object of strings")
-    return SceneObject(
-        record.integer("id"), record.text("label"), record.array("box", (9,)), dict(attributes)
-    )
+def file_below(name: str, file: Path, field: str) -> Path:
+    """The existing file ``name``, relative to the folder of ``file``: inside it, or below :data:`DATA_ROOT`.
 
-
-def _frame(record: Fields) -> Frame:
-    visible: dict[int, float] = {}
-    shares = record.mapping("visible") if record.has("visible") else {}
-    for key, share in shares.items():
-        if not (key.isdecimal() and len(key) < 16 and is_number(share)):
-            raise record.error("visible", {key: share}, "an object of object id -> share")
-        visible[int(key)] = float(share)
-    return Frame(
-        name=record.text("name"),
-        intrinsics=record.array("intrinsics", (3, 3)),
-        T_world_camera=record.array("T_world_camera", (4, 4)),
-        width=record.integer("width", 1),
-        height=record.integer("height", 1),
-        rgb=record.path("rgb") if record.has("rgb") else None,
-        depth=record.path("depth") if record.has("depth") else None,
-        instances=record.path("instances") if record.has("instances") else None,
-        visible=visible,
-    )
+    Raises:
+        ValueError: naming ``file`` and ``field``: there is none, or it is elsewhere.
+    """
+    roots = [file.parent.resolve()]
+    if given := os.environ.get(DATA_ROOT):
+        roots.append(Path(given).resolve())
+    where = f"{file}.{field} is {excerpt(name)}; it must be"
+    try:
+        path = (roots[0] / name).resolve()
+        there = path.is_file()
+    except (OSError, ValueError):  # longer than names can be, or with a zero byte
+        raise ValueError(f"{where} the path of a file") from None
+    if not any(path.is_relative_to(root) for root in roots):
+        inside = f"a path inside the scene's folder, or below the folder that {DATA_ROOT} names"
+        raise ValueError(f"{where} {inside}")
+    if not there:
+        raise ValueError(f"{where} an existing file relative to the scene's folder")
+    return path

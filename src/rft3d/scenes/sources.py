@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.fields import read_fields
+from rft3d.files import read_json
 from rft3d.scenes.folder import read_scene
 from rft3d.scenes.images import load_rgb, read_image
 from rft3d.scenes.readers.embodiedscan import embodiedscan
@@ -71,7 +71,7 @@ def folder(path: Path | str) -> Iterator[Scene]:
             "(pictures and videos alone: rft3d detect, ground, ask and export)"
         )
     for each in found:
-        ours = read_fields(each / "scene.json").has("format")
+        ours = "format" in read_json(each / "scene.json", dict)
         yield read_scene(each) if ours else read_posed_clip(each)
 
 

@@ -64,7 +64,7 @@ def kind_of(path: Path) -> str | None:
         return None
     if first is None:
         return None
-    data = first.data
+    _, data = first
     for kind, fields in _TELLING.items():
         if fields <= data.keys():
             return kind
@@ -260,4 +260,4 @@ def _one_box(scene: str, row: dict[str, Any], pose: Any, true_world: Any) -> Box
 
 def without_path(error: ValueError, path: Path) -> str:
     """An error's message without the file that it begins with: the report names it already."""
-    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path}:")
+    return str(error).removeprefix(str(path)).lstrip(":. ")

@@ -15,7 +15,7 @@ from rft3d.datasets.check.findings import Finding
 from rft3d.datasets.extract import read_sens
 from rft3d.digests import file_digest
 from rft3d.scenes.readers._files import read_matrix
-from rft3d.scenes.readers.embodiedscan import image_paths, info_records, unaligned
+from rft3d.scenes.readers.embodiedscan import info_entries
 from rft3d.scenes.readers.scannet_export import axis_alignment, export_files, is_export
 from rft3d.scenes.sources import folder as read_scenes
 
@@ -132,16 +132,14 @@ def check_infos(path: Path, root: Path, media: Path) -> Iterator[Finding]:
     missing, raw, absent, stated = [], [], 0, 0
     scans: Counter[str] = Counter()
     try:
-        for record, _ in info_records(path):
-            dataset, _, scan = record.text("sample_idx").partition("/")
-            if dataset != "scannet":
+        for _, entry, _ in info_entries(path):
+            if (scan := entry.scan) is None:
                 continue
             scans[scan] += 1
-            if not record.has("axis_align_matrix") or unaligned(record.array("axis_align_matrix", (4, 4))):
+            if not entry.is_aligned:
                 raw.append(scan)
-            names = image_paths(record)
-            gone = sum(not (media / name).is_file() for name in names)
-            stated, absent = stated + len(names), absent + gone
+            gone = sum(not (media / image.img_path).is_file() for image in entry.images)
+            stated, absent = stated + len(entry.images), absent + gone
             if gone:
                 missing.append(f"{scan} ({gone})")
     except ValueError as error:
@@ -202,14 +200,14 @@ def same_files(paths: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 def _aligned(info: Path) -> bool:
     try:
-        return not unaligned(axis_alignment(info))
+        return bool(np.abs(axis_alignment(info) - np.eye(4)).max() > 1e-9)
     except ValueError:
         return False
 
 
 def _posed(path: Path) -> bool:
     try:
-        return bool(np.isfinite(read_matrix(path, (4, 4))).all())
+        return bool(np.isfinite(read_matrix(path)).all())
     except ValueError:
         return False
 

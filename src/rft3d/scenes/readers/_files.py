@@ -7,16 +7,17 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.files import blaming
-from rft3d.scenes.fields import Fields
+from rft3d.files import blaming, excerpt
 from rft3d.scenes.images import opened_picture
+from rft3d.typed import typed
+
+T = TypeVar("T")
 
 CHUNK = 1 << 20
 MAX_RECORD = 64 << 20
@@ -29,17 +30,25 @@ MEASURED = 1e-3
 _SPACE = re.compile(r"[\s,]*")
 
 
-def iter_objects(path: Path | str) -> Iterator[Fields]:
-    """The objects of a JSON list or of JSON lines, one in memory at a time.
+def iter_objects(path: Path | str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a JSON list or of JSON lines, each after its place (``a.json[3]``); one in memory at a time.
 
     Which of the two is told by the first character, not by the file's name.
 
     Raises:
         ValueError: neither, not UTF-8, or cut off; names the place.
     """
+    for index, value in enumerate(_values(Path(path))):
+        if not isinstance(value, dict):
+            raise ValueError(f"{path}[{index}] is {excerpt(value)}; it must be an object with named fields")
+        yield f"{path}[{index}]", value
+
+
+def iter_records(path: Path | str, kind: type[T]) -> Iterator[tuple[str, T]]:
+    """The objects of :func:`iter_objects`, or the rows of a parquet file, as the dataclass ``kind``."""
     path = Path(path)
-    for index, value in enumerate(_values(path)):
-        yield Fields(path, f"[{index}]", value)
+    for where, value in parquet_rows(path) if path.suffix == ".parquet" else iter_objects(path):
+        yield where, typed(kind, value, where, extra=True)
 
 
 def _values(path: Path) -> Iterator[Any]:
@@ -83,9 +92,8 @@ def _values(path: Path) -> Iterator[Any]:
                 raise ValueError(f"{path}: not UTF-8 text ({error.reason}) after {count} records") from None
 
 
-@contextmanager
-def opened_parquet(path: Path) -> Iterator[Iterator[dict[str, Any]]]:
-    """The rows of a parquet file, a thousand in memory at a time.
+def parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a parquet file, each after its place; a thousand in memory at a time.
 
     Raises:
         ValueError: naming the file, when it is damaged or says that it is larger than :data:`MAX_ROWS`,
@@ -101,29 +109,26 @@ def opened_parquet(path: Path) -> Iterator[Iterator[dict[str, Any]]]:
         for name, size in found.items():
             if size > (most := globals()[name]):
                 raise ValueError(f"it says it has {size}, more than {name} = {most}")
-        yield (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
+        rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
+        for index, row in enumerate(rows):
+            yield f"{path}[{index}]", row
 
 
-def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Whitespace-separated numbers of a text file; infinities are kept, they mark invalid poses.
-
-    ``shape``: its first number is -1 where any number of rows will do.
+def read_matrix(path: Path) -> NDArray[np.float64]:
+    """The 4x4 numbers of a text file; infinities are kept, they mark invalid poses.
 
     Raises:
         ValueError: no such file, no numbers, or another shape.
     """
-    wanted = f"{shape[0]}x{shape[1]} numbers" if shape[0] >= 0 else f"{shape[1]} numbers a line"
     try:
-        rows = [line.split() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
-        matrix = np.array([[float(cell) for cell in row] for row in rows], dtype=np.float64)
+        lines = path.read_text(encoding="ascii").splitlines()
+        matrix = np.array([[float(cell) for cell in line.split()] for line in lines if line.strip()])
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"{path}: must hold {wanted} ({error})") from None
-    if ((np.abs(matrix) > 1e100) & np.isfinite(matrix)).any():
-        raise ValueError(f"{path}: must hold {wanted}, got numbers beyond 1e100")
-    if matrix.ndim != 2 or matrix.shape[1] != shape[1] or shape[0] not in (-1, len(matrix)):
-        raise ValueError(f"{path}: must hold {wanted}, got shape {matrix.shape}")
+    except ValueError as error:
+        raise ValueError(f"{path}: must hold 4x4 numbers ({excerpt(error)})") from None
+    if matrix.shape != (4, 4) or ((np.abs(matrix) > 1e100) & np.isfinite(matrix)).any():
+        raise ValueError(f"{path}: must hold 4x4 numbers up to 1e100, got {excerpt(matrix.tolist())}")
     return matrix
 
 

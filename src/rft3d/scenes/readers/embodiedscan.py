@@ -1,11 +1,7 @@
 """EmbodiedScan infos (pickles) with ScanNet's posed pictures.
 
     {"metainfo": {"categories": {"chair": 7, ...}},
-     "data_list": [{"sample_idx": "scannet/scene0000_00",
-                    "axis_align_matrix": 4x4, "cam2img": 4x4,
-                    "images": [{"img_path": "scannet/posed_images/scene0000_00/00000.jpg", "cam2global": 4x4,
-                                "visible_instance_ids": [0, 4], "depth_path": "...png"}],
-                    "instances": [{"bbox_3d": 9 numbers, "bbox_label_3d": 7, "bbox_id": 0}]}]}
+     "data_list": [{"sample_idx": "scannet/scene0000_00", "images": [...], "instances": [...]}]}
 
 Source: github.com/OpenRobotLab/EmbodiedScan, ``embodiedscan/explorer.py`` and
 ``datasets/embodiedscan_dataset.py``. ``cam2global`` maps the camera to ScanNet's raw world,
@@ -24,16 +20,53 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rft3d.scenes.fields import Fields
+from rft3d.files import blaming, excerpt
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
 from rft3d.scenes.restricted_pickle import load_restricted
 from rft3d.scenes.types import Frame, Scene, SceneObject, validate_scene
+from rft3d.typed import Box9, Matrix4, Text, numbers, typed
+
+
+@dataclass(frozen=True)
+class _Image:
+    img_path: Text
+    visible_instance_ids: Any
+    cam2global: Any = None
+    cam2img: Any = None
+
+
+@dataclass(frozen=True)
+class _Instance:
+    bbox_3d: Box9
+    bbox_label_3d: Any
+
+
+@dataclass(frozen=True)
+class InfoEntry:
+    """An entry of ``data_list``; its instances are read by :func:`embodiedscan`."""
+
+    sample_idx: Text
+    images: tuple[_Image, ...]
+    instances: tuple[Any, ...]
+    axis_align_matrix: Matrix4 = field(default_factory=lambda: np.eye(4))
+    cam2img: Matrix4 | None = None
+
+    @property
+    def scan(self) -> str | None:
+        """The scan id; None: not one of ScanNet's."""
+        dataset, _, scan = self.sample_idx.partition("/")
+        return scan if dataset == "scannet" else None
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether ``axis_align_matrix`` is there and not the identity."""
+        return bool(np.abs(self.axis_align_matrix - np.eye(4)).max() > 1e-9)
 
 
 def embodiedscan(
@@ -65,32 +98,27 @@ def embodiedscan(
     infos = Path(infos)
     root = Path(media) if media is not None else infos.parent
     counted = _Counted(Counter() if left_out is None else left_out)
-    for record, names in info_records(infos):
-        kind, _, scan = record.text("sample_idx").partition("/")
-        if kind != "scannet" or (scenes is not None and scan not in scenes):
+    for where, entry, names in info_entries(infos):
+        if entry.scan is None or (scenes is not None and entry.scan not in scenes):
             continue
-        scene = _scene(record, scan.replace("/", "_"), names, root, image_size, counted)
+        scene = _scene(entry, where, names, root, image_size, counted)
         if scene is not None:
-            yield scene
+            yield validate_scene(scene, file=infos)
     counted.refuse_above(most_left_out, infos)
 
 
-def info_records(infos: Path) -> Iterator[tuple[Fields, dict[int, str]]]:
-    """Each entry of ``data_list``, not read further, and the names of the categories by their number."""
-    top = Fields(infos, "", load_restricted(infos))
-    metainfo = Fields(infos, "metainfo", top.mapping("metainfo"))
-    listed = metainfo.get("categories", "names and their numbers, or a list of names")
-    if isinstance(listed, list):
-        names = {number: str(name) for number, name in enumerate(listed)}
-    else:
-        names = {int(number): str(name) for name, number in metainfo.mapping("categories").items()}
-    for record in top.records("data_list"):
-        yield record, names
-
-
-def image_paths(record: Fields) -> list[str]:
-    """``img_path`` of every image of an entry, as the file has them."""
-    return [image.text("img_path") for image in record.records("images")]
+def info_entries(infos: Path) -> Iterator[tuple[str, InfoEntry, dict[int, str]]]:
+    """Each entry of ``data_list`` after its place, and the names of the categories by their number."""
+    found = load_restricted(infos)
+    with blaming(infos, ValueError, TypeError, LookupError, OverflowError):
+        listed, entries = found["metainfo"]["categories"], list(found["data_list"])
+        pairs = ((name, number) for number, name in enumerate(listed))
+        names = {
+            int(n): str(name) for name, n in (pairs if isinstance(listed, list) else dict(listed).items())
+        }
+    for index, data in enumerate(entries):
+        where = f"{infos}.data_list[{index}]"
+        yield where, typed(InfoEntry, data, where, extra=True), names
 
 
 class _Counted:
@@ -119,79 +147,67 @@ class _Counted:
 
 
 def _scene(
-    record: Fields,
-    scan: str,
+    entry: InfoEntry,
+    where: str,
     names: dict[int, str],
     root: Path,
     image_size: tuple[int, int] | None,
     counted: _Counted,
 ) -> Scene | None:
-    aligned = record.has("axis_align_matrix")
-    T_world_raw = record.array("axis_align_matrix", (4, 4)) if aligned else np.eye(4)
-    objects = []
-    for k, item in enumerate(record.records("instances")):
+    objects, frames = [], []
+    for k, item in enumerate(entry.instances):
         counted.seen["instance"] += 1
         try:
-            objects.append(SceneObject(k, _label(item, names), _box(item)))
+            objects.append(_object(k, item, names, f"{where}.instances[{k}]"))
         except ValueError as problem:
             counted.leave_out("instance", problem)
-    known = {thing.id for thing in objects}
-    images = record.records("images")
-    if not images:
-        raise record.error("images", [], "a non-empty list")
-    shared = record.array("cam2img", (4, 4)) if record.has("cam2img") else None
-    frames = []
-    places = len(record.records("instances"))
-    for image in images:
+    known, places = {thing.id for thing in objects}, len(entry.instances)
+    if not entry.images:
+        raise ValueError(f"{where}.images is empty; it must have some")
+    for k, image in enumerate(entry.images):
         counted.seen["image"] += 1
+        place = f"{where}.images[{k}]"
         try:
-            K = shared if shared is not None else image.array("cam2img", (4, 4))
-            pose = nearest_rigid(T_world_raw @ image.array("cam2global", (4, 4)))
+            K = (
+                entry.cam2img
+                if entry.cam2img is not None
+                else numbers(image.cam2img, f"{place}.cam2img", (4, 4))
+            )
+            pose = numbers(image.cam2global, f"{place}.cam2global", (4, 4))
         except ValueError as problem:
             counted.leave_out("image", problem)
             continue
-        rgb = root / image.text("img_path")
-        if image_size is None:
-            image_size = picture_size(rgb)
-        listed = image.get("visible_instance_ids", "a list of places in instances")
-        seen = (_whole(image, "visible_instance_ids", k) for k in listed)
+        rgb = root / image.img_path
+        image_size = image_size or picture_size(rgb)
+        seen = [_whole(n, f"{place}.visible_instance_ids") for n in image.visible_instance_ids]
         frames.append(
             Frame(
                 name=rgb.stem,
                 intrinsics=pinhole(K),
-                T_world_camera=pose,
+                T_world_camera=nearest_rigid(entry.axis_align_matrix @ pose),
                 width=image_size[0],
                 height=image_size[1],
                 rgb=rgb,
-                visible={k: 1.0 for k in seen if k in known or not 0 <= k < places},
+                visible={n: 1.0 for n in seen if n in known or not 0 <= n < places},
             )
         )
-    if not frames:
-        return None
-    return validate_scene(Scene(scan, "embodiedscan", tuple(frames), tuple(objects)), file=record.file)
+    scan = (entry.scan or "").replace("/", "_")
+    return Scene(scan, "embodiedscan", tuple(frames), tuple(objects)) if frames else None
 
 
-def _box(item: Fields) -> NDArray[np.float64]:
-    box = item.array("bbox_3d", (9,))
-    if not (box[3:6] > 0).all():
-        raise item.error("bbox_3d", box.tolist(), "positive sizes")
-    return box
-
-
-def _label(item: Fields, names: dict[int, str]) -> str:
-    number = _whole(item, "bbox_label_3d", item.get("bbox_label_3d", "a category's number"))
+def _object(place: int, item: Any, names: dict[int, str], where: str) -> SceneObject:
+    item = typed(_Instance, item, where, extra=True)
+    number = _whole(item.bbox_label_3d, f"{where}.bbox_label_3d")
     if number not in names:
-        raise item.error("bbox_label_3d", number, f"a number of metainfo.categories ({len(names)} are known)")
-    return names[number]
+        known = f"a number of metainfo.categories ({len(names)} are known)"
+        raise ValueError(f"{where}.bbox_label_3d is {number}; it must be {known}")
+    if not (item.bbox_3d[3:6] > 0).all():
+        raise ValueError(f"{where}.bbox_3d is {item.bbox_3d.tolist()}; it must have positive sizes")
+    return SceneObject(place, names[number], item.bbox_3d)
 
 
-def _whole(record: Fields, field: str, value: Any) -> int:
+def _whole(value: Any, where: str) -> int:
     try:
         return operator.index(value)  # numpy's whole numbers too
     except TypeError:
-        raise record.error(field, value, "whole numbers") from None
-
-
-def unaligned(T_world_raw: NDArray[np.float64]) -> bool:
-    """Whether an ``axis_align_matrix`` aligns nothing (it is the identity)."""
-    return bool(np.abs(T_world_raw - np.eye(4)).max() <= 1e-9)
+        raise ValueError(f"{where} is {excerpt(value)}; it must be a whole number") from None

@@ -22,15 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.files import blaming
-from rft3d.scenes.fields import Fields
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
 from rft3d.scenes.restricted_pickle import load_restricted
 from rft3d.scenes.types import Frame, Scene, SceneObject, validate_scene
+from rft3d.typed import Array, numbers
 
-Array = NDArray[np.float64]
 CAMERA_FROM_UPRIGHT = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
@@ -43,72 +41,71 @@ def mmdet3d(infos: Path | str, media: Path | str | None = None) -> Iterator[Scen
 
     Raises:
         UnsafePickleError: the file holds more than data.
-        ValueError: naming file, record, field, value and fix.
+        ValueError: naming file, record, field and value.
     """
     infos = Path(infos)
     root = Path(media) if media is not None else infos.parent
     found = load_restricted(infos)
-    if isinstance(found, list):
-        rows, names = Fields(infos, "", {"data_list": found}), {}
-    else:
-        rows = Fields(infos, "", found)
-        categories = Fields(infos, "metainfo", rows.mapping("metainfo")).mapping("categories")
-        with blaming(infos, ValueError, TypeError, OverflowError):
-            names = {int(number): str(name) for name, number in categories.items()}
-    for record in rows.records("data_list"):
-        with blaming(infos, ValueError, TypeError, LookupError, OverflowError, AttributeError):
-            scene = _new(record, names, root) if isinstance(found, dict) else _old(record, root)
+    old, names = isinstance(found, list), {}
+    damage = (ValueError, TypeError, LookupError, OverflowError, AttributeError)
+    with blaming(infos, *damage):
+        if not old:
+            names = {int(number): str(name) for name, number in found["metainfo"]["categories"].items()}
+        rows = list(enumerate(found if old else found["data_list"]))
+    for index, record in rows:
+        where = f"{infos}.data_list[{index}]"
+        with blaming(infos, *damage):
+            scene = _old(record, root, where) if old else _new(record, names, root, where)
         yield validate_scene(scene, frames=False, file=infos)
 
 
-def _old(record: Fields, root: Path) -> Scene:
-    annos = Fields(record.file, f"{record.where}.annos", record.data.get("annos") or {})
-    labels = [str(name) for name in np.ravel(annos.data.get("name", []))]
-    boxes = annos.data.get("gt_boxes_upright_depth", np.zeros((0, 6)))
+def _old(record: dict[str, Any], root: Path, where: str) -> Scene:
+    annos = record.get("annos") or {}
+    labels = [str(name) for name in np.ravel(annos.get("name", []))]
+    boxes = annos.get("gt_boxes_upright_depth", np.zeros((0, 6)))
     objects = tuple(
-        SceneObject(k, label, _box(annos, "gt_boxes_upright_depth", box))
+        SceneObject(k, label, _box(box, f"{where}.annos.gt_boxes_upright_depth[{k}]"))
         for k, (label, box) in enumerate(zip(labels, boxes, strict=True))
     )
     frames: list[Frame] = []
-    if record.has("image"):
-        image, calib = (Fields(record.file, key, record.mapping(key)) for key in ("image", "calib"))
-        height, width = np.ravel(image.get("image_shape", "height and width")).tolist()
-        path = _picture(root, image.text("image_path"))
-        R = CAMERA_FROM_UPRIGHT @ calib.array("Rt", (3, 3)).T
-        frames.append(_frame(path, calib.array("K", (3, 3)), R.T, int(width), int(height)))
-    elif record.has("img_paths"):
-        aligned = annos.array("axis_align_matrix", (4, 4)) if annos.has("axis_align_matrix") else np.eye(4)
-        K = pinhole(record.array("intrinsics", (4, 4)))
-        poses = record.get("extrinsics", "a pose for each picture")
-        for name, pose in zip(record.get("img_paths", "paths"), poses, strict=True):
+    if record.get("image") is not None:
+        image, calib = record["image"], record["calib"]
+        height, width = np.ravel(image["image_shape"]).tolist()
+        K, Rt = (numbers(calib[name], f"{where}.calib.{name}", (3, 3)) for name in ("K", "Rt"))
+        R = CAMERA_FROM_UPRIGHT @ Rt.T
+        frames.append(_frame(_picture(root, image["image_path"]), K, R.T, int(width), int(height)))
+    elif record.get("img_paths") is not None:
+        aligned = numbers(
+            annos.get("axis_align_matrix", np.eye(4)), f"{where}.annos.axis_align_matrix", (4, 4)
+        )
+        K = pinhole(numbers(record["intrinsics"], f"{where}.intrinsics", (4, 4)))
+        for name, pose in zip(record["img_paths"], record["extrinsics"], strict=True):
             T = nearest_rigid(aligned @ np.asarray(pose, dtype=np.float64))
             if np.isfinite(T).all():
                 frames.append(Frame(Path(name).stem, K, T, *picture_size(root / name), root / name))
-    return Scene(Path(record.text("pts_path")).stem, "mmdet3d", tuple(frames), objects)
+    return Scene(Path(record["pts_path"]).stem, "mmdet3d", tuple(frames), objects)
 
 
-def _new(record: Fields, names: dict[int, str], root: Path) -> Scene:
+def _new(record: dict[str, Any], names: dict[int, str], root: Path, where: str) -> Scene:
     objects = []
-    for item in record.records("instances") if record.has("instances") else []:
-        number = int(item.get("bbox_label_3d", "a category's number"))
+    for k, item in enumerate(record.get("instances") or []):
+        number = int(item["bbox_label_3d"])
         if number in names and number >= 0:
-            box = _box(item, "bbox_3d", item.get("bbox_3d", "6 or 7 numbers"))
+            box = _box(item["bbox_3d"], f"{where}.instances[{k}].bbox_3d")
             objects.append(SceneObject(len(objects), names[number], box))
     frames = ()
-    if record.has("images") and "CAM0" in record.mapping("images"):
-        image = Fields(record.file, f"{record.where}.images.CAM0", record.mapping("images")["CAM0"])
-        K, R = _factors(image.array("depth2img", (3, 3)))
-        size = (int(image.get("width", "pixels")), int(image.get("height", "pixels")))
-        frames = (_frame(_picture(root, image.text("img_path")), K, R.T, *size),)
-    points = Fields(record.file, f"{record.where}.lidar_points", record.mapping("lidar_points"))
-    return Scene(Path(points.text("lidar_path")).stem, "mmdet3d", frames, tuple(objects))
+    if image := (record.get("images") or {}).get("CAM0"):
+        K, R = _factors(numbers(image["depth2img"], f"{where}.images.CAM0.depth2img", (3, 3)))
+        size = (int(image["width"]), int(image["height"]))
+        frames = (_frame(_picture(root, image["img_path"]), K, R.T, *size),)
+    return Scene(Path(record["lidar_points"]["lidar_path"]).stem, "mmdet3d", frames, tuple(objects))
 
 
-def _box(record: Fields, field: str, value: Any) -> Array:
-    numbers = np.ravel(np.asarray(value, dtype=np.float64))
-    if len(numbers) not in (6, 7) or not np.isfinite(numbers).all() or not (numbers[3:6] > 0).all():
-        raise record.error(field, numbers.tolist(), "6 or 7 finite numbers with positive sizes")
-    return np.concatenate([numbers, np.zeros(9 - len(numbers))])
+def _box(value: Any, where: str) -> Array:
+    box = numbers(value, where).ravel()
+    if len(box) not in (6, 7) or not (box[3:6] > 0).all():
+        raise ValueError(f"{where} is {box.tolist()}; it must be 6 or 7 numbers with positive sizes")
+    return np.concatenate([box, np.zeros(9 - len(box))])
 
 
 def _factors(depth2img: Array) -> tuple[Array, Array]:

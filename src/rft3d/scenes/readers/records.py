@@ -7,11 +7,11 @@ samples of them. All are checked when they are read, and none knows prompts or t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rft3d.scenes.fields import Fields
+from rft3d.files import excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,39 +89,27 @@ DATASETS = ("scannet", "scannetpp", "arkitscenes")
 _SCAN = re.compile(r"(scene\d{4}_\d{2})")
 
 
-def read_turns(record: Fields, answered: bool = True) -> tuple[str, ...]:
+def read_turns(turns: Sequence[Mapping[str, Any]], where: str, answered: bool = True) -> tuple[str, ...]:
     """``conversations``: ``[{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}, ...]``.
 
     ``answered=False``: a question alone will do; its answer is then empty.
     """
-    turns = []
-    for index, turn in enumerate(record.records("conversations")):
-        role, wanted = turn.text("from"), ("human", "gpt")[index % 2]
+    texts = []
+    for index, turn in enumerate(turns):
+        role, wanted, value = turn.get("from"), ("human", "gpt")[index % 2], turn.get("value")
+        place = f"{where}.conversations[{index}]"
         if role != wanted:
-            raise turn.error("from", role, f"{wanted!r} (turns alternate, human first)")
-        value = turn.get("value", "text")
+            raise ValueError(f"{place}.from is {excerpt(role)}; it must be {wanted!r} (human first, in turn)")
         if value is None and wanted == "gpt":
             value = ""  # a validation file has no answers
         if not isinstance(value, str):
-            raise turn.error("value", value, "text")
-        turns.append(value)
-    if len(turns) == 1 and not answered:
-        turns.append("")
-    if len(turns) < 2:
-        raise record.error("conversations", turns, "at least a question and an answer")
-    return tuple(turns)
-
-
-def read_images(record: Fields) -> tuple[str, ...]:
-    """``images`` or ``image``: a path or a list of paths; empty when there is neither."""
-    for name in ("images", "image"):
-        if record.has(name):
-            value = record.data[name]
-            value = [value] if isinstance(value, str) else value
-            if not isinstance(value, list) or not all(isinstance(path, str) and path for path in value):
-                raise record.error(name, value, "a path or a list of paths")
-            return tuple(value)
-    return ()
+            raise ValueError(f"{place}.value is {excerpt(value)}; it must be text")
+        texts.append(value)
+    if len(texts) == 1 and not answered:
+        texts.append("")
+    if len(texts) < 2:
+        raise ValueError(f"{where}.conversations must hold at least a question and an answer")
+    return tuple(texts)
 
 
 def scan_in(*paths: str | None) -> str | None:
@@ -138,7 +126,7 @@ def dataset_in(path: str) -> str | None:
     return next((part for part in path.lower().split("/") if part in DATASETS), None)
 
 
-def record_id(record: Fields) -> str:
-    """``id`` as text, or the record's place in the file."""
-    value = record.data.get("id")
-    return str(value) if isinstance(value, str | int) and str(value) else record.where.strip("[]")
+def record_id(given: Any, where: str) -> str:
+    """``given`` as text, or the place in the file with which ``where`` ends."""
+    is_id = isinstance(given, str | int) and not isinstance(given, bool) and str(given)
+    return str(given) if is_id else where.rpartition("[")[2].rstrip("]")

@@ -26,18 +26,20 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.files import blaming
 from rft3d.geometry import box_from_axis_aligned, transform_points
-from rft3d.scenes.fields import read_fields
 from rft3d.scenes.images import read_depth
 from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole, read_matrix, scans_at
 from rft3d.scenes.types import Frame, ImageSource, Scene, SceneObject, validate_scene
+from rft3d.typed import Array, Numbers, Text, typed_file
 
 LEAST_SIZE_M = 1e-3
 _PLY_TYPES = {
@@ -45,6 +47,23 @@ _PLY_TYPES = {
     "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4",
     "float32": "<f4", "double": "<f8", "float64": "<f8",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Group:
+    objectId: int
+    segments: Annotated[Array, Numbers((-1,))]
+    label: Text
+
+
+@dataclass(frozen=True)
+class _Aggregation:
+    segGroups: tuple[_Group, ...]
+
+
+@dataclass(frozen=True)
+class _Segments:
+    segIndices: Annotated[Array, Numbers((-1,))]
 
 
 def axis_alignment(path: Path) -> NDArray[np.float64]:
@@ -80,22 +99,25 @@ def scan_objects(folder: Path | str) -> tuple[SceneObject, ...]:
     folder = Path(folder)
     T_world_raw = axis_alignment(folder / f"{folder.name}.txt")
     points = transform_points(T_world_raw, ply_vertices(folder / f"{folder.name}_vh_clean_2.ply"))
-    segs = read_fields(folder / f"{folder.name}_vh_clean_2.0.010000.segs.json")
-    segments = segs.integers("segIndices")
+    file = folder / f"{folder.name}_vh_clean_2.0.010000.segs.json"
+    segments = typed_file(_Segments, file).segIndices
     if len(segments) != len(points):
-        raise segs.error("segIndices", f"{len(segments)} entries", f"one a vertex ({len(points)})")
+        raise ValueError(
+            f"{file}.segIndices has {len(segments)} entries; it must be one a vertex ({len(points)})"
+        )
     order = np.argsort(segments, kind="stable")
-    found = []
-    for group in read_fields(folder / f"{folder.name}.aggregation.json").records("segGroups"):
-        wanted = np.unique(group.integers("segments"))
+    file, found = folder / f"{folder.name}.aggregation.json", []
+    for k, group in enumerate(typed_file(_Aggregation, file).segGroups):
+        wanted = np.unique(group.segments)
         first, last = (np.searchsorted(segments, wanted, side, order) for side in ("left", "right"))
         pieces = [order[a:b] for a, b in zip(first, last, strict=True)]
         mine = points[np.concatenate(pieces)] if pieces else points[:0]
         if len(mine) == 0:
-            raise group.error("segments", wanted[:8].tolist(), "segments that occur in segIndices")
+            where = f"{file}.segGroups[{k}].segments is {wanted[:8].tolist()}"
+            raise ValueError(f"{where}; they must occur in segIndices")
         low, high = mine.min(axis=0), mine.max(axis=0)
         box = box_from_axis_aligned(low, np.maximum(high, low + LEAST_SIZE_M))
-        found.append(SceneObject(group.integer("objectId"), group.text("label"), box))
+        found.append(SceneObject(group.objectId, group.label, box))
     return tuple(sorted(found, key=lambda item: item.id))
 
 
@@ -216,7 +238,7 @@ def export_files(folder: Path) -> list[tuple[int, Path, Path, Path]]:
 
 def _scan(folder: Path, annotations: Path | None, every: int) -> Scene:
     nested = folder / "intrinsic" / "intrinsic_color.txt"
-    K = pinhole(read_matrix(nested if nested.is_file() else folder / "intrinsic.txt", (4, 4)))
+    K = pinhole(read_matrix(nested if nested.is_file() else folder / "intrinsic.txt"))
     T_world_raw = np.eye(4)
     objects: tuple[SceneObject, ...] = ()
     if annotations is not None:
@@ -228,7 +250,7 @@ def _scan(folder: Path, annotations: Path | None, every: int) -> Scene:
     width, height = picture_size(rows[0][1])
     frames = []
     for number, rgb, pose, depth in rows:
-        T_raw_camera = read_matrix(pose, (4, 4))
+        T_raw_camera = read_matrix(pose)
         if not np.isfinite(T_raw_camera).all():
             continue
         frames.append(

@@ -1,8 +1,5 @@
 """ScanRefer descriptions.
 
-    [{"scene_id": "scene0000_00", "object_id": "39", "object_name": "coffee_table", "ann_id": "0",
-      "description": "this is a brown table ...", "token": [...]}]
-
 Source: github.com/daveredrum/ScanRefer README ("Data format"). ``ScanRefer_filtered_val.json`` has 9,508
 rows in 141 scans. Numbers are text in the released files; whole numbers are read too. Some rows of the
 released files have descriptions with untidy spaces; they are kept as they are.
@@ -19,17 +16,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.fields import Fields, read_fields
-from rft3d.scenes.readers._files import iter_objects
+from rft3d.files import excerpt, read_json
+from rft3d.scenes.readers._files import iter_records
 from rft3d.scenes.readers.records import ReferringRow
+from rft3d.typed import Text, numbers
 
 NYU40_CLASSES = frozenset({*range(1, 13), 14, 16, 24, 28, 33, 34, 36, 39})
 """The 20 ids of ScanNet's benchmark; every other id counts as 39 (other furniture), M3DRef-CLIP's rule."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    scene_id: Text
+    object_id: int | Text
+    object_name: Text
+    ann_id: int | Text
+    description: Text
 
 
 def scanrefer(path: Path | str) -> Iterator[ReferringRow]:
@@ -38,21 +46,15 @@ def scanrefer(path: Path | str) -> Iterator[ReferringRow]:
     Raises:
         ValueError: naming file, record, field, value and fix.
     """
-    for record in iter_objects(path):
-        yield ReferringRow(
-            scene=record.text("scene_id"),
-            object_id=_number(record, "object_id"),
-            object_name=record.text("object_name").replace("_", " "),
-            ann_id=str(_number(record, "ann_id")),
-            text=record.text("description").strip(),
-        )
-
-
-def _number(record: Fields, field: str) -> int:
-    value = record.get(field, "a whole number >= 0, as text or not")
-    if isinstance(value, str) and value.isdecimal():
-        return int(value)
-    return record.integer(field)
+    for where, row in iter_records(path, _Row):
+        for name in ("object_id", "ann_id"):
+            if not str(value := getattr(row, name)).isdecimal():
+                raise ValueError(
+                    f"{where}.{name} is {excerpt(value)}; it must be a whole number, as text or not"
+                )
+        label = row.object_name.replace("_", " ")
+        text = row.description.strip()
+        yield ReferringRow(row.scene_id, int(row.object_id), label, str(int(row.ann_id)), text)
 
 
 def unique_objects(rows: Iterable[ReferringRow], nyu40: Mapping[str, int]) -> dict[tuple[str, int], bool]:
@@ -75,11 +77,13 @@ def read_proposals(path: str | Path) -> dict[str, NDArray[np.float64]]:
     Raises:
         ValueError: naming file, scene and value of anything that is not a list of six finite numbers.
     """
-    fields = read_fields(Path(path))
     found = {}
-    for scene, listed in fields.data.items():
-        rows = np.zeros((0, 6)) if listed == [] else fields.array(scene, (-1, -1))
+    for scene, listed in read_json(path, dict).items():
+        where = f"{path}.{scene}"
+        rows = np.zeros((0, 6)) if listed == [] else numbers(listed, where, (-1, -1))
         if rows.shape[1] < 6:
-            raise fields.error(scene, listed, "a list of [x, y, z, dx, dy, dz] in metres")
+            raise ValueError(
+                f"{where} is {excerpt(listed)}; it must be a list of [x, y, z, dx, dy, dz] in metres"
+            )
         found[scene.split("/")[-1]] = np.pad(rows[:, :6], ((0, 0), (0, 3)))
     return found

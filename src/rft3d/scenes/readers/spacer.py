@@ -1,9 +1,5 @@
 """Video-R1's layout of questions: SpaceR-151k, of which SR-91K is the ScanNet part, and Spatial-MLLM's files.
 
-    {"problem_id": 1, "problem": "...", "data_type": "video", "problem_type": "multiple choice",
-     "options": ["A. ...", ...], "solution": "<answer>B</answer>",
-     "path": "./.../scene0001_00.mp4", "data_source": "SR_dataset"}
-
 JSON lines (a list is read too). Source: huggingface.co/datasets/RUBBISHLIKE/SpaceR-151k. Where ``data_source`` is
 missing or empty (VSI-Bench and Spatial-MLLM's questions in this layout), the video's path names data set and scene:
 ``.../scannetpp/09c1414f1b.mp4``. ``question_type`` or ``original_question_type`` is read when it is there,
@@ -14,13 +10,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rft3d.scenes.readers._files import iter_objects
+from rft3d.files import excerpt
+from rft3d.scenes.readers._files import iter_records
 from rft3d.scenes.readers.records import QuestionRecord, dataset_in, record_id, scan_in
+from rft3d.typed import Text
 
 SR_SOURCE = "SR_dataset"
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Row:
+    problem: Text
+    problem_type: Text
+    solution: Text
+    path: Text
+    data_type: Text
+    options: tuple[str, ...] | None = None
+    data_source: str | None = None
+    question_type: Text | None = None
+    original_question_type: Text | None = None
+    problem_id: Any = None
+    id: Any = None
+    video_id: Any = ""
 
 
 def spacer(path: Path | str, *, source: str | None = SR_SOURCE) -> Iterator[QuestionRecord]:
@@ -32,29 +48,23 @@ def spacer(path: Path | str, *, source: str | None = SR_SOURCE) -> Iterator[Ques
     Raises:
         ValueError: naming file, record, field, value and fix.
     """
-    for record in iter_objects(path):
-        found = record.text("data_source") if record.data.get("data_source") else ""
+    for where, row in iter_records(path, _Row):
+        found = row.data_source or ""
         if source is not None and found not in (source, ""):
             continue
-        kind = record.text("problem_type")
-        media = record.text("path")
-        solution = record.text("solution")
-        answer = _ANSWER.search(solution)
+        answer = _ANSWER.search(row.solution)
         if answer is None or not answer[1].strip():
-            raise record.error("solution", solution, "<answer>...</answer>")
-        named = next(
-            (key for key in ("question_type", "original_question_type") if record.has(key)), "problem_type"
-        )
-        dataset = dataset_in(media)
-        scene = scan_in(media, str(record.data.get("video_id", "")))
+            raise ValueError(f"{where}.solution is {excerpt(row.solution)}; it must be <answer>...</answer>")
+        dataset = dataset_in(row.path)
+        scene = scan_in(row.path, str(row.video_id))
         yield QuestionRecord(
-            id=str(record.data.get("problem_id", record_id(record))),
-            scene=Path(media).stem if scene is None and dataset is not None else scene,
+            id=record_id(row.id if row.problem_id is None else row.problem_id, where),
+            scene=Path(row.path).stem if scene is None and dataset is not None else scene,
             dataset="scannet" if found == SR_SOURCE else dataset or found or "unknown",
-            question_type=record.text(named),
-            question=record.text("problem"),
-            options=record.texts("options"),
+            question_type=row.question_type or row.original_question_type or row.problem_type,
+            question=row.problem,
+            options=row.options or (),
             answer=answer[1].strip(),
-            video=media.removeprefix("./"),
-            extra={"problem_type": kind, "data_type": record.text("data_type")},
+            video=row.path.removeprefix("./"),
+            extra={"problem_type": row.problem_type, "data_type": row.data_type},
         )

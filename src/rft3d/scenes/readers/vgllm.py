@@ -1,11 +1,9 @@
 """VG-LLM's own data files: detection of 4 or 6 frames, ScanRefer, Scan2Cap, LLaVA-Hound.
 
-    detection  {"conversations": [human, gpt], "images": [4 paths], "boxes": [{"label", "bbox_3d": 9}],
-                "cam2img": 4x4, "cam2global": [4x4 a frame], "axis_align_matrix": 4x4}       cameras: val only
-    scanrefer  {"conversations", "images", "metadata": {"dataset", "question_type", "ann_id", "object_id"},
-                "target": {"frame", "bbox_3d"} | null, "gt_bbox": 9, "prompt", cameras}
-    scan2cap   {"conversations", "images", "input_box": 6, "gt_box": 6, "iou", "metadata", "annotations",
-    cameras}
+    detection  conversations, images, boxes; in val also the cameras (cam2img, cam2global, axis_align_matrix)
+    scanrefer  conversations, images, metadata (dataset, question_type, ann_id, object_id), target or null,
+               gt_bbox, prompt, cameras
+    scan2cap   conversations, images, input_box, gt_box, iou, metadata, annotations, cameras
 
 Boxes of detection and ``target`` are in a frame's camera, ``gt_bbox``, ``input_box`` and ``gt_box`` in the
 aligned world. **Files from before 2025-11-27 hold extrinsic zxy angles**; nothing in them says so, ``rft3d
@@ -19,13 +17,49 @@ optional fields the train files have; whether ``cam2img`` is one matrix or one a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from rft3d.geometry import boxes_from_extrinsic
-from rft3d.scenes.fields import Fields
-from rft3d.scenes.readers._files import iter_objects, nearest_rigid, pinhole
-from rft3d.scenes.readers.records import ChatRecord, read_images, read_turns, record_id, scan_in
+from rft3d.scenes.readers._files import iter_records, nearest_rigid, pinhole
+from rft3d.scenes.readers.records import ChatRecord, read_turns, record_id, scan_in
+from rft3d.typed import Array, Box9, Matrices4, Matrix4, Numbers, Text
+
+_Box6 = Annotated[Any, Numbers((6,))]
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    label: Text
+    bbox_3d: Box9
+
+
+@dataclass(frozen=True)
+class _Target:
+    frame: int
+    bbox_3d: Box9
+
+
+@dataclass(frozen=True)
+class _Record:
+    conversations: tuple[dict[str, Any], ...]
+    images: tuple[Text, ...] | Text | None = None
+    image: tuple[Text, ...] | Text | None = None
+    video: Text | None = None
+    boxes: tuple[_Labelled, ...] | None = None
+    target: _Target | None = None
+    gt_bbox: Annotated[Any, Numbers((9,))] | None = None
+    input_box: _Box6 | None = None
+    gt_box: _Box6 | None = None
+    iou: float | None = None
+    metadata: dict[str, Any] | None = None
+    annotations: tuple[str, ...] | None = None
+    prompt: Text | None = None
+    cam2img: Matrix4 | Matrices4 | None = None
+    cam2global: Matrices4 | None = None
+    axis_align_matrix: Matrix4 | None = None
+    id: Any = None
 
 
 def vgllm(path: Path | str, *, old_angles: bool = False) -> Iterator[ChatRecord]:
@@ -42,67 +76,53 @@ def vgllm(path: Path | str, *, old_angles: bool = False) -> Iterator[ChatRecord]
     Raises:
         ValueError: naming file, record, field, value and fix.
     """
-    for record in iter_objects(path):
-        images = read_images(record)
-        video = record.text("video") if record.has("video") else None
-        if not images and video is None:
-            raise record.error("images", "nothing", "a list of paths (or a video)")
-        extra = {**_boxes(record, old_angles, len(images)), **_cameras(record, len(images))}
-        for name, reader in (("metadata", record.mapping), ("prompt", record.text), ("iou", record.number)):
-            if record.has(name):
-                extra[name] = reader(name)
-        if record.has("annotations"):
-            extra["annotations"] = list(record.texts("annotations"))
-        metadata = extra.get("metadata", {})
+    for where, row in iter_records(path, _Record):
+        given = row.images or row.image or ()
+        images = (given,) if isinstance(given, str) else given
+        if not images and row.video is None:
+            raise ValueError(f"{where}.images is missing; it must be a list of paths (or give a video)")
+        plain = ("gt_bbox", "input_box", "gt_box", "metadata", "prompt", "iou", "annotations")
+        extra = {name: value for name in plain if (value := getattr(row, name)) is not None}
+        extra = {**_boxes(row, old_angles, len(images), where), **_cameras(row, len(images), where), **extra}
+        metadata = row.metadata or {}
         yield ChatRecord(
-            id=record_id(record),
-            scene=scan_in(*images[:1], video),
+            id=record_id(row.id, where),
+            scene=scan_in(*images[:1], row.video),
             dataset=str(metadata.get("dataset", "scannet" if scan_in(*images[:1]) else "vgllm")),
-            turns=read_turns(record, answered=not record.has("gt_bbox")),
+            turns=read_turns(row.conversations, where, answered=row.gt_bbox is None),
             images=images,
-            video=video,
+            video=row.video,
             question_type=metadata.get("question_type"),
             extra=extra,
         )
 
 
-def _boxes(record: Fields, old_angles: bool, frames: int) -> dict[str, Any]:
-    def box9(fields: Fields, name: str) -> list[float]:
-        box = fields.array(name, (9,))
+def _boxes(row: _Record, old_angles: bool, frames: int, where: str) -> dict[str, Any]:
+    def numbers(box: Array) -> list[float]:
         return (boxes_from_extrinsic(box[None])[0] if old_angles else box).tolist()
 
     found: dict[str, Any] = {}
-    if record.has("boxes"):
-        found["boxes"] = [
-            {"label": item.text("label"), "bbox_3d": box9(item, "bbox_3d")}
-            for item in record.records("boxes")
-        ]
-    if record.has("target"):
-        target = Fields(record.file, f"{record.where}.target", record.data["target"])
-        frame = target.integer("frame")
-        if frame >= frames:
-            raise target.error("frame", frame, f"below the number of images ({frames})")
-        found["target"] = {"frame": frame, "bbox_3d": box9(target, "bbox_3d")}
-    if record.has("gt_bbox"):
-        found["gt_bbox"] = record.array("gt_bbox", (9,)).tolist()  # angles are 0 in either convention
-    for name in ("input_box", "gt_box"):
-        if record.has(name):
-            found[name] = record.array(name, (6,)).tolist()
+    if row.boxes is not None:
+        found["boxes"] = [{"label": each.label, "bbox_3d": numbers(each.bbox_3d)} for each in row.boxes]
+    if row.target is not None:
+        frame = row.target.frame
+        if not 0 <= frame < frames:
+            raise ValueError(
+                f"{where}.target.frame is {frame}; it must be below the number of images ({frames})"
+            )
+        found["target"] = {"frame": frame, "bbox_3d": numbers(row.target.bbox_3d)}
     return found
 
 
-def _cameras(record: Fields, frames: int) -> dict[str, Any]:
-    names = ("cam2img", "cam2global", "axis_align_matrix")
-    if not all(record.has(name) for name in names):
+def _cameras(row: _Record, frames: int, where: str) -> dict[str, Any]:
+    K, poses, T_world_raw = row.cam2img, row.cam2global, row.axis_align_matrix
+    if K is None or poses is None or T_world_raw is None:
         return {}
-    try:
-        K = record.array("cam2img", (4, 4))[None]
-    except ValueError:
-        K = record.array("cam2img", (-1, 4, 4))
-    poses = record.array("cam2global", (-1, 4, 4))
+    K = K.reshape(-1, 4, 4)
     if len(poses) != frames or len(K) not in (1, frames):
-        raise record.error("cam2global", f"{len(poses)} matrices", f"one an image ({frames})")
-    T_world_raw = record.array("axis_align_matrix", (4, 4))
+        raise ValueError(
+            f"{where}.cam2global holds {len(poses)} matrices; it must be one an image ({frames})"
+        )
     return {
         "intrinsics": [pinhole(K[i % len(K)]).tolist() for i in range(frames)],
         "T_world_camera": [nearest_rigid(T_world_raw @ pose).tolist() for pose in poses],

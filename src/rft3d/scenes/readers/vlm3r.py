@@ -1,10 +1,5 @@
 """VLM-3R's training questions (VSI-207K) and Spatial-MLLM's chats: VSI-Bench's types about training scans.
 
-    [{"id": uuid, "data_source": "scannet" | "scannetpp" | "arkitscenes", "scene_name": "scene0191_00",
-      "question_type": "object_rel_direction_v1", "video": "...mp4",
-      "conversations": [{"from": "human", "value": "<image>\\nThese are frames of a video.\\n..."},
-                        {"from": "gpt", "value": "A"}]}]
-
 Source: huggingface.co/datasets/Journey9ni/VLM-3R-DATA, written by github.com/VITA-Group/VLM-3R
 (``vlm_3r_data_process/src/format_qa.py``). The human text is VSI-Bench's prompt. ``question_type`` has
 other endings than VSI-Bench's; :data:`QUESTION_TYPES` maps them. Where the three fields are missing, as in the
@@ -15,10 +10,14 @@ and the words the type. Not verified on the released files: that ``video`` is al
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rft3d.scenes.readers._files import iter_objects
+from rft3d.files import excerpt
+from rft3d.scenes.readers._files import iter_records
 from rft3d.scenes.readers.records import DATASETS, ChatRecord, dataset_in, read_turns, record_id
+from rft3d.typed import Text
 
 QUESTION_TYPES = {
     "object_rel_direction_v1": "object_rel_direction_easy",
@@ -31,6 +30,16 @@ QUESTION_TYPES = {
 """VLM-3R's name -> VSI-Bench's, where they differ."""
 
 
+@dataclass(frozen=True)
+class _Row:
+    conversations: tuple[dict[str, Any], ...]
+    data_source: str | None = None
+    scene_name: Text | None = None
+    question_type: Text | None = None
+    video: Text | None = None
+    id: Any = None
+
+
 def vlm3r(path: Path | str) -> Iterator[ChatRecord]:
     """The questions of one of VLM-3R's files, in file order, one in memory at a time.
 
@@ -39,18 +48,21 @@ def vlm3r(path: Path | str) -> Iterator[ChatRecord]:
     Raises:
         ValueError: naming file, record, field, value and fix.
     """
-    for record in iter_objects(path):
-        video = record.text("video") if record.has("video") else None
-        source = dataset_in(video) if video and not record.has("data_source") else record.text("data_source")
+    for where, row in iter_records(path, _Row):
+        source = row.data_source or dataset_in(row.video or "")
         if source not in DATASETS:
-            raise record.error("data_source", source, f"one of {DATASETS}")
-        kind = record.text("question_type") if record.has("question_type") else None
+            raise ValueError(f"{where}.data_source is {excerpt(source)}; it must be one of {DATASETS}")
+        scene, kind = row.scene_name or (row.video and Path(row.video).stem), row.question_type
+        if not scene:
+            raise ValueError(
+                f"{where} lacks the field 'scene_name'; without a video nothing else tells the scan"
+            )
         yield ChatRecord(
-            id=record_id(record),
-            scene=Path(video).stem if video and not record.has("scene_name") else record.text("scene_name"),
+            id=record_id(row.id, where),
+            scene=scene,
             dataset=source,
-            turns=read_turns(record),
-            video=video,
+            turns=read_turns(row.conversations, where),
+            video=row.video,
             question_type=QUESTION_TYPES.get(kind, kind) if kind else None,
             extra={"question_type": kind} if kind else {},
         )

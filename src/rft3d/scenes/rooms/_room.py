@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from rft3d.scenes.fields import read_fields
+from rft3d.files import read_json
 from rft3d.scenes.rooms._furniture import check_labels
 from rft3d.scenes.rooms._layout import RoomLayout, furnish
 from rft3d.scenes.rooms._path import camera_path, intrinsics
@@ -79,7 +79,7 @@ def read_room_config(file: Path | str) -> RoomConfig:
     Raises:
         ValueError: not a JSON object, an unknown field, or a value that is refused.
     """
-    return typed(RoomConfig, read_fields(Path(file)).data, str(file))
+    return typed(RoomConfig, read_json(file), str(file))
 
 
 _WIDE = RoomConfig(width=252, height=168, pan_deg=60.0, jitter=0.5, camera_variation=0.5)
