@@ -43,7 +43,7 @@ _MOST = 1e100  # beyond it products of finite numbers are none
 
 
 class Numbers(tuple[int, ...]):
-    """``Annotated[Array, Numbers((-1, 9))]``: finite numbers of this shape, -1: any length (of ``Any``: as lists)."""
+    """``Annotated[Array, Numbers((-1, 9))]``: finite numbers of this shape, -1: any length (``Any``: as lists)."""
 
 
 Array = NDArray[np.float64]

@@ -331,7 +331,7 @@ def test_revsi_has_seven_categories_and_a_key_for_each_number_of_frames(tmp_path
         score(tmp_path, "revsi", [*samples, *others], [*predictions, Prediction(others[0].id, "A")], config)
     with pytest.raises(ValueError, match="no sample belongs to revsi"):
         score(tmp_path, "revsi", [question(0, "object_counting", 2)], [Prediction("q0", "2")], config)
-    with pytest.raises(ValueError, match="question_type is .*; it must be one of"):
+    with pytest.raises(ValueError, match=r"question_type is .*; it must be one of"):
         list(vsi_bench(write_rows(tmp_path, [revsi_row(0, "obj_appearance_order", "A")])))
     (record,) = vsi_bench(write_rows(tmp_path, [revsi_row(0, "object_counting_single", "2", "all")]))
     assert record.video == "all_frame/scene0000_00.mp4" and record.extra["frame_budget"] == "all"
