@@ -18,9 +18,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SHIPPED_MODELS = ("rooms", "rooms-sft")
 """Small models inside the package, after RFT and before it; their names stand wherever a model is asked for."""
@@ -244,40 +243,35 @@ def _git(cwd: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-@dataclass(frozen=True)
-class CachedClip:
-    """One cached clip: its file, size and when it was last used (seconds since the epoch)."""
+class CachedClip(NamedTuple):
+    """One cached clip: when it was last used (seconds since the epoch), its size in bytes, its file."""
 
-    path: Path
-    size: int
     used: float
+    size: int
+    path: Path
 
 
-@dataclass
 class CacheFolder:
     """A folder of cached features: what lies there and how old it is, without reading (or torch).
 
     :class:`rft3d.models.features.FeatureCache` fills it, one ``??/*.safetensors`` a clip.
     """
 
-    folder: Path
-
-    def __post_init__(self) -> None:
-        self.folder = Path(self.folder)
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
 
     def entries(self) -> list[CachedClip]:
         """All clips stored, least recently used first (whatever their encoder and number format)."""
-        return sorted(self._scan("*.safetensors"), key=lambda entry: (entry.used, entry.path.name))
-
-    def _scan(self, pattern: str) -> Iterator[CachedClip]:
-        for name in glob.glob(f"??/{pattern}", root_dir=self.folder):
+        found: list[CachedClip] = []
+        for name in glob.glob("??/*.safetensors", root_dir=self.folder):
             with contextlib.suppress(FileNotFoundError):  # evicted by another process meanwhile
                 facts = (self.folder / name).stat()
-                yield CachedClip(self.folder / name, facts.st_size, facts.st_mtime)
+                found.append(CachedClip(facts.st_mtime, facts.st_size, self.folder / name))
+        return sorted(found)
 
     def evict(self, keep_bytes: int) -> int:
         """Remove the least recently used clips until ``keep_bytes`` are left; returns how many went."""
-        self.remove_abandoned()
+        remove_abandoned(self.folder, "??/.*.tmp")
         entries = self.entries()
         total, removed = sum(entry.size for entry in entries), 0
         for entry in entries:
@@ -291,20 +285,15 @@ class CacheFolder:
         """Remove every clip; returns how many there were."""
         return self.evict(0)
 
-    def remove_abandoned(self) -> int:
-        """Remove the temporary files whose writer is gone; returns how many."""
-        return remove_abandoned(self.folder, "??/.*.tmp")
-
     def describe(self) -> str:
         """How much is stored and how old it is, for a person."""
-        entries = self.entries()
+        entries, unfinished = self.entries(), len(glob.glob("??/.*.tmp", root_dir=self.folder))
         total = sum(entry.size for entry in entries)
         lines = [f"{self.folder}: {len(entries)} clips, {total / 1e9:.3f} GB"]
         if entries:
-            ages = [(time.time() - entry.used) / 3600 for entry in (entries[0], entries[-1])]
+            oldest, newest = ((time.time() - entry.used) / 3600 for entry in (entries[0], entries[-1]))
             mean = total / len(entries) / 1e6
-            lines.append(f"{mean:.3f} MB a clip; last used between {ages[0]:.1f} and {ages[1]:.1f} hours ago")
-        unfinished = sum(1 for _ in self._scan(".*.tmp"))
+            lines.append(f"{mean:.3f} MB a clip; last used between {oldest:.1f} and {newest:.1f} hours ago")
         if unfinished:
             lines.append(f"{unfinished} files being written (or left behind by a kill)")
         return "\n".join(lines)

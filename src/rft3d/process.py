@@ -16,8 +16,11 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
+Made = TypeVar("Made")
 
 # Parameter numbers of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -110,6 +114,32 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+def in_turn(
+    work: Callable[[T], Made], items: Iterable[T], workers: int, threads: bool = False
+) -> Iterator[Made]:
+    """``work`` of each item, in order, by so many processes (or ``threads``); 1: here, one after the other.
+
+    At most ``2 * workers`` items are begun and not yet yielded. An error or Ctrl-C starts none of the others.
+    """
+    if workers <= 1:
+        yield from map(work, items)
+        return
+    # forking a process with threads can hang
+    context = {} if threads else {"mp_context": get_context("spawn"), "initializer": end_with_parent}
+    waiting: deque[Future[Made]] = deque()
+    with (ThreadPoolExecutor if threads else ProcessPoolExecutor)(workers, **context) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def keep_freed_memory() -> bool:

@@ -53,8 +53,8 @@ def test_what_is_not_utf8_is_named(damage: bytes, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"prompt": None}, r"s\.jsonl:2\.prompt is None; it must be text"),
-        ({"prompt": ""}, r"s\.jsonl:2\.prompt is empty"),
-        ({"frames": [""]}, r"s\.jsonl:2\.frames is .*empty"),
+        ({"prompt": ""}, r"s\.jsonl:2\.prompt is ''; it must be text that is not empty"),
+        ({"frames": [""]}, r"s\.jsonl:2\.frames\[0\] is ''; it must be text that is not empty"),
         ({"frames": "f.png"}, r"frames is 'f\.png'; it must be a list"),
         ({"frames": ["a", "b"]}, r"it has 1 <image> but there are 2 frames"),
         ({"truth": [1]}, r"truth is \[1\]; it must be a table of named values"),

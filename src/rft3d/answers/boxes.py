@@ -50,7 +50,7 @@ def parse_detections(text: str, mode: ParseMode = "lenient") -> tuple[LabelledBo
         entries = load_json(_source(answer, mode, "[", "list"))
         if len(entries) > MAX_BOXES:
             raise Unreadable(f"{len(entries)} boxes, the limit is {MAX_BOXES}")
-        return tuple(_entry(entry, index, mode) for index, entry in enumerate(entries))
+        return tuple(_labelled_box(entry, k, exact=mode == "strict") for k, entry in enumerate(entries))
     except Unreadable as problem:
         return ParseFailure(str(problem), quoted(text))
 
@@ -69,18 +69,16 @@ def parse_frame_box(text: str, mode: ParseMode = "lenient") -> FrameBox | ParseF
 
 
 def _source(answer: str, mode: ParseMode, opening: str, kind: str) -> str:
-    """The characters of the JSON ``kind`` in ``answer``, which opens with ``opening``."""
-    if mode == "strict":
-        return _only_value(answer, opening, kind)
-    # prose before a fence may use brackets
-    start = _STARTS[opening].search(answer, max(0, answer.find("```json")))
-    if start is None:
-        raise Unreadable(f"no JSON {kind}")
-    return answer[start.start() : value_end(answer, start.start())]
+    """The characters of the JSON ``kind`` in ``answer``, which opens with ``opening``.
 
-
-def _only_value(answer: str, opening: str, kind: str) -> str:
-    """``answer`` without its fence, when it is one JSON value opening with ``opening`` and nothing else."""
+    ``strict``: it is all there is, but for a fence around it.
+    """
+    if mode == "lenient":
+        # prose before a fence may use brackets
+        start = _STARTS[opening].search(answer, max(0, answer.find("```json")))
+        if start is None:
+            raise Unreadable(f"no JSON {kind}")
+        return answer[start.start() : value_end(answer, start.start())]
     body, fenced = answer, answer.startswith(_FENCE)
     if fenced:
         body = body[len(_FENCE) :].removeprefix("json").lstrip()
@@ -88,31 +86,23 @@ def _only_value(answer: str, opening: str, kind: str) -> str:
         raise Unreadable(f"not a JSON {kind} alone")
     end = value_end(body, 0)
     after = body[end:].strip()
-    if fenced and after != _FENCE:
-        raise Unreadable(f"no closing {_FENCE}" if not after else f"text after the JSON {kind}")
-    if not fenced and after:
-        raise Unreadable(f"text after the JSON {kind}")
+    if after != (_FENCE if fenced else ""):
+        raise Unreadable(f"text after the JSON {kind}" if after else f"no closing {_FENCE}")
     return body[:end]
 
 
-def _entry(entry: object, index: int, mode: ParseMode) -> LabelledBox:
+def _labelled_box(entry: object, index: int, exact: bool) -> LabelledBox:
     try:
-        return _labelled_box(entry, exact=mode == "strict")
+        fields = require_keys(entry, _DETECTION_KEYS, exact)
+        label = fields["label"]
+        if not isinstance(label, str):
+            raise Unreadable('"label" must be a string')
+        label = label if exact else label.strip()
+        if fault := label_fault(label):
+            raise Unreadable(fault)
+        return LabelledBox(label, nine_numbers(fields["bbox_3d"]))
     except Unreadable as problem:
         raise Unreadable(f"entry {index} {problem}") from None
-
-
-def _labelled_box(entry: object, exact: bool) -> LabelledBox:
-    fields = require_keys(entry, _DETECTION_KEYS, exact)
-    label = fields["label"]
-    if not isinstance(label, str):
-        raise Unreadable('"label" must be a string')
-    if not exact:
-        label = label.strip()
-    fault = label_fault(label)
-    if fault is not None:
-        raise Unreadable(fault)
-    return LabelledBox(label, nine_numbers(fields["bbox_3d"]))
 
 
 def label_fault(label: str) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
+from itertools import takewhile
 
 from rft3d.answers._reading import Unreadable, quoted
 from rft3d.answers.tags import answer_text
@@ -183,7 +184,8 @@ def _words_value(lowered: str) -> float:
         elif word == "and" and previous in SCALES and (following in UNITS or following in TENS):
             continue  # "one hundred and five"; keep ``previous``
         elif word == "point" and following in UNITS and UNITS[following] < 10:
-            return float(total + current) + _decimals(words[index + 1 :])
+            spoken = takewhile(lambda each: UNITS.get(each, 10) < 10, words[index + 1 :])
+            return float(total + current) + float(f"0.{''.join(str(UNITS[each]) for each in spoken)}")
         else:
             break
         previous = word
@@ -200,12 +202,3 @@ def _adjacent_words(lowered: str) -> list[str]:
         words.append(match.group())
         end = match.end()
     return words
-
-
-def _decimals(words: list[str]) -> float:
-    digits = ""
-    for word in words:
-        if UNITS.get(word, 10) >= 10:
-            break
-        digits += str(UNITS[word])
-    return float(f"0.{digits}")

@@ -75,7 +75,9 @@ def detection_jobs(scenes: Iterable[Scene], settings: DetectionSettings) -> Iter
     """A job a scan: the scene and its windows (places of frames), drawn for ``val``."""
     shared = Random(settings.seed)
     for scene in scenes:
-        scene = _by_number(scene)
+        if odd := [frame.name for frame in scene.frames if not frame.name.isdecimal()]:
+            raise ValueError(f"scene {scene.id!r}: frame name {odd[0]!r} is not a raw frame number")
+        scene = replace(scene, frames=tuple(sorted(scene.frames, key=lambda frame: int(frame.name))))
         numbers = [int(frame.name) for frame in scene.frames]
         windows = run_windows(numbers, settings.frames, settings.stride, settings.step)
         if settings.split == "val" and len(windows) > settings.windows:
@@ -103,14 +105,6 @@ def make_detection(
             made = replace(sample, scene=scene.id, meta={**sample.meta, **facts})
             samples.append(with_cameras(made, cut, own))
     return JobOutput(tuple(samples), {} if windows else {"scan without a window": 1})
-
-
-def _by_number(scene: Scene) -> Scene:
-    """Frames by their raw number; ValueError for other names."""
-    for frame in scene.frames:
-        if not frame.name.isdecimal():
-            raise ValueError(f"scene {scene.id!r}: frame name {frame.name!r} is not a raw frame number")
-    return replace(scene, frames=tuple(sorted(scene.frames, key=lambda frame: int(frame.name))))
 
 
 def _in_listed_order(cut: Scene) -> Scene:

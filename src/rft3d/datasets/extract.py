@@ -15,11 +15,8 @@ counts, colour bytes, depth bytes. IMU data may follow and is not read. Source: 
 from __future__ import annotations
 
 import io
-import multiprocessing
 import struct
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +28,7 @@ from rich.console import Console
 
 from rft3d.files import write_bytes, write_text
 from rft3d.locks import only_writer
-from rft3d.process import end_with_parent, progress
+from rft3d.process import in_turn, progress
 from rft3d.scenes.images import MAX_PIXELS
 from rft3d.scenes.readers._files import pinhole
 
@@ -95,26 +92,22 @@ def read_sens(path: Path | str) -> SensFile:
     path = Path(path)
     size = path.stat().st_size
     with path.open("rb") as file:
-        (version,) = _unpack(file, "<I", path)
+        version, length = _unpack(file, "<IQ", path)
         if version != VERSION:
             raise ValueError(f"{path}: not a .sens file of version {VERSION} (its first number is {version})")
-        (length,) = _unpack(file, "<Q", path)
         if length > 4096:
             raise ValueError(f"{path}: damaged header, the sensor's name has {length} bytes")
         file.seek(length, io.SEEK_CUR)
-        matrices = np.array(_unpack(file, "<64f", path)).reshape(4, 4, 4)
-        colour, depth = _unpack(file, "<2i", path)
+        *matrices, colour, depth, cw, ch, dw, dh, shift, declared = _unpack(file, "<64f2i4IfQ", path)
         if colour not in COLOUR or depth not in (0, 1):
             raise ValueError(f"{path}: unknown compression (colour {colour}, depth {depth})")
-        cw, ch, dw, dh = _unpack(file, "<4I", path)
         if max(cw * ch, dw * dh) > MAX_PIXELS:
             raise ValueError(f"{path}: frames of {cw}x{ch} and {dw}x{dh} pixels, more than {MAX_PIXELS=}")
-        (shift,) = _unpack(file, "<f", path)
-        (declared,) = _unpack(file, "<Q", path)
         if not shift > 0:
             raise ValueError(f"{path}: damaged header, {shift} depth units per metre")
         frames = tuple(_frames(file, declared, size, path))
-    return SensFile(path, pinhole(matrices[0]), COLOUR[colour], declared, frames)
+    K = pinhole(np.array(matrices[:16]).reshape(4, 4))
+    return SensFile(path, K, COLOUR[colour], declared, frames)
 
 
 def _frames(file: BinaryIO, declared: int, size: int, path: Path) -> Iterator[SensFrame]:
@@ -131,15 +124,6 @@ def _frames(file: BinaryIO, declared: int, size: int, path: Path) -> Iterator[Se
         T = np.array(pose, dtype=np.float64).reshape(4, 4)
         yield SensFrame(index, T, at, colour_bytes)
         file.seek(at + colour_bytes + depth_bytes)
-
-
-def recordings(path: Path | str) -> list[Path]:
-    """The recording ``path``, or those in it or one level below it. ValueError: there is none."""
-    path = Path(path)
-    files = [path] if path.is_file() else sorted(path.glob("*.sens")) + sorted(path.glob("*/*.sens"))
-    if not files:
-        raise ValueError(f"{path}: no .sens file here or one level below")
-    return files
 
 
 def _unpack(file: BinaryIO, layout: str, path: Path) -> tuple:
@@ -160,29 +144,25 @@ def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
     if recording.colour_kind != "jpeg":
         raise ValueError(f"{sens}: its pictures are {recording.colour_kind}, only JPEG is copied")
     folder = out / sens.stem
-    with only_writer(folder):
-        return _write_scan(recording, folder, every)
-
-
-def _write_scan(recording: SensFile, folder: Path, every: int) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
     K = np.eye(4)
     K[:3, :3] = recording.K_colour
-    write_text(folder / "intrinsic.txt", _matrix(K))
-    chosen = recording.frames[::every]
-    for frame in chosen:
-        name = f"{frame.index:05d}"
-        picture, pose = folder / f"{name}.jpg", folder / f"{name}.txt"
-        if not picture.is_file() or picture.stat().st_size != frame.colour_bytes:
-            write_bytes(picture, recording.colour_data(frame), synced=False)  # its size is looked at above
-        text = _matrix(frame.T_world_camera)
-        if not pose.is_file() or pose.read_text(encoding="utf-8") != text:
-            write_text(pose, text, synced=False)
-    return len(chosen)
+    with only_writer(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "intrinsic.txt", _matrix(K))
+        for frame in recording.frames[::every]:
+            picture, pose = (folder / f"{frame.index:05d}{ending}" for ending in (".jpg", ".txt"))
+            if not picture.is_file() or picture.stat().st_size != frame.colour_bytes:
+                write_bytes(
+                    picture, recording.colour_data(frame), synced=False
+                )  # its size is looked at above
+            text = _matrix(frame.T_world_camera)
+            if not pose.is_file() or pose.read_text(encoding="utf-8") != text:
+                write_text(pose, text, synced=False)
+    return len(recording.frames[::every])
 
 
 def extract_recordings(scans: Path, out: Path, every: int = 10, workers: int = 1) -> tuple[str, bool]:
-    """:func:`extract_scan` of the recording ``scans`` or of those below it, in parallel processes.
+    """:func:`extract_scan` of the recording ``scans``, or of those in it or one level below, in parallel processes.
 
     Returns:
         What was done and what was left out and why, and whether all was done.
@@ -190,15 +170,12 @@ def extract_recordings(scans: Path, out: Path, every: int = 10, workers: int = 1
     Raises:
         ValueError: no recordings there, or none that can be extracted.
     """
-    files = recordings(scans)
-    work = partial(_extract, out=out, every=every)
+    files = [scans] if scans.is_file() else sorted(scans.glob("*.sens")) + sorted(scans.glob("*/*.sens"))
+    if not files:
+        raise ValueError(f"{scans}: no .sens file here or one level below")
     total, left_out = 0, []
-    context = multiprocessing.get_context("spawn")
-    with (
-        progress(Console(stderr=True), "recordings", len(files)) as advance,
-        ProcessPoolExecutor(workers, context, end_with_parent) if workers > 1 else nullcontext() as pool,
-    ):
-        for found in pool.map(work, files) if pool else map(work, files):
+    with progress(Console(stderr=True), "recordings", len(files)) as advance:
+        for found in in_turn(partial(_extract, out=out, every=every), files, workers):
             if isinstance(found, str):
                 left_out.append(found)
             else:

@@ -37,7 +37,7 @@ def frame_area(box: ArrayLike, frame: Frame) -> float:
     if len(points) < 3:
         return 0.0
     uv, _ = project(points, frame.intrinsics)
-    return _area(_clip(_hull(uv), frame.width, frame.height))
+    return polygon_area_m2(_clip(_hull(uv), frame.width, frame.height))
 
 
 def frame_area_upstream(box: ArrayLike, frame: Frame) -> float:
@@ -54,7 +54,7 @@ def frame_area_upstream(box: ArrayLike, frame: Frame) -> float:
     uv = np.clip(uv, 0.0, limits)
     if any((uv[:, axis] == border).all() for axis in (0, 1) for border in (0.0, limits[axis])):
         return 0.0
-    return _area(_hull(uv))
+    return polygon_area_m2(_hull(uv))
 
 
 def best_frame(areas: Sequence[float]) -> int | None:
@@ -106,10 +106,6 @@ def _clip(polygon: Array, width: float, height: float) -> Array:
                 out.append(end)
         polygon = np.array(out).reshape(-1, 2)
     return polygon
-
-
-def _area(polygon: Array) -> float:
-    return polygon_area_m2(polygon) if len(polygon) else 0.0
 
 
 MATCH_IOU = 0.5

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +25,7 @@ from rich.console import Console
 from rft3d.digests import file_digest
 from rft3d.files import publish, read_json, source_commit, write_json, write_text
 from rft3d.locks import only_writer
-from rft3d.process import end_with_parent, progress
+from rft3d.process import in_turn, progress
 from rft3d.prompts import IMAGE
 from rft3d.tasks.samples import sample_from_record, write_samples
 from rft3d.tasks.types import Sample
@@ -124,7 +121,8 @@ def prepare_samples(
         _open_parts(parts, plan, output.force)
         was_there: dict[str, bool] = {}
         with progress(console or Console(stderr=True), "jobs", max(1, total)) as advance:
-            for key, found in _run(jobs, make, parts, output.workers):
+            work = partial(_make_part, make=make, parts=parts)
+            for key, found in in_turn(work, _each_once(jobs), output.workers):
                 was_there[key] = found
                 advance(1, "")
         return _join(out, parts, plan, was_there)
@@ -254,45 +252,21 @@ def _digest(made: Any) -> str:
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
-def _work(make: Callable[[Any], JobOutput], payload: Any, part: Path) -> None:
-    made = make(payload)
+def _each_once(jobs: Iterable[Job]) -> Iterator[Job]:
+    seen: set[str] = set()
+    for job in jobs:
+        if job.key in seen:
+            raise ValueError(f"two jobs are named {job.key!r}; a scan occurs twice in the annotations")
+        seen.add(job.key)
+        yield job
+
+
+def _make_part(job: Job, make: Callable[[Any], JobOutput], parts: Path) -> tuple[str, bool]:
+    """Make a job's part unless it is there; its key, and whether it was."""
+    if _read_part(parts, job.key) is not None:
+        return job.key, True
+    made = make(job.payload)
     record = {"samples": [asdict(sample) for sample in made.samples], "skipped": dict(made.skipped)}
     record = json.loads(json.dumps(record, allow_nan=False))  # as it will be read back
-    write_text(part, json.dumps({"made": record, "sha256": _digest(record)}))
-
-
-def _run(
-    jobs: Iterable[Job], make: Callable[[Any], JobOutput], parts: Path, workers: int
-) -> Iterator[tuple[str, bool]]:
-    """Each job's key and whether its part was there before, in order, when its part is there."""
-    seen: set[str] = set()
-    waiting: deque[tuple[str, bool, Future[None] | None]] = deque()
-    context = multiprocessing.get_context("spawn")  # forking a process with threads can hang
-    with ProcessPoolExecutor(workers, context, end_with_parent) if workers > 1 else nullcontext() as pool:
-
-        def take() -> tuple[str, bool]:
-            key, was_there, future = waiting.popleft()
-            if future is not None:
-                future.result()
-            return key, was_there
-
-        try:
-            for job in jobs:
-                if job.key in seen:
-                    raise ValueError(
-                        f"two jobs are named {job.key!r}; a scan occurs twice in the annotations"
-                    )
-                seen.add(job.key)
-                was_there, future = _read_part(parts, job.key) is not None, None
-                if not was_there:
-                    wanted = (make, job.payload, _part(parts, job.key))
-                    future = pool.submit(_work, *wanted) if pool else _work(*wanted)
-                waiting.append((job.key, was_there, future))
-                if pool is None or len(waiting) >= 2 * workers:
-                    yield take()
-            while waiting:
-                yield take()
-        except BaseException:  # an error or Ctrl-C: don't start what still waits; finished parts stay
-            if pool is not None:
-                pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    write_text(_part(parts, job.key), json.dumps({"made": record, "sha256": _digest(record)}))
+    return job.key, False

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import atan2
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,8 @@ PROMPT = (
     "pitch]."
 )
 
+NEVER_ASKED = ("wall", "ceiling", "floor", "object")
+"""Labels that the official data leave out."""
 PRESETS: dict[str, tuple[str, ...]] = {
     "paper": ("format", "mean_iou", "f1@0.25"),
     "matched": ("format", "f1@0.25", "matched_iou"),
@@ -59,13 +61,12 @@ PRESETS: dict[str, tuple[str, ...]] = {
 """Names for parts that are often asked for together."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(NamedTuple):
     """An answer as read: its boxes, why it could not be read, and what strict reading has against it."""
 
-    boxes: tuple[LabelledBox, ...]
-    failure: ParseFailure | None
-    fault: ParseFailure | None
+    boxes: tuple[LabelledBox, ...] = ()
+    failure: ParseFailure | None = None
+    fault: ParseFailure | None = None
     truncated: bool = False
 
 
@@ -79,8 +80,6 @@ class Detection(Checked, Task):
             ``azimuth`` from left to right in the first camera, by ``atan2(x, z)``.
         rounding: of gold texts (:data:`rft3d.answers.Rounding`).
         canonical: write each box in that one of its 24 equivalent forms whose rotation is nearest to none.
-        labels: only these labels are asked for; None: all but ``exclude``.
-        exclude: labels that are never asked for (official: the four here).
         keep_empty: make a sample of a window without objects too, as VG-LLM's evaluation has them.
         min_visible: a frame shows an object when it shows at least this share of it.
         reward: parts of the score, a preset or names of :data:`rft3d.rewards.SET_REWARDS` joined by ``+``, such
@@ -97,8 +96,6 @@ class Detection(Checked, Task):
     order: Literal["first_seen", "azimuth"] = "first_seen"
     canonical: bool = True
     rounding: Rounding = "safe"
-    labels: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] = ("wall", "ceiling", "floor", "object")
     min_visible: float = 0.05
     keep_empty: bool = False
     reward: str = "paper"
@@ -120,11 +117,7 @@ class Detection(Checked, Task):
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample with all frames; none when no frame shows an object (see ``keep_empty``)."""
         refs = checked_refs(scene, frame_refs)
-        things = [
-            thing
-            for thing in first_seen(scene, self.min_visible)
-            if thing.label not in self.exclude and (self.labels is None or thing.label in self.labels)
-        ]
+        things = [thing for thing in first_seen(scene, self.min_visible) if thing.label not in NEVER_ASKED]
         if not things and not self.keep_empty:
             return []
         rows = boxed_in_first_camera(scene, things, self.canonical)
@@ -171,15 +164,13 @@ class Detection(Checked, Task):
 
     def _read(self, text: str, sample: Sample, truncated: bool) -> _Reading:
         if truncated:
-            return _Reading((), None, None, truncated=True)
+            return _Reading(truncated=True)
         strict = self.parse(text, sample, "strict")
         fault = strict if isinstance(strict, ParseFailure) else None
         # lenient reads the same as strict, except for spaces around labels: no need to read twice
         bare = not isinstance(strict, ParseFailure) and all(box.label == box.label.strip() for box in strict)
         boxes = strict if self.mode == "lenient" and bare else self.parse(text, sample)
-        if isinstance(boxes, ParseFailure):
-            return _Reading((), boxes, fault)
-        return _Reading(boxes, None, fault)
+        return _Reading((), boxes) if isinstance(boxes, ParseFailure) else _Reading(boxes, None, fault)
 
     def _scored(self, reading: _Reading, truth: Sequence[LabelledBox], iou: np.ndarray) -> Score:
         both = Comparison(reading.boxes, tuple(truth), iou)

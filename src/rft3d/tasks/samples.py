@@ -125,11 +125,6 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
 def sample_from_record(record: Mapping[str, Any], where: str = "sample") -> Sample:
     """The :class:`Sample` of one decoded JSON object; ``where`` opens every error message."""
     sample: Sample = typed(Sample, record, where)
-    for name in ("id", "task", "scene", "prompt"):
-        if not getattr(sample, name):
-            raise ValueError(f"{where}.{name} is empty; it must be a text with something in it")
-    if not all(sample.frames):
-        raise ValueError(f"{where}.frames is {excerpt(sample.frames)}; a path or frame reference is empty")
     if sample.task in TRUTHS:
         typed(TRUTHS[sample.task], sample.truth, f"{where}: truth", extra=True)
     if (found := sample.prompt.count(IMAGE)) != len(sample.frames):

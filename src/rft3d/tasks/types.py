@@ -14,6 +14,7 @@ from rft3d.answers.types import ParseMode
 from rft3d.prompts import Prompt
 from rft3d.rewards.score import Score
 from rft3d.scenes.types import Scene
+from rft3d.typed import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,11 @@ class Sample:
         meta: facts for reports (question type, class counts); never read by a score.
     """
 
-    id: str
-    task: str
-    scene: str
-    frames: tuple[str, ...]
-    prompt: str
+    id: Text
+    task: Text
+    scene: Text
+    frames: tuple[Text, ...]
+    prompt: Text
     truth: dict[str, Any]
     meta: dict[str, Any] = field(default_factory=dict[str, Any])
 

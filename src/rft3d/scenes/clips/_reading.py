@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from rft3d.scenes.rooms import RoomConfig
 from rft3d.scenes.sources import SCENE_LIKE, open_scenes, scene_folders
 from rft3d.scenes.types import Scene
 
-T = TypeVar("T")
 SHORTEST_SIDE = 28
 """One vision token is 28 x 28 pixels; nothing smaller can be shown to a model."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -100,7 +100,8 @@ def clip_of_scene(scene: Scene, count: int) -> Clip:
     """
     if not scene.frames:
         raise ValueError(f"scene {scene.id!r} has no frames")
-    clip = _spread(scene.id, scene.id, scene.frames, [frame.name for frame in scene.frames], load_rgb, count)
+    loaders = {frame.name: partial(load_rgb, frame) for frame in scene.frames}
+    clip = _spread(scene.id, scene.id, loaders, count)
     chosen = [scene.frames[index] for index in clip.indices]
     smaller = np.diag([clip.scale, clip.scale, 1.0])
     K = np.stack([smaller @ np.asarray(frame.intrinsics, dtype=np.float64) for frame in chosen])
@@ -109,25 +110,10 @@ def clip_of_scene(scene: Scene, count: int) -> Clip:
 
 
 def _read_pictures(name: str, files: Sequence[Path], sampling: ClipSampling) -> Clip:
-    names = [file.name for file in files]
-    clip = _spread(name, files[0].parent, files, names, _picture, sampling.frames)
+    clip = _spread(
+        name, files[0].parent, {file.name: partial(_picture, file) for file in files}, sampling.frames
+    )
     return clip if len(files) > 1 else replace(clip, sampling="one picture")
-
-
-def _spread(
-    name: str,
-    where: Path | str,
-    sources: Sequence[T],
-    names: Sequence[str],
-    load: Callable[[T], NDArray[np.uint8]],
-    count: int,
-) -> Clip:
-    """``count`` of ``sources``, which are called ``names``, spread over all of them."""
-    indices = spread_indices(len(sources), count)
-    pixels = [load(sources[index]) for index in indices]
-    frames, size, scale = _fitted(pixels, [names[index] for index in indices], where)
-    how = "spread over the folder"
-    return Clip(name, frames, tuple(indices), len(sources), None, size, scale, how)
 
 
 def _picture(path: Path) -> NDArray[np.uint8]:
@@ -137,25 +123,28 @@ def _picture(path: Path) -> NDArray[np.uint8]:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-def _fitted(
-    frames: Sequence[NDArray[np.uint8]], names: Sequence[str], path: Path | str
-) -> tuple[tuple[NDArray[np.uint8], ...], tuple[int, int], float]:
-    """Frames no larger than :data:`LONGEST_SIDE`, their common size before, and the scale."""
+def _spread(
+    name: str, where: Path | str, loaders: Mapping[str, Callable[[], NDArray[np.uint8]]], count: int
+) -> Clip:
+    """``count`` of the named pictures spread over all of them, no larger than :data:`LONGEST_SIDE`."""
     from PIL import Image
 
+    names, indices = list(loaders), spread_indices(len(loaders), count)
+    frames = [loaders[names[index]]() for index in indices]
     height, width = frames[0].shape[:2]
-    for frame, name in zip(frames, names, strict=True):
+    for frame, index in zip(frames, indices, strict=True):
         if frame.shape[:2] != (height, width):
             raise ValueError(
-                f"{path}: {name} is {frame.shape[1]}x{frame.shape[0]} but {names[0]} is {width}x{height}; "
-                "all frames must have one size"
+                f"{where}: {names[index]} is {frame.shape[1]}x{frame.shape[0]} but {names[indices[0]]} is "
+                f"{width}x{height}; all frames must have one size"
             )
     scale = min(1.0, LONGEST_SIDE / max(width, height))
     if scale < 1.0:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         pictures = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
         frames = [np.asarray(picture) for picture in pictures]
-    return tuple(frames), (width, height), scale
+    how = "spread over the folder"
+    return Clip(name, tuple(frames), tuple(indices), len(names), None, (width, height), scale, how)
 
 
 def _noted(clip: Clip, sampling: ClipSampling) -> Clip:

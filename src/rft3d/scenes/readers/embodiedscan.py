@@ -121,17 +121,16 @@ def info_entries(infos: Path) -> Iterator[tuple[str, InfoEntry, dict[int, str]]]
         yield where, typed(InfoEntry, data, where, extra=True), names
 
 
+@dataclass
 class _Counted:
-    """Instances and images seen and left out of a file."""
+    """Instances and images seen and left out of a file; ``first``: why the first one was."""
 
-    def __init__(self, left_out: Counter[str]) -> None:
-        self.left_out = left_out
-        self.seen: Counter[str] = Counter()
-        self.gone: Counter[str] = Counter()
-        self.first: dict[str, str] = {}
+    left_out: Counter[str]
+    seen: Counter[str] = field(default_factory=Counter)
+    gone: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
 
     def leave_out(self, kind: str, problem: ValueError) -> None:
-        """One instance or image less."""
         self.gone[kind] += 1
         self.left_out[f"{kind} that cannot be read"] += 1
         self.first.setdefault(kind, str(problem))

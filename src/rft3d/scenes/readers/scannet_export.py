@@ -128,57 +128,42 @@ def ply_vertices(path: Path) -> NDArray[np.float64]:
         ValueError: no such file, not such a PLY, or cut off.
     """
     try:
-        with path.open("rb") as file, blaming(path, ValueError, LookupError):
-            header = []
-            while not header or header[-1] != "end_header":
-                line = file.readline(4096)
-                if not line or len(header) > 200:
-                    raise ValueError(f"{path}: not a PLY file (no end of its header)")
-                header.append(line.decode("latin1").strip())
-            data = file.read()
+        head, end, data = path.read_bytes().partition(b"end_header\n")
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    with blaming(path, ValueError, LookupError, OverflowError, MemoryError):
-        return _vertices(path, data, *_ply_layout(header, path))
+    if not end or not head.startswith(b"ply"):
+        raise ValueError(f"{path}: not a PLY file (no end of its header)")
+    with blaming(path, ValueError, LookupError, TypeError, OverflowError, MemoryError):
+        return _vertices(path, head[:65536].decode("latin1"), data)
 
 
-def _vertices(
-    path: Path, data: bytes, fields: list[tuple[str, str]], count: int, layout: str
-) -> NDArray[np.float64]:
-    if count < 0:
-        raise ValueError(f"{path}: {count} vertices were announced")
-    if layout == "ascii":
-        rows = [line.split() for line in data.decode("latin1").splitlines()[:count]]
-        if len(rows) < count or any(len(row) < len(fields) for row in rows):
-            raise ValueError(f"{path}: cut off, {count} vertices were announced")
-        columns = [[name for name, _ in fields].index(axis) for axis in "xyz"]
-        return np.array([[float(row[c]) for c in columns] for row in rows]).reshape(count, 3)
-    dtype = np.dtype([(name, kind) for name, kind in fields])
-    if len(data) < count * dtype.itemsize:
-        raise ValueError(f"{path}: cut off, {count} vertices were announced")
-    vertices = np.frombuffer(data, dtype, count)
-    return np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
-
-
-def _ply_layout(header: list[str], path: Path) -> tuple[list[tuple[str, str]], int, str]:
-    words = [line.split() for line in header if line]
-    layout = next((w[1] for w in words if w[0] == "format" and len(w) > 1), "")
-    if header[0] != "ply" or layout not in ("ascii", "binary_little_endian"):
+def _vertices(path: Path, head: str, data: bytes) -> NDArray[np.float64]:
+    layout, count, fields, elements = "", 0, [], 0
+    for words in map(str.split, head.splitlines()):
+        match words:
+            case ["format", layout, *_]:
+                pass
+            case ["element", name, number]:
+                elements += 1
+                if elements == 1 and name != "vertex":
+                    raise ValueError(f"{path}: its first element must be 'vertex'")
+                count = int(number) if elements == 1 else count
+            case ["property", kind, name] if elements == 1 and kind in _PLY_TYPES:
+                fields.append((name, _PLY_TYPES[kind]))
+            case ["property", *_] if elements == 1:
+                raise ValueError(f"{path}: unknown vertex property {' '.join(words)!r}")
+    if layout not in ("ascii", "binary_little_endian"):
         raise ValueError(f"{path}: must be an ASCII or binary little endian PLY, its format is {layout!r}")
-    elements = [w for w in words if w[0] == "element"]
-    if not elements or elements[0][1] != "vertex":
-        raise ValueError(f"{path}: its first element must be 'vertex'")
-    start = words.index(elements[0]) + 1
-    stop = words.index(elements[1]) if len(elements) > 1 else len(words)
-    fields = []
-    for word in words[start:stop]:
-        if word[0] == "property":
-            if word[1] not in _PLY_TYPES:
-                raise ValueError(f"{path}: unknown vertex property {' '.join(word)!r}")
-            fields.append((word[2], _PLY_TYPES[word[1]]))
-    if not {"x", "y", "z"} <= {name for name, _ in fields}:
+    if count < 0 or not {"x", "y", "z"} <= {name for name, _ in fields}:
         raise ValueError(f"{path}: its vertices have no x, y, z")
-    return fields, int(elements[0][2]), layout
+    dtype, lines = np.dtype(fields), data.decode("latin1").splitlines()[:count] if layout == "ascii" else []
+    if (len(lines) if layout == "ascii" else len(data) // dtype.itemsize) < count:
+        raise ValueError(f"{path}: cut off, {count} vertices were announced")
+    if layout == "ascii":
+        vertices = np.array([tuple(map(float, line.split()[: len(fields)])) for line in lines], dtype)
+    else:
+        vertices = np.frombuffer(data, dtype, count)
+    return np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
 
 
 def read_nyu40(path: Path | str) -> Mapping[str, int]:
@@ -199,12 +184,11 @@ def read_nyu40(path: Path | str) -> Mapping[str, int]:
         raise ValueError(f"{path}: needs the columns raw_category and nyu40id ({error!r})") from None
 
 
-def scannet_export(path: Path | str, scans: Path | str | None = None, *, every: int = 1) -> Iterator[Scene]:
+def scannet_export(path: Path | str, scans: Path | str | None = None) -> Iterator[Scene]:
     """The exported scan in ``path``, or every one right below it, by name.
 
     Args:
         scans: ScanNet's ``scans`` folder; None: no objects, raw world.
-        every: only frames whose number is a multiple of it.
 
     Raises:
         ValueError: no exported scan, or a damaged one; names file, value and fix.
@@ -214,7 +198,7 @@ def scannet_export(path: Path | str, scans: Path | str | None = None, *, every: 
         "intrinsic.txt); rft3d data extract makes the latter from .sens files"
     )
     for each in scans_at(Path(path), is_export, wanted):
-        yield _scan(each, None if scans is None else Path(scans) / each.name, every)
+        yield _scan(each, None if scans is None else Path(scans) / each.name)
 
 
 def is_export(folder: Path) -> bool:
@@ -236,7 +220,7 @@ def export_files(folder: Path) -> list[tuple[int, Path, Path, Path]]:
     return sorted(rows)
 
 
-def _scan(folder: Path, annotations: Path | None, every: int) -> Scene:
+def _scan(folder: Path, annotations: Path | None) -> Scene:
     nested = folder / "intrinsic" / "intrinsic_color.txt"
     K = pinhole(read_matrix(nested if nested.is_file() else folder / "intrinsic.txt"))
     T_world_raw = np.eye(4)
@@ -244,7 +228,7 @@ def _scan(folder: Path, annotations: Path | None, every: int) -> Scene:
     if annotations is not None:
         T_world_raw = axis_alignment(annotations / f"{folder.name}.txt")
         objects = scan_objects(annotations)
-    rows = [row for row in export_files(folder) if row[0] % every == 0]
+    rows = export_files(folder)
     if not rows:
         raise ValueError(f"{folder}: no numbered .jpg pictures")
     width, height = picture_size(rows[0][1])

@@ -7,10 +7,9 @@ examples. Deterministic: a seed and a config give the same arrays, whatever was 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Annotated
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.files import read_json
+from rft3d.process import in_turn
 from rft3d.scenes.rooms._furniture import check_labels
 from rft3d.scenes.rooms._layout import RoomLayout, furnish
 from rft3d.scenes.rooms._path import camera_path, intrinsics
@@ -204,15 +204,4 @@ def iter_rooms(
 
     Holds at most ``2 * workers`` finished rooms in memory.
     """
-    if workers <= 1:
-        for seed in seeds:
-            yield make_room(seed, config)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque()
-        for seed in seeds:
-            waiting.append(pool.submit(make_room, seed, config))
-            if len(waiting) >= 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return in_turn(partial(make_room, config=config), seeds, workers, threads=True)

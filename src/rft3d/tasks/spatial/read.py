@@ -77,20 +77,10 @@ def read_question(question_type: str, text: str, options: Sequence[str] = ()) ->
     if match is None:
         raise ValueError(f"not the wording of a {question_type} question: {text[:120]!r}")
     groups = match.groupdict()
-    labels = tuple(_label(groups[key]) for key in "abc" if groups.get(key))
-    if groups.get("options"):
-        labels += tuple(_label(each) for each in groups["options"].split(","))
+    named = [groups[key] for key in "abc" if groups.get(key)]
+    named += (groups.get("options") or "").split(",") if groups.get("options") else []
     shown = tuple(_LETTER.sub("", option.strip()) for option in options)
-    steps = _steps(groups["steps"]) if groups.get("steps") else ()
-    return Query(question_type, labels, shown, steps, bool(groups.get("away")))
-
-
-def _label(text: str) -> str:
-    return text.strip().lower()
-
-
-def _steps(text: str) -> tuple[str | None, ...]:
-    found: list[str | None] = []
-    for match in _STEP.finditer(text):
-        found.append(None if match["turn"] else _label(_SIDE.sub("", match["to"].strip())))
-    return tuple(found)
+    walked = _STEP.finditer(groups.get("steps") or "")
+    steps = (None if step["turn"] else _SIDE.sub("", step["to"].strip()).strip().lower() for step in walked)
+    labels = tuple(label.strip().lower() for label in named)
+    return Query(question_type, labels, shown, tuple(steps), bool(groups.get("away")))
