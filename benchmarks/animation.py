@@ -62,7 +62,9 @@ def main() -> None:
         said = f"{title}: {hits} of {len(both.truth)} found, {len(both.predicted) - hits} wrong"
         print(said, flush=True)
         seen, _ = KnownQuestion(asked, task).boxes_of(task.parse(found.text, asked))
-        boxes = [(b.label, np.array(b.box), v.match is None) for b, v in zip(found.boxes, seen, strict=True)]
+        boxes = [
+            (b.label, np.array(b.bbox_3d), v.match is None) for b, v in zip(found.boxes, seen, strict=True)
+        ]
         answers.append((said, boxes))
     pictures, times = [], []
     for place, (said, boxes) in enumerate(answers):

@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -125,9 +125,8 @@ def write_titles(root: Path, titles: Titles) -> None:
 def read_titles(root: Path) -> Titles:
     """``root/titles.json``; without titles where it is missing or damaged."""
     try:
-        found = files.read_json(root / "titles.json")
-        return Titles({str(k): str(v) for k, v in found["titles"].items()}, str(found["baseline"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return typed(Titles, files.read_json(root / "titles.json"), "titles.json", extra=True)
+    except (OSError, ValueError):
         return Titles()
 
 
@@ -183,27 +182,13 @@ def drop_after(path: Path, step: int) -> set[int]:
     return {record["step"] for record in kept}
 
 
-def read_alarms(path: Path) -> tuple[list[Alarm], int]:
-    """The lines of an ``alarms.jsonl``, and how many could not be read."""
-    return _read(Alarm, read_lines(path))
-
-
-def as_rollouts(lines: Sequence[bytes]) -> tuple[list[LoggedGroup], int]:
-    """The groups that lines of a ``rollouts.jsonl`` hold, and how many lines hold none."""
-    return _read(LoggedGroup, lines)
-
-
-def _read(kind: type[Record], lines: Sequence[bytes]) -> tuple[list[Record], int]:
+def records_of(kind: type[Record], lines: Sequence[bytes]) -> tuple[list[Record], int]:
+    """What ``lines`` hold of a kind (:class:`Alarm`, :class:`LoggedGroup`), and how many could not be read."""
     found: list[Record] = []
     for record in parse_records(lines)[0]:
         with contextlib.suppress(ValueError):
             found.append(typed(kind, record, "", extra=True))
     return found, len(lines) - len(found)
-
-
-def append_alarms(path: Path, alarms: Sequence[Alarm]) -> None:
-    """Append ``alarms`` to an ``alarms.jsonl``."""
-    append_records(path, [asdict(alarm) for alarm in alarms])
 
 
 def logged_seconds(stage: Path) -> float:

@@ -19,16 +19,10 @@ from rft3d.datasets.convert import question_sample
 from rft3d.datasets.prepare import asked_in
 from rft3d.evaluation.questions import OFFICIAL, Balance, QuestionConfig, write_questions
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
-from rft3d.evaluation.solving import (
-    BARS,
-    answer_blindly,
-    as_predictions,
-    check_official,
-    places_from_scenes,
-    solve_samples,
-)
-from rft3d.evaluation.solving.blind import answer_by_folds, prior_of
-from rft3d.evaluation.solving.split import query_of
+from rft3d.evaluation.solving.blind import answer_blindly, answer_by_folds, prior_of
+from rft3d.evaluation.solving.official import BARS, check_official
+from rft3d.evaluation.solving.places import places_from_scenes
+from rft3d.evaluation.solving.split import as_predictions, query_of, solve_samples
 from rft3d.scenes import SOURCES, SceneObject, make_room
 from rft3d.scenes.readers.records import QuestionRecord
 from rft3d.tasks import read_samples

@@ -67,7 +67,7 @@ def test_headroom_says_how_much_of_the_gap_is_closed(run: Path, tmp_path: Path) 
     assert headroom_view(made) == []
     task = made.tasks[0]
     ids = [sample.id for sample in task.samples]
-    value = task.answers[-1].summary.metrics["f1@0.25"]
+    value = [*task.answered.values()][-1].run.summary.metrics["f1@0.25"]
     spread = {"level": 0.95, "scenes": 2, "samples": 4, "resamples": 9, "share_b_above_a": 1.0}
     gap = Difference(a=value - 0.1, b=value + 0.1, difference=0.2, low=0.1, high=0.3, **spread)
 
@@ -77,7 +77,10 @@ def test_headroom_says_how_much_of_the_gap_is_closed(run: Path, tmp_path: Path) 
         write_json(copy / "headroom.json", Headroom("m", None, (found,)))
         return headroom_view(joined(copy))[0]
 
-    digest, title = file_digest(copy / "eval" / "detection.samples.jsonl"), task.answers[-1].title
+    digest, title = (
+        file_digest(copy / "eval" / "detection.samples.jsonl"),
+        [*task.answered.values()][-1].run.title,
+    )
     sentence, closed = view(gap, digest)
     assert sentence == "A gap."
     assert f"{title} has closed 50 % of the gap of 20.0 points" in closed

@@ -52,7 +52,10 @@ def main(args: Args) -> None:
     free(args.out, args.force)
     free(args.predictions_out, args.force)
     from rft3d.evaluation import write_predictions
-    from rft3d.evaluation.solving import as_predictions, check_official, places_from, solve_questions
+    from rft3d.evaluation.solving.blind import solve_questions
+    from rft3d.evaluation.solving.official import check_official
+    from rft3d.evaluation.solving.places import places_from
+    from rft3d.evaluation.solving.split import as_predictions
     from rft3d.evaluation.tables import key_checks, solving_table
 
     if args.check_official:

@@ -27,6 +27,7 @@ from rft3d.scenes.sources import frame_file, load_frame_ref, picture_folders
 from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples, sample_from_record
 from rft3d.tasks.types import Task
+from rft3d.typed import typed
 
 ROWS_AT_ONCE = 64
 """Few, so that pictures do not pile up in memory."""
@@ -57,10 +58,11 @@ def export_verl(
     ValueError: no samples, a picture is missing or lies elsewhere, or a room's frame while ``embed`` is off.
     """
     samples_path, out = Path(samples_path), Path(out)
-    tasks = {name: make_task(name, options=opts) for name, opts in (options or {}).items()}
+    for name, own in (options or {}).items():
+        make_task(name, options=own)  # a wrong option is named before anything is written
     out.mkdir(parents=True, exist_ok=True)
     inside = picture_folders(samples_path.parent, pictures)
-    rows = _rows(samples_path, options or {}, tasks, embed, inside, told)
+    rows = _rows(samples_path, options or {}, embed, inside, told)
     count = _write_rows(out / "train.parquet", rows, _schema(embed))
     files.write_text(out / "reward.py", REWARD_FILE)
     return count
@@ -91,15 +93,13 @@ def compute_score(
     }
 
 
-def read_options(text: str) -> dict[str, dict[str, Any]]:
+def read_options(text: str) -> Mapping[str, Mapping[str, Any]]:
     """Options of tasks from JSON text; ValueError where it is not JSON of that form."""
     try:
         found = json.loads(text)
     except ValueError as error:
         raise ValueError(f"--options is not JSON: {error}") from None
-    if not (isinstance(found, dict) and all(isinstance(own, dict) for own in found.values())):
-        raise ValueError(f"--options must be an object of objects, one a task, got {text}")
-    return found
+    return typed(Mapping[str, Mapping[str, Any]], found, "--options")
 
 
 @lru_cache(maxsize=64)
@@ -110,15 +110,15 @@ def _task(name: str, options: str) -> Task:
 def _rows(
     samples_path: Path,
     options: Mapping[str, Mapping[str, Any]],
-    tasks: Mapping[str, Task],
     embed: bool,
     inside: tuple[Path, ...],
     told: Callable[[str], object],
 ) -> Iterator[dict[str, Any]]:
     read = lru_cache(maxsize=256)(_png if embed else _path)
-    index = -1
+    index, split = -1, samples_path.stem
     for index, sample in enumerate(read_samples(samples_path)):
-        task = tasks.get(sample.task) or make_task(sample.task)
+        own = dict(options.get(sample.task, {}))
+        task = _task(sample.task, json.dumps(own, sort_keys=True))
         task.gold(sample)  # a damaged truth is named here, not on a reward worker
         try:
             images = [{"bytes" if embed else "image": read(ref, inside)} for ref in sample.frames]
@@ -127,19 +127,14 @@ def _rows(
             continue
         except ValueError as error:
             raise ValueError(f"sample {sample.id!r}: {error}") from error
-        truth = {"sample": asdict(sample), "options": dict(options.get(sample.task, {}))}  # no free objects
+        truth = {"sample": asdict(sample), "options": own}  # no free objects
         yield {
             "data_source": f"rft3d/{sample.task}",
             "prompt": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": sample.prompt}],
             "images": images,
             "ability": sample.task,
             "reward_model": {"style": "rule", "ground_truth": json.dumps(truth, allow_nan=False)},
-            "extra_info": {
-                "index": index,
-                "id": sample.id,
-                "scene": sample.scene,
-                "split": samples_path.stem,
-            },
+            "extra_info": {"index": index, "id": sample.id, "scene": sample.scene, "split": split},
         }
     if index < 0:
         raise ValueError(f"{samples_path} holds no samples; one JSON object a line is needed")
@@ -187,7 +182,7 @@ def _schema(embed: bool) -> Any:
             ("reward_model", pa.struct([("style", text), ("ground_truth", text)])),
             (
                 "extra_info",
-                pa.struct([("index", pa.int64()), ("id", text), ("scene", text), ("split", text)]),
+                pa.struct([("index", pa.int64()), *((n, text) for n in ("id", "scene", "split"))]),
             ),
         ]
     )

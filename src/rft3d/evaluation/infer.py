@@ -2,7 +2,7 @@
 
     clip = with_fov(read_clip("kitchen.mp4"), 65)
     found = infer(policy, clip, detection_question(clip))
-    found.boxes[0].label, found.boxes[0].box        # in the first frame's camera, metres
+    found.boxes[0].label, found.boxes[0].bbox_3d        # in the first frame's camera, metres
 
 There is no truth, so nothing is scored. Torch is needed only by the policy, which the caller loads.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -42,17 +42,17 @@ _WANTS_NUMBER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FoundBox:
-    """A box that the model named: ``(9,)`` metres and radians, intrinsic ZXY, in the camera of ``frame`` (an index
-    into the clip's frames; OpenCV); ``box_world``: where the clip has poses.
+    """A box that the model named, as it is printed; numbers have 4 decimals.
 
-    ``label``: as written; of a described object the description. ``valid``: its sizes are positive, so it is
-    drawn.
+    ``label``: as written; of a described object the description. ``bbox_3d``: ``(9,)`` metres and radians, in the
+    camera of ``frame`` (an index into the clip's frames; OpenCV), intrinsic ZXY; ``bbox_3d_world``: of a
+    clip with poses. ``valid``: its sizes are positive, so it is drawn.
     """
 
     label: str
     frame: int
-    box: tuple[float, ...]
-    box_world: tuple[float, ...] | None
+    bbox_3d: tuple[float, ...]
+    bbox_3d_world: tuple[float, ...] | None
     valid: bool
 
 
@@ -178,16 +178,14 @@ def inference_record(
             "x y z dx dy dz yaw roll pitch; metres, radians, R = Rz(yaw) Rx(roll) Ry(pitch); "
             "camera of the named frame: x right, y down, z forward"
         )
-        record["boxes"] = [_box_record(box) for box in found.boxes]
-    failure = found.failure
+        record["boxes"] = [asdict(box) for box in found.boxes]
+    failure, rooms = found.failure, clip.scene is not None and clip.scene.source == "rooms"
     return record | {
         "failure": None if failure is None else {"reason": failure.reason, "excerpt": failure.excerpt},
         "truncated": found.truncated,
         "tokens": found.tokens,
         "text": found.text,
-        "warnings": [ONLY_ROOMS]
-        if only_rooms and (clip.scene is None or clip.scene.source != "rooms")
-        else [],
+        "warnings": [ONLY_ROOMS] if only_rooms and not rooms else [],
         "notes": [*clip.notes, *_notes(found), *_doubts(found, clip, classes, before)],
     }
 
@@ -198,7 +196,7 @@ def boxes_in_frame(found: Inference, clip: Clip, frame: int) -> tuple[list[str],
     for item in found.boxes:
         if not item.valid or (item.frame != frame and clip.T_world_camera is None):
             continue
-        box = np.array([item.box])
+        box = np.array([item.bbox_3d])
         if item.frame != frame and clip.T_world_camera is not None:
             poses = clip.T_world_camera
             box = transform_boxes(invert_pose(poses[frame]) @ poses[item.frame], box)
@@ -234,31 +232,22 @@ def _read_spatial(found: Inference) -> Inference:
         if isinstance(read, ParseFailure) and free:  # such a question may have an answer in words
             lone = re.fullmatch(r"[A-H]\.?", said)
             read = ParseFailure("an option's letter, but no options were given", said) if lone else said
-    if isinstance(read, ParseFailure):
-        return replace(found, failure=read, thought=sections.think)
-    return replace(found, answer=read, thought=sections.think)
+    key = "failure" if isinstance(read, ParseFailure) else "answer"
+    return replace(found, thought=sections.think, **{key: read})
 
 
 def _found(row: LabelledBox | FrameBox, sample: Sample, clip: Clip) -> FoundBox:
     labelled = isinstance(row, LabelledBox)
     frame = 0 if labelled else row.frame
     label = row.label if labelled else str(sample.meta["description"])
-    box = np.asarray(row.box, dtype=np.float64)
-    world = None
-    if clip.T_world_camera is not None:
-        world = tuple(transform_boxes(clip.T_world_camera[frame], box[None])[0].tolist())
-    return FoundBox(label, frame, tuple(box.tolist()), world, bool(boxes_valid(box[None])[0]))
+    box = np.array([row.box], dtype=np.float64)
+    poses = clip.T_world_camera
+    world = None if poses is None else _rounded(transform_boxes(poses[frame], box))
+    return FoundBox(label, frame, _rounded(box), world, bool(boxes_valid(box)[0]))
 
 
-def _box_record(item: FoundBox) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "label": item.label,
-        "frame": item.frame,
-        "bbox_3d": [round(value, 4) for value in item.box],
-    }
-    if item.box_world is not None:
-        record["bbox_3d_world"] = [round(value, 4) for value in item.box_world]
-    return record if item.valid else {**record, "invalid": "its sizes are not positive"}
+def _rounded(box: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(round(value, 4) for value in box[0].tolist())
 
 
 def _doubts(found: Inference, clip: Clip, classes: Sequence[str], before: Path | None) -> list[str]:
@@ -275,11 +264,9 @@ def _doubts(found: Inference, clip: Clip, classes: Sequence[str], before: Path |
         )
     if before is not None and before.is_file():
         last = read_json(before)
-        boxes = [_box_record(box)["bbox_3d"] for box in found.boxes]
-        same = (
-            last.get("clip") == clip.name and [box.get("bbox_3d") for box in last.get("boxes", [])] == boxes
-        )
-        if same and last.get("description") != description:
+        boxes = [list(box.bbox_3d) for box in found.boxes]
+        same = [box.get("bbox_3d") for box in last.get("boxes", [])] == boxes
+        if same and last.get("clip") == clip.name and last.get("description") != description:
             doubts.append(f"{last.get('description')!r} was given the very same box; one of the two is wrong")
     return doubts
 

@@ -181,14 +181,12 @@ class _Answering:
         if len(groups) != len(shown):
             raise ValueError(f"the policy returned {len(groups)} texts for {len(shown)} prompts")
         made = {
-            sample.id: agreed(sample, group) if config.consensus else answer_of(sample, group[0])
+            sample.id: agreed(sample, group)
+            if config.consensus
+            else Prediction(sample.id, group[0].text, group[0].truncated, group[0].tokens)
             for sample, group in zip(shown, groups, strict=True)
         }
         return [made.get(sample.id) or Prediction(sample.id, "", False, 0) for sample in batch]
-
-
-def answer_of(sample: Sample, one: Generation) -> Prediction:
-    return Prediction(sample.id, one.text, one.truncated, one.tokens)
 
 
 def agreed(sample: Sample, group: Sequence[Generation], task: Task | None = None) -> Prediction:

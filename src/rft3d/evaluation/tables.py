@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from rft3d.evaluation.leaderboard import Entry
     from rft3d.evaluation.results import BenchmarkResult, TaskHeadroom, TaskResult
-    from rft3d.evaluation.solving import KeyCheck, SolvedRow
+    from rft3d.evaluation.solving.official import KeyCheck
+    from rft3d.evaluation.solving.split import SolvedRow
 
 
 def percent(value: float | None, undefined: str = "-") -> str:
@@ -246,7 +247,7 @@ def solving_table(rows: Mapping[str, SolvedRow], beside: bool) -> tuple[Table, l
 
     ``beside``: a model's own answers were given. No frame, so that it fits into 80 columns.
     """
-    from rft3d.evaluation.solving import VERDICTS
+    from rft3d.evaluation.solving.split import VERDICTS
 
     blind = not any(row.verdicts for row in rows.values())
     words: Mapping[str, str] = {**VERDICTS}

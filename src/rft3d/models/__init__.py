@@ -72,12 +72,6 @@ def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy
 
 
 __all__ = [
-    "BACKBONES",
-    "PUBLIC_WEIGHTS",
-    "Generation",
-    "Policy",
-    "TinyConfig",
-    "build_tiny",
-    "byte_tokenizer",
+    "BACKBONES", "PUBLIC_WEIGHTS", "Generation", "Policy", "TinyConfig", "build_tiny", "byte_tokenizer",
     "load_policy",
-]
+]  # fmt: skip

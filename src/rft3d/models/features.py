@@ -113,11 +113,7 @@ class FeatureCache:
                 expected = (file.metadata() or {}).get("digest")
         except FileNotFoundError:
             return None
-        except (
-            SafetensorError,
-            OSError,
-            RuntimeError,
-        ):  # torch maps the file and says it with a RuntimeError
+        except (SafetensorError, OSError, RuntimeError):  # the last one where torch cannot map the file
             # evicted by another process between two looks at it: absent, not damaged
             return self._drop(path) if path.exists() else None
         if expected != _digest(found) or not {"vision", "grid"} <= set(found):
@@ -158,9 +154,7 @@ class FeatureCache:
         stored = value.to(FORMATS[self.dtype])
         if not stored.isfinite().all():
             if not value.isfinite().all():
-                raise ValueError(
-                    f"feature cache: {name} features hold NaN or infinity; the encoder is broken"
-                )
+                raise ValueError(f"feature cache: {name} features hold NaN or inf; the encoder is broken")
             raise ValueError(
                 f"feature cache: {name} features reach {float(value.abs().max()):.3g}, beyond {self.dtype}; "
                 "use bfloat16 or float32"

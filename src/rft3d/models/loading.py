@@ -61,15 +61,9 @@ def resolve(where: str | Path) -> Path:
 
 
 _ODD_CONFIG = (
-    StrictDataclassError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
+    StrictDataclassError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError,
     SafetensorError,
-)
+)  # fmt: skip
 
 
 def load_spatial(

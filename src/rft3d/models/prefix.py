@@ -17,7 +17,7 @@ Two attention paths are registered with transformers under :data:`ATTENTION`:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -188,16 +188,9 @@ class Packed:
         return Packed(ids, positions, cut, self.predict_at[:0], self.targets[:0], self.owner[:0])
 
     def to(self, device: torch.device) -> Packed:
-        layout = self.layout
-        moved = Layout(layout.prefix_len, layout.groups, layout.suffix_len, layout.prefix_valid.to(device))
-        return Packed(
-            self.input_ids.to(device),
-            self.position_ids.to(device),
-            moved,
-            self.predict_at.to(device),
-            self.targets.to(device),
-            self.owner.to(device),
-        )
+        layout = replace(self.layout, prefix_valid=self.layout.prefix_valid.to(device))
+        moved = {name: each.to(device) for name, each in vars(self).items() if isinstance(each, Tensor)}
+        return replace(self, layout=layout, **moved)
 
 
 def pack(rows: Sequence[Row], pad_id: int) -> Packed:

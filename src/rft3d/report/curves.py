@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rft3d.runfolder import ALARMS, SIGNALS, Alarm, read_alarms, read_records
+from rft3d.runfolder import ALARMS, SIGNALS, Alarm, read_lines, read_records, records_of
 from rft3d.typed import is_number
 
 _NOT_CURVES = {"step", "time", "epoch", "seconds"}
@@ -65,7 +65,7 @@ def read_metrics(path: Path) -> StageMetrics:
         for name, value in row.items():
             if name not in _NOT_CURVES and is_number(value):
                 series.setdefault(name, []).append((float(step), float(value)))
-    events, unread = read_alarms(path.with_name(ALARMS))
+    events, unread = records_of(Alarm, read_lines(path.with_name(ALARMS)))
     lost = {path.name: skipped, ALARMS: unread}
     problems = (f"{name}: {count} unreadable lines were skipped" for name, count in lost.items() if count)
     return StageMetrics(path.parent.name, series, spans_of(events), tuple(problems))

@@ -24,8 +24,8 @@ def alarms_of_reading(joined: Joined) -> list[str]:
     """A sentence for each model and task of whose answers more than a fifth could not be read."""
     found = []
     for task in joined.tasks:
-        for column, made in zip(task.columns, task.answers, strict=True):
-            summary = made.summary
+        for column, made in task.answered.items():
+            summary = made.run.summary
             rate = summary.parse_failures.rate + summary.truncated.rate
             if rate > UNREADABLE:
                 found.append(
@@ -40,33 +40,32 @@ def verdicts(joined: Joined, pairs: Mapping[str, Pairs]) -> list[str]:
 
     Where that makes fewer than three, one more about the model that came before both.
     """
-    said = []
+    said, base = [], baseline_column(joined)
+    titles = [column.title for column in joined.columns]
     for task in joined.tasks:
-        if not task.columns:
+        if not task.answered:
             continue
-        last, base = len(task.columns) - 1, baseline_column(joined)
-        names = [joined.columns[column].title for column in task.columns]
-        text = f"{names[last]} {_found(task, last)}"
-        if len(task.columns) > 1 and base in task.columns and (first := task.columns.index(base)) != last:
-            text += f", {names[first]} {_found(task, first)}: {_clear(task, pairs[task.name], first, last)}"
+        last = list(task.answered)[-1]
+        text = f"{titles[last]} {_found(task, last)}"
+        if base in task.answered and base != last:
+            text += f", {titles[base]} {_found(task, base)}: {_clear(task, pairs[task.name], base, last)}"
         said.append(text + ".")
-    before = [_found(task, 0) for task in joined.tasks if task.columns[:1] == (0,) and len(task.columns) > 2]
-    if before and baseline_column(joined) and len(said) < 3:
-        said.append(f"{joined.columns[0].title} {' and '.join(before)}.")
+    before = [_found(task, 0) for task in joined.tasks if 0 in task.answered and len(task.answered) > 2]
+    if before and base and len(said) < 3:
+        said.append(f"{titles[0]} {' and '.join(before)}.")
     return said
 
 
-def _found(task: JoinedTask, place: int) -> str:
-    scored = task.answers[place].scored
-    evidence = [score.evidence for score in scored.scores]
+def _found(task: JoinedTask, column: int) -> str:
+    run = task.answered[column].run
+    evidence = [score.evidence for score in run.scored.scores]
     if lists := [each for each in evidence if isinstance(each, Comparison)]:
         hits = sum(len(each.match.pairs) for each in lists)
         return f"found {hits} of {sum(len(each.truth) for each in lists)} objects"
     if task.name == "grounding":
         found = sum(isinstance(each, Placement) and each.iou >= HIT for each in evidence)
         return f"found {found} of {len(evidence)} described objects"
-    summary = task.answers[place].summary
-    value = summary.metrics.get("micro", summary.metrics.get(next(iter(summary.headline))))
+    value = run.summary.metrics.get("micro", run.summary.metrics.get(next(iter(run.summary.headline))))
     return f"has {percent(value)} % of {len(evidence)} {task.name} questions"
 
 
@@ -79,7 +78,7 @@ def _clear(task: JoinedTask, pairs: Pairs, a: int, b: int) -> str:
     if found.difference == 0:
         return f"the same {name}"
     assert found.difference is not None and found.low is not None and found.high is not None
-    apart = "beyond chance" if found.low > 0 or found.high < 0 else "within chance"
+    apart = "beyond chance" if found.decided else "within chance"
     ends = f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
     return f"{100 * found.difference:+.1f} points of {name} {ends}, {apart}"
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rft3d.files import read_json
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.report.embed import duration, number, one_line
-from rft3d.runfolder import METRICS, ROLLOUTS, as_rollouts, read_lines, read_records
+from rft3d.runfolder import METRICS, ROLLOUTS, LoggedGroup, read_lines, read_records, records_of
 from rft3d.typed import is_number
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _alarms(stage: StageMetrics) -> Iterator[RenderableType]:
 
 def _samples(path: Path) -> Iterator[RenderableType]:
     """The best and the worst answer of the latest logged group of every task."""
-    groups = as_rollouts(read_lines(path, _TAIL_BYTES))[0]
+    groups = records_of(LoggedGroup, read_lines(path, _TAIL_BYTES))[0]
     for task, group in {group.task: group for group in groups if group.completions}.items():
         made = sorted(
             ((c.total, c.text) for c in group.completions if c.total is not None), key=lambda c: -c[0]

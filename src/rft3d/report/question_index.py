@@ -12,7 +12,7 @@ import numpy as np
 
 from rft3d.evaluation.records import Prediction
 from rft3d.report.embed import Pictures
-from rft3d.report.runs import JoinedTask
+from rft3d.report.runs import ColumnRun, JoinedTask
 from rft3d.report.samples import KnownQuestion, SeenBox, ShownAnswer, ShownQuestion
 from rft3d.report.scene_facts import SceneFacts, facts_of_pictures
 from rft3d.rewards import Comparison, Placement
@@ -56,7 +56,7 @@ class TaskIndex:
         count = len(self.details)
         totals = [
             [0.0 if total is None else total for total in self._facts(column, "total")]
-            for column in range(len(self.task.columns))
+            for column in range(len(self.task.answered))
         ]
         if not totals or not gallery:
             return Chosen((), tuple(range(count)))
@@ -72,10 +72,10 @@ class TaskIndex:
     def view(self, placed: Sequence[int], chunk: int) -> dict[str, Any]:
         """The index: one list a fact, an entry a sample. ``places[i]`` is where a sample's details are."""
         place = {index: p for p, index in enumerate(placed)}
-        columns = range(len(self.task.columns))
+        columns = range(len(self.task.answered))
         return {
             "name": self.task.name,
-            "columns": list(self.task.columns),
+            "columns": list(self.task.answered),
             "chunk": chunk,
             "ids": [detail.id for detail in self.details],
             "kinds": [detail.kind for detail in self.details],
@@ -99,7 +99,8 @@ class TaskIndex:
 
     def _detail(self, index: int) -> ShownQuestion:
         task, sample, folder = self.task, self.task.samples[index], self.task.folders[index]
-        reader = task.answers[-1].scored.task if task.answers else TASKS[task.name]()
+        runs = [each.run for each in task.answered.values()]
+        reader = runs[-1].scored.task if runs else TASKS[task.name]()
         question = KnownQuestion(sample, reader)
         frames = tuple(
             self.pictures.number(
@@ -107,7 +108,7 @@ class TaskIndex:
             )
             for ref in sample.frames
         )
-        answers = tuple(self._answer(c, index, question) for c in range(len(task.columns)))
+        answers = tuple(self._answer(each, index, question) for each in task.answered.values())
         detail = replace(question.shown(), frames=frames, answers=answers)
         pose = None if question.cameras is None else question.cameras.T_world_camera[0]
         facts = None if pose is None else facts_of_pictures(sample.frames, folder, self.inside, pose)
@@ -121,8 +122,8 @@ class TaskIndex:
             floor=None if floor is None else np.round(floor, 3).tolist(),
         )
 
-    def _answer(self, column: int, index: int, question: KnownQuestion) -> ShownAnswer | None:
-        made, place = self.task.answers[column], self.task.places[column].get(index)
+    def _answer(self, column: ColumnRun, index: int, question: KnownQuestion) -> ShownAnswer | None:
+        made, place = column.run, column.places.get(index)
         if place is None:
             return None
         sample, score = self.task.samples[index], made.scored.scores[place]

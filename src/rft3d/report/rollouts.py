@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from rft3d.answers.types import ParseFailure
 from rft3d.evaluation.records import with_cameras
 from rft3d.report.samples import KnownQuestion, ShownAnswer, ShownQuestion
 from rft3d.report.scene_facts import room_config
-from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, as_rollouts, read_lines
+from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, read_lines, records_of
 from rft3d.scenes.sources import ROOM_REF, drawn_room, load_frame_ref
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import read_samples, sample_from_record
@@ -40,23 +41,17 @@ class KnownSamples:
     """samples that the report reads anyway, by id, with the folder that their frames are relative to"""
     inside: Sequence[Path]
     """folders that pictures may come from"""
-    _recipe: dict[str, tuple[Sample, Path]] | None = None
 
     def find(self, group: LoggedGroup) -> tuple[Sample, Path] | None:
         """The sample that ``group`` answered, and the folder that its frames are relative to."""
         name = group.sample_id
-        known = self.shown.get(name) or self._from_recipe().get(name)
+        known = self.shown.get(name) or self._from_recipe.get(name)
         if known is not None and group.prompt in ("", known[0].prompt):
             return known
         if not group.truth:
             return None
-        record: dict[str, Any] = {"id": name, "task": group.task, "scene": group.scene_id}
-        record |= {
-            "frames": list(group.frames),
-            "prompt": group.prompt,
-            "truth": group.truth,
-            "meta": group.meta,
-        }
+        record = {"id": name, "task": group.task, "scene": group.scene_id, "frames": list(group.frames)}
+        record |= {"prompt": group.prompt, "truth": group.truth, "meta": group.meta}
         try:
             return self._posed(sample_from_record(record)), self._frames_folder(group.frames)
         except ValueError:
@@ -89,10 +84,9 @@ class KnownSamples:
         paths = [Path(str(text)) for text in (named.values() if isinstance(named, dict) else ())]
         return [place for path in paths for place in (path, self.root / path) if place.is_file()]
 
+    @cached_property
     def _from_recipe(self) -> dict[str, tuple[Sample, Path]]:
-        if self._recipe is None:
-            self._recipe = {s.id: (s, f.parent) for f in self._recipe_files() for s in read_samples(f)}
-        return self._recipe
+        return {s.id: (s, f.parent) for f in self._recipe_files() for s in read_samples(f)}
 
 
 def read_groups(root: Path, notes: list[str], most: int = MOST_GROUPS) -> list[tuple[str, LoggedGroup]]:
@@ -106,7 +100,7 @@ def read_groups(root: Path, notes: list[str], most: int = MOST_GROUPS) -> list[t
                 f"stages/{folder.name}/{path.name}: {most} of {len(lines)} groups, evenly spread, are read"
             )
             lines = [lines[i] for i in np.linspace(0, len(lines) - 1, most).round().astype(int)]
-        read, skipped = as_rollouts(lines)
+        read, skipped = records_of(LoggedGroup, lines)
         if skipped:
             notes.append(f"stages/{folder.name}/{path.name}: {skipped} unreadable lines were skipped")
         groups += [(folder.name, group) for group in read]

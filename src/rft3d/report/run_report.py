@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,6 @@ from rft3d.report.tables import (
     class_tables,
     compared_view,
     cost_tables,
-    default_differences,
     difference_view,
     facts_table,
     results_table,
@@ -168,6 +168,9 @@ class _Page:
         )
 
     def _tables(self) -> dict[str, Any]:
+        runs, changed = self.joined.runs, None
+        if len(runs) == 1 and runs[0].config is not None and runs[0].defaults is not None:
+            changed = facts_table(("this run", "default"), (runs[0].config, runs[0].defaults))
         return {
             "unreadable": self.unreadable,
             "verdict": verdicts(self.joined, self.pairs),
@@ -177,9 +180,9 @@ class _Page:
             "comparisons": compared_view(self.joined, self.pairs),
             "classes": class_tables(self.joined),
             "costs": cost_tables(self.joined),
-            "config": facts_table(self.joined, "config"),
-            "changed": default_differences(self.joined),
-            "env": facts_table(self.joined, "env"),
+            "config": facts_table(self.joined.titles, [run.config for run in runs]),
+            "changed": changed and changed["differing"],
+            "env": facts_table(self.joined.titles, [run.env for run in runs]),
         }
 
     def _samples(self, index: TaskIndex, order: Chosen) -> dict[str, Any]:
@@ -259,13 +262,11 @@ class _Page:
         """``{task: {"a-b": {metric: difference}}}`` of every pair of columns, by their numbers."""
         found: dict[str, dict[str, Any]] = {}
         for task in self.joined.tasks:
-            for b in range(len(task.columns)):
-                for a in range(b):
-                    made, count = self.pairs[task.name].between(a, b)
-                    key = f"{task.columns[a]}-{task.columns[b]}"
-                    found.setdefault(task.name, {})[key] = {
-                        name: difference_view(value, count) for name, value in made.items()
-                    }
+            for a, b in combinations(task.answered, 2):
+                made, count = self.pairs[task.name].between(a, b)
+                found.setdefault(task.name, {})[f"{a}-{b}"] = {
+                    name: difference_view(value, count) for name, value in made.items()
+                }
         return found
 
     def _note_pictures(self) -> None:

@@ -29,19 +29,21 @@ class Column:
 
 
 @dataclass(frozen=True)
-class JoinedTask:
-    """One task's questions from all runs, and who answered them.
+class ColumnRun:
+    """A column's answers to a task; ``places``: the index of a sample there by its index in the joined task."""
 
-    ``answers[c]`` is the run of column ``columns[c]``; ``places[c]`` maps the index of a sample here to its
-    index there, for the samples that the column answered.
-    """
+    run: ModelRun
+    places: dict[int, int]
+
+
+@dataclass(frozen=True)
+class JoinedTask:
+    """One task's questions from all runs, their folders, and who answered them, by the number of the column."""
 
     name: str
     samples: tuple[Sample, ...]
     folders: tuple[Path, ...]
-    columns: tuple[int, ...]
-    answers: tuple[ModelRun, ...]
-    places: tuple[dict[int, int], ...]
+    answered: dict[int, ColumnRun]
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def _join_task(
     samples: list[Sample] = []
     folders: list[Path] = []
     index_of: dict[str, int] = {}
-    numbers, answers, places = [], [], []
+    answered: dict[int, ColumnRun] = {}
     for run, task in found:
         here: dict[int, int] = {}  # joined index -> index in this run
         other = 0
@@ -98,10 +100,9 @@ def _join_task(
                 "else; they are not shown or compared (the table of results still counts them)"
             )
         for made in task.runs:
-            numbers.append(next(i for i, c in enumerate(columns) if (c.run, c.model) == (run, made.name)))
-            answers.append(made)
-            places.append(here)
-    return JoinedTask(name, tuple(samples), tuple(folders), tuple(numbers), tuple(answers), tuple(places))
+            number = next(i for i, c in enumerate(columns) if (c.run, c.model) == (run, made.name))
+            answered[number] = ColumnRun(made, here)
+    return JoinedTask(name, tuple(samples), tuple(folders), answered)
 
 
 def _titles(roots: Sequence[Path]) -> list[str]:
@@ -129,8 +130,9 @@ class Pairs:
         self._drawn: dict[tuple[int, tuple[int, ...]], Resampled] = {}
 
     def between(self, a: int, b: int) -> tuple[dict[str, Difference], int]:
-        """Column ``b`` minus column ``a`` (places in ``task.columns``), and how many samples they share."""
-        common = tuple(sorted(self.task.places[a].keys() & self.task.places[b].keys()))
+        """Column ``b`` minus column ``a``, by their numbers, and how many samples they share."""
+        answered = self.task.answered
+        common = tuple(sorted(answered[a].places.keys() & answered[b].places.keys()))
         if not common:
             return {}, 0
         return differences(self._resampled(a, common), self._resampled(b, common)), len(common)
@@ -138,12 +140,8 @@ class Pairs:
     def _resampled(self, column: int, common: tuple[int, ...]) -> Resampled:
         key = (column, common)
         if key not in self._drawn:
-            scored, place = self.task.answers[column].scored, self.task.places[column]
-            part = ScoredRun(
-                scored.task,
-                tuple(self.task.samples[i] for i in common),
-                tuple(scored.scores[place[i]] for i in common),
-                (),
-            )
+            scored, place = self.task.answered[column].run.scored, self.task.answered[column].places
+            samples = tuple(self.task.samples[i] for i in common)
+            part = ScoredRun(scored.task, samples, tuple(scored.scores[place[i]] for i in common), ())
             self._drawn[key] = resample_run(part, self.resamples)
         return self._drawn[key]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rft3d.evaluation.stats import Difference
 from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
-from rft3d.settings import differing, flatten
+from rft3d.settings import flatten
 
 NOTHING: dict[str, Any] = {"value": None, "low": None, "high": None}
 _COUNTS = {"macro8/tasks"}  # how many, not how good
@@ -18,12 +18,14 @@ _STAGE_COLUMNS = ("stage", "seconds", "peak_memory_mb", "tokens", "tokens_per_s"
 
 def results_table(joined: Joined) -> dict[str, Any] | None:
     """Rows = models, columns = headline metrics of every task, each with its interval, from scores.json."""
-    tasks = [task for task in joined.tasks if task.answers]
+    tasks = [task for task in joined.tasks if task.answered]
     if not tasks:
         return None
     names = {
-        task.name: list(dict.fromkeys(name for made in task.answers for name in made.summary.headline))
-        for task in tasks
+        t.name: list(
+            dict.fromkeys(name for made in t.answered.values() for name in made.run.summary.headline)
+        )
+        for t in tasks
     }
     rows = [
         {
@@ -38,14 +40,14 @@ def results_table(joined: Joined) -> dict[str, Any] | None:
         for cell in cells:  # of what reads alike none stands out
             alone = len(rows) > 1 and shown.count(best) == 1
             cell["best"] = alone and cell["value"] is not None and round(cell["value"], 3) == best
-    one = next(iter(tasks[0].answers[0].summary.headline.values()), None)
+    one = next(iter(next(iter(tasks[0].answered.values())).run.summary.headline.values()), None)
     return {
         "groups": [{"task": t.name, "names": names[t.name], "samples": _counts(t)} for t in tasks],
         "rows": rows,
         "reading": [
-            (joined.columns[column].title, task.name, made.summary)
+            (joined.columns[column].title, task.name, made.run.summary)
             for task in tasks
-            for column, made in zip(task.columns, task.answers, strict=True)
+            for column, made in task.answered.items()
         ],
         "level": f"{100 * (one.level if one else 0.95):g} %",
         "resamples": one.resamples if one else "no",
@@ -54,7 +56,7 @@ def results_table(joined: Joined) -> dict[str, Any] | None:
 
 def _counts(task: JoinedTask) -> str:
     """``n = 320 in 320 scenes``, or a range where the columns answered different numbers."""
-    counts = {(made.summary.samples, made.summary.scenes) for made in task.answers}
+    counts = {(made.run.summary.samples, made.run.summary.scenes) for made in task.answered.values()}
     if len(counts) == 1:
         samples, scenes = counts.pop()
         return f"n = {samples} in {scenes} scenes"
@@ -62,14 +64,14 @@ def _counts(task: JoinedTask) -> str:
 
 
 def _cell(task: JoinedTask, name: str, column: int) -> dict[str, Any]:
-    made = next((made for c, made in zip(task.columns, task.answers, strict=True) if c == column), None)
-    found = None if made is None else made.summary.headline.get(name)
+    made = task.answered.get(column)
+    found = None if made is None else made.run.summary.headline.get(name)
     return NOTHING | ({} if found is None else asdict(found))
 
 
 def compared_view(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] | None:
     """Every model against the baseline (SFT→SFT when there, else the first), paired on samples of both."""
-    tasks = [task for task in joined.tasks if len(task.columns) > 1]
+    tasks = [task for task in joined.tasks if len(task.answered) > 1]
     if not tasks:
         return None
     baseline = baseline_column(joined)
@@ -78,13 +80,13 @@ def compared_view(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] | N
         i: [] for i in range(len(joined.columns)) if i != baseline
     }
     for task in tasks:
-        names = list(task.answers[0].summary.headline)
+        names = list(next(iter(task.answered.values())).run.summary.headline)
         groups.append({"task": task.name, "names": names})
         for column, cells in rows.items():
-            if baseline not in task.columns or column not in task.columns:
+            if baseline not in task.answered or column not in task.answered:
                 cells += [None] * len(names)
                 continue
-            found, count = pairs[task.name].between(task.columns.index(baseline), task.columns.index(column))
+            found, count = pairs[task.name].between(baseline, column)
             cells += [difference_view(found[name], count) if name in found else None for name in names]
     return {
         "baseline": joined.columns[baseline].title,
@@ -98,9 +100,7 @@ def difference_view(found: Difference, count: int) -> dict[str, Any]:
 
     ``tied``: it reads 0.0; ``still``: so do both ends of its interval.
     """
-    direction = ""
-    if found.low is not None and found.high is not None:
-        direction = "up" if found.low > 0 else "down" if found.high < 0 else ""
+    direction = "" if not found.decided else "up" if (found.low or 0) > 0 else "down"
     tied, *ends = (
         value is not None and abs(value) < 5e-4 for value in (found.difference, found.low, found.high)
     )
@@ -111,10 +111,11 @@ def class_tables(joined: Joined) -> list[dict[str, Any]]:
     """Metrics named ``metric/group``: a table a task, a row a group (classes last), a column a model."""
     tables = []
     for task in joined.tasks:
+        read = [made.run.summary.metrics for made in task.answered.values()]
         keys = [
             key
-            for made in task.answers
-            for key in made.summary.metrics
+            for metrics in read
+            for key in metrics
             if "/" in key and not key.startswith("count/") and key not in _COUNTS
         ]
         columns = list(dict.fromkeys(key.partition("/")[0] for key in keys))
@@ -125,12 +126,12 @@ def class_tables(joined: Joined) -> list[dict[str, Any]]:
         rows = [
             {
                 "name": group.rpartition(":")[2].replace("_", " "),
-                "cells": [_class_cell(made.summary.metrics, columns, group) for made in task.answers],
+                "cells": [_class_cell(metrics, columns, group) for metrics in read],
             }
             for group in groups
         ]
         rows = [row for row in rows if any(c["value"] is not None or c["others"] for c in row["cells"])]
-        titles = [joined.columns[column].title for column in task.columns]
+        titles = [joined.columns[column].title for column in task.answered]
         tables.append({"task": task.name, "models": titles, "columns": columns, "rows": rows})
     return tables
 
@@ -163,33 +164,16 @@ def _short_facts(row: dict[str, Any]) -> str:
     )
 
 
-def facts_table(joined: Joined, what: str) -> dict[str, Any] | None:
-    """``config`` or ``env`` of every run by dotted name; rows on which the runs differ come first."""
-    read = [getattr(run, what) for run in joined.runs]
+def facts_table(titles: Sequence[str], read: Sequence[Any]) -> dict[str, Any] | None:
+    """Settings side by side by dotted name, those that differ apart; None where nothing is known."""
     if all(value is None for value in read):
         return None
     flat = [flatten(value) for value in read]
-    names = dict.fromkeys(name for values in flat for name in values)
-    rows = []
-    for name in names:
+    rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    for name in dict.fromkeys(name for values in flat for name in values):
         texts = [_plain(values.get(name, "–")) for values in flat]
-        rows.append({"name": name, "values": texts, "differs": len(set(texts)) > 1})
-    return {
-        "runs": list(joined.titles),
-        "differing": [row for row in rows if row["differs"]],
-        "same": [row for row in rows if not row["differs"]],
-    }
-
-
-def default_differences(joined: Joined) -> list[dict[str, str]] | None:
-    """One run's settings that are not the defaults, ``{name, value, default}``; None where none are known."""
-    if len(joined.runs) != 1 or joined.runs[0].config is None or joined.runs[0].defaults is None:
-        return None
-    own, usual = flatten(joined.runs[0].config), flatten(joined.runs[0].defaults)
-    return [
-        {"name": name, "value": _plain(own.get(name, "–")), "default": _plain(usual.get(name, "–"))}
-        for name in differing(own, usual)
-    ]
+        rows[len(set(texts)) > 1].append({"name": name, "values": texts})
+    return {"runs": list(titles), "differing": rows[True], "same": rows[False]}
 
 
 def _plain(value: Any) -> str:

@@ -8,11 +8,10 @@ by themselves and merged, so that a saved policy is always a plain one.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -21,7 +20,10 @@ from rft3d.files import replacing
 from rft3d.models.spatial import SpatialModel
 from rft3d.training.config import LoRAConfig
 
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+WEIGHTS = "adapter_model.safetensors"
 ADAPTER = "default"
 
 
@@ -31,7 +33,7 @@ def add_lora(model: SpatialModel, config: LoRAConfig, seed: int) -> None:
     With ``config.merger`` the geometry merger trains too, in full. What trains is in float32 where the model is in
     bf16 (as peft does by default): small steps would be rounded away.
     """
-    from peft import LoraConfig, inject_adapter_in_model
+    from peft import inject_adapter_in_model
 
     names = [
         name
@@ -42,16 +44,19 @@ def add_lora(model: SpatialModel, config: LoRAConfig, seed: int) -> None:
     ]
     if not names:
         raise ValueError(f"lora.targets={config.targets}: no such matrices in the language model's layers")
-    settings = LoraConfig(
-        r=config.rank, lora_alpha=config.alpha, lora_dropout=0.0, target_modules=names, bias="none"
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        inject_adapter_in_model(settings, model, ADAPTER)
+        inject_adapter_in_model(_settings(config, names), model, ADAPTER)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(".lora_" in name or (config.merger and name.startswith("geometry_merger.")))
         if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
             parameter.data = parameter.data.float()
+
+
+def _settings(config: LoRAConfig, targets: Sequence[str]) -> LoraConfig:
+    from peft import LoraConfig
+
+    return LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(targets))
 
 
 def lora_modules(model: nn.Module) -> list[Any]:
@@ -88,18 +93,10 @@ def save_adapters(model: nn.Module, config: LoRAConfig, folder: Path) -> None:
         for name, tensor in model.state_dict().items()
         if ".lora_" in name
     }
-    described = {
-        "peft_type": "LORA",
-        "r": config.rank,
-        "lora_alpha": config.alpha,
-        "lora_dropout": 0.0,
-        "target_modules": list(config.targets),
-        "bias": "none",
-    }
     with replacing(folder) as staging:
         staging.mkdir()
         save_file(state, str(staging / WEIGHTS))
-        (staging / CONFIG).write_text(json.dumps(described, indent=1))
+        _settings(config, config.targets).save_pretrained(str(staging))
 
 
 def merge_lora(model: SpatialModel) -> None:

@@ -154,18 +154,14 @@ def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
         return
     policy = dataclasses.replace(policy, features=recipe.cache.opened(), task_options=trained_with | options)
     corpus = _corpus(policy, tasks, clips, recipe.cache, run)
-    held_corpus = None
+    watched = None
     if judged is not None:
         own = {name: tasks[name] for name in judged.samples}
-        held_corpus = _corpus(policy, own, judged, recipe.cache, run)
+        watched = HeldOut(_corpus(policy, own, judged, recipe.cache, run), own, {}, recipe.held_out_every)
     for name, stage in list(recipe.named_stages().items())[ended:]:
         config = dataclasses.replace(stage, seed=stage.seed + recipe.seed)
-        watch = Watch(
-            run.console,
-            name,
-            trackers=recipe.trackers,
-            held_out=_held_out(held_corpus, tasks, recipe, config),
-        )
+        held_out = watched and dataclasses.replace(watched, max_new_tokens=stage.max_new_tokens)
+        watch = Watch(run.console, name, trackers=recipe.trackers, held_out=held_out)
         train_stage(run, name, policy, tasks, corpus, config, watch)
         print(f"{name}: {recipe.out / 'models' / name}")
 
@@ -228,16 +224,6 @@ def _digests(recipe: Recipe) -> dict[str, str]:
     if recipe.model is not None and model_folder(recipe.model).is_dir():
         found["model"] = model_fingerprint(recipe.model)
     return found
-
-
-def _held_out(
-    corpus: Corpus | None, tasks: Mapping[str, Task], recipe: Recipe, stage: SFTConfig | RFTConfig
-) -> HeldOut | None:
-    """What ``stage`` is measured on: the held-out samples of the recipe, with the stage's own limits."""
-    if corpus is None:
-        return None
-    own = {name: tasks[name] for name in recipe.held_out}
-    return HeldOut(corpus, own, stage.max_new_tokens, recipe.held_out_every)
 
 
 def require_files(recipe: Path, fields: Mapping[str, Path]) -> None:

@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure
-from rft3d.geometry import box_iou_pairs, boxes_valid
+from rft3d.geometry import boxes_valid
 from rft3d.process import is_main_process
-from rft3d.rewards import Comparison, Score
-from rft3d.runfolder import ALARMS, METRICS, SIGNALS, Alarm, append_alarms, drop_after, read_records
+from rft3d.rewards import Comparison, Score, label_ious
+from rft3d.runfolder import ALARMS, METRICS, SIGNALS, Alarm, append_records, drop_after, read_records
 from rft3d.typed import is_number
 from rft3d.watching.rules import RULES, Rule, Trend
 
@@ -43,9 +43,8 @@ def task_rows(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
     ``content`` is the mean of the reward parts apart from ``format``; ``held_out`` the official metric.
     """
     rows: dict[str, dict[str, float]] = {}
-    for task in (
-        key.removeprefix("reward/") for key in metrics if key.count("/") == 1 and key[:7] == "reward/"
-    ):
+    for task in [key[7:] for key in metrics if key.count("/") == 1 and key.startswith("reward/")]:
+        held = f"held_out/{task}/"
         parts = {key.split("/", 2)[2]: v for key, v in metrics.items() if key.startswith(f"reward/{task}/")}
         content = [value for name, value in parts.items() if name != "format"]
         found = {
@@ -54,15 +53,13 @@ def task_rows(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
             "content": sum(content) / len(content) if content else None,
             "tokens": metrics.get(f"completion_length/{task}"),
             "truncated": metrics.get(f"truncated/{task}"),
-            "held_out": next((v for k, v in metrics.items() if _held_out_metric(k, task)), None),
+            "held_out": next(
+                (v for k, v in metrics.items() if k.startswith(held) and not k.endswith("/reward")), None
+            ),
             **{name: metrics.get(f"watch/{name}/{task}") for name in SIGNALS},
         }
         rows[task] = {name: float(value) for name, value in found.items() if value is not None}
     return rows
-
-
-def _held_out_metric(key: str, task: str) -> bool:
-    return key.startswith(f"held_out/{task}/") and not key.endswith("/reward")
 
 
 @dataclass
@@ -125,7 +122,7 @@ class AlarmLog:
     def update(self, step: int, metrics: Mapping[str, float]) -> list[Alarm]:
         """Judge one step and write down what changed."""
         events = self.state.update(step, metrics)
-        append_alarms(self.path, events)
+        append_records(self.path, map(asdict, events))
         return events
 
 
@@ -158,20 +155,8 @@ def signals(task: str, answers: Sequence[Answered]) -> dict[str, float]:
 
 def repeated_boxes(boxes: Sequence[LabelledBox]) -> int:
     """How many boxes repeat an earlier box of the list: same label, IoU of at least :data:`SAME_BOX_IOU`."""
-    if len(boxes) < 2:
-        return 0
-    array = np.array([box.box for box in boxes], dtype=np.float64)
-    labels = np.array([box.label for box in boxes])
-    first, second = np.triu_indices(len(boxes), 1)
-    # an IoU this high needs centres closer than a tenth of the diagonal: the cheap test goes first
-    apart = np.linalg.norm(array[first, :3] - array[second, :3], axis=1)
-    near = (labels[first] == labels[second]) & (apart <= 0.1 * np.linalg.norm(array[first, 3:6], axis=1))
-    near &= boxes_valid(array)[first] & boxes_valid(array)[second]
-    if not near.any():
-        return 0
-    first, second = first[near], second[near]
-    same = box_iou_pairs(array[first], array[second]) >= SAME_BOX_IOU
-    return len(set(second[same].tolist()))
+    (iou,) = label_ious([(boxes, boxes)])
+    return int((np.tril(iou, -1).max(axis=1, initial=0.0) >= SAME_BOX_IOU).sum())
 
 
 def _list_signals(answers: Sequence[Answered]) -> dict[str, float]:

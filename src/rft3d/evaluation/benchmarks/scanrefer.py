@@ -91,31 +91,23 @@ def _both(
     unreadable = Counter(reason for reason in reasons if reason != "truncated")
     lists: list[tuple[str, str, list[Box | None]]] = [(name, f"raw: {note}", world)]
     if proposals is not None:
-        refined = [
-            None if box is None else refine(box, proposals[_scan(sample)])
-            for box, sample in zip(world, inputs.samples, strict=True)
-        ]
+        pairs = zip(world, inputs.samples, strict=True)
+        refined = [box and refine(box, proposals[_scan(sample)]) for box, sample in pairs]
         lists.append((f"{name}, refined", "snapped to the Mask3D proposal of highest IoU", refined))
     truncated = "scored when its line is whole" if upstream else "earns nothing, unread"
-    return [
-        Variant(
-            title,
-            footnote,
-            [
-                pool_iou(
-                    sample,
-                    _iou(box, sample, upstream),
-                    isinstance(answer, FrameBox) and answer.frame == sample.truth.get("frame"),
-                )
-                for box, sample, answer in zip(boxes, inputs.samples, read, strict=True)
-            ],
-            Grounding().metric_from,
-            HEADLINE,
-            unreadable,
-            truncated,
-        )
-        for title, footnote, boxes in lists
-    ]
+    found = []
+    for title, footnote, boxes in lists:
+        pools = [
+            pool_iou(
+                sample,
+                _iou(box, sample, upstream),
+                isinstance(answer, FrameBox) and answer.frame == sample.truth.get("frame"),
+            )
+            for box, sample, answer in zip(boxes, inputs.samples, read, strict=True)
+        ]
+        finish = Grounding().metric_from
+        found.append(Variant(title, footnote, pools, finish, HEADLINE, unreadable, truncated))
+    return found
 
 
 def _in_world(answer: FrameBox | ParseFailure, sample: Sample, upstream: bool) -> Box | None:

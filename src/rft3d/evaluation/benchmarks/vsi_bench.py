@@ -24,7 +24,6 @@ their version (:mod:`rft3d.answers.harness`).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -58,10 +57,10 @@ def read_variants(
     kinds = [kind_of(sample) for sample in inputs.samples]
 
     def variant(
-        name: str, note: str, values: Sequence[float | None], reasons: Counter[str], **more: str
+        name: str, note: str, values: Sequence[float | None], reason: str, unread: int, **more: str
     ) -> Variant:
         pools = [pool_readings(kind, {"accuracy": value}) for kind, value in zip(kinds, values, strict=True)]
-        return Variant(name, note, pools, finish, headline, reasons, **more)
+        return Variant(name, note, pools, finish, headline, {reason: unread} if unread else {}, **more)
 
     found = []
     for name, key, note in (
@@ -70,17 +69,13 @@ def read_variants(
     ):
         values = [score.evidence_of(Readings).values[key] for score in inputs.scores]
         unread = sum(v is None and not s.truncated for v, s in zip(values, inputs.scores, strict=True))
-        reasons = Counter({f"nothing to read by the {key} rule": unread} if unread else {})
-        found.append(variant(name, note, values, reasons))
+        found.append(variant(name, note, values, f"nothing to read by the {key} rule", unread))
     if (compat := inputs.compat) is not None:
-        values = [
-            upstream_value(prediction.text, sample, compat)
-            for prediction, sample in zip(inputs.predictions, inputs.samples, strict=True)
-        ]
+        pairs = zip(inputs.predictions, inputs.samples, strict=True)
+        values = [upstream_value(prediction.text, sample, compat) for prediction, sample in pairs]
         name, note, reason = READ_AS[compat]
         unread = values.count(None)
-        reasons = Counter({reason: unread} if unread else {})
-        found.append(variant(name, note, values, reasons, truncated="scored like any other"))
+        found.append(variant(name, note, values, reason, unread, truncated="scored like any other"))
     return found
 
 
