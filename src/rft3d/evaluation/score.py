@@ -216,10 +216,7 @@ def pools_of(run: ScoredRun) -> tuple[list[dict[str, float]], Finish]:
 
 
 def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0, also: Sequence[str] = ()) -> Resampled:
-    """The headline metrics of a run on resampled scenes; two runs of the same samples can be compared.
-
-    ``also``: further metrics by name; those that the task does not have are left out.
-    """
+    """The headline metrics of a run, and those in ``also`` that the task has, on resampled scenes."""
     point = dict(run.task.metric(run.samples, run.scores))
     names = list(HEADLINE.get(run.task.name) or [name for name in point if "/" not in name])
     names = (*names, *(name for name in also if point.get(name) is not None and name not in names))

@@ -50,10 +50,7 @@ class Interval(_Spread):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference(_Spread):
-    """B minus A on the same samples, with a percentile interval of the difference.
-
-    ``share_b_above_a`` is the share of resamples in which B's value is larger (ties are not).
-    """
+    """B minus A on the same samples, with an interval; ``share_b_above_a``: of the resamples (ties are not)."""
 
     a: float | None
     b: float | None

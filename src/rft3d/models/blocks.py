@@ -104,12 +104,20 @@ def count_blocks(names: Iterable[str], kind: str) -> int:
     return len({m[1] for name in names if (m := re.match(rf"{re.escape(kind)}\.(\d+)\.", name))})
 
 
-def patch_sizes(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> dict[str, int]:
-    """``embed_dim``, ``patch_size`` and ``img_size`` that the tensors of a :class:`PatchTokens` named ``prefix...``
-    tell; KeyError where there are none."""
-    dim, _, _, patch = shapes[f"{prefix}patch_embed.proj.weight"]
-    grid = round((shapes[f"{prefix}pos_embed"][1] - 1) ** 0.5)
-    return {"embed_dim": dim, "patch_size": patch, "img_size": patch * grid}
+def sizes_in(
+    shapes: Mapping[str, tuple[int, ...]], patches: str, block: str, head_dim: int = 0
+) -> dict[str, Any]:
+    """The fields of :class:`EncoderSizes` that the tensors of a :class:`PatchTokens` named ``patches...`` and one
+    block tell; ``head_dim``: where there is no QK-norm. KeyError where there are none."""
+    dim, _, _, patch = shapes[f"{patches}patch_embed.proj.weight"]
+    grid = round((shapes[f"{patches}pos_embed"][1] - 1) ** 0.5)
+    return {
+        "embed_dim": dim,
+        "patch_size": patch,
+        "img_size": patch * grid,
+        "heads": dim // (head_dim or shapes[f"{block}.attn.q_norm.weight"][0]),
+        "mlp_ratio": shapes[f"{block}.mlp.fc1.weight"][0] / dim,
+    }
 
 
 class LayerScale(nn.Module):

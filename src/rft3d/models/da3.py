@@ -28,9 +28,9 @@ from rft3d.models.blocks import (
     PatchTokens,
     WideNorm,
     count_blocks,
-    patch_sizes,
     reset,
     rope_tables,
+    sizes_in,
 )  # fmt: skip
 
 _PREFIX = "model.backbone.pretrained."
@@ -127,16 +127,10 @@ class DA3(GeometryEncoder):
     @classmethod
     def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> DA3Config:
         own = {n.removeprefix(_PREFIX): shape for n, shape in shapes.items() if n.startswith(_PREFIX)}
-        patches = patch_sizes(own, "")
-        dim = patches["embed_dim"]
-        normed = {
-            int(n.split(".")[1]): shape[0] for n, shape in own.items() if n.endswith("attn.q_norm.weight")
-        }
+        normed = {int(n.split(".")[1]): s[0] for n, s in own.items() if n.endswith("attn.q_norm.weight")}
         return DA3Config(
-            **patches,
+            **sizes_in(own, "", "blocks.0", next(iter(normed.values()), _HEAD_DIM)),
             depth=count_blocks(own, "blocks"),
-            heads=dim // next(iter(normed.values()), _HEAD_DIM),
-            mlp_ratio=own["blocks.0.mlp.fc1.weight"][0] / dim,
             alternate_from=min(normed, default=-1),
         )
 

@@ -76,9 +76,6 @@ class FrozenFeatures:
     geometry: Tensor | None
     grid: Tensor
 
-    def tokens_per_frame(self) -> list[int]:
-        return (self.grid.prod(-1) // 4).tolist()
-
     def cpu(self) -> FrozenFeatures:
         """The same in main memory."""
         geometry = None if self.geometry is None else self.geometry.cpu()

@@ -22,8 +22,8 @@ from rft3d.models.blocks import (
     PatchEncoder,
     alternate,
     count_blocks,
-    patch_sizes,
     reset,
+    sizes_in,
 )
 from rft3d.models.vggt import VGGTConfig
 
@@ -57,15 +57,12 @@ class Pi3(GeometryEncoder):
 
     @classmethod
     def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> Pi3Config:
-        patches = patch_sizes(shapes, "encoder.")
-        dim, rounds = patches["embed_dim"], count_blocks(shapes, "decoder") // 2
+        rounds = count_blocks(shapes, "decoder") // 2
         return Pi3Config(
-            **patches,
+            **sizes_in(shapes, "encoder.", "decoder.0"),
             patch_depth=count_blocks(shapes, "encoder.blocks"),
             rounds=rounds,
             output_round=rounds - 1,
-            heads=dim // shapes["decoder.0.attn.q_norm.weight"][0],
-            mlp_ratio=shapes["decoder.0.mlp.fc1.weight"][0] / dim,
             registers=shapes["register_token"][2] - 1,
         )
 

@@ -33,10 +33,7 @@ ATTENTION = "rft3d_shared_prefix"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are in a packed batch.
-
-    ``prefix_valid``: ``(B, P)`` bool, False at padding. ``groups``: suffixes per row.
-    """
+    """Where things are in a packed batch: ``(B, P)`` bool, False at padding; ``groups``: suffixes per row."""
 
     prefix_len: int
     groups: int
@@ -167,9 +164,8 @@ class Row:
 class Packed:
     """A packed batch, ready for the model.
 
-    ``predict_at`` ``(N,)`` are flat indices into ``(B * L)`` of the tokens *before* each scored token;
-    ``targets`` ``(N,)`` the scored tokens; ``owner`` ``(N, 2)`` the (row, suffix) each belongs to, in
-    reading order.
+    ``predict_at`` ``(N,)``: flat indices into ``(B * L)`` of the tokens *before* each scored one; ``targets``
+    ``(N,)``: the scored ones; ``owner`` ``(N, 2)``: the (row, suffix) of each, in reading order.
     """
 
     input_ids: Tensor

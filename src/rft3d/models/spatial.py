@@ -147,10 +147,8 @@ class SpatialModel(_Base):
         return cells_of(patches).flatten(1, 2)
 
     def fuse(self, features: list[FrozenFeatures]) -> Tensor:
-        """Vision tokens of all clips, one after the other, with their projected geometry added.
-
-        Deepstack levels stay behind the tokens, ``(T, (1 + levels) * hidden)``; only ``_hidden`` reads them.
-        """
+        """Vision tokens of all clips, one after the other, with their projected geometry added; deepstack levels
+        stay behind the tokens, ``(T, (1 + levels) * hidden)``."""
         weight = self.lm_head.weight
         vision = torch.cat([f.vision.to(weight) for f in features])
         if not self.config.use_geometry_encoder:
@@ -219,10 +217,8 @@ class SpatialModel(_Base):
         return Scored(*token_logps(self._logits, hidden, packed.targets, temperature, chunk))
 
     def prefill(self, packed: Packed, features: list[FrozenFeatures], cache: PrefixCache) -> Tensor:
-        """Run the prefixes once, add them to ``cache``; ``(B, vocab)`` logits of each first new token.
-
-        May be called for one part of the groups after the other; the caller then ends the filling.
-        """
+        """Run the prefixes once, add them to ``cache``; ``(B, vocab)`` logits of each first new token. May be
+        called for one part of the groups after the other; the caller then ends the filling."""
         p = packed.layout.prefix_len
         hidden = self._hidden(
             packed.input_ids[:, :p], packed.position_ids[:, :, :p], self.fuse(features), cache=cache

@@ -84,10 +84,8 @@ def _dtype(name: DType, device: torch.device) -> torch.dtype | None:
 
 
 def set_formats(policy: Policy, frozen: torch.dtype | None, trained: torch.dtype) -> None:
-    """Number formats of frozen (None: as they are) and trained weights, in place; tied ones stay tied.
-
-    Buffers keep theirs: rotary frequencies must not be rounded to bf16.
-    """
+    """Number formats of frozen (None: as they are) and trained weights, in place; tied ones stay tied. Buffers
+    keep theirs: rotary frequencies must not be rounded to bf16."""
     policy.model.freeze_encoders()
     for parameter in policy.model.parameters():
         wanted = trained if parameter.requires_grad else frozen

@@ -135,10 +135,8 @@ def prompt_ids(
 
 
 def mrope_positions(ids: Sequence[int], image_id: int, grid: Tensor, merge: int = 2) -> Tensor:
-    """Qwen2.5-VL's 3-D positions ``(3, len(ids))``: text counts on, an image spans its merged grid.
-
-    Same numbers as transformers' ``get_rope_index`` for images (tested); ``grid``: ``(frames, 3)`` patches.
-    """
+    """Qwen2.5-VL's 3-D positions ``(3, len(ids))``: text counts on, an image spans its merged grid, as
+    transformers' ``get_rope_index`` has it (tested); ``grid``: ``(frames, 3)`` patches."""
     tokens = np.asarray(ids)
     positions = np.empty((3, len(tokens)), dtype=np.int64)
     at, i, frame = 0, 0, 0

@@ -27,8 +27,8 @@ from rft3d.models.blocks import (
     PatchEncoder,
     alternate,
     count_blocks,
-    patch_sizes,
     reset,
+    sizes_in,
 )
 
 _HEADS = re.compile(r"(^|\.)((camera|point|depth|track)_head\.|_resnet_(mean|std)$)")
@@ -37,11 +37,9 @@ _LATER_BLOCK = re.compile(r"(^|\.)(?:frame|global)_blocks\.(\d+)\.")
 
 @dataclass(frozen=True)
 class VGGTConfig(EncoderSizes):
-    """Sizes of the aggregator; the defaults are VGGT-1B's.
-
-    ``output_round`` is the 0-based round whose output is used. VG-LLM takes index 22 of 24, so later
-    rounds are neither built nor computed (their checkpoint keys are ignored).
-    """
+    """Sizes of the aggregator; the defaults are VGGT-1B's. ``output_round``: the 0-based round whose output is
+    used. VG-LLM takes 22 of 24, so later rounds are neither built nor computed (their checkpoint keys are
+    ignored)."""
 
     patch_depth: int = 24
     rounds: int = 24
@@ -119,16 +117,12 @@ class VGGT(GeometryEncoder):
     @classmethod
     def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> VGGTConfig:
         """The used round is the last but one, as in VG-LLM."""
-        patches = patch_sizes(shapes, "aggregator.patch_embed.")
-        dim = patches["embed_dim"]
         rounds = count_blocks(shapes, "aggregator.frame_blocks")
         return VGGTConfig(
-            **patches,
+            **sizes_in(shapes, "aggregator.patch_embed.", "aggregator.frame_blocks.0"),
             patch_depth=count_blocks(shapes, "aggregator.patch_embed.blocks"),
             rounds=rounds,
             output_round=max(0, rounds - 2),
-            heads=dim // shapes["aggregator.frame_blocks.0.attn.q_norm.weight"][0],
-            mlp_ratio=shapes["aggregator.frame_blocks.0.mlp.fc1.weight"][0] / dim,
             registers=shapes["aggregator.register_token"][2],
         )
 

@@ -36,10 +36,8 @@ def alarms_of_reading(joined: Joined) -> list[str]:
 
 
 def verdicts(joined: Joined, pairs: Mapping[str, Pairs]) -> list[str]:
-    """One sentence a task: what the last model and the baseline found, and whether that is a difference.
-
-    Where that makes fewer than three, one more about the model that came before both.
-    """
+    """One sentence a task: what the last model and the baseline found, and whether that is a difference. Where
+    that makes fewer than three, one more about the model that came before both."""
     said, base = [], baseline_column(joined)
     titles = [column.title for column in joined.columns]
     for task in joined.tasks:

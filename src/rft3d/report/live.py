@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rft3d.files import read_json
 from rft3d.report.curves import StageMetrics, read_metrics
@@ -144,24 +144,23 @@ def watch(
     console.print(render_run(run))
 
 
-def _columns(*justify: str) -> Table:
+def _columns(*justify: Literal["left", "right"]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for side in justify:
-        table.add_column(justify="right" if side == "right" else "left")
+        table.add_column(justify=side)
     return table
 
 
 def _overview(stages: Sequence[StageState]) -> Table:
     from rich.progress_bar import ProgressBar
 
-    table = _columns("left", "left", "right", "right", "right")
+    table = _columns("left", "left", "right", "right", "right", "left", "left")
     table.show_header = True
-    for column, name in zip(table.columns, ("stage", "", "steps", "a step", "left"), strict=True):
+    heads = ("stage", "", "steps", "a step", "left", "state", "alarms")
+    for column, name in zip(table.columns, heads, strict=True):
         column.header = name
-    table.add_column("state")
-    table.add_column("alarms")
     for stage in stages:
         on = len(stage.metrics.active) if stage.metrics.watched else None
         total = stage.steps or stage.step or 1

@@ -49,10 +49,8 @@ class TaskIndex:
         self.details = [self._detail(index) for index in range(len(task.samples))]
 
     def order(self, gallery: int) -> Chosen:
-        """A quarter of ``gallery`` each for the worst, best and most changed, the rest evenly between.
-
-        At least those :data:`HIGHLIGHTS` that the page's first view shows, unless ``gallery`` is 0.
-        """
+        """A quarter of ``gallery`` each for the worst, best and most changed, the rest evenly between; at least
+        those :data:`HIGHLIGHTS` that the page's first view shows, unless ``gallery`` is 0."""
         count = len(self.details)
         totals = [
             [0.0 if total is None else total for total in self._facts(column, "total")]

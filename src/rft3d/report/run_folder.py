@@ -1,17 +1,8 @@
-"""Read a run folder for the report: what is there, and notes on what is not.
+"""Read a run folder (:mod:`rft3d.runfolder`) for the report: what is there, and notes on what is not.
 
-    run/ config.json  env.json  stages.json          facts and cost
-         defaults.json                               what config.json would be without overrides (optional)
-         stages/<name>/metrics.jsonl                 learning curves
-         stages/<name>/alarms.jsonl                  what looked like reward hacking (:mod:`rft3d.report.curves`)
-         stages/<name>/rollouts.jsonl                groups for the inspector (:mod:`rft3d.report.rollouts`)
-         eval/<task>.samples.jsonl  eval/frames/...  questions and their pictures
-         eval/<model>/<task>.predictions.jsonl       answers
-         eval/<model>/<task>.scores.json             numbers (made here when missing)
-
-Every part may be missing; only a folder without any of them is an error. A folder that ``rft3d rooms`` or
-``rft3d samples`` wrote is one too: without ``eval/`` its content is looked for in ``run/`` itself, and
-samples files may be named ``samples.<task>.jsonl``.
+Every part may be missing; only a folder without any of them is an error. Scores that are missing are made here. A
+folder that ``rft3d rooms`` or ``rft3d samples`` wrote is one too: without ``eval/`` its content is looked for in
+``run/`` itself, and samples files may be named ``samples.<task>.jsonl``.
 """
 
 from __future__ import annotations

@@ -141,10 +141,8 @@ class KnownQuestion:
 
 
 def read_cameras(sample: Sample) -> tuple[Cameras | None, str]:
-    """The cameras in ``sample.meta`` and, when there are none, a sentence that says so.
-
-    ``meta["intrinsics"]`` is one 3x3 matrix or one a frame; ``meta["T_world_camera"]`` one 4x4 a frame.
-    """
+    """The cameras in ``sample.meta`` (``intrinsics``: one 3x3 matrix or one a frame; ``T_world_camera``: one 4x4 a
+    frame) and, when there are none, a sentence that says so."""
     missing = [key for key in ("intrinsics", "T_world_camera") if key not in sample.meta]
     if missing:
         return None, f"No boxes are drawn: the sample's meta has no {' and no '.join(missing)}."

@@ -90,10 +90,7 @@ def drawn_again(scene: Scene, config: RoomConfig) -> Scene | None:
 
 
 def point_cloud(scene: Scene, most: int = CLOUD_POINTS, frames: int = CLOUD_FRAMES) -> Cloud | None:
-    """World points (metres) and their colours from the frames' depth; None where no frame has any.
-
-    At most so many ``frames``, spread over the clip, and ``most`` points.
-    """
+    """World points (metres) and colours from the depth of at most so many ``frames``; None where none has any."""
     known = [frame for frame in scene.frames if frame.depth is not None]
     if not known:
         return None

@@ -94,11 +94,8 @@ def group_advantages(
 def task_scaled(
     rewards: Sequence[Sequence[float]], eps: float = EPS, leave_one_out: bool = False
 ) -> list[NDArray[np.float64]]:
-    """Advantages of all groups of a task: centred in the group, divided by the spread of the whole task.
-
-    In a mixture, a task whose rewards differ little is not drowned by one whose rewards differ a lot, and
-    inside a task a group that agrees more than others keeps a smaller advantage.
-    """
+    """Advantages of all groups of a task: centred in the group, divided by the spread of the whole task, so that
+    in a mixture a task whose rewards differ little is not drowned by one whose rewards differ a lot."""
     spread = _spread(np.concatenate([np.asarray(group, dtype=np.float64) for group in rewards]))
     return [group_advantages(g, "none", leave_one_out=leave_one_out) / (spread + eps) for g in rewards]
 
@@ -108,9 +105,8 @@ def separate_advantages(
 ) -> list[NDArray[np.float64]]:
     """GDPO: each of K reward parts compared and scaled in its group, summed by weight, scaled over the batch.
 
-    ``parts[group]`` are ``(G, K)`` values, ``weights[group]`` ``(K,)``; a part that pays everybody alike adds
-    nothing. TRL calls it ``normalize_then_sum``. The sums have mean 0 in each group, so only the
-    batch's spread remains to be divided by.
+    ``parts[group]`` are ``(G, K)`` values, ``weights[group]`` ``(K,)``. TRL calls it ``normalize_then_sum``. The
+    sums have mean 0 in each group, so only the batch's spread remains to be divided by.
     """
     sums = []
     for values, factors in zip(parts, weights, strict=True):
@@ -128,10 +124,7 @@ def _spread(values: NDArray[np.float64]) -> float:
 
 
 def token_credit(kind: str, texts: Sequence[Sequence[str]], scores: Sequence[Score]) -> list[list[float]]:
-    """Each box's :func:`~rft3d.rewards.marginal_credit` on its tokens; zeros for ``none`` and outside boxes.
-
-    ``texts[i]``: the text of each token of answer i.
-    """
+    """Each box's :func:`~rft3d.rewards.marginal_credit` on its tokens (by their texts); zeros elsewhere."""
     if kind == "none" or not any(isinstance(score.evidence, Comparison) for score in scores):
         return [[0.0] * len(row) for row in texts]
     out = []
@@ -142,12 +135,11 @@ def token_credit(kind: str, texts: Sequence[Sequence[str]], scores: Sequence[Sco
 
 
 def token_owners(texts: Sequence[str], boxes: int) -> list[int | None]:
-    """Which box of the answer each token belongs to; None outside, and everywhere if boxes can't be told apart.
+    """Which box of the answer each token (given by its text) belongs to; None outside.
 
-    A box owns the tokens from its ``{`` up to and including its ``}``; a token that closes one box and
-    opens the next (``},\\n\\t{``) belongs to the one it closes. ``boxes``: how many the answer was read as; with
-    another number of braces (in a thought or a label) it isn't known whose tokens are whose. ``texts``: of
-    each token.
+    A box owns the tokens from its ``{`` to its ``}``; one that closes a box and opens the next (``},\\n\\t{``)
+    belongs to the one it closes. ``boxes``: how many the answer was read as; with another number of braces (in a
+    thought or a label) it isn't known whose tokens are whose: None everywhere.
     """
     owners: list[int | None] = []
     box, inside = -1, False

@@ -40,7 +40,9 @@ class Clips:
         """The clip's pictures; ValueError naming a sample that shows them when one cannot be read."""
         folder, refs = self.frames[clip]
         with self._of_sample(clip):
-            return [load_frame_ref(ref, folder, inside=self._inside(folder)) for ref in refs]
+            return [
+                load_frame_ref(ref, folder, inside=picture_folders(folder, self.pictures)) for ref in refs
+            ]
 
     def size(self, clip: int) -> tuple[int, int, int]:
         """Frames, height and width of the clip, from the first picture's header where it is a file."""
@@ -49,7 +51,7 @@ class Clips:
             first = self.load(clip)[0]
             return len(refs), first.shape[0], first.shape[1]
         with self._of_sample(clip):
-            file = frame_file(refs[0], folder, self._inside(folder))
+            file = frame_file(refs[0], folder, picture_folders(folder, self.pictures))
             with opened_picture(file) as picture:
                 return len(refs), picture.height, picture.width
 
@@ -59,10 +61,7 @@ class Clips:
         with self._of_sample(clip):
             for ref in refs:
                 if ":" not in ref:  # else drawn when it is read
-                    frame_file(ref, folder, self._inside(folder))
-
-    def _inside(self, folder: Path) -> Sequence[Path]:
-        return picture_folders(folder, self.pictures)
+                    frame_file(ref, folder, picture_folders(folder, self.pictures))
 
     @contextmanager
     def _of_sample(self, clip: int) -> Iterator[None]:
@@ -90,10 +89,7 @@ def check_clips(clips: Clips, tasks: Mapping[str, Task], scored: Collection[str]
 
 
 def read_clips(files: Mapping[str, Path], tasks: Sequence[str], pictures: Path | None = None) -> Clips:
-    """The samples of ``tasks``; samples with the same frames share a clip, whatever their task.
-
-    ``pictures``: a folder besides those of ``files`` in which pictures may lie.
-    """
+    """The samples of ``tasks``; those with the same frames share a clip, whatever their task."""
     clips: dict[tuple[Path, tuple[str, ...]], int] = {}
     placed: dict[str, list[tuple[int, Sample]]] = {}
     for name in tasks:
@@ -138,9 +134,8 @@ def encode_clips(policy: Policy, clips: Clips, console: Console) -> ClipFeatures
 def corpus_as_needed(policy: Policy, tasks: Mapping[str, Task], clips: Clips) -> Corpus:
     """A corpus whose clips are encoded, and whose prompts are tokenized, when a step asks for them.
 
-    For data that neither memory nor a disk holds (73,000 clips of 32 frames are 12 TB of features): each step
-    pays for its own clips, and nothing has to be done before the first; clips that the policy's store still has
-    are not encoded again. A picture's header says how many tokens it will be.
+    For data that neither memory nor a disk holds (73,000 clips of 32 frames are 12 TB of features). A picture's
+    header says how many tokens it will be.
     """
 
     def grid(clip: int) -> Tensor:

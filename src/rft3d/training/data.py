@@ -30,9 +30,8 @@ Chosen = TypeVar("Chosen")
 class Item:
     """One tokenized sample: where it belongs, its prompt and its gold answer.
 
-    ``split`` is the length of the part of the prompt that all samples of the same layout share in a
-    scene: everything up to the last frame. ``draw`` counts how often the sample was drawn before in the
-    same step: without it, both draws would sample the same completions.
+    ``split``: length of what all samples of the same layout share in a scene, up to the last frame. ``draw``: how
+    often the sample was drawn before in the same step; without it, both draws would sample the same completions.
     """
 
     scene: int
@@ -79,11 +78,11 @@ class Flat(Sequence[Item]):
 
     def __init__(self, rows: Sequence[Sequence[Item]]) -> None:
         self.rows = rows
-        counts = [len(group) for group in (rows.samples if isinstance(rows, LazyRows) else rows)]
-        self.ends = np.cumsum(counts, dtype=np.int64)
+        groups = rows.samples if isinstance(rows, LazyRows) else rows
+        self.places = [(scene, place) for scene, group in enumerate(groups) for place in range(len(group))]
 
     def __len__(self) -> int:
-        return int(self.ends[-1]) if len(self.ends) else 0
+        return len(self.places)
 
     @overload
     def __getitem__(self, index: int) -> Item: ...
@@ -91,19 +90,14 @@ class Flat(Sequence[Item]):
     def __getitem__(self, index: slice) -> list[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | list[Item]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
-        index %= len(self)
-        scene = int(np.searchsorted(self.ends, index, side="right"))
-        return self.rows[scene][index - (int(self.ends[scene - 1]) if scene else 0)]
+            return [self[i] for i in range(len(self))[index]]
+        scene, place = self.places[index]
+        return self.rows[scene][place]
 
 
 class LazyRows(Sequence[Sequence[Item]]):
-    """``rows[scene]``: a task's items, tokenized when a scene is asked for; the latest ``keep`` scenes stay.
-
-    A prompt of 32 frames is 8,000 tokens, so tens of thousands of them do not fit.
-    """
+    """``rows[scene]``: a task's items, tokenized when a scene is asked for; the latest ``keep`` scenes stay, since
+    tens of thousands of prompts of 32 frames (8,000 tokens each) do not fit."""
 
     def __init__(
         self,
@@ -120,9 +114,7 @@ class LazyRows(Sequence[Sequence[Item]]):
         return len(self.samples)
 
     def __getitem__(self, scene: int) -> list[Item]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        if not -len(self) <= scene < len(self):
-            raise IndexError(f"scene {scene} of {len(self)}")
-        scene %= len(self)
+        scene = range(len(self))[scene]
         if scene not in self.recent:
             group = self.samples[scene]
             grid = self.grid(scene) if group else torch.zeros(0, 3)
@@ -242,10 +234,8 @@ def choose(seed: int, epoch: int, scene: int, items: Sequence[Chosen], count: in
 
 
 def shared_rows(items: Sequence[Item]) -> list[tuple[int, Row]]:
-    """Pack items of the same scene and layout into rows ``[frames | rest of prompt + answer | ...]``.
-
-    Returns ``(scene, row)`` pairs; only answer tokens are scored.
-    """
+    """Items of the same scene and layout as ``(scene, row)``: ``[frames | rest of prompt + answer | ...]``,
+    answers scored."""
     groups: dict[tuple[int, tuple[int, ...]], list[Item]] = {}
     for item in items:
         groups.setdefault((item.scene, tuple(item.prompt.prefix[: item.split])), []).append(item)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 
@@ -90,13 +89,14 @@ class Watch:
     trackers: Sequence[str] = ()
 
 
-class Loop:
+class Loop(ExitStack):
     """``with Loop(...) as loop: for step in loop.remaining(): ... loop.end_step(step, metrics, note)``.
 
     ``start``: finished steps of the checkpoint that was resumed; 0 when the stage begins.
     """
 
     def __init__(self, engine: Engine, folder: Path, watch: Watch, config: SFTConfig | RFTConfig) -> None:
+        super().__init__()
         check_launch(os.environ)
         self.engine, self.folder, self.console, self.title = engine, folder, watch.console, watch.title
         self.steps, self.save_every, self.on_step = config.steps, config.save_every, watch.on_step
@@ -109,22 +109,16 @@ class Loop:
             self._say(
                 f"metrics.jsonl has no line of step {shown}: they are lost; the weights have these steps"
             )
-        self._stack = ExitStack()
 
     def _say(self, line: str) -> None:
         if is_main_process():
             self.console.print(f"{self.title}: {line}", highlight=False, soft_wrap=True, markup=False)
 
     def __enter__(self) -> Loop:
-        self._advance = self._stack.enter_context(progress(self.console, self.title, self.steps, self.start))
+        self._advance = self.enter_context(progress(self.console, self.title, self.steps, self.start))
         self._request = StopRequest()
-        self._stack.enter_context(on_sigterm(self._request))
+        self.enter_context(on_sigterm(self._request))
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
 
     def remaining(self) -> Iterator[int]:
         """0-based steps that are still to do."""

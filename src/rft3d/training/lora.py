@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -59,17 +59,12 @@ def _settings(config: LoRAConfig, targets: Sequence[str]) -> LoraConfig:
     return LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(targets))
 
 
-def lora_modules(model: nn.Module) -> list[Any]:
-    """The layers that carry adapters."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
-
-
 @contextmanager
 def adapters_off(model: nn.Module) -> Iterator[None]:
     """The network as it was before :func:`add_lora`, inside the block."""
-    modules = lora_modules(model)
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    modules = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
     if not modules:
         raise ValueError("the model has no adapters to switch off; use a copy as the reference")
     trained = [p for p in model.parameters() if p.requires_grad]

@@ -17,11 +17,8 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def build_optimizers(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, or Muon on the layers' 2-D matrices beside AdamW on everything else (adapters too).
-
-    Weight decay leaves vectors (norms, biases) alone. Base learning rates are the peaks; the schedule
-    scales them.
-    """
+    """AdamW, or Muon on the layers' 2-D matrices beside AdamW on everything else (adapters too); weight decay
+    leaves vectors (norms, biases) alone. Base learning rates are the peaks; the schedule scales them."""
 
     def inner(name: str) -> bool:
         return (".layers." in name or name.startswith("geometry_merger.")) and ".lora_" not in name

@@ -75,11 +75,8 @@ ALONE = Ranks()
 
 
 class ModelPlacement:
-    """One process, or DDP: every rank holds everything.
-
-    Attributes:
-        network: the wrapped model (call this one); ``model`` is the bare one inside.
-    """
+    """One process, or DDP: every rank holds everything. ``network``: the wrapped model (call this one); ``model``:
+    the bare one inside."""
 
     launch: ClassVar[str] = ""
     """What the launch is called in messages."""

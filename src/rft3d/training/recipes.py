@@ -3,11 +3,8 @@
 A Python file with ``def config() -> Recipe`` is executed: only run those that you trust. A ``.toml`` or ``.json``
 file with the same fields (of a stage also ``kind = "sft"`` or ``"rft"``) is only read.
 
-::
-
-    out/config.json  env.json  stages.json
-    out/stages/0-sft/   metrics.jsonl  checkpoints/
-    out/models/0-sft/   the policy after that stage: give it to ``rft3d predict`` or to another recipe
+The run folder is that of :mod:`rft3d.runfolder`; give ``out/models/0-sft``, the policy after a stage, to ``rft3d
+predict`` or to another recipe.
 
 Started again with the same settings, a run goes on from its last checkpoint; finished stages are not
 repeated. Any field can be overridden: ``--seed 3 --stages.0.steps 50 --model runs/demo/models/sft``.
@@ -175,10 +172,7 @@ def train_stage(
     config: SFTConfig | RFTConfig,
     watch: Watch,
 ) -> None:
-    """Train ``policy`` in place as the stage ``name`` of ``run`` and save it as ``models/<name>``; resumes.
-
-    Every training that leaves a run folder goes through here: recipes, experiments, the demo.
-    """
+    """Train ``policy`` in place as the stage ``name`` of ``run`` and save it as ``models/<name>``; resumes."""
     where = run.stage(name)
     with run.timed(name) as facts:
         if isinstance(config, SFTConfig):
@@ -238,10 +232,8 @@ def require_files(recipe: Path, fields: Mapping[str, Path]) -> None:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """What ``config()`` of the Python file ``path`` returns, or what a ``.toml`` or ``.json`` file holds.
-
-    Only a Python file is executed.
-    """
+    """What ``config()`` of the Python file ``path`` returns, or what a ``.toml`` or ``.json`` file, only read,
+    holds."""
     if path.suffix in (".toml", ".json"):
         with blaming(path, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, fix="mend the line"):
             data = (

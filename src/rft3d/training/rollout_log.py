@@ -1,7 +1,4 @@
-"""What a stage writes down about its own rollouts: sampled groups, signals, alarms.
-
-    stages/<stage>/rollouts.jsonl   one line a sampled group, for the reward inspector
-    stages/<stage>/alarms.jsonl     what looked like reward hacking (:mod:`rft3d.watching.alarms`)
+"""What a stage writes down about its own rollouts: sampled groups (``rollouts.jsonl``), signals, alarms.
 
 A line is a :class:`rft3d.runfolder.LoggedGroup`; it has the sample's own fields, so that an inspector can read the
 boxes again and draw them. The file's size is bounded beforehand: the number of lines is known, a line beyond its

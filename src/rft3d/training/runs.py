@@ -97,10 +97,8 @@ class Run:
         self.write_stages()
 
     def write_stages(self) -> None:
-        """Write ``stages.json``: the facts of every finished stage, in the order they ended.
-
-        Made anew from the stages' own files, so that stages that run side by side do not lose each other's.
-        """
+        """Write ``stages.json``, made anew from the stages' own files: stages side by side do not lose each
+        other's facts."""
         ended = sorted(self.root.glob("stages/*/done.json"), key=lambda file: file.stat().st_mtime_ns)
         write_json_on_main(self.root / "stages.json", [read_json(f) for f in ended])
 
@@ -108,8 +106,8 @@ class Run:
 class MetricsLog:
     """``metrics.jsonl``, one object a step; on resume, lines past the checkpoint are dropped.
 
-    ``steps``: how many there will be; goes to ``stage.json``, for ``rft3d watch``.
-    ``lost``: the steps up to ``resume_step`` that have no line, though the checkpoint holds them (a damaged disk).
+    ``steps``: how many there will be, for ``rft3d watch``. ``lost``: those up to ``resume_step`` that have no
+    line, though the checkpoint holds them (a damaged disk).
     """
 
     def __init__(self, path: Path, resume_step: int = 0, steps: int | None = None) -> None:

@@ -23,9 +23,9 @@ def task_loss(
 ) -> tuple[Tensor, int]:
     """Mean negative log-likelihood of the answers' tokens, and how many tokens ran through the model.
 
-    ``of``: the number of answer tokens to divide by, when ``items`` are a part of what the mean is over. A
-    rank runs its share of the scenes; the mean is over the tokens of all ranks, so the ranks' losses
-    add up. A rank without a scene runs one item at weight 0 (every rank runs the model equally often).
+    ``of``: the number of answer tokens to divide by, when ``items`` are a part of what the mean is over. A rank
+    runs its share of the scenes and the ranks' losses add up; one without a scene runs an item at weight 0 (all
+    run equally often).
     """
     count = sum(len(item.answer) for item in items) if of is None else of
     own = set(engine.ranks.mine(list(dict.fromkeys(item.scene for item in items))))

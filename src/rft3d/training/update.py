@@ -44,11 +44,10 @@ class MicroBatch:
 
 
 def micro_batches(groups: Sequence[Group], config: RFTConfig, ranks: Ranks = ALONE) -> list[MicroBatch]:
-    """Cut a step's groups; the weights come from *all* groups, so the cut does not matter.
+    """Cut a step's groups; the weights come from *all* groups, of all ranks, so the cut does not matter.
 
-    Groups of one task stand together (their lengths are alike), largest first inside a task. With many
-    ranks ``groups`` are those of all of them; a rank gets those that it sampled, and batches of weight 0 where
-    another rank has more (under FSDP2 every rank must run the model equally often).
+    Groups of one task stand together (their lengths are alike), largest first. A rank gets those that it sampled,
+    and batches of weight 0 where another rank has more (under FSDP2 every rank must run the model equally often).
     """
     mine = _cut(groups, config, ranks)
     if ranks.world == 1:
@@ -253,13 +252,9 @@ def _with_fixed_logps(
 
 
 def covariance_mask(logps: Tensor, advantages: Tensor, share: float) -> Tensor:
-    """``(N,)`` 1 for the tokens that learn, 0 for those that make the entropy collapse (Clip-Cov).
-
-    What an update takes from the policy's entropy is the covariance of log-probability and advantage (arXiv
-    2505.22617), and a few tokens have most of it. The ``share`` of the tokens with the largest positive
-    ``(logp - mean)(advantage - mean)`` gets no gradient. The paper draws as many at random from a band; here
-    the largest are taken, so that a run needs no random numbers for it.
-    """
+    """``(N,)`` 1 for the tokens that learn, 0 for the ``share`` of them with the largest positive ``(logp -
+    mean)(advantage - mean)``, which is what an update takes from the policy's entropy (Clip-Cov, arXiv
+    2505.22617). The paper draws as many at random from a band; the largest need no random numbers."""
     together = (logps - logps.mean()) * (advantages - advantages.mean())
     most = int(share * len(logps))
     keep = torch.ones_like(logps)

@@ -141,9 +141,8 @@ class VllmSampler:
         elif self.policy.device.type == "cuda":
             self.engine.wake_up()
         if now != self.seen and self.seen:
-            given = {
-                "weights_iterator": iter([*plain_weights(model)])
-            }  # in memory: the engine is in this process
+            # in memory: the engine is in this process
+            given = {"weights_iterator": iter([*plain_weights(model)])}
             self.engine.collective_rpc("reload_weights", kwargs=given)
             self.engine.reset_prefix_cache()
             self.pushes += 1
@@ -152,7 +151,7 @@ class VllmSampler:
 
     def _start(self) -> Any:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = (
-            "0"  # in this process: weights are handed over in memory
+            "0"  # in this process, for weights handed over in memory
         )
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         from vllm import LLM  # pyright: ignore[reportMissingImports]

@@ -1,10 +1,7 @@
 """Alarms for reward hacking: a stage's metrics judged step by step by :mod:`rft3d.watching.rules`.
 
-An alarm is raised when its rule holds for :data:`PATIENCE` steps in a row and dropped when it does not hold
-for as many; *since* is the first of them::
-
-    stages/<stage>/alarms.jsonl   {"step": 40, "alarm": "many_boxes", "task": "detection", "on": true,
-                                   "since": 38, "title": ..., "saw": ..., "advice": ..., "keys": [...]}
+An alarm (:class:`rft3d.runfolder.Alarm`) is raised when its rule holds for :data:`PATIENCE` steps in a row and
+dropped when it does not hold for as many; *since* is the first of them.
 
 What they watch of one step's answers, apart from what those were paid, are :func:`signals`: functions of answers
 that are already read, so that a synthetic policy can be tested without a model.

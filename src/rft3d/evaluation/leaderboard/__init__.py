@@ -70,10 +70,8 @@ def published() -> tuple[Entry, ...]:
 
 
 def our_entries(path: str | Path) -> list[Entry]:
-    """The entries of a result that ``rft3d score --benchmark ... --out`` wrote: one a variant.
-
-    The file's stem is the model's name. ValueError for a file that is no such result.
-    """
+    """A result that ``rft3d score --benchmark ... --out`` wrote, an entry a variant; the file's stem is the
+    model's name."""
     path = Path(path)
     try:
         result: BenchmarkResult = typed(BenchmarkResult, read_json(path), path.name, extra=True)

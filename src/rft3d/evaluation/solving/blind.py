@@ -153,9 +153,8 @@ def solve_questions(
 def prior_of(groups: Sequence[Array], whole: float) -> float:
     """Which of :data:`PRIORS` earns most on answers left out, :data:`FOLDS`-fold, over all things of one type.
 
-    A few answers about a thing say less than they seem to: in VSI-Bench's counting, constants of their own earn
-    less than the one of the type, which therefore stays unless another earns more by a standard error.
-    ``groups``: the known answers about each thing; ``whole``: the type's constant.
+    A few answers about a thing say less than they seem to: the type's constant ``whole`` stays unless another
+    earns more by a standard error. ``groups``: the known answers about each thing.
     """
     gained: dict[float, list[float]] = {prior: [] for prior in PRIORS}
     for truths in groups:

@@ -134,10 +134,7 @@ class SolvedRow:
 
 
 def split_failures(solved: Sequence[SolvedSample], answers: Sequence[Prediction]) -> dict[str, SolvedRow]:
-    """A row a question type, and ``"all"`` last.
-
-    ``answers`` are the model's own, one a sample; a missing one counts as wrong.
-    """
+    """A row a question type, and ``"all"`` last; ``answers``: the model's own, a missing one counts as wrong."""
     task = Spatial(mode="lenient")
     by_id = {prediction.id: prediction for prediction in answers if not prediction.truncated}
     fates: dict[str, list[tuple[float, float, Verdict]]] = {}
