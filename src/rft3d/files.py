@@ -28,8 +28,7 @@ SHIPPED_MODELS = ("rooms", "rooms-sft")
 def model_folder(model: str | Path) -> Path:
     """The folder of a shipped model for its name, else ``model`` as a path (``./rooms`` for your own folder).
 
-    Raises:
-        FileNotFoundError: a shipped model whose weights are not in this installation.
+    FileNotFoundError: a shipped model whose weights are not in this installation.
     """
     if str(model) not in SHIPPED_MODELS:
         return Path(model)
@@ -54,14 +53,12 @@ def replacing(path: str | Path, synced: bool = True) -> Iterator[Path]:
     A reader sees all of it or nothing. After an error, or Ctrl-C, the neighbour is removed and ``path`` is as it
     was; after a kill it stays until ``path`` is written again, or :func:`only_writer` of its folder::
 
-        with replacing("boxes.npy") as unfinished, unfinished.open("wb") as file:
-            np.save(file, boxes)
+    with replacing("boxes.npy") as unfinished, unfinished.open("wb") as file:
+    np.save(file, boxes)
 
-    ``synced``: the content is on the disk before the name is, so that a power cut leaves no empty file. Without,
-    for the many small files of a folder that is synced as a whole, or whose readers check a digest.
-
-    Raises:
-        OSError: naming ``path``, when it cannot be written (a full disk).
+    ``synced``: the content is on the disk before the name is, so that a power cut leaves no empty file.
+    Without, for the many small files of a folder that is synced as a whole, or whose readers check a digest.
+    OSError: naming ``path``, when it cannot be written (a full disk).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,9 +28,9 @@ from typing import (
 )
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.files import excerpt, read_json
+from rft3d.geometry.rotations import Array
 
 T = TypeVar("T")
 _WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text", Path: "a path"}
@@ -46,7 +46,6 @@ class Numbers(tuple[int, ...]):
     """``Annotated[Array, Numbers((-1, 9))]``: finite numbers of this shape, -1: any length (``Any``: as lists)."""
 
 
-Array = NDArray[np.float64]
 Matrix3 = Annotated[Array, Numbers((3, 3))]
 Matrix4 = Annotated[Array, Numbers((4, 4))]
 Matrices4 = Annotated[Array, Numbers((-1, 4, 4))]
@@ -56,8 +55,7 @@ Box9 = Annotated[Array, Numbers((9,))]
 def typed_file(kind: type[T], path: str | Path) -> T:
     """The JSON file ``path`` as the dataclass ``kind``; fields that it does not have are left out.
 
-    Raises:
-        ValueError: no such file, not JSON, or not such a record; names file, field, value and what is right.
+    ValueError: no such file, not JSON, or not such a record; names file, field, value and what is right.
     """
     try:
         value = read_json(path)
@@ -180,8 +178,7 @@ def _one_of(kinds: tuple[Any, ...], value: Any, where: str, extra: bool) -> Any:
 def numbers(value: Any, where: str, shape: tuple[int, ...] | None = None) -> Array:
     """Nested lists of finite numbers as an array of this shape (-1: any length; None: any shape).
 
-    Raises:
-        ValueError: naming ``where`` and the value.
+    ValueError: naming ``where`` and the value.
     """
     try:
         array = np.array(value)

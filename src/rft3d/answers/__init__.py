@@ -12,19 +12,7 @@ from rft3d.answers.tags import render_thought, split_sections
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure, ParseMode, Rounding, Sections
 
 __all__ = [
-    "FrameBox",
-    "LabelledBox",
-    "ParseFailure",
-    "ParseMode",
-    "Rounding",
-    "Sections",
-    "parse_detections",
-    "parse_frame_box",
-    "parse_number",
-    "parse_option",
-    "render_detections",
-    "render_frame_box",
-    "render_number",
-    "render_thought",
-    "split_sections",
-]
+    "FrameBox", "LabelledBox", "ParseFailure", "ParseMode", "Rounding", "Sections", "parse_detections",
+    "parse_frame_box", "parse_number", "parse_option", "render_detections", "render_frame_box",
+    "render_number", "render_thought", "split_sections",
+]  # fmt: skip

@@ -22,17 +22,16 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.answers._reading import MAX_ANSWER_CHARS, Unreadable, load_json, value_end
 from rft3d.answers.types import LabelledBox
 from rft3d.geometry import boxes_from_extrinsic, euler_zxy_from_matrix, matrix_from_euler_zxy
+from rft3d.geometry.rotations import Array
 
 Convention = Literal["house", "extrinsic-zxy", "qwen3-vl", "sun-rgbd", "opengl"]
 BOX_NAMES = ("bbox_3d", "bbox3d", "box_3d", "bbox")
 LABEL_NAMES = ("label", "class", "category", "name", "class_name")
 _OPENGL = np.diag([1.0, -1.0, -1.0])
-Array = NDArray[np.float64]
 
 
 def _qwen3(box: Array) -> Array:

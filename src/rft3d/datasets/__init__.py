@@ -15,18 +15,7 @@ from rft3d.datasets.vsi import VsiSettings
 from rft3d.datasets.work import Output, Prepared, read_meta
 
 __all__ = [
-    "CaptionSettings",
-    "DetectionSettings",
-    "GroundingSettings",
-    "Output",
-    "Prepared",
-    "Scan2cap",
-    "ScannetDetection",
-    "Scanrefer",
-    "Vgllm",
-    "Vsi",
-    "VsiSettings",
-    "extract_recordings",
-    "leaking",
+    "CaptionSettings", "DetectionSettings", "GroundingSettings", "Output", "Prepared", "Scan2cap",
+    "ScannetDetection", "Scanrefer", "Vgllm", "Vsi", "VsiSettings", "extract_recordings", "leaking",
     "read_meta",
-]
+]  # fmt: skip

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.datasets.grounding import GroundingSettings, ReferringJob, annotated, choose_frames
 from rft3d.datasets.views import match_target
 from rft3d.datasets.work import JobOutput
 from rft3d.evaluation.records import with_cameras
 from rft3d.geometry import box_iou
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.readers.records import ReferringRow
 from rft3d.scenes.readers.scannet_export import scan_objects
 from rft3d.scenes.sources import frame_refs
@@ -68,9 +68,7 @@ def make_captions(job: ReferringJob, settings: GroundingSettings, root: Path) ->
     return JobOutput(tuple(samples))
 
 
-def _asked_about(
-    true_box: NDArray[np.float64], proposals: NDArray[np.float64] | None
-) -> tuple[NDArray[np.float64], float]:
+def _asked_about(true_box: Array, proposals: Array | None) -> tuple[Array, float]:
     """The proposal of highest IoU with the true box, and that IoU; 0 where nothing was detected."""
     if proposals is None or not len(proposals):
         return true_box, 1.0 if proposals is None else 0.0

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from rft3d.files import write_bytes, write_text
+from rft3d.geometry.rotations import Array
 from rft3d.locks import only_writer
 from rft3d.process import in_turn, progress
 from rft3d.scenes.images import MAX_PIXELS
@@ -44,7 +44,7 @@ class SensFrame:
     """Where one frame lies in the file. ``T_world_camera`` as stored (may be -inf)."""
 
     index: int
-    T_world_camera: NDArray[np.float64]
+    T_world_camera: Array
     colour_at: int
     colour_bytes: int
 
@@ -57,7 +57,7 @@ class SensFile:
     """
 
     path: Path
-    K_colour: NDArray[np.float64]
+    K_colour: Array
     colour_kind: str
     declared: int
     frames: tuple[SensFrame, ...]
@@ -86,8 +86,7 @@ class SensFile:
 def read_sens(path: Path | str) -> SensFile:
     """Header and table of frames of a ``.sens`` file; reads some 96 bytes a frame.
 
-    Raises:
-        ValueError: not a version 4 file, an unknown compression, or cut off inside the header.
+    ValueError: not a version 4 file, an unknown compression, or cut off inside the header.
     """
     path = Path(path)
     size = path.stat().st_size

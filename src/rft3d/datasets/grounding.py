@@ -20,9 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rft3d.datasets.detection import Like, Split
 from rft3d.datasets.views import (
     Target,
@@ -35,6 +32,7 @@ from rft3d.datasets.views import (
 )
 from rft3d.datasets.work import Job, JobOutput
 from rft3d.evaluation.records import with_cameras
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.readers.records import ReferringRow
 from rft3d.scenes.readers.scannet_export import scan_objects
 from rft3d.scenes.sources import frame_refs
@@ -71,7 +69,7 @@ class ReferringJob:
     rows: tuple[ReferringRow, ...]
     unique: Mapping[tuple[str, int], bool]
     annotations: Path
-    proposals: NDArray[np.float64] | None = None
+    proposals: Array | None = None
 
 
 def referring_jobs(
@@ -79,13 +77,12 @@ def referring_jobs(
     rows: Sequence[ReferringRow],
     unique: Mapping[tuple[str, int], bool],
     scans: Path,
-    proposals: Mapping[str, NDArray[np.float64]] | None = None,
+    proposals: Mapping[str, Array] | None = None,
 ) -> Iterator[Job]:
     """A job a scan that has descriptions, in the order of the infos.
 
-    Raises:
-        ValueError: descriptions of a scan that the infos don't have (after all others were yielded), or a scan
-            without proposals where there are proposals.
+    ValueError: descriptions of a scan that the infos don't have (after all others were yielded), or a scan
+    without proposals where there are proposals.
     """
     by_scan: dict[str, list[ReferringRow]] = {}
     for row in rows:

@@ -164,8 +164,7 @@ class Vsi(_FromMedia):
     def prepare(self) -> Prepared:
         """Write the samples.
 
-        Raises:
-            ValueError: damaged annotations, missing videos, or a test file that isn't the whole benchmark.
+        ValueError: damaged annotations, missing videos, or a test file that isn't the whole benchmark.
         """
         if self.media is None and not self.no_frames:
             raise ValueError(
@@ -238,8 +237,7 @@ def keep_questions(
 ) -> MadeQuestions:
     """A question file's own questions as a samples file without frames; only ``config.types`` chooses.
 
-    Raises:
-        ValueError: ``config`` asks for thoughts, which need boxes.
+    ValueError: ``config`` asks for thoughts, which need boxes.
     """
     if config.answers == "think":
         raise ValueError(

@@ -35,8 +35,7 @@ TELLING_RECORDS = 2000
 def old_angles(path: Path, angles: Angles) -> bool:
     """Whether a file holds the extrinsic angles of before 2025-11-27.
 
-    Raises:
-        ValueError: to be detected, and its boxes do not tell.
+    ValueError: to be detected, and its boxes do not tell.
     """
     if angles != "detect":
         return angles == "extrinsic"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from rft3d.geometry import BOX_EDGES, box_corners, box_iou, invert_pose, project, transform_boxes
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.types import Frame, Scene
 from rft3d.tasks.spatial.semantics import polygon_area_m2
 
-Array = NDArray[np.float64]
 NEAR_M = 0.05
 """What lies nearer to the camera is cut off before it is projected."""
 

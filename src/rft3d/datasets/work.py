@@ -178,8 +178,7 @@ def meta_path(samples: Path | str) -> Path:
 def read_meta(samples: Path | str) -> dict[str, Any]:
     """The meta file of a prepared samples file.
 
-    Raises:
-        ValueError: none, damaged, or of a version that this program doesn't read.
+    ValueError: none, damaged, or of a version that this program doesn't read.
     """
     path = meta_path(samples)
     try:

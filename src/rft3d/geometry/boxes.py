@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rft3d.geometry.rotations import (
+    Array,
     euler_zxy_from_matrix,
     matrix_from_euler_zxy,
     matrix_from_euler_zxy_extrinsic,
     trailing_shape,
 )
-
-Array = NDArray[np.float64]
 
 SIZE_RANGE_M = (1e-50, 1e50)
 """Side lengths that count as valid: wide enough for any unit, narrow enough that volumes can't overflow."""

@@ -9,11 +9,9 @@ column j, row i is (j + 0.5, i + 0.5). K is ``[[fx, 0, cx], [0, fy, cy], [0, 0, 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from rft3d.geometry.rotations import trailing_shape
-
-Array = NDArray[np.float64]
+from rft3d.geometry.rotations import Array, trailing_shape
 
 
 def pose_from(rotation: ArrayLike, translation: ArrayLike) -> Array:
@@ -46,9 +44,6 @@ def transform_points(pose: ArrayLike, points: ArrayLike) -> Array:
         raise ValueError(f"pose must have shape (4, 4), got {pose.shape}")
     points = trailing_shape("points", points, (3,))
     return points @ pose[:3, :3].T + pose[:3, 3]
-
-
-Array = NDArray[np.float64]
 
 
 def _focal_and_centre(K: ArrayLike) -> tuple[float, float, float, float]:

@@ -8,19 +8,16 @@ points that really lie in the boxes. So the minimum is exact up to rounding and 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from rft3d.geometry.boxes import BOX_EDGES, box_corners, boxes_valid, one_box
-from rft3d.geometry.rotations import matrix_from_euler_zxy
-
-Array = NDArray[np.float64]
+from rft3d.geometry.rotations import Array, matrix_from_euler_zxy
 
 
 def box_distance(box_a: ArrayLike, box_b: ArrayLike) -> float:
     """Smallest distance in metres between two solid boxes ``(9,)``; 0 when they overlap or touch.
 
-    Raises:
-        ValueError: a wrong shape, a non-finite number or a non-positive size (such a box is no solid).
+    ValueError: a wrong shape, a non-finite number or a non-positive size (such a box is no solid).
     """
     boxes = np.stack([one_box("box_a", box_a), one_box("box_b", box_b)])
     for name, box, valid in zip(("box_a", "box_b"), boxes, boxes_valid(boxes), strict=True):

@@ -23,9 +23,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rft3d.geometry.boxes import boxes_valid, many_boxes
-from rft3d.geometry.rotations import rotation_entries
+from rft3d.geometry.rotations import Array, rotation_entries
 
-Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Prepared = tuple[Array, Array, Array, NDArray[np.bool_]]
 

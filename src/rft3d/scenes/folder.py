@@ -33,10 +33,8 @@ DATA_ROOT = "RFT3D_DATA_ROOT"
 def write_scene(scene: Scene, folder: Path | str) -> Path:
     """Write ``scene`` into ``folder`` (made if needed; pictures of equal names are replaced).
 
-    Depth is rounded to millimetres. Returns the folder.
-
-    Raises:
-        ValueError: an unsound scene, a depth beyond 65.5 m or an object id beyond 65,534.
+    Depth is rounded to millimetres. Returns the folder. ValueError: an unsound scene, a depth beyond 65.5 m or
+    an object id beyond 65,534.
     """
     validate_scene(scene)
     folder = Path(folder)
@@ -116,8 +114,7 @@ class _File:
 def read_scene(folder: Path | str) -> Scene:
     """The scene of a folder; pictures are loaded when they are used.
 
-    Raises:
-        ValueError: naming file, field, value and fix.
+    ValueError: naming file, field, value and fix.
     """
     file = Path(folder) / "scene.json"
     data = typed_file(_File, file)
@@ -136,8 +133,7 @@ def read_scene(folder: Path | str) -> Scene:
 def file_below(name: str, file: Path, field: str) -> Path:
     """The existing file ``name``, relative to the folder of ``file``: inside it, or below :data:`DATA_ROOT`.
 
-    Raises:
-        ValueError: naming ``file`` and ``field``: there is none, or it is elsewhere.
+    ValueError: naming ``file`` and ``field``: there is none, or it is elsewhere.
     """
     roots = [file.parent.resolve()]
     if given := os.environ.get(DATA_ROOT):

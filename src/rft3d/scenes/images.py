@@ -35,8 +35,7 @@ DEPTH_LIMIT_M = 65.535
 def opened_picture(path: Path) -> Iterator[Image.Image]:
     """An image file, its pixels not decoded yet; it is closed at the end of the block.
 
-    Raises:
-        DamagedFile: not a picture, damaged, or it claims more than :data:`MAX_PIXELS` (checked before decoding).
+    DamagedFile: not a picture, damaged, or it claims more than :data:`MAX_PIXELS` (checked before decoding).
     """
     with blaming(path, *_DAMAGE), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -102,8 +101,7 @@ def load_instances(frame: Frame) -> NDArray[np.int32]:
 def depth_to_millimetres(depth_m: NDArray[np.floating]) -> NDArray[np.uint16]:
     """Rounded millimetres; unknown (0, negative, not finite) becomes 0.
 
-    Raises:
-        ValueError: a depth beyond :data:`DEPTH_LIMIT_M`.
+    ValueError: a depth beyond :data:`DEPTH_LIMIT_M`.
     """
     known = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, 0.0)
     if known.max(initial=0.0) > DEPTH_LIMIT_M:

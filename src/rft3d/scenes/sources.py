@@ -132,10 +132,8 @@ def frame_refs(scene: Scene, root: Path | str | None = None) -> tuple[str, ...]:
     """The name of each frame in a samples file.
 
     ``"rooms:<seed>/<index>"`` for procedural rooms (drawn again when needed), otherwise the picture's path
-    relative to ``root`` (the folder of the samples file), or as it is without one.
-
-    Raises:
-        ValueError: a frame of another source whose picture is not a file.
+    relative to ``root`` (the folder of the samples file), or as it is without one. ValueError: a frame of
+    another source whose picture is not a file.
     """
     if scene.source == "rooms":
         seed = scene.id.removeprefix("rooms-")

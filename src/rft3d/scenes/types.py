@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.files import excerpt, naming
+from rft3d.geometry.rotations import Array
 
 ImageSource = NDArray[np.generic] | Path | Callable[[], NDArray[np.generic]] | None
 
@@ -37,8 +39,8 @@ class Frame:
     """
 
     name: str
-    intrinsics: NDArray[np.float64]
-    T_world_camera: NDArray[np.float64]
+    intrinsics: Array
+    T_world_camera: Array
     width: int
     height: int
     rgb: ImageSource
@@ -56,7 +58,7 @@ class SceneObject:
 
     id: int
     label: str
-    box: NDArray[np.float64]
+    box: Array
     attributes: dict[str, str] = field(default_factory=dict)
 
 
@@ -84,7 +86,7 @@ class Scene:
     frames: tuple[Frame, ...]
     objects: tuple[SceneObject, ...]
     expressions: tuple[Expression, ...] = ()
-    floor_polygon: NDArray[np.float64] | None = None
+    floor_polygon: Array | None = None
     floor_area_m2: float | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
 
@@ -100,44 +102,38 @@ def validate_scene(scene: Scene, *, frames: bool = True, file: Path | None = Non
 
     Checks: at least one frame; unique, file-name safe frame names; rigid right-handed poses; sensible
     intrinsics; unique object ids; finite boxes with positive sizes; known ids in ``visible`` and in
-    expressions; shares in [0, 1]; a counter-clockwise floor polygon.
-
-    Raises:
-        ValueError: naming scene, record, field, value and fix.
+    expressions; shares in [0, 1]; a counter-clockwise floor polygon. ValueError: naming scene, record, field,
+    value and fix.
     """
     with naming(file or ""):
         return _validated(scene, frames)
 
 
+def _require(holds: bool | np.bool_, complaint: str) -> None:
+    if not holds:
+        raise ValueError(complaint)
+
+
 def _validated(scene: Scene, frames: bool) -> Scene:
     name = f"scene {excerpt(scene.id)}"
-    if frames and not scene.frames:
-        raise ValueError(f"{name}: frames is empty; a scene needs at least one")
+    _require(not frames or len(scene.frames) > 0, f"{name}: frames is empty; a scene needs at least one")
     ids = _check_objects(scene, name)
-    known = excerpt(sorted(ids))
-    names = [frame.name for frame in scene.frames]
+    known, last = excerpt(sorted(ids)), len(scene.frames) - 1
+    names = Counter(frame.name for frame in scene.frames)
     for frame in scene.frames:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", frame.name):
-            raise ValueError(
-                f"{name}: frame name {excerpt(frame.name)} is not file-name safe; use letters, digits, _ . -"
-            )
-        if names.count(frame.name) > 1:
-            raise ValueError(f"{name}: two frames are named {excerpt(frame.name)}; names must be unique")
         where = f"{name} frame {excerpt(frame.name)}"
+        safe = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", frame.name) is not None
+        _require(safe, f"{where}: its name is not file-name safe; use letters, digits, _ . -")
+        _require(names[frame.name] == 1, f"{where}: two frames are named so; names must be unique")
         _check_camera(frame, where)
         for k, share in frame.visible.items():
-            if k not in ids:
-                raise ValueError(f"{where}: visible names object {k}, known ids are {known}")
-            if not 0.0 <= share <= 1.0:
-                raise ValueError(f"{where}: visible[{k}] must be a share in [0, 1], got {share}")
+            _require(k in ids, f"{where}: visible names object {k}, known ids are {known}")
+            _require(0.0 <= share <= 1.0, f"{where}: visible[{k}] must be a share in [0, 1], got {share}")
     for expression in scene.expressions:
-        where = f"{name} expression {excerpt(expression.text)}"
-        if expression.target not in ids:
-            raise ValueError(f"{where}: target {expression.target} is unknown, known ids are {known}")
-        if expression.best_frame is not None and not 0 <= expression.best_frame < len(scene.frames):
-            raise ValueError(
-                f"{where}: best_frame must be in 0..{len(scene.frames) - 1}, got {expression.best_frame}"
-            )
+        where, best = f"{name} expression {excerpt(expression.text)}", expression.best_frame
+        target = expression.target
+        _require(target in ids, f"{where}: target {target} is unknown, known ids are {known}")
+        _require(best is None or 0 <= best <= last, f"{where}: best_frame must be in 0..{last}, got {best}")
     _check_floor(scene, name)
     return scene
 
@@ -145,61 +141,48 @@ def _validated(scene: Scene, frames: bool) -> Scene:
 def _check_objects(scene: Scene, name: str) -> set[int]:
     ids: set[int] = set()
     for item in scene.objects:
-        where = f"{name} object {item.id}"
-        if item.id < 0:
-            raise ValueError(f"{where}: id must not be negative (instance images store id + 1)")
-        if item.id in ids:
-            raise ValueError(f"{where}: id occurs twice; ids must be unique")
+        where, box = f"{name} object {item.id}", np.asarray(item.box)
+        _require(item.id >= 0, f"{where}: id must not be negative (instance images store id + 1)")
+        _require(item.id not in ids, f"{where}: id occurs twice; ids must be unique")
         ids.add(item.id)
-        if not item.label.strip():
-            raise ValueError(f"{where}: label is empty; name its class")
-        box = np.asarray(item.box)
-        if box.shape != (9,) or not np.isfinite(box).all():
-            raise ValueError(f"{where}: box must be 9 finite numbers, got {box.tolist()}")
-        if (box[3:6] <= 0).any():
-            raise ValueError(f"{where}: box sizes must be positive metres, got {box[3:6].tolist()}")
+        _require(bool(item.label.strip()), f"{where}: label is empty; name its class")
+        finite = box.shape == (9,) and np.isfinite(box).all()
+        _require(finite, f"{where}: box must be 9 finite numbers, got {box.tolist()}")
+        sizes = box[3:6]
+        _require((sizes > 0).all(), f"{where}: box sizes must be positive metres, got {sizes.tolist()}")
     return ids
 
 
 def _check_camera(frame: Frame, where: str) -> None:
-    if frame.width < 1 or frame.height < 1:
-        raise ValueError(f"{where}: width and height must be positive, got {frame.width}x{frame.height}")
-    K = np.asarray(frame.intrinsics)
-    if K.shape != (3, 3) or not np.isfinite(K).all():
-        raise ValueError(f"{where}: intrinsics must be 3x3 finite numbers, got {K.tolist()}")
-    if K[0, 0] <= 0 or K[1, 1] <= 0 or not np.allclose(K[2], (0, 0, 1)) or K[1, 0] != 0:
-        raise ValueError(
-            f"{where}: intrinsics must be [[fx s cx] [0 fy cy] [0 0 1]] with fx, fy > 0, got {K.tolist()}"
-        )
-    T = np.asarray(frame.T_world_camera)
-    if T.shape != (4, 4) or not np.isfinite(T).all():
-        raise ValueError(f"{where}: T_world_camera must be 4x4 finite numbers, got shape {T.shape}")
-    if not np.allclose(T[3], (0, 0, 0, 1)):
-        raise ValueError(f"{where}: T_world_camera's last row must be 0 0 0 1, got {T[3].tolist()}")
+    size = f"{frame.width}x{frame.height}"
+    _require(min(frame.width, frame.height) > 0, f"{where}: width and height must be positive, got {size}")
+    K, T = np.asarray(frame.intrinsics), np.asarray(frame.T_world_camera)
+    finite = K.shape == (3, 3) and np.isfinite(K).all()
+    _require(finite, f"{where}: intrinsics must be 3x3 finite numbers, got {K.tolist()}")
+    pinhole = K[0, 0] > 0 and K[1, 1] > 0 and np.allclose(K[2], (0, 0, 1)) and K[1, 0] == 0
+    form = "[[fx s cx] [0 fy cy] [0 0 1]] with fx, fy > 0"
+    _require(pinhole, f"{where}: intrinsics must be {form}, got {K.tolist()}")
+    finite = T.shape == (4, 4) and np.isfinite(T).all()
+    _require(finite, f"{where}: T_world_camera must be 4x4 finite numbers, got shape {T.shape}")
+    last = np.allclose(T[3], (0, 0, 0, 1))
+    _require(last, f"{where}: T_world_camera's last row must be 0 0 0 1, got {T[3].tolist()}")
     R = T[:3, :3]
     error = float(np.abs(R.T @ R - np.eye(3)).max()) if np.abs(R).max() < 2 else math.inf
-    if error > RIGID_TOLERANCE:
-        raise ValueError(
-            f"{where}: T_world_camera is not rigid (R.T @ R is off by {error:.2g}); remove scale and shear"
-        )
-    if np.linalg.det(R) < 0:
-        raise ValueError(f"{where}: T_world_camera is left-handed (det R = -1); flip one axis")
+    said = f"is not rigid (R.T @ R is off by {error:.2g}); remove scale and shear"
+    _require(error <= RIGID_TOLERANCE, f"{where}: T_world_camera {said}")
+    _require(np.linalg.det(R) > 0, f"{where}: T_world_camera is left-handed (det R = -1); flip one axis")
 
 
 def _check_floor(scene: Scene, name: str) -> None:
     polygon = scene.floor_polygon
     if polygon is None:
         return
-    if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not np.isfinite(polygon).all():
-        raise ValueError(
-            f"{name}: floor_polygon must be (V >= 3, 2) finite metres, got shape {polygon.shape}"
-        )
+    fits = polygon.ndim == 2 and polygon.shape[1] == 2 and len(polygon) >= 3 and np.isfinite(polygon).all()
+    _require(fits, f"{name}: floor_polygon must be (V >= 3, 2) finite metres, got shape {polygon.shape}")
     x, y = polygon.T
     area = 0.5 * float(x @ np.roll(y, -1) - y @ np.roll(x, -1))
-    if not math.isfinite(area) or area <= 0:
-        raise ValueError(
-            f"{name}: floor_polygon must be counter-clockwise, its signed area is {area:.3g}; reverse it"
-        )
+    said = f"must be counter-clockwise, its signed area is {area:.3g}; reverse it"
+    _require(math.isfinite(area) and area > 0, f"{name}: floor_polygon {said}")
 
 
 CATE8: tuple[str, ...] = ("chair", "cabinet", "table", "bin", "couch", "bed", "bathtub", "toilet")

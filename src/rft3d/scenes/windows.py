@@ -53,11 +53,8 @@ def _remapped(scene: Scene, expression: Expression, kept: Sequence[int]) -> Expr
 def sliding_windows(scene: Scene, frames: int, stride: int = 1, most: int | None = None) -> list[list[int]]:
     """Frame indices of windows of ``frames`` frames, ``stride`` apart, that show at least one object.
 
-    The start slides by one frame, as in the published detection data; ``most`` keeps that many, evenly
-    spaced over the clip.
-
-    Raises:
-        ValueError: ``frames``, ``stride`` or ``most`` below 1, or a scene too short for one window.
+    The start slides by one frame, as in the published detection data; ``most`` keeps that many, evenly spaced
+    over the clip. ValueError: ``frames``, ``stride`` or ``most`` below 1, or a scene too short for one window.
     """
     for name, value in (("frames", frames), ("stride", stride), ("most", 1 if most is None else most)):
         if value < 1:
@@ -79,10 +76,8 @@ def sliding_windows(scene: Scene, frames: int, stride: int = 1, most: int | None
 def spread_frames(scene: Scene, frames: int, keep: int | None = None) -> list[int]:
     """Indices of ``frames`` frames spread evenly over the clip, the first and the last among them.
 
-    ``keep`` is a frame that must be there: the nearest of the others gives way to it.
-
-    Raises:
-        ValueError: ``frames`` below 1 or more than the scene has, or a ``keep`` that doesn't exist.
+    ``keep`` is a frame that must be there: the nearest of the others gives way to it. ValueError: ``frames``
+    below 1 or more than the scene has, or a ``keep`` that doesn't exist.
     """
     count = len(scene.frames)
     if not 1 <= frames <= count:

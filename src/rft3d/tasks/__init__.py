@@ -15,17 +15,6 @@ from rft3d.tasks.spatial import Spatial
 from rft3d.tasks.types import Sample, Task
 
 __all__ = [
-    "TASKS",
-    "Captioning",
-    "Detection",
-    "Grounding",
-    "Sample",
-    "Spatial",
-    "Task",
-    "as_trl",
-    "detection_truth",
-    "make_task",
-    "read_samples",
-    "task_of",
-    "write_samples",
-]
+    "TASKS", "Captioning", "Detection", "Grounding", "Sample", "Spatial", "Task", "as_trl", "detection_truth",
+    "make_task", "read_samples", "task_of", "write_samples",
+]  # fmt: skip

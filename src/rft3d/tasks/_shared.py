@@ -11,9 +11,6 @@ from rft3d.answers import LabelledBox
 from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.scenes.types import Scene, SceneObject
 
-TRUNCATED = "truncated"
-"""Reason of every part of a text that was cut off: it is not read at all."""
-
 
 def checked_refs(scene: Scene, frame_refs: Sequence[str]) -> tuple[str, ...]:
     """``frame_refs`` as a tuple; ValueError unless there is one for each frame of ``scene``."""

@@ -30,14 +30,13 @@ import numpy as np
 from rft3d.answers import ParseFailure, ParseMode, split_sections
 from rft3d.geometry import invert_pose, transform_points
 from rft3d.prompts import IMAGE
-from rft3d.rewards import Evidence, Part, Score, format_part, zero_parts
+from rft3d.rewards import Evidence, Part, Score, format_part
 from rft3d.scenes.types import Scene
-from rft3d.tasks._shared import TRUNCATED, checked_refs, first_seen
+from rft3d.tasks._shared import checked_refs, first_seen
 from rft3d.tasks.caption_metrics import Cider, Words, bleu4, bleu_counts, caption_words, rouge_l, spaced_words
 from rft3d.tasks.types import Sample, Task
 
 PROMPT = "{frames}Carefully watch the video and describe the object located at {centre} in detail."
-_PARTS = ("format", "rouge_l")
 LEAST_IOU = 0.5
 """A caption counts where the box that was asked about overlaps the true one by this much."""
 _LEAST_WORDS = 2
@@ -64,7 +63,7 @@ class Captioning(Task):
     min_visible: float = 0.1
 
     name: ClassVar[str] = "captioning"
-    rewards: ClassVar[tuple[str, ...]] = _PARTS
+    rewards: ClassVar[tuple[str, ...]] = ("format", "rouge_l")
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
         """One sample for each object that is described and seen, about its true box; ``seed`` has no effect.
@@ -115,17 +114,12 @@ class Captioning(Task):
             return ParseFailure("a refusal", caption[:40])
         return caption
 
-    def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
+    def judge(self, answer: str, text: str, sample: Sample) -> Score:
         """Parts ``format`` and ``rouge_l``, weight 1 each; see the module for what they are not."""
-        if truncated:
-            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True)
-        caption = self.parse(text, sample)
-        if isinstance(caption, ParseFailure):
-            return Score(zero_parts(_PARTS, caption.reason), caption)
         references = reference_words(sample)
-        value = rouge_l(caption_words(caption), references)
+        value = rouge_l(caption_words(answer), references)
         part = Part("rouge_l", value, f"longest common subsequence with {len(references)} descriptions")
-        return Score((format_part(None), part), evidence=Caption(caption))
+        return Score((format_part(None), part), evidence=Caption(answer))
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """What each answer adds to the sums of :meth:`metric_from`.

@@ -33,9 +33,9 @@ from rft3d.prompts import IMAGE
 from rft3d.rewards import SET_REWARDS, Comparison, Score, format_part, label_ious, zero_parts
 from rft3d.scenes.types import CATE20, Scene
 from rft3d.settings import Checked
-from rft3d.tasks._shared import TRUNCATED, boxed_in_first_camera, checked_refs, first_seen, labelled
+from rft3d.tasks._shared import boxed_in_first_camera, checked_refs, first_seen, labelled
 from rft3d.tasks.detection_metric import metric_from, pool_boxes
-from rft3d.tasks.types import Sample, Task, reward_parts
+from rft3d.tasks.types import TRUNCATED, Sample, Task, reward_parts
 
 PROMPT = (
     "Detect the 3D bounding boxes in the camera coordinate system of the first frame.\n"
@@ -107,11 +107,11 @@ class Detection(Checked, Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._parts()  # an unknown reward is named here
+        self.parts()  # an unknown reward is named here
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"Detection.classes must be unique, got {self.classes}")
 
-    def _parts(self) -> tuple[str, ...]:
+    def parts(self) -> tuple[str, ...]:
         return reward_parts("Detection", self.reward, PRESETS, ("format", *SET_REWARDS))
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
@@ -174,7 +174,7 @@ class Detection(Checked, Task):
 
     def _scored(self, reading: _Reading, truth: Sequence[LabelledBox], iou: np.ndarray) -> Score:
         both = Comparison(reading.boxes, tuple(truth), iou)
-        names = self._parts()
+        names = self.parts()
         if reading.truncated:
             return Score(zero_parts(names, TRUNCATED), truncated=True, evidence=both)
         if reading.failure is not None:

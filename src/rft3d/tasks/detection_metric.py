@@ -47,12 +47,24 @@ def class_rates(totals: Mapping[str, float], label: str) -> dict[str, float]:
 
 def metric_from(totals: Mapping[str, float], classes: Sequence[str]) -> dict[str, float | None]:
     """The numbers that :meth:`rft3d.tasks.detection.Detection.metric` lists, of sums of :func:`pool_boxes`."""
-    counts = {label: [totals.get(f"{kind}:{label}", 0.0) for kind in _KINDS] for label in classes}
-    everything = [totals.get(kind, 0.0) for kind in _KINDS]
-    result = _class_means(counts, everything, classes) if totals.get("samples") else {}
+    rates = {label: class_rates(totals, label) for label in classes}
+    micro = _prf(*(totals.get(kind, 0.0) for kind in _KINDS))
+    present = [
+        label for label in classes if totals.get(f"tp:{label}", 0.0) + totals.get(f"fn:{label}", 0.0) > 0
+    ]
+    result: dict[str, float | None] = {}
+    for name in ("f1", "precision", "recall") if totals.get("samples") else ():
+        result[f"{name}@0.25"] = mean(rates[label][name] for label in classes)
+        result[f"{name}@0.25/present"] = mean(rates[label][name] for label in present)
+        result[f"{name}@0.25/micro"] = micro[name]
     for name in ("f1", "precision", "recall"):  # the same keys with and without samples
         for suffix in ("", "/present", "/micro"):
             result.setdefault(f"{name}@0.25{suffix}", None)
+    if totals.get("samples"):
+        for label in present:
+            result.update({f"{name}@0.25/class:{label}": rates[label][name] for name in rates[label]})
+        result["count/classes"] = float(len(classes))
+        result["count/classes_present"] = float(len(present))
     truths, hits = totals.get("n_true", 0.0), totals.get("n_hits", 0.0)
     return {
         **result,
@@ -64,20 +76,3 @@ def metric_from(totals: Mapping[str, float], classes: Sequence[str]) -> dict[str
         "count/outside_predictions": totals.get("outside_pred", 0.0),
         "count/outside_truths": totals.get("outside_true", 0.0),
     }
-
-
-def _class_means(
-    counts: Mapping[str, Sequence[float]], everything: Sequence[float], classes: Sequence[str]
-) -> dict[str, float | None]:
-    per_class = {label: _prf(*counts[label]) for label in classes}
-    present = [label for label in classes if counts[label][0] + counts[label][2] > 0]
-    micro = _prf(*everything)
-    result: dict[str, float | None] = {}
-    for name in ("f1", "precision", "recall"):
-        result[f"{name}@0.25"] = mean(per_class[label][name] for label in classes)
-        result[f"{name}@0.25/present"] = mean(per_class[label][name] for label in present)
-        result[f"{name}@0.25/micro"] = micro[name]
-    for label in present:
-        for name in ("f1", "precision", "recall"):
-            result[f"{name}@0.25/class:{label}"] = per_class[label][name]
-    return {**result, "count/classes": float(len(classes)), "count/classes_present": float(len(present))}

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from rft3d.answers import ParseFailure, ParseMode, parse_number
 from rft3d.prompts import IMAGE
-from rft3d.rewards import Part, Score, format_part, zero_parts
+from rft3d.rewards import Part, Score, format_part
 from rft3d.scenes.types import Scene
 from rft3d.tasks.types import Sample, Task
 
@@ -62,18 +62,10 @@ class CountFrames(Task):
     def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> float | ParseFailure:
         return parse_number(text, mode or "lenient")
 
-    def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
-        """Parts ``format`` and ``exact``; nothing for text that is cut off or can't be read."""
-        answer = self.parse(text, sample)
-        failed = isinstance(answer, ParseFailure)
-        if truncated or failed:
-            reason = answer.reason if failed and not truncated else "truncated"
-            parts = zero_parts(self.rewards, reason)
-            return Score(parts, answer if failed and not truncated else None, truncated)
-        exact = Part(
-            "exact", float(answer == sample.truth["answer"]), f"{answer:g} for {sample.truth['answer']}"
-        )
-        return Score((format_part(None), exact))
+    def judge(self, answer: float, text: str, sample: Sample) -> Score:
+        """Parts ``format`` and ``exact``; what is cut off or can't be read never comes here."""
+        truth = sample.truth["answer"]
+        return Score((format_part(None), Part("exact", float(answer == truth), f"{answer:g} for {truth}")))
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         return [{"samples": 1.0, "right": score.value("exact")} for score in scores]

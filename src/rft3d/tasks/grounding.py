@@ -26,10 +26,10 @@ import numpy as np
 from rft3d.answers import FrameBox, ParseFailure, ParseMode, Rounding, parse_frame_box, render_frame_box
 from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
-from rft3d.rewards import FRAME_REWARDS, Placement, Score, format_part, zero_parts
+from rft3d.rewards import FRAME_REWARDS, Placement, Score, format_part
 from rft3d.scenes.types import Expression, Scene
 from rft3d.settings import Checked
-from rft3d.tasks._shared import TRUNCATED, checked_refs
+from rft3d.tasks._shared import checked_refs
 from rft3d.tasks.types import Sample, Task, reward_parts
 
 PROMPT = (
@@ -84,9 +84,9 @@ class Grounding(Checked, Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._parts()  # an unknown reward is named here
+        self.parts()  # an unknown reward is named here
 
-    def _parts(self) -> tuple[str, ...]:
+    def parts(self) -> tuple[str, ...]:
         return reward_parts("Grounding", self.reward, PRESETS, ("format", *FRAME_REWARDS))
 
     def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]:
@@ -147,24 +147,20 @@ class Grounding(Checked, Task):
         return answer
 
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
-        """Parts as ``reward`` says, weight 1 each; truncated text earns 0."""
-        truth = sample.truth
-        if "T_world_camera" not in truth:
+        """Parts as ``reward`` says, weight 1 each. ValueError: a sample without cameras, which serves SFT only."""
+        if "T_world_camera" not in sample.truth:
             raise ValueError(
                 f"sample {sample.id!r}: truth has no T_world_camera, so nothing can be scored; "
                 "its file serves SFT only"
             )
-        names = self._parts()
-        if truncated:
-            return Score(zero_parts(names, TRUNCATED), truncated=True)
-        answer = self.parse(text, sample)
-        if isinstance(answer, ParseFailure):
-            return Score(zero_parts(names, answer.reason), answer)
+        return super().score(text, sample, truncated)
+
+    def judge(self, answer: FrameBox, text: str, sample: Sample) -> Score:
         strict = self.parse(text, sample, "strict")
         form = format_part(strict if isinstance(strict, ParseFailure) else None)
-        poses = np.array(truth["T_world_camera"])
-        both = Placement(answer, truth["frame"], truth["box_world"], poses, self.tau)
-        parts = tuple(form if name == form.name else FRAME_REWARDS[name](both) for name in names)
+        poses = np.array(sample.truth["T_world_camera"])
+        both = Placement(answer, sample.truth["frame"], sample.truth["box_world"], poses, self.tau)
+        parts = tuple(form if name == form.name else FRAME_REWARDS[name](both) for name in self.parts())
         return Score(parts, evidence=both)
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from rft3d.answers.types import ParseMode
+from rft3d.answers import ParseFailure, ParseMode
 from rft3d.prompts import Prompt
-from rft3d.rewards.score import Score
+from rft3d.rewards import Score, format_part, zero_parts
 from rft3d.scenes.types import Scene
 from rft3d.typed import Text
+
+TRUNCATED = "truncated"
+"""Reason of every part of a text that was cut off: it is not read at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,8 @@ class Sample:
 class Task(Protocol):
     """All that other code uses of a task. See ``tasks/forkme.py`` for the smallest complete example.
 
-    A task that derives from this gets :meth:`score_many` and :meth:`metric`; any object with these members
-    is one.
+    A task that derives from this gets :meth:`score`, :meth:`score_many` and :meth:`metric`; any object with these
+    members is one.
     """
 
     name: ClassVar[str]
@@ -73,9 +76,22 @@ class Task(Protocol):
         """The typed answer in ``text`` or a ``ParseFailure``. Never raises on text. ``mode`` None: the task's."""
         ...
 
+    def parts(self) -> tuple[str, ...]:
+        """Of ``rewards`` those that its scores have."""
+        return self.rewards
+
     def score(self, text: str, sample: Sample, truncated: bool = False) -> Score:
         """Reward parts of ``text``. Never raises on text; truncated text earns 0 in every part, unread."""
-        ...
+        if truncated:
+            return Score(zero_parts(self.parts(), TRUNCATED), truncated=True)
+        answer = self.parse(text, sample)
+        if isinstance(answer, ParseFailure):
+            return Score(zero_parts(self.parts(), answer.reason), answer)
+        return self.judge(answer, text, sample)
+
+    def judge(self, answer: Any, text: str, sample: Sample) -> Score:
+        """The score of a whole text that was read as ``answer``; by default only that it could be read counts."""
+        return Score((format_part(None),))
 
     def score_many(
         self, texts: Sequence[str], samples: Sequence[Sample], truncated: Sequence[bool]
@@ -112,10 +128,8 @@ def reward_parts(
 
     ::
 
-        reward_parts("Detection", "f1@0.25+hungarian", ...) == ("format", "f1@0.25", "hungarian")
-
-    Raises:
-        ValueError: a name that is neither.
+    reward_parts("Detection", "f1@0.25+hungarian", ...) == ("format", "f1@0.25", "hungarian") ValueError: a name
+    that is neither.
     """
     if reward in presets:
         return presets[reward]

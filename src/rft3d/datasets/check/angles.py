@@ -23,11 +23,10 @@ from itertools import compress
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.geometry import box_iou_pairs, boxes_from_extrinsic, matrix_from_euler_zxy, transform_boxes
+from rft3d.geometry.rotations import Array
 
-Array = NDArray[np.float64]
 UPRIGHT_COS = float(np.cos(np.radians(6.0)))
 MARGIN = 0.1
 LEAST_BOXES = 8

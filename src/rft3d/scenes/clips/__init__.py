@@ -14,13 +14,6 @@ from rft3d.scenes.clips._reading import clip_of_scene, read_clip
 from rft3d.scenes.clips._video import read_video, write_video
 
 __all__ = [
-    "Clip",
-    "ClipSampling",
-    "clip_of_scene",
-    "read_clip",
-    "read_video",
-    "spread_indices",
-    "with_fov",
-    "with_intrinsics",
-    "write_video",
-]
+    "Clip", "ClipSampling", "clip_of_scene", "read_clip", "read_video", "spread_indices", "with_fov",
+    "with_intrinsics", "write_video",
+]  # fmt: skip

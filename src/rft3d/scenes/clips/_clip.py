@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.types import Scene
 from rft3d.settings import Checked, Count, NotNegative, Positive
 
@@ -64,8 +65,8 @@ class Clip:
     size: tuple[int, int]
     scale: float
     sampling: str
-    K: NDArray[np.float64] | None = None
-    T_world_camera: NDArray[np.float64] | None = None
+    K: Array | None = None
+    T_world_camera: Array | None = None
     notes: tuple[str, ...] = ()
     scene: Scene | None = None
 
@@ -80,8 +81,7 @@ class Clip:
 def with_intrinsics(clip: Clip, fx: float, fy: float, cx: float, cy: float) -> Clip:
     """``clip`` with one camera for all frames; pixels of the video as a player shows it.
 
-    Raises:
-        ValueError: focal lengths that aren't positive, or a principal point outside the picture.
+    ValueError: focal lengths that aren't positive, or a principal point outside the picture.
     """
     width, height = clip.size
     if not (0 < fx < float("inf") and 0 < fy < float("inf")):

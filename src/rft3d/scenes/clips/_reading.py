@@ -95,8 +95,7 @@ def _natural(path: Path) -> tuple[tuple[int, str], ...]:
 def clip_of_scene(scene: Scene, count: int) -> Clip:
     """``count`` frames spread over ``scene``, with their cameras (all of them when it has fewer).
 
-    Raises:
-        ValueError: a scene without frames, or frames of different sizes.
+    ValueError: a scene without frames, or frames of different sizes.
     """
     if not scene.frames:
         raise ValueError(f"scene {scene.id!r} has no frames")

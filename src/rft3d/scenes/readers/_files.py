@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.files import blaming, excerpt
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.images import opened_picture
 from rft3d.typed import typed
 
@@ -33,10 +33,8 @@ _SPACE = re.compile(r"[\s,]*")
 def iter_objects(path: Path | str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a JSON list or of JSON lines, each after its place (``a.json[3]``); one in memory at a time.
 
-    Which of the two is told by the first character, not by the file's name.
-
-    Raises:
-        ValueError: neither, not UTF-8, or cut off; names the place.
+    Which of the two is told by the first character, not by the file's name. ValueError: neither, not UTF-8, or
+    cut off; names the place.
     """
     for index, value in enumerate(_values(Path(path))):
         if not isinstance(value, dict):
@@ -95,9 +93,8 @@ def _values(path: Path) -> Iterator[Any]:
 def parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a parquet file, each after its place; a thousand in memory at a time.
 
-    Raises:
-        ValueError: naming the file, when it is damaged or says that it is larger than :data:`MAX_ROWS`,
-            :data:`MAX_COLUMNS` or :data:`MAX_UNPACKED` (bytes).
+    ValueError: naming the file, when it is damaged or says that it is larger than :data:`MAX_ROWS`,
+    :data:`MAX_COLUMNS` or :data:`MAX_UNPACKED` (bytes).
     """
     import pyarrow
     from pyarrow.parquet import ParquetFile
@@ -114,11 +111,10 @@ def parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path}[{index}]", row
 
 
-def read_matrix(path: Path) -> NDArray[np.float64]:
+def read_matrix(path: Path) -> Array:
     """The 4x4 numbers of a text file; infinities are kept, they mark invalid poses.
 
-    Raises:
-        ValueError: no such file, no numbers, or another shape.
+    ValueError: no such file, no numbers, or another shape.
     """
     try:
         lines = path.read_text(encoding="ascii").splitlines()
@@ -146,7 +142,7 @@ def nearest_place(ordered: Sequence[float], value: float) -> int:
     return after - 1 if after and value - ordered[after - 1] < ordered[after] - value else after
 
 
-def nearest_rigid(T: NDArray[np.float64]) -> NDArray[np.float64]:
+def nearest_rigid(T: Array) -> Array:
     """``T`` with its rotation made orthonormal where it nearly is; else unchanged, for validation to refuse."""
     R = T[:3, :3]
     if not (np.abs(R) < 2).all() or np.abs(R.T @ R - np.eye(3)).max() >= MEASURED:
@@ -160,8 +156,7 @@ def nearest_rigid(T: NDArray[np.float64]) -> NDArray[np.float64]:
 def picture_size(path: Path) -> tuple[int, int]:
     """``(width, height)`` from a picture's header, without decoding it.
 
-    Raises:
-        ValueError: no such file, or not a picture.
+    ValueError: no such file, or not a picture.
     """
     try:
         with opened_picture(path) as image:
@@ -170,7 +165,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise ValueError(f"{path}: no such picture") from None
 
 
-def pinhole(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def pinhole(matrix: Array) -> Array:
     """``(3, 3)`` K of a 3x3 or 4x4 intrinsic matrix."""
     K = np.array(matrix[:3, :3], dtype=np.float64)
     K[2] = (0.0, 0.0, 1.0)

@@ -62,10 +62,8 @@ def read_posed_clip(path: Path | str) -> Scene:
     """The clip in folder ``path``; pictures are loaded when they are used.
 
     Boxes and expressions may be missing (a clip without labels). ``Frame.visible`` holds the clip's
-    ``in_view_fraction``: the share of the box inside the picture, occlusion not counted.
-
-    Raises:
-        ValueError: naming file, field, value and fix.
+    ``in_view_fraction``: the share of the box inside the picture, occlusion not counted. ValueError: naming
+    file, field, value and fix.
     """
     file = Path(path) / "scene.json"
     data = typed_file(_Clip, file)

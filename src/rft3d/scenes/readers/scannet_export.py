@@ -9,13 +9,9 @@ and EmbodiedScan's ``posed_images`` (``embodiedscan/converter/generate_image_sca
     <scan>/00000.jpg   00000.png   00000.txt   intrinsic.txt   depth_intrinsic.txt
 
 A pose maps the colour camera to the raw world and holds -inf where tracking failed: such frames are left out.
-With ``scans`` (the folder with ScanNet's annotations) the world is aligned and objects are read::
-
-    <scan>.txt                                       "axisAlignment = 16 numbers" among other lines
-    <scan>.aggregation.json                          {"segGroups": [{"objectId": 0, "segments": [7, 9], "label":
-    "window"}]} <scan>_vh_clean_2.0.010000.segs.json             {"segIndices": [segment of vertex 0, of vertex
-    1, ...]} <scan>_vh_clean_2.ply                            the vertices, in the raw world
-    scannetv2-labels.combined.tsv                    columns raw_category and nyu40id, beside the scans
+With ``scans`` (the folder with ScanNet's annotations) the world is aligned (the line ``axisAlignment = 16 numbers``
+of ``<scan>.txt``) and objects are read: ``<scan>.aggregation.json``, ``<scan>_vh_clean_2.0.010000.segs.json`` (the
+segment of each vertex) and ``<scan>_vh_clean_2.ply`` (vertices in the raw world).
 
 Source: github.com/ScanNet/ScanNet README ("Data Organization", "Data Formats"). An object's box is the axis-aligned
 one of its vertices in the *aligned* world, which is what ScanRefer is scored against. There are two pairs of
@@ -32,7 +28,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.files import blaming
 from rft3d.geometry import box_from_axis_aligned, transform_points
@@ -66,11 +61,10 @@ class _Segments:
     segIndices: Annotated[Array, Numbers((-1,))]
 
 
-def axis_alignment(path: Path) -> NDArray[np.float64]:
+def axis_alignment(path: Path) -> Array:
     """``(4, 4)`` raw world -> aligned world from ``<scan>.txt``.
 
-    Raises:
-        ValueError: no such file or line (ScanNet's test scans have none), or not 16 numbers.
+    ValueError: no such file or line (ScanNet's test scans have none), or not 16 numbers.
     """
     try:
         lines = path.read_text(encoding="latin1").splitlines()
@@ -121,11 +115,10 @@ def scan_objects(folder: Path | str) -> tuple[SceneObject, ...]:
     return tuple(sorted(found, key=lambda item: item.id))
 
 
-def ply_vertices(path: Path) -> NDArray[np.float64]:
+def ply_vertices(path: Path) -> Array:
     """``(N, 3)`` vertex positions of a PLY mesh (ASCII or binary little endian); faces are not read.
 
-    Raises:
-        ValueError: no such file, not such a PLY, or cut off.
+    ValueError: no such file, not such a PLY, or cut off.
     """
     try:
         head, end, data = path.read_bytes().partition(b"end_header\n")
@@ -137,7 +130,7 @@ def ply_vertices(path: Path) -> NDArray[np.float64]:
         return _vertices(path, head[:65536].decode("latin1"), data)
 
 
-def _vertices(path: Path, head: str, data: bytes) -> NDArray[np.float64]:
+def _vertices(path: Path, head: str, data: bytes) -> Array:
     layout, count, fields, elements = "", 0, [], 0
     for words in map(str.split, head.splitlines()):
         match words:
@@ -167,11 +160,7 @@ def _vertices(path: Path, head: str, data: bytes) -> NDArray[np.float64]:
 
 
 def read_nyu40(path: Path | str) -> Mapping[str, int]:
-    """``raw_category -> nyu40id`` of ``scannetv2-labels.combined.tsv``.
-
-    Raises:
-        ValueError: no such file or columns.
-    """
+    """``raw_category -> nyu40id`` of ``scannetv2-labels.combined.tsv``. ValueError: no such file or columns."""
     path = Path(path)
     try:
         with path.open(encoding="utf-8", newline="") as file, blaming(path, csv.Error, UnicodeDecodeError):

@@ -43,8 +43,7 @@ class _Row:
 def scanrefer(path: Path | str) -> Iterator[ReferringRow]:
     """The descriptions of a ScanRefer file, in file order, one in memory at a time.
 
-    Raises:
-        ValueError: naming file, record, field, value and fix.
+    ValueError: naming file, record, field, value and fix.
     """
     for where, row in iter_records(path, _Row):
         for name in ("object_id", "ann_id"):
@@ -74,8 +73,7 @@ def unique_objects(rows: Iterable[ReferringRow], nyu40: Mapping[str, int]) -> di
 def read_proposals(path: str | Path) -> dict[str, NDArray[np.float64]]:
     """Scene id (without ``scannet/``) -> ``(N, 9)`` axis-aligned proposals in the aligned world.
 
-    Raises:
-        ValueError: naming file, scene and value of anything that is not a list of six finite numbers.
+    ValueError: naming file, scene and value of anything that is not a list of six finite numbers.
     """
     found = {}
     for scene, listed in read_json(path, dict).items():

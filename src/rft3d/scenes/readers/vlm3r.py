@@ -43,10 +43,8 @@ class _Row:
 def vlm3r(path: Path | str) -> Iterator[ChatRecord]:
     """The questions of one of VLM-3R's files, in file order, one in memory at a time.
 
-    ``question_type`` is VSI-Bench's name; ``extra["question_type"]`` the file's.
-
-    Raises:
-        ValueError: naming file, record, field, value and fix.
+    ``question_type`` is VSI-Bench's name; ``extra["question_type"]`` the file's. ValueError: naming file,
+    record, field, value and fix.
     """
     for where, row in iter_records(path, _Row):
         source = row.data_source or dataset_in(row.video or "")

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.files import excerpt, read_json
 from rft3d.geometry import euler_zxy_from_matrix
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.readers._files import iter_records
 from rft3d.scenes.readers.records import QuestionRecord
 from rft3d.scenes.types import Scene, SceneObject, validate_scene
@@ -99,9 +99,9 @@ LEAST_SIZE_M = 1e-3
 
 @dataclass(frozen=True)
 class _Box:
-    centroid: NDArray[np.float64]
-    axesLengths: NDArray[np.float64]
-    normalizedAxes: NDArray[np.float64]
+    centroid: Array
+    axesLengths: Array
+    normalizedAxes: Array
 
     def __post_init__(self) -> None:
         for name, count in (("centroid", 3), ("axesLengths", 3), ("normalizedAxes", 9)):
@@ -113,7 +113,7 @@ class _Box:
         if np.abs(R @ R.T - np.eye(3)).max() > 1e-3:
             raise ValueError(f"normalizedAxes must be three orthogonal unit vectors, got {R.tolist()}")
 
-    def nine(self) -> NDArray[np.float64]:
+    def nine(self) -> Array:
         """``(9,)``: the rows of ``normalizedAxes`` are the box's axes."""
         rotation = self.normalizedAxes.reshape(3, 3).T
         if np.linalg.det(rotation) < 0:  # the same solid with one axis turned; not seen in the official files
@@ -140,8 +140,7 @@ class _Place:
 def vsi_meta(path: Path | str) -> Iterator[Scene]:
     """The scenes of a metadata file, or of all below a folder, without frames; the data set's own world, z up.
 
-    Raises:
-        ValueError: naming file, scene, field, value and fix.
+    ValueError: naming file, scene, field, value and fix.
     """
     path = Path(path)
     files = sorted(path.glob("*_meta_info*.json")) if path.is_dir() else [path]

@@ -32,33 +32,32 @@ ALONG_WALL = frozenset(
 )
 THEMES: dict[str, Mapping[str, float]] = {
     "bedroom": {
-        **{"bed": 4, "dresser": 3, "stand": 4, "lamp": 3, "pillow": 5, "desk": 1, "cabinet": 1.5},
-        **{"chair": 1, "ottoman": 2, "backpack": 2, "bin": 0.5},
+        "bed": 4, "dresser": 3, "stand": 4, "lamp": 3, "pillow": 5, "desk": 1, "cabinet": 1.5, "chair": 1,
+        "ottoman": 2, "backpack": 2, "bin": 0.5,
     },
     "living": {
-        **{"couch": 4, "table": 2, "ottoman": 4, "lamp": 3, "pillow": 3.5, "cabinet": 2, "chair": 1.5},
-        **{"monitor": 0.5, "backpack": 1, "stand": 1.5, "dresser": 1},
+        "couch": 4, "table": 2, "ottoman": 4, "lamp": 3, "pillow": 3.5, "cabinet": 2, "chair": 1.5,
+        "monitor": 0.5, "backpack": 1, "stand": 1.5, "dresser": 1,
     },
     "office": {
-        **{"desk": 4, "chair": 3, "monitor": 4, "computer": 5, "bin": 3, "cabinet": 2, "backpack": 3},
-        **{"lamp": 1, "table": 0.7},
+        "desk": 4, "chair": 3, "monitor": 4, "computer": 5, "bin": 3, "cabinet": 2, "backpack": 3, "lamp": 1,
+        "table": 0.7,
     },
     "kitchen": {
-        **{"refrigerator": 5, "stove": 5, "microwave": 5, "table": 3, "chair": 2.5, "bin": 1.5},
-        **{"cabinet": 1},
+        "refrigerator": 5, "stove": 5, "microwave": 5, "table": 3, "chair": 2.5, "bin": 1.5, "cabinet": 1,
     },
     "bathroom": {
-        **{"bathtub": 6, "toilet": 6, "bin": 2, "cabinet": 1.5, "stand": 1, "lamp": 0.7, "dresser": 1},
-        **{"ottoman": 0.7},
+        "bathtub": 6, "toilet": 6, "bin": 2, "cabinet": 1.5, "stand": 1, "lamp": 0.7, "dresser": 1,
+        "ottoman": 0.7,
     },
     "mixed": {},
-}
+}  # fmt: skip
 """How likely a class is in a kind of room; an empty one takes all classes alike."""
 
 MOST: dict[str, int] = {
-    **{"chair": 3, "pillow": 3, "table": 2, "lamp": 2, "cabinet": 2, "stand": 2, "bin": 2, "monitor": 2},
-    **{"ottoman": 2, "backpack": 2, "desk": 2},
-}
+    "chair": 3, "pillow": 3, "table": 2, "lamp": 2, "cabinet": 2, "stand": 2, "bin": 2, "monitor": 2, "ottoman": 2,
+    "backpack": 2, "desk": 2,
+}  # fmt: skip
 """How many things of a class a room gets (1 unless named) while other classes are left."""
 
 WALL_YAW = (0.0, math.pi, math.pi / 2, -math.pi / 2)

@@ -144,31 +144,19 @@ def bounds(parts: list[Solid]) -> tuple[Vec, Vec]:
 
 
 PALETTE: dict[str, RGB] = {
-    "red": (0.74, 0.16, 0.15),
-    "orange": (0.88, 0.47, 0.14),
-    "yellow": (0.90, 0.76, 0.22),
-    "green": (0.25, 0.52, 0.28),
-    "blue": (0.18, 0.34, 0.66),
-    "purple": (0.46, 0.27, 0.56),
-    "pink": (0.88, 0.56, 0.64),
-    "brown": (0.47, 0.29, 0.17),
-    "beige": (0.82, 0.71, 0.54),
-    "white": (0.93, 0.93, 0.91),
-    "grey": (0.55, 0.56, 0.58),
-    "black": (0.13, 0.13, 0.14),
-}
+    "red": (0.74, 0.16, 0.15), "orange": (0.88, 0.47, 0.14), "yellow": (0.90, 0.76, 0.22),
+    "green": (0.25, 0.52, 0.28), "blue": (0.18, 0.34, 0.66), "purple": (0.46, 0.27, 0.56),
+    "pink": (0.88, 0.56, 0.64), "brown": (0.47, 0.29, 0.17), "beige": (0.82, 0.71, 0.54),
+    "white": (0.93, 0.93, 0.91), "grey": (0.55, 0.56, 0.58), "black": (0.13, 0.13, 0.14),
+}  # fmt: skip
 
 
 def paint(rng: Random, *names: str) -> tuple[str, RGB]:
     """One of the named colours (repeat a name to favour it), slightly varied."""
     name = rng.choice(names)
-    red, green, blue = PALETTE[name]
     value = rng.uniform(0.9, 1.08)
-    return name, (
-        min(1.0, max(0.03, red * value + rng.uniform(-0.025, 0.025))),
-        min(1.0, max(0.03, green * value + rng.uniform(-0.025, 0.025))),
-        min(1.0, max(0.03, blue * value + rng.uniform(-0.025, 0.025))),
-    )
+    red, green, blue = (min(1.0, max(0.03, c * value + rng.uniform(-0.025, 0.025))) for c in PALETTE[name])
+    return name, (red, green, blue)
 
 
 def shade(rgb: RGB, factor: float) -> RGB:

@@ -10,8 +10,8 @@ import math
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.rooms._layout import RoomLayout
 from rft3d.scenes.rooms._plane import Rect
 
@@ -20,13 +20,13 @@ PITCH_DEG = 17.0
 """Eye height and downward pitch that clips vary around."""
 
 
-def intrinsics(width: int, height: int, fov_deg: float) -> NDArray[np.float64]:
+def intrinsics(width: int, height: int, fov_deg: float) -> Array:
     """``(3, 3)`` pinhole K with square pixels, the given horizontal field of view, centre in the middle."""
     focal = width / 2 / math.tan(math.radians(fov_deg) / 2)
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=np.float64)
 
 
-def pose(eye: tuple[float, float, float], heading: float, down: float, roll: float) -> NDArray[np.float64]:
+def pose(eye: tuple[float, float, float], heading: float, down: float, roll: float) -> Array:
     """``T_world_camera`` (OpenCV) of a camera looking along ``heading`` (yaw, radians), ``down``
     radians below the horizon, turned by ``roll`` about its optical axis."""
     ch, sh, cd, sd = math.cos(heading), math.sin(heading), math.cos(down), math.sin(down)
@@ -75,7 +75,7 @@ def camera_path(
     pan_deg: float,
     jitter: float = 1.0,
     variation: float = 1.0,
-) -> list[NDArray[np.float64]] | None:
+) -> list[Array] | None:
     """``frames`` camera poses, or None when there is nowhere to stand.
 
     ``variation`` scales how far eye height and pitch of a clip stray from 1.5 m and 17 degrees.
@@ -132,7 +132,7 @@ def _film(
     steps: list[float],
     jitter: float,
     variation: float,
-) -> list[NDArray[np.float64]]:
+) -> list[Array]:
     height = EYE_M + variation * rng.uniform(-0.15, 0.15)
     x, y = track[len(track) // 2]
     slopes = [

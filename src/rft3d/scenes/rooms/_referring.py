@@ -8,11 +8,10 @@ every frame of the clip for the target and fail clearly for its classmates.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.rooms._layout import Placed, RoomLayout
 from rft3d.scenes.rooms._plane import Rect, gap
 from rft3d.scenes.types import Expression
@@ -25,38 +24,30 @@ WIDEST_RAD = math.radians(105.0)
 
 
 def refer(
-    layout: RoomLayout, T_world_cameras: NDArray[np.float64], seen: Sequence[Sequence[int]], enough: int
+    layout: RoomLayout, T_world_cameras: Array, seen: Sequence[Sequence[int]], enough: int
 ) -> tuple[Expression, ...]:
     """All expressions about objects that some frame shows with at least ``enough`` pixels.
 
     ``seen[f][k]``: visible pixels of object k in frame f. ``best_frame`` has the most of them.
     """
     placed = layout.placed
-    best = {}
-    for k in range(len(placed)):
+    best, kinds = {}, defaultdict(list)
+    for k, p in enumerate(placed):
+        kinds[p.thing.label].append(k)
         pixels = [row[k] for row in seen]
         if max(pixels) >= enough:
             best[k] = pixels.index(max(pixels))
-    kinds: dict[str, list[int]] = {}
-    for k, p in enumerate(placed):
-        kinds.setdefault(p.thing.label, []).append(k)
+    only = {label: members[0] for label, members in kinds.items() if len(members) == 1}
     spans = _azimuths(placed, T_world_cameras)
     areas = [p.footprint() for p in placed]
     out: dict[str, Expression] = {}
     for k in best:
         mates = [j for j in kinds[placed[k].thing.label] if j != k]
-        alone = [
-            j
-            for name, members in kinds.items()
-            if len(members) == 1 and name != placed[k].thing.label
-            for j in members
-        ]
+        alone = [j for label, j in only.items() if label != placed[k].thing.label]
         texts = [*_by_looks(placed, k, mates), *_by_support(placed, k, mates)]
         if mates:
-            texts += [
-                *_by_distance(placed, areas, k, mates, alone),
-                *_by_side(placed, spans, k, mates, alone),
-            ]
+            texts += _by_distance(placed, areas, k, mates, alone)
+            texts += _by_side(placed, spans, k, mates, alone)
         for text in texts:
             out[text] = Expression(text, k, best[k])
     return tuple(out.values())
@@ -77,13 +68,13 @@ def _by_looks(placed: Sequence[Placed], k: int, mates: list[int]) -> Iterator[st
     if not mates:
         return
     size, rest = _volume(placed[k]), [_volume(placed[j]) for j in mates]
+    degree = "est" if len(mates) > 1 else "er"
     if size > SIZE_RATIO * max(rest):
-        yield f"the largest {name}" if len(mates) > 1 else f"the larger {name}"
+        yield f"the larg{degree} {name}"
     if size * SIZE_RATIO < min(rest):
-        yield f"the smallest {name}" if len(mates) > 1 else f"the smaller {name}"
-    tall, heights = thing.height, [o.height for o in others]
-    if tall > SIZE_RATIO * max(heights):
-        yield f"the tallest {name}" if len(mates) > 1 else f"the taller {name}"
+        yield f"the small{degree} {name}"
+    if thing.height > SIZE_RATIO * max(other.height for other in others):
+        yield f"the tall{degree} {name}"
 
 
 def _by_support(placed: Sequence[Placed], k: int, mates: list[int]) -> Iterator[str]:
@@ -115,9 +106,7 @@ def _by_distance(
             yield f"the {name} {farthest} the {here.thing.label}"
 
 
-def _azimuths(
-    placed: Sequence[Placed], T_world_cameras: NDArray[np.float64]
-) -> list[list[tuple[float, float]]]:
+def _azimuths(placed: Sequence[Placed], T_world_cameras: Array) -> list[list[tuple[float, float]]]:
     """``[frame][object]`` interval of angles to the right of the optical axis, radians; (nan, nan) when a
     corner of the footprint is so far round that left and right lose their meaning."""
     out = []

@@ -15,9 +15,9 @@ from random import Random
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.files import read_json
+from rft3d.geometry.rotations import Array
 from rft3d.process import in_turn
 from rft3d.scenes.rooms._furniture import check_labels
 from rft3d.scenes.rooms._layout import RoomLayout, furnish
@@ -74,10 +74,8 @@ class RoomConfig(Checked):
 def read_room_config(file: Path | str) -> RoomConfig:
     """The :class:`RoomConfig` whose fields are in a JSON ``file`` (``world.json`` beside a shipped model).
 
-    Fields that are not there keep their defaults.
-
-    Raises:
-        ValueError: not a JSON object, an unknown field, or a value that is refused.
+    Fields that are not there keep their defaults. ValueError: not a JSON object, an unknown field, or a value
+    that is refused.
     """
     return typed(RoomConfig, read_json(file), str(file))
 
@@ -101,8 +99,8 @@ class RoomPlan:
 
     layout: RoomLayout
     shell: Shell
-    T_world_cameras: NDArray[np.float64]
-    K: NDArray[np.float64]
+    T_world_cameras: Array
+    K: Array
 
 
 def plan_room(seed: int, config: RoomConfig | None = None) -> RoomPlan:
@@ -118,21 +116,12 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> RoomPlan:
         layout = furnish(rng, labels, count, grow=0.25 * attempt)
         if len(layout.placed) < config.min_objects:
             continue
-        poses = camera_path(
-            camera,
-            layout,
-            config.frames,
-            config.fov_deg,
-            config.pan_deg,
-            config.jitter,
-            config.camera_variation,
-        )
+        shake = (config.jitter, config.camera_variation)
+        poses = camera_path(camera, layout, config.frames, config.fov_deg, config.pan_deg, *shake)
         if poses is None:
             continue
-        shell = finish_room(finish, layout)
-        return RoomPlan(
-            layout, shell, np.stack(poses), intrinsics(config.width, config.height, config.fov_deg)
-        )
+        K = intrinsics(config.width, config.height, config.fov_deg)
+        return RoomPlan(layout, finish_room(finish, layout), np.stack(poses), K)
     raise ValueError(
         f"no room of seed {seed} holds {config.min_objects} objects after {ATTEMPTS} tries; "
         "lower RoomConfig.min_objects"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.rooms._layout import RoomLayout
 from rft3d.scenes.rooms._parts import RGB, shade
 
@@ -21,13 +21,9 @@ WINDOW, DOOR, RUG, PICTURE = range(4)
 PLANKS, TILES, CARPET = range(3)
 
 WALLS: tuple[RGB, ...] = (
-    (0.88, 0.86, 0.81),
-    (0.83, 0.86, 0.88),
-    (0.86, 0.88, 0.82),
-    (0.90, 0.85, 0.79),
-    (0.80, 0.83, 0.86),
+    (0.88, 0.86, 0.81), (0.83, 0.86, 0.88), (0.86, 0.88, 0.82), (0.90, 0.85, 0.79), (0.80, 0.83, 0.86),
     (0.88, 0.84, 0.86),
-)
+)  # fmt: skip
 ACCENTS: tuple[RGB, ...] = ((0.55, 0.68, 0.72), (0.76, 0.62, 0.52), (0.62, 0.70, 0.58), (0.70, 0.66, 0.74))
 WOODS: tuple[RGB, ...] = ((0.66, 0.48, 0.31), (0.55, 0.38, 0.24), (0.75, 0.60, 0.42), (0.60, 0.53, 0.46))
 TILE_COLOURS: tuple[RGB, ...] = ((0.78, 0.78, 0.76), (0.66, 0.72, 0.74), (0.74, 0.68, 0.60))
@@ -47,12 +43,12 @@ class Shell:
         sun: ``(3,)`` where the sun stands (outside the window), and ``window``: the decal it shines through.
     """
 
-    room: NDArray[np.float64]
-    decals: NDArray[np.float64]
-    light: NDArray[np.float64]
-    lamp: NDArray[np.float64]
-    sun: NDArray[np.float64] | None
-    window: NDArray[np.float64] | None
+    room: Array
+    decals: Array
+    light: Array
+    lamp: Array
+    sun: Array | None
+    window: Array | None
 
 
 def _blocked(layout: RoomLayout, face: int, a0: float, a1: float, b0: float) -> bool:
@@ -157,7 +153,7 @@ def finish_room(rng: Random, layout: RoomLayout) -> Shell:
     )
 
 
-def _sun(rng: Random, layout: RoomLayout, window: list[float]) -> NDArray[np.float64]:
+def _sun(rng: Random, layout: RoomLayout, window: list[float]) -> Array:
     """A sun near the window: its rays through the pane diverge slightly."""
     face, middle = int(window[0]), (window[1] + window[2]) / 2
     away, side = 4.5, rng.uniform(-3.0, 3.0)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.geometry import box_corners, box_distance, invert_pose
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.types import Frame, Scene, SceneObject
 
-Array = NDArray[np.float64]
 Point = Sequence[float] | NDArray[Any]
 
 

@@ -131,7 +131,8 @@ def seen_by_projection(boxes: Mapping[str, Array], frames: Sequence[Frame]) -> d
 
 def solve(query: Query, place: Place) -> Solved | Unsolved:
     """The answer that ``place`` implies."""
-    if query.type in _NEED_ALL and (missing := _missing(query.labels, place)):
+    named = (*query.labels, *(step for step in query.steps if step is not None))
+    if query.type in _NEED_ALL and (missing := _missing(named, place)):
         return Unsolved(f"no {' and no '.join(missing)}", missing)
     return _SOLVERS[query.type](query, place)
 
@@ -184,12 +185,7 @@ def _direction(level: str, query: Query, place: Place) -> Solved | Unsolved:
 
 
 def _route(query: Query, place: Place) -> Solved | Unsolved:
-    goals = [step for step in query.steps if step is not None]
-    named = [*query.labels[:2], *goals]
-    missing = _missing(named, place)
-    if missing:
-        return Unsolved(f"no {' and no '.join(missing)}", missing)
-    if not goals or None not in query.steps:
+    if None not in query.steps or not any(query.steps):
         return Unsolved("no steps could be read")
     try:
         turns = route_turns(query, place)
@@ -241,4 +237,9 @@ _SOLVERS = {
     "route_planning": _route,
     "obj_appearance_order": _order,
 }
-_NEED_ALL = {"object_abs_distance", "object_size_estimation"} | {k for k in _SOLVERS if "rel_direction" in k}
+_NEED_ALL = set(_SOLVERS) - {
+    "object_counting",
+    "room_size_estimation",
+    "object_rel_distance",
+    "obj_appearance_order",
+}

@@ -52,11 +52,11 @@ from rft3d.rewards import (
 )
 from rft3d.scenes.types import Scene
 from rft3d.settings import Checked
-from rft3d.tasks._shared import TRUNCATED, checked_refs, mean
+from rft3d.tasks._shared import checked_refs, mean
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
 from rft3d.tasks.spatial.thoughts import think
 from rft3d.tasks.spatial.view import Limits, Question, View
-from rft3d.tasks.types import Sample, Task
+from rft3d.tasks.types import TRUNCATED, Sample, Task
 
 BEFORE = "These are frames of a video."
 AFTER_OPTIONS = "Answer with the option's letter from the given choices directly."
