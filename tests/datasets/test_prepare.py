@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 from tests.scenes.published import (
     TRAIN,
     VAL,
@@ -338,19 +336,18 @@ def jobs(*keys: str) -> Iterator[Job]:
     return (Job(key, key) for key in keys)
 
 
-def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
-    text = io.StringIO()
-    out, quiet = Output(out=tmp_path / "a.jsonl"), Console(file=text)
+def test_a_stopped_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(out=tmp_path / "a.jsonl")
     with pytest.raises(RuntimeError, match="stopped"):
-        prepare_samples(out, jobs("a/1", "b", "stop"), make_three, plan={"x": 1}, console=quiet)
+        prepare_samples(out, jobs("a/1", "b", "stop"), make_three, plan={"x": 1})
     assert not out.out.exists()
     with pytest.raises(FileExistsError, match="other settings"):
-        prepare_samples(out, jobs("a/1"), make_three, plan={"x": 2}, console=quiet)
-    made = prepare_samples(out, jobs("a/1", "b", "c"), make_three, plan={"x": 1}, console=quiet, total=3)
+        prepare_samples(out, jobs("a/1"), make_three, plan={"x": 2})
+    made = prepare_samples(out, jobs("a/1", "b", "c"), make_three, plan={"x": 1}, total=3)
     assert (made.samples, made.resumed, made.skipped) == (9, 2, {"why": 3})
-    assert "jobs 3/3" in text.getvalue()
+    assert "jobs 3/3" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.meta.json"]
-    again = prepare_samples(out, jobs(), make_three, plan={"x": 1}, console=quiet)
+    again = prepare_samples(out, jobs(), make_three, plan={"x": 1})
     assert (again.samples, again.resumed) == (9, 3), "nothing to do"
     with pytest.raises(ValueError, match="two jobs"):
         prepare_samples(Output(out=tmp_path / "b.jsonl"), jobs("a", "a"), make_three, plan={})

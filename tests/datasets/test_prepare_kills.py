@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from tests.training.survivor import KILLED, KillAt, in_child, killed_at_random
 
 from rft3d.datasets.work import Job, JobOutput, Output, Prepared, meta_path, prepare_samples
@@ -28,7 +27,7 @@ def make(payload: int) -> JobOutput:
 def prepare(out: Path, settings: str = "new", force: bool = False, jobs: int = JOBS) -> Prepared:
     todo = (Job(str(number), number) for number in range(jobs))
     output = Output(out=out, force=force)
-    return prepare_samples(output, todo, make, plan={"s": settings}, console=Console(quiet=True))
+    return prepare_samples(output, todo, make, plan={"s": settings})
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ refuses, so that no file ever mixes two settings.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -89,7 +90,6 @@ def prepare_samples(
     plan: Mapping[str, Any],
     inputs: Iterable[Path] = (),
     total: int = 0,
-    console: Console | None = None,
 ) -> Prepared:
     """Write ``output.out`` and its meta file from what ``make`` makes of each job.
 
@@ -99,7 +99,6 @@ def prepare_samples(
         plan: everything that decides the samples, as plain JSON values; goes into the meta file.
         inputs: annotation files; their sizes and digests go into the plan, so that a changed file is noticed.
         total: number of jobs, for the progress; 0: not known.
-        console: where the progress goes; None: standard error.
 
     Raises:
         FileExistsError: the file or its parts come from another plan, and ``output.force`` is off.
@@ -120,7 +119,7 @@ def prepare_samples(
         parts = _parts(out)
         _open_parts(parts, plan, output.force)
         was_there: dict[str, bool] = {}
-        with progress(console or Console(stderr=True), "jobs", max(1, total)) as advance:
+        with progress(Console(stderr=True), "jobs", max(1, total)) as advance:
             work = partial(_make_part, make=make, parts=parts)
             for key, found in in_turn(work, _each_once(jobs), output.workers):
                 was_there[key] = found
@@ -234,10 +233,8 @@ def _part(parts: Path, key: str) -> Path:
 
 def _read(path: Path) -> Any:
     """The JSON value in a file; None when it is not there or unreadable."""
-    try:
+    with contextlib.suppress(FileNotFoundError, ValueError):
         return read_json(path)
-    except (FileNotFoundError, ValueError):
-        return None
 
 
 def _read_part(parts: Path, key: str) -> dict[str, Any] | None:

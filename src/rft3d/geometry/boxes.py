@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from rft3d.geometry.rotations import (
     Array,
     euler_zxy_from_matrix,
+    exact_shape,
     matrix_from_euler_zxy,
     matrix_from_euler_zxy_extrinsic,
     trailing_shape,
@@ -38,14 +39,6 @@ BOX_FACES: NDArray[np.intp] = np.array(
     [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)], dtype=np.intp
 )
 """``(6, 4)`` corner indices of the faces -x +x -y +y -z +z, counter-clockwise seen from outside."""
-
-
-def one_box(name: str, box: ArrayLike) -> Array:
-    """``box`` as a float64 ``(9,)`` array; ValueError naming the argument ``name`` for any other shape."""
-    array = np.asarray(box, dtype=np.float64)
-    if array.shape != (9,):
-        raise ValueError(f"{name} must have shape (9,), got {array.shape}")
-    return array
 
 
 def many_boxes(name: str, boxes: ArrayLike) -> Array:
@@ -95,9 +88,7 @@ def transform_boxes(pose: ArrayLike, boxes: ArrayLike) -> Array:
         >>> transform_boxes(pose_from(np.eye(3), [0, 0, 1]), [[0, 0, 2, 1, 1, 1, 0, 0, 0]])[0, :3]
         array([0., 0., 3.])
     """
-    pose = np.asarray(pose, dtype=np.float64)
-    if pose.shape != (4, 4):
-        raise ValueError(f"pose must have shape (4, 4), got {pose.shape}")
+    pose = exact_shape("pose", pose, (4, 4))
     boxes = many_boxes("boxes", boxes)
     rotation = pose[:3, :3]
     if not (np.abs(rotation @ rotation.T - np.eye(3)).max() < 1e-3 and np.linalg.det(rotation) > 0):

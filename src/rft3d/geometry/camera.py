@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rft3d.geometry.rotations import Array, trailing_shape
+from rft3d.geometry.rotations import Array, exact_shape, trailing_shape
 
 
 def pose_from(rotation: ArrayLike, translation: ArrayLike) -> Array:
@@ -39,17 +39,13 @@ def invert_pose(pose: ArrayLike) -> Array:
 
 def transform_points(pose: ArrayLike, points: ArrayLike) -> Array:
     """``(4, 4)`` transform of ``(..., 3)`` points: ``points_a = transform_points(T_a_b, points_b)``."""
-    pose = np.asarray(pose, dtype=np.float64)
-    if pose.shape != (4, 4):
-        raise ValueError(f"pose must have shape (4, 4), got {pose.shape}")
+    pose = exact_shape("pose", pose, (4, 4))
     points = trailing_shape("points", points, (3,))
     return points @ pose[:3, :3].T + pose[:3, 3]
 
 
 def _focal_and_centre(K: ArrayLike) -> tuple[float, float, float, float]:
-    k = np.asarray(K, dtype=np.float64)
-    if k.shape != (3, 3):
-        raise ValueError(f"K must have shape (3, 3), got {k.shape}")
+    k = exact_shape("K", K, (3, 3))
     if not (k[0, 0] > 0 and k[1, 1] > 0):
         raise ValueError(f"K needs positive focal lengths in pixels, got fx={k[0, 0]}, fy={k[1, 1]}")
     return float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2])

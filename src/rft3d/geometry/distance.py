@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rft3d.geometry.boxes import BOX_EDGES, box_corners, boxes_valid, one_box
-from rft3d.geometry.rotations import Array, matrix_from_euler_zxy
+from rft3d.geometry.boxes import BOX_EDGES, box_corners, boxes_valid
+from rft3d.geometry.rotations import Array, exact_shape, matrix_from_euler_zxy
 
 
 def box_distance(box_a: ArrayLike, box_b: ArrayLike) -> float:
@@ -19,7 +19,7 @@ def box_distance(box_a: ArrayLike, box_b: ArrayLike) -> float:
 
     ValueError: a wrong shape, a non-finite number or a non-positive size (such a box is no solid).
     """
-    boxes = np.stack([one_box("box_a", box_a), one_box("box_b", box_b)])
+    boxes = np.stack([exact_shape("box_a", box_a, (9,)), exact_shape("box_b", box_b, (9,))])
     for name, box, valid in zip(("box_a", "box_b"), boxes, boxes_valid(boxes), strict=True):
         if not valid:
             raise ValueError(f"{name} must be finite with positive size, got {box.tolist()}")

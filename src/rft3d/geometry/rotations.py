@@ -27,6 +27,14 @@ def trailing_shape(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array
     return array
 
 
+def exact_shape(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """``value`` as float64 of this shape, or a ValueError that names the argument."""
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    return array
+
+
 def matrix_from_euler_zxy(angles: ArrayLike) -> Array:
     """``(..., 3)`` intrinsic ZXY angles (yaw, roll, pitch) in radians -> ``(..., 3, 3)`` matrices."""
     angles = trailing_shape("angles", angles, (3,))

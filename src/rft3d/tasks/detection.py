@@ -50,13 +50,10 @@ NEVER_ASKED = ("wall", "ceiling", "floor", "object")
 PRESETS: dict[str, tuple[str, ...]] = {
     "paper": ("format", "mean_iou", "f1@0.25"),
     "matched": ("format", "f1@0.25", "matched_iou"),
-    "format": ("format",),
     "iou": ("format", "mean_iou"),
     "f1": ("format", "f1@0.25"),
     "matched_diou": ("format", "f1@0.25", "matched_diou"),
-    "hungarian": ("format", "hungarian"),
     "graded": ("format", "f1@0.25:0.75"),
-    "matched_graded": ("format", "f1@0.25:0.75", "matched_diou"),
 }
 """Names for parts that are often asked for together."""
 
@@ -86,8 +83,8 @@ class Detection(Checked, Task):
             as ``f1@0.25+hungarian`` (format is always there). Presets: ``paper``, mean IoU over predictions +
             F1@0.25; ``matched``, F1@0.25 + one-to-one IoU over the larger count, which can't be hacked by
             naming only what is sure (:mod:`rft3d.rewards.detection`); ``matched_diou``, the same with DIoU;
-            ``hungarian``, a miss costs more than a false alarm; ``graded``, F1 at IoU 0.25, 0.5 and 0.75;
-            ``matched_graded``, that + matched DIoU. For ablations: ``format``, ``iou``, ``f1``.
+            ``graded``, F1 at IoU 0.25, 0.5 and 0.75. For ablations: ``iou``, ``f1`` and single parts
+            (``hungarian``: a miss costs more than a false alarm).
         mode: how the boxes are read; the format part always needs ``strict``.
         classes: the list that macro means go over; ``CATE20`` (:mod:`rft3d.scenes.types`) is published.
     """

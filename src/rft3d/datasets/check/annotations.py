@@ -31,13 +31,9 @@ ANGLE_SAMPLES = 2000
 """Records that the angle check looks at."""
 LEAST_UPRIGHT = 0.5
 TITLES = {
-    "scanrefer": "ScanRefer",
-    "vlm3r": "VLM-3R",
-    "spacer": "SpaceR",
-    "vgllm": "VG-LLM",
-    "vsi_bench": "VSI-Bench",
+    "scanrefer": "ScanRefer", "vlm3r": "VLM-3R", "spacer": "SpaceR", "vgllm": "VG-LLM", "vsi_bench": "VSI-Bench",
     "vsi_meta": "VSI-Bench metadata",
-}
+}  # fmt: skip
 _READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
     **SOURCES,
     **RECORDS,

@@ -41,18 +41,12 @@ class ChatRecord:
 
 @dataclass(frozen=True, slots=True)
 class QuestionRecord:
-    """A question about a video with a key that decides it: VSI-Bench, SpaceR.
+    """A question about a video with a key that decides it: VSI-Bench, SpaceR. As for :class:`ChatRecord`, and:
 
     Attributes:
-        id: unique in its file.
-        scene: scan id, None where the data set doesn't tell it.
-        dataset: ``"scannet"``, ``"scannetpp"``, ``"arkitscenes"``, or the data set's own name.
-        question_type: the data set's own name.
         question: the text without options.
         options: as shown (``"A. left"``); empty for numbers and free text.
         answer: option letter, number as text, or free text.
-        video: relative to the media folder.
-        extra: the other checked fields, see the reader.
     """
 
     id: str
@@ -68,15 +62,8 @@ class QuestionRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReferringRow:
-    """One ScanRefer description of one object.
-
-    Attributes:
-        scene: scan id.
-        object_id: ScanNet's ``objectId`` in the aggregation file.
-        object_name: label with spaces.
-        ann_id: which description of the object.
-        text: the description.
-    """
+    """One ScanRefer description (``text``) of one object: ScanNet's ``objectId``, its label with spaces, and which
+    description of it this is (``ann_id``)."""
 
     scene: str
     object_id: int

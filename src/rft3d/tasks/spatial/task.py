@@ -65,7 +65,6 @@ THINK = (
     "Work it out step by step inside <think> and </think>, "
     "then give only {what} inside <answer> and </answer>."
 )
-_PARTS = ("format", "accuracy")
 _MODES: tuple[ParseMode, ...] = ("strict", "lenient")
 _DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 
@@ -112,7 +111,7 @@ class Spatial(Checked, Task):
     decimals: int = 2
 
     name: ClassVar[str] = "spatial"
-    rewards: ClassVar[tuple[str, ...]] = _PARTS
+    rewards: ClassVar[tuple[str, ...]] = ("format", "accuracy")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -174,16 +173,16 @@ class Spatial(Checked, Task):
         """
         if truncated:
             unread = Readings(dict.fromkeys(_MODES))
-            return Score(zero_parts(_PARTS, TRUNCATED), truncated=True, evidence=unread)
+            return Score(zero_parts(self.rewards, TRUNCATED), truncated=True, evidence=unread)
         readings = {mode: self.parse(text, sample, mode) for mode in _MODES}
-        parts = {mode: _accuracy(reading, sample) for mode, reading in readings.items()}
-        read = Readings({mode: part.value if part is not None else None for mode, part in parts.items()})
-        reading, accuracy = readings[self.mode], parts[self.mode]
-        if isinstance(reading, ParseFailure) or accuracy is None:
-            assert isinstance(reading, ParseFailure), "no accuracy only where nothing was read"
-            return Score(zero_parts(_PARTS, reading.reason), reading, evidence=read)
-        form = _format(text, sample, readings["strict"])
-        return Score((form, accuracy), evidence=read)
+        parts = {
+            mode: _accuracy(r, sample) for mode, r in readings.items() if not isinstance(r, ParseFailure)
+        }
+        read = Readings({mode: parts[mode].value if mode in parts else None for mode in _MODES})
+        reading = readings[self.mode]
+        if isinstance(reading, ParseFailure):
+            return Score(zero_parts(self.rewards, reading.reason), reading, evidence=read)
+        return Score((_format(text, sample, readings["strict"]), parts[self.mode]), evidence=read)
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """Per answer: :func:`pool_readings`."""
@@ -224,9 +223,7 @@ def pool_readings(kind: str, readings: Mapping[str, float | None]) -> dict[str, 
     return pooled
 
 
-def _accuracy(reading: str | float | ParseFailure, sample: Sample) -> Part | None:
-    if isinstance(reading, ParseFailure):
-        return None
+def _accuracy(reading: str | float, sample: Sample) -> Part:
     answer = sample.truth["answer"]
     if isinstance(reading, str):
         return replace(exact_match(reading, answer), name="accuracy")
