@@ -139,10 +139,8 @@ def append_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_lines(path: Path, last_bytes: int = 0) -> list[bytes]:
-    """The lines of a file that may still grow, empty ones left out; none when it is not there.
-
-    ``last_bytes``: only the whole lines in so much of its end; 0: all.
-    """
+    """The lines of a file that may still grow, empty ones left out; none when it is not there. ``last_bytes``:
+    only the whole lines in so much of its end; 0: all."""
     if not path.is_file():
         return []
     with path.open("rb") as file:
@@ -173,9 +171,7 @@ def parse_records(lines: Sequence[bytes]) -> tuple[list[dict[str, Any]], int]:
 
 def drop_after(path: Path, step: int) -> set[int]:
     """Keep the records of a JSONL file up to ``step`` (0: none), so that a resumed run logs each step once.
-
-    Returns the steps that have records.
-    """
+    Returns the steps that have records."""
     read = read_records(path)[0] if step else []
     kept = [record for record in read if is_number(record.get("step")) and record["step"] <= step]
     files.write_text(path, "".join(json.dumps(record) + "\n" for record in kept))

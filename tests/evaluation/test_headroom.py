@@ -150,7 +150,9 @@ def test_predict_writes_the_consensus(questions: tuple[Path, list[Sample]], tmp_
     assert {p.tokens for p in found} == {3}
 
 
-@pytest.mark.parametrize("wrong", [{"consensus": 1, "temperature": 0.5}, {"consensus": 8}])
+@pytest.mark.parametrize(
+    "wrong", [{"consensus": 1, "temperature": 0.5}, {"consensus": 8, "temperature": 0.0}]
+)
 def test_a_consensus_of_one_or_of_greedy_answers_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="at least 2 samples and a temperature above 0"):
         PredictConfig(**wrong)

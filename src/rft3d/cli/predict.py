@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import tyro
+
 from rft3d.cli._choices import free
+from rft3d.evaluation.predict import PredictConfig
 
 
 @dataclass(frozen=True)
@@ -25,41 +29,25 @@ class Args:
     """predictions file to write"""
     force: bool = False
     """start anew instead of going on with (or keeping) what is at --out"""
-    batch_size: int = 16
-    """prompts answered at once"""
-    max_new_tokens: int = 512
-    """longest answer; a longer one is cut and marked as truncated"""
-    temperature: float | None = None
-    """0 is greedy; when not given 0, with --consensus 0.6"""
-    consensus: int = 0
-    """sample so many answers and write the one that they agree on (8 is a good start); 0: one answer alone"""
     pictures: Path | None = None
     """folder besides that of the samples file in which its pictures may lie"""
-    seed: int = 0
-    """seed of sampling (no effect when greedy)"""
+    config: tyro.conf.OmitArgPrefixes[PredictConfig] = field(default_factory=PredictConfig)
 
 
 def main(args: Args) -> None:
     free(args.out, force=True)  # before torch is loaded
     from rft3d.digests import model_fingerprint
-    from rft3d.evaluation.predict import PredictConfig, predict
+    from rft3d.evaluation.predict import predict
     from rft3d.tasks.samples import read_samples
 
-    temperature = (0.6 if args.consensus else 0.0) if args.temperature is None else args.temperature
-    config = PredictConfig(args.batch_size, args.max_new_tokens, temperature, args.seed, args.consensus)
     fingerprint = model_fingerprint(args.model)
     next(iter(read_samples(args.samples)), None)  # a bad samples file is reported before torch is loaded
     from rft3d.models import load_policy
 
     policy = load_policy(args.model)
+    told = partial(print, file=sys.stderr)
     out = predict(
-        policy,
-        args.samples,
-        args.out,
-        model=fingerprint,
-        config=config,
-        force=args.force,
-        pictures=args.pictures,
-        told=lambda line: print(line, file=sys.stderr),
-    )
+        policy, args.samples, args.out, model=fingerprint, config=args.config, force=args.force,
+        pictures=args.pictures, told=told,
+    )  # fmt: skip
     print(out)

@@ -30,8 +30,8 @@ def main(args: Args) -> None:
     if args.task is not None:
         result = score_files(args.task, args.samples, args.predictions, args)
         args.write(result)
-        say(tables.task_table(result), *tables.task_notes(result))
+        say(tables.score_table(result), *tables.task_notes(result))
     elif args.benchmark is not None:
         result = score_benchmark(args.benchmark, args.samples, args.predictions, args)
         args.write(result)
-        say(tables.variants_table(result), tables.categories_table(result), *tables.footnotes(result))
+        say(tables.score_table(result), tables.categories_table(result), *tables.footnotes(result))

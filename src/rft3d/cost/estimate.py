@@ -266,10 +266,8 @@ def _rft(
 
 
 def encode_memory(sizes: Sizes, questions: Mapping[str, QuestionSize], clips: int = 0) -> float:
-    """``clips`` (0: as many as go together) through the encoders.
-
-    The geometry encoder, which sees all frames of a clip at once, is the larger one.
-    """
+    """``clips`` (0: as many as go together) through the encoders. The geometry encoder, which sees all frames of a
+    clip at once, is the larger one."""
     widest = max(questions.values(), key=lambda q: q.frames * q.patches)
     clips = clips or max(1, PATCHES_AT_ONCE // (widest.frames * widest.patches))
     tokens = clips * widest.frames * (widest.patches + 5)

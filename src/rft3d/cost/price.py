@@ -154,8 +154,8 @@ def _frame_size(recipe: Recipe) -> tuple[int, int] | None:
     if recipe.model is None or not (Path(recipe.model) / META).is_file():
         return None
     file = Path(recipe.model) / META
-    with blaming(file, LookupError, TypeError, AttributeError, OverflowError):
-        size = read_json(file).get("frame_size")
+    with blaming(file, LookupError, TypeError, OverflowError):
+        size = read_json(file, dict).get("frame_size")
         return (int(size[0]), int(size[1])) if isinstance(size, list) else None
 
 

@@ -82,9 +82,7 @@ WINDOW_PATCHES = 64
 @dataclass(frozen=True)
 class TextSizes:
     """The language model, its head included. ``q``, ``kv``: widths of queries, and of keys or values.
-
-    ``layer_matrices``: ``in + out`` and ``in * out`` of each matrix of a layer, by name (``q_proj`` ...).
-    """
+    ``layer_matrices``: ``in + out`` and ``in * out`` of each matrix of a layer, by name (``q_proj`` ...)."""
 
     hidden: int
     layers: int

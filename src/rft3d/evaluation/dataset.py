@@ -209,10 +209,8 @@ def _one_a_description(config: ClipConfig, scene: Scene) -> list[Scene]:
 
 @dataclass(frozen=True)
 class GoldCheck:
-    """Gold answers, scored: ``full`` of ``samples`` earn every part but IoU, which rounding lowers.
-
-    ``least_iou``: of any box in a gold answer with its true box; None where answers have no boxes.
-    """
+    """Gold answers, scored: ``full`` of ``samples`` earn every part but IoU, which rounding lowers. ``least_iou``:
+    of any box in a gold answer with its true box; None where answers have no boxes."""
 
     samples: int
     full: int

@@ -126,9 +126,7 @@ def infer(
     seed: int = 0,
 ) -> Inference:
     """Let ``policy`` answer ``sample`` (one of the questions above) about ``clip``, greedily at temperature 0.
-
-    Angles are intrinsic ZXY; a policy whose weights write the old convention translates them.
-    """
+    Angles are intrinsic ZXY; a policy whose weights write the old convention translates them."""
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     generation = policy.sample_texts(

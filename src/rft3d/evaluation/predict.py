@@ -49,20 +49,25 @@ class PredictConfig(Checked):
     """prompts given to the policy at once"""
     max_new_tokens: Count = 512
     """longest answer; longer ones are cut and marked as truncated"""
-    temperature: NotNegative = 0.0
-    """0 is greedy"""
+    temperature: NotNegative | None = None
+    """0 is greedy; when not given 0, with --consensus 0.6"""
     seed: int = 0
-    """seed of sampling; without effect when greedy"""
+    """seed of sampling (no effect when greedy)"""
     consensus: Natural = 0
-    """so many answers are sampled and the one that they agree on is written; 0: one answer alone"""
+    """sample so many answers and write the one that they agree on (8 is a good start); 0: one answer alone"""
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)
         if self.consensus and (self.consensus < 2 or self.temperature == 0):
             raise ValueError(
-                f"consensus={self.consensus} at temperature {self.temperature:g}: a consensus needs at least 2 "
+                f"consensus={self.consensus} at temperature {self.heat:g}: a consensus needs at least 2 "
                 "samples and a temperature above 0, such as 8 and 0.6"
             )
+
+    @property
+    def heat(self) -> float:
+        """The temperature that answers are sampled at."""
+        return (0.6 if self.consensus else 0.0) if self.temperature is None else self.temperature
 
 
 def predict(
@@ -105,6 +110,7 @@ def predict(
         "samples": samples_path.name,
         "samples_sha256": file_digest(samples_path),
         **asdict(config),
+        "temperature": config.heat,
         "commit": source_commit(),
     }
     inside = picture_folders(samples_path.parent, pictures)
@@ -176,7 +182,7 @@ class _Answering:
         groups = self.policy.sample_texts(
             [sample.turns() for sample in shown], list(seen.values()), config.consensus or 1,
             max_new_tokens=config.max_new_tokens, seed=config.seed * 1_000_003 + start,
-            temperature=config.temperature,
+            temperature=config.heat,
         )  # fmt: skip
         if len(groups) != len(shown):
             raise ValueError(f"the policy returned {len(groups)} texts for {len(shown)} prompts")

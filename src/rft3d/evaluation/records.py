@@ -51,10 +51,8 @@ class TextPolicy(Protocol):
         seed: int,
         temperature: float,
     ) -> Sequence[Sequence[Generation]]:
-        """``per`` completions a prompt, in order; greedy at ``temperature`` 0.
-
-        ``frames[i]`` are the ``(H, W, 3)`` uint8 RGB pictures of ``prompts[i]``, one per ``<image>``.
-        """
+        """``per`` completions a prompt, in order; greedy at ``temperature`` 0. ``frames[i]`` are the ``(H, W, 3)``
+        uint8 RGB pictures of ``prompts[i]``, one per ``<image>``."""
         ...
 
 

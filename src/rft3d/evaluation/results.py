@@ -70,10 +70,8 @@ class SunRgbd:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """A scored run: how the answers were read, counts, means, the official metrics, headline intervals.
-
-    From ``predictions_format`` on: where it comes from (files, digests, commit, how the texts were generated).
-    """
+    """A scored run: how the answers were read, counts, means, the official metrics, headline intervals. From
+    ``predictions_format`` on: where it comes from (files, digests, commit, how the texts were generated)."""
 
     task: str
     protocol: Mapping[str, Any]

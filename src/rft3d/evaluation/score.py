@@ -172,10 +172,8 @@ def score_files(
 def score_file(
     task_name: str, samples: Sequence[Sample], path: Path, config: ScoreConfig
 ) -> tuple[ScoredRun, Loaded]:
-    """The answers in ``path`` as they are, and scored by a task.
-
-    ValueError: a class that no truth has (it would count 0 in the mean), or boxes of a task that has none.
-    """
+    """The answers in ``path`` as they are, and scored by a task. ValueError: a class that no truth has (it would
+    count 0 in the mean), or boxes of a task that has none."""
     task = make_task(task_name, config.mode, config.task_options)
     loaded = load_predictions(path, samples, config.format)
     known = {row["label"] for sample in samples for row in sample.truth.get("boxes", ())}

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rft3d.evaluation.results import BenchmarkResult, TaskHeadroom, TaskResult
 from rft3d.evaluation.stats import Difference, Interval, is_rate
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from rft3d.evaluation.leaderboard import Entry
-    from rft3d.evaluation.results import BenchmarkResult, TaskHeadroom, TaskResult
     from rft3d.evaluation.solving.official import KeyCheck
     from rft3d.evaluation.solving.split import SolvedRow
 
@@ -31,10 +31,8 @@ def interval_text(found: Interval | Difference) -> str:
 def _table(
     title: str, left: Sequence[str], right: Sequence[str], after: Sequence[str] = (), gap: int = 0
 ) -> Table:
-    """A table with columns of words, of numbers, and of words again; nothing in its title is markup.
-
-    ``gap``: characters between columns of a table without a frame; 0: with one.
-    """
+    """A table with columns of words, of numbers, and of words again; nothing in its title is markup. ``gap``:
+    characters between columns of a table without a frame; 0: with one."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -79,20 +77,28 @@ BESIDE = {"f1@0.25/present": "f1@0.25, present classes", "f1@0.25/micro": "f1@0.
 """Shown under the published mean over a fixed list of classes, in which an absent class counts 0."""
 
 
-def task_table(result: TaskResult) -> Table:
-    """The headline numbers of :func:`rft3d.evaluation.score_files`."""
-    title = f"{result.task}: {result.samples} samples, {result.scenes} scenes (in %)"
-    table = _table(title, ["metric"], ["value", "interval"])
-    for name, found in result.headline.items():
-        table.add_row(name, percent(found.value), interval_text(found))
-    for name, title in BESIDE.items():
-        if result.metrics.get(name) is not None:
-            table.add_row(title, percent(result.metrics[name]))
+def score_table(result: TaskResult) -> Table:
+    """The headline numbers of a task, or of a benchmark, a column a variant."""
+    title, variants = result.task, {"value": result}
+    if isinstance(result, BenchmarkResult):
+        title, variants = result.benchmark.title, result.variants
+    title = f"{title}: {result.samples} samples, {result.scenes} scenes (in %)"
+    table = _table(title, ["metric"], [column for name in variants for column in (name, "interval")])
+    for metric in dict.fromkeys(metric for each in variants.values() for metric in each.headline):
+        row = [metric]
+        for each in variants.values():
+            found = each.headline.get(metric)
+            row += ["-", "-"] if found is None else [percent(found.value), interval_text(found)]
+        table.add_row(*row)
+    for metric, title in BESIDE.items():
+        values = [each.metrics.get(metric) for each in variants.values()]
+        if any(value is not None for value in values):
+            table.add_row(title, *(cell for value in values for cell in (percent(value), "-")))
     return table
 
 
 def task_notes(result: TaskResult) -> list[str]:
-    """What must stand under :func:`task_table`."""
+    """What must stand under :func:`score_table`."""
     failed, missing, sun = result.parse_failures, result.missing.count, result.sun_rgbd
     lines = [
         f"unreadable {percent(failed.rate)} %, truncated {percent(result.truncated.rate)} %, missing {missing}"
@@ -132,25 +138,6 @@ def _detection_notes(result: TaskResult, metrics: Mapping[str, float | None]) ->
             f"present classes {percent(without['present'])}, pooled {percent(without['micro'])}"
         )
     return lines
-
-
-def variants_table(result: BenchmarkResult) -> Table:
-    """The headline numbers of :func:`rft3d.evaluation.score_benchmark`, a column a variant."""
-    variants = result.variants
-    title = f"{result.benchmark.title}: {result.samples} samples, {result.scenes} scenes (in %)"
-    table = _table(title, ["metric"], [column for name in variants for column in (name, "interval")])
-    names = list(dict.fromkeys(metric for each in variants.values() for metric in each.headline))
-    for metric in names:
-        row = [metric]
-        for each in variants.values():
-            found = each.headline.get(metric)
-            row += ["-", "-"] if found is None else [percent(found.value), interval_text(found)]
-        table.add_row(*row)
-    for metric, title in BESIDE.items():
-        values = [each.metrics.get(metric) for each in variants.values()]
-        if any(value is not None for value in values):
-            table.add_row(title, *(cell for value in values for cell in (percent(value), "-")))
-    return table
 
 
 def categories_table(result: BenchmarkResult) -> Table:
@@ -243,10 +230,8 @@ def _entry_cell(entry: Entry, name: str) -> str:
 
 
 def solving_table(rows: Mapping[str, SolvedRow], beside: bool) -> tuple[Table, list[str]]:
-    """Rows of :func:`rft3d.evaluation.solving.solve_questions`, and lines that explain the columns.
-
-    ``beside``: a model's own answers were given. No frame, so that it fits into 80 columns.
-    """
+    """Rows of :func:`rft3d.evaluation.solving.solve_questions`, and lines that explain the columns. ``beside``: a
+    model's own answers were given. No frame, so that it fits into 80 columns."""
     from rft3d.evaluation.solving.split import VERDICTS
 
     blind = not any(row.verdicts for row in rows.values())

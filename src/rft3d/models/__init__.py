@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rft3d.files import blaming, excerpt, model_folder, read_json
+from rft3d.files import excerpt, model_folder, read_json
 from rft3d.models.geometry import ENCODERS
 from rft3d.models.loading import load_spatial
 from rft3d.models.policy import META, Policy
@@ -58,8 +58,7 @@ def load_policy(path: str | Path, device: str = "cpu", **options: Any) -> Policy
         base, geometry = PUBLIC_WEIGHTS[name]
         return BACKBONES[name](base, device, **{"geometry": geometry, **options})
     if (folder / META).is_file():
-        with blaming(folder / META, AttributeError):
-            saved = read_json(folder / META).get("backbone")
+        saved = read_json(folder / META, dict).get("backbone")
         if not isinstance(saved, str) or saved not in BACKBONES:
             raise ValueError(f"{folder / META}: backbone {excerpt(saved)}; known are {', '.join(BACKBONES)}")
         return BACKBONES[saved](folder, device, **options)

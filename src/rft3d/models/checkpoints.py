@@ -97,10 +97,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{folder} holds no config.json; give a folder in one of the layouts of docs/models.md"
         )
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise ValueError(f"{path}: a JSON object is needed, got {type(config).__name__}")
-    return config
+    return read_json(path, dict)
 
 
 def layout_of(config: Mapping[str, Any]) -> str:
@@ -150,11 +147,8 @@ def check_keys(where: object, missing: Iterable[str], unexpected: Iterable[str])
 
 
 def load_geometry(encoder: GeometryEncoder, folder: Path) -> list[str]:
-    """Load a released geometry encoder (``facebook/VGGT-1B`` ...) into ``encoder``, by name.
-
-    Returns the names that were left out: heads and unused rounds. ValueError: missing, unknown or misshapen
-    tensors.
-    """
+    """Load a released geometry encoder (``facebook/VGGT-1B`` ...) into ``encoder``, by name. Returns the names
+    that were left out: heads and unused rounds. ValueError: missing, unknown or misshapen tensors."""
     stored = tensor_files(folder)
     skipped = [name for name in stored.files if encoder.unused(name)]
     used = set(stored.files) - set(skipped)

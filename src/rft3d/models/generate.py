@@ -95,10 +95,8 @@ def generate(
     stop_ids: frozenset[int],
     pad_id: int,
 ) -> list[list[Completion]]:
-    """Sample ``per`` continuations of every prompt in ``asked``; a list of them for each.
-
-    ``stop_ids`` end a row; the stop token is part of the completion.
-    """
+    """Sample ``per`` continuations of every prompt in ``asked``; a list of them for each. ``stop_ids`` end a row;
+    the stop token is part of the completion."""
     limits = [sampling.max_new_tokens if each.limit is None else each.limit for each in asked]
     if min(limits, default=0) < 1:
         raise ValueError(f"sampling needs prompts with limits of at least 1, got {limits}")

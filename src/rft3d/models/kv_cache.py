@@ -85,9 +85,7 @@ class PrefixCache:
 
     def keep(self, rows: Tensor, groups: Tensor, group_of: Tensor) -> None:
         """Go on with fewer rows: ``rows`` of the present ones stay, and ``groups`` that still have one.
-
-        ``group_of``: for every row that stays, the place of its group in ``groups``; ascending.
-        """
+        ``group_of``: for every row that stays, the place of its group in ``groups``; ascending."""
         self.own = [None if pair is None else (pair[0][rows], pair[1][rows]) for pair in self.own]
         self.prefix_valid = self.prefix_valid[groups]
         longest = int(self.prefix_valid.sum(-1).max())

@@ -35,10 +35,8 @@ else:
 
 
 class Scored(NamedTuple):
-    """Log-probabilities and entropies of the scored tokens, both ``(N,)`` fp32, in ``Packed`` order.
-
-    A tuple, because FSDP2 and DeepSpeed look for a forward's tensors in tuples, not in dataclasses.
-    """
+    """Log-probabilities and entropies of the scored tokens, both ``(N,)`` fp32, in ``Packed`` order. A tuple,
+    because FSDP2 and DeepSpeed look for a forward's tensors in tuples, not in dataclasses."""
 
     logps: Tensor
     entropy: Tensor

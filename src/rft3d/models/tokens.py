@@ -119,10 +119,8 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
 def prompt_ids(
     tokenizer: PreTrainedTokenizerBase, encode: Encode, prompt: Prompt, tokens_per_frame: Sequence[int]
 ) -> list[int]:
-    """Qwen's chat layout of a prompt, up to and including the assistant's header.
-
-    ``encode`` maps text to ids without adding special tokens (it may cache: most pieces repeat).
-    """
+    """Qwen's chat layout of a prompt, up to and including the assistant's header. ``encode`` maps text to ids
+    without adding special tokens (it may cache: most pieces repeat)."""
     segments = prompt.segments()
     if len(tokens_per_frame) != prompt.frames:
         raise ValueError(f"the prompt has {prompt.frames} frames but features hold {len(tokens_per_frame)}")

@@ -185,7 +185,7 @@ def train_on_rooms(
         batches = endless(saved, mix, tuple(TASK_OPTIONS), loop.start, workers)
         engine.network.train()
         with loop:
-            for step in loop.remaining():
+            for step in range(loop.start, loop.steps):
                 began = time.perf_counter()
                 batch = next(batches)
                 pictures = torch.stack([policy.prepare(list(clip)) for clip in batch.clips.rgb])

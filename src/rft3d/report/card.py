@@ -24,9 +24,7 @@ def write_card(
     run: str | Path, model: str, out: str | Path | None = None, licences: Mapping[str, str] | None = None
 ) -> Path:
     """Write the card of ``model`` (a folder of ``run/eval``) to ``out`` or ``run/models/<model>/README.md``.
-
-    ``licences``: ``data`` and ``base``, where the run cannot know them.
-    """
+    ``licences``: ``data`` and ``base``, where the run cannot know them."""
     folder = read_run_folder(run)
     path = Path(out) if out is not None else folder.root / "models" / model / "README.md"
     write_text(path, model_card(folder, model, licences or {}))

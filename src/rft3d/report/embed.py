@@ -38,10 +38,8 @@ CODE = ("core", "charts", "geometry", "overlay", "scene", "answers", "samples", 
 
 
 def render_page(**context: Any) -> str:
-    """The report's HTML; an undefined name in the template is an error.
-
-    Scripts run only if the page's policy names their hash: those in ``static/`` and no other.
-    """
+    """The report's HTML; an undefined name in the template is an error. Scripts run only if the page's policy
+    names their hash: those in ``static/`` and no other."""
     folder = Path(__file__).parent / "static"
     library = (folder / LIBRARY).read_text(encoding="utf-8")
     parts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in CODE]
@@ -235,11 +233,8 @@ def jpeg(picture: NDArray[np.uint8], width: int = PICTURE_WIDTH) -> bytes:
 
 
 def pack_cloud(points: NDArray[np.float64], colours: NDArray[np.uint8]) -> str:
-    """``(N, 3)`` world points in metres and ``(N, 3)`` RGB as base64 of gzip.
-
-    Layout, little endian: float32 origin x y z and step (metres), then N x 3 uint16 multiples of the step,
-    then N x 3 uint8.
-    """
+    """``(N, 3)`` world points in metres and ``(N, 3)`` RGB as base64 of gzip. Layout, little endian: float32
+    origin x y z and step (metres), then N x 3 uint16 multiples of the step, then N x 3 uint8."""
     origin = points.min(axis=0)
     step = max(float((points - origin).max()) / 65535.0, 1e-6)
     grid = np.round((points - origin) / step).astype("<u2")

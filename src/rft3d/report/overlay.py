@@ -73,10 +73,8 @@ def draw_sheet(exhibit: Exhibit, style: OverlayStyle, columns: int = 4) -> NDArr
 def export_overlays(
     shown: Iterable[Exhibit], folder: Path, style: OverlayStyle | None = None, fps: float | None = None
 ) -> int:
-    """Write each exhibit's ``<id>.png`` (:func:`draw_sheet`) and ``<id>/<model>-<frame>.png``.
-
-    With ``fps`` the frames are written as ``<id>/<model>.mp4`` too. Returns how many files there are.
-    """
+    """Write each exhibit's ``<id>.png`` (:func:`draw_sheet`) and ``<id>/<model>-<frame>.png``. With ``fps`` the
+    frames are written as ``<id>/<model>.mp4`` too. Returns how many files there are."""
     style, count = style or OverlayStyle(), 0
     for exhibit in shown:
         stem = file_stem(exhibit.id)

@@ -94,9 +94,7 @@ class ShownQuestion:
 
 class KnownQuestion:
     """A sample with its cameras and its true boxes in the first camera (None: its answers have no boxes).
-
-    ``task``: reads and writes its answers; None: they cannot be read.
-    """
+    ``task``: reads and writes its answers; None: they cannot be read."""
 
     def __init__(self, sample: Sample, task: Task | None) -> None:
         self.sample, self.gold = sample, ""

@@ -97,9 +97,7 @@ def compared_view(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] | N
 
 def difference_view(found: Difference, count: int) -> dict[str, Any]:
     """A difference as JSON values, with ``n`` and where its interval lies (``up``, ``down`` or around 0).
-
-    ``tied``: it reads 0.0; ``still``: so do both ends of its interval.
-    """
+    ``tied``: it reads 0.0; ``still``: so do both ends of its interval."""
     direction = "" if not found.decided else "up" if (found.low or 0) > 0 else "down"
     tied, *ends = (
         value is not None and abs(value) < 5e-4 for value in (found.difference, found.low, found.high)

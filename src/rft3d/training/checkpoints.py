@@ -78,10 +78,8 @@ def own_part(names: Sequence[str], ranks: Ranks) -> list[str]:
 
 
 def publish_checkpoint(staging: Path, step: int, steps: int, ranks: Ranks = ALONE) -> None:
-    """Give a completely written folder its final name, then drop all but the newest :data:`KEEP`.
-
-    All ranks call it: each makes the digests of its own part, the first does the rest.
-    """
+    """Give a completely written folder its final name, then drop all but the newest :data:`KEEP`. All ranks call
+    it: each makes the digests of its own part, the first does the rest."""
     own = digests_of(staging, own_part(names_in(staging), ranks))
     files = {name: told for part in ranks.gather([own]) for name, told in part.items()}
     if ranks.rank:

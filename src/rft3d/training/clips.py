@@ -73,10 +73,8 @@ class Clips:
 
 
 def check_clips(clips: Clips, tasks: Mapping[str, Task], scored: Collection[str]) -> None:
-    """ValueError naming the sample when a picture is missing or elsewhere, or a gold answer earns too little.
-
-    It must be readable, and earn full marks in tasks that are ``scored`` (RFT, held-out samples).
-    """
+    """ValueError naming the sample when a picture is missing or elsewhere, or a gold answer earns too little. It
+    must be readable, and earn full marks in tasks that are ``scored`` (RFT, held-out samples)."""
     for name, rows in clips.samples.items():
         samples = list(chain.from_iterable(rows))
         if name in scored:

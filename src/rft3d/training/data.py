@@ -184,10 +184,8 @@ _EXACT = ("format", "accuracy", "exact", "frame", "acc@0.25")
 
 
 def require_gold(task: Task, samples: Sequence[Sample]) -> None:
-    """ValueError naming the first sample whose gold answer does not earn full marks by the task's own rewards.
-
-    In parts that measure overlap (or words in common) full is what rounding leaves: :data:`A_HIT` at least.
-    """
+    """ValueError naming the first sample whose gold answer does not earn full marks by the task's own rewards. In
+    parts that measure overlap (or words in common) full is what rounding leaves: :data:`A_HIT` at least."""
     texts = [checked_gold(task, sample) for sample in samples]
     try:
         scores = task.score_many(texts, samples, [False] * len(samples))

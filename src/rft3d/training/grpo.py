@@ -66,7 +66,7 @@ def train_rft(
     log = StageWatch(folder, config, tasks, loop.start, watch.console)
     tokens = 0
     with loop:
-        for step in loop.remaining():
+        for step in range(loop.start, loop.steps):
             began = time.perf_counter()
             policy.model.eval()
             groups = rollouts.collect(step)

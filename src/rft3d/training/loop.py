@@ -30,10 +30,8 @@ OnStep = Callable[[int], None]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a stage is judged on: samples that it doesn't train on, and the tasks that score them.
-
-    Measured after the first step, every ``every`` steps from there on, and after the last.
-    """
+    """What a stage is judged on: samples that it doesn't train on, and the tasks that score them. Measured after
+    the first step, every ``every`` steps from there on, and after the last."""
 
     corpus: Corpus
     tasks: Mapping[str, Task]
@@ -46,9 +44,7 @@ class HeldOut:
 
     def measure(self, policy: Policy, batch: int = 64) -> dict[str, float]:
         """Greedy answers to all samples, as ``held_out/<task>/<metric>``; absent metrics are left out.
-
-        ``held_out/<task>/reward`` is the mean reward total. The model is left in the mode it was in.
-        """
+        ``held_out/<task>/reward`` is the mean reward total. The model is left in the mode it was in."""
         was_training = policy.model.training
         policy.model.eval()
         metrics: dict[str, float] = {}
@@ -90,7 +86,8 @@ class Watch:
 
 
 class Loop(ExitStack):
-    """``with Loop(...) as loop: for step in loop.remaining(): ... loop.end_step(step, metrics, note)``.
+    """``with Loop(...) as loop: for step in range(loop.start, loop.steps): ... loop.end_step(step, metrics,
+    note)``.
 
     ``start``: finished steps of the checkpoint that was resumed; 0 when the stage begins.
     """
@@ -119,10 +116,6 @@ class Loop(ExitStack):
         self._request = StopRequest()
         self.enter_context(on_sigterm(self._request))
         return self
-
-    def remaining(self) -> Iterator[int]:
-        """0-based steps that are still to do."""
-        return iter(range(self.start, self.steps))
 
     @contextmanager
     def guarded(self, step: int, samples: Sequence[str]) -> Iterator[None]:

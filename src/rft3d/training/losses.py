@@ -26,10 +26,8 @@ from rft3d.training.config import LossKind
 
 
 def sequence_weights(lengths: Sequence[Sequence[int]], kind: LossKind, max_length: int) -> list[list[float]]:
-    """The factor of every token of each sequence; ``lengths[group][i]`` tokens, over *all* ranks.
-
-    Empty sequences get weight 0. All but those of ``dr_grpo`` sum to 1 over tokens.
-    """
+    """The factor of every token of each sequence; ``lengths[group][i]`` tokens, over *all* ranks. Empty sequences
+    get weight 0. All but those of ``dr_grpo`` sum to 1 over tokens."""
     groups = [list(group) for group in lengths]
     total = sum(map(sum, groups))
     sequences = sum(map(len, groups))

@@ -118,9 +118,7 @@ class ModelPlacement:
 
     def step(self, scale: float) -> float:
         """Clip, update at ``scale`` times the peak learning rates, reset; the gradient norm before clipping.
-
-        Nothing is updated where that is no finite number (on all ranks alike).
-        """
+        Nothing is updated where that is no finite number (on all ranks alike)."""
         clipped = self.accelerator.clip_grad_norm_(self.parameters, self.config.max_grad_norm or math.inf)
         norm = float(getattr(clipped, "full_tensor", lambda: clipped)()) if clipped is not None else 0.0
         if math.isfinite(norm):

@@ -109,11 +109,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Collected:
-    """What a step sampled: ``sampled`` groups in all.
-
-    ``drawn``: those of the step's own prompts, what the policy's reward is measured on. ``trained``: those to
-    learn from; the same list unless some were left out.
-    """
+    """What a step sampled: ``sampled`` groups in all. ``drawn``: those of the step's own prompts, what the
+    policy's reward is measured on. ``trained``: those to learn from; the same list unless some were left out."""
 
     drawn: list[Group]
     trained: list[Group]

@@ -57,7 +57,7 @@ class StageWatch:
             found |= signals(task, self._answered(task, mine))
         for event in self.alarms.update(step, {**metrics, **found}):
             self._say(event)
-        found["alarms"] = float(len(self.alarms.state.active))
+        found["alarms"] = float(len(self.alarms.active))
         if logs_rollouts(self.config, step):
             limit = line_limit(self.config)
             seed = sampling_seed(self.config, step - 1)

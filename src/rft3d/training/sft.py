@@ -81,7 +81,7 @@ def train_sft(
     tokens = 0
     engine.network.train()
     with loop:
-        for step in loop.remaining():
+        for step in range(loop.start, loop.steps):
             began = time.perf_counter()
             chosen = step_items(corpus, config, step)
             ids = [item.sample.id for items in chosen.values() for item in items]

@@ -35,10 +35,8 @@ FEWEST_PROMPTS = 6
 
 
 def task_rows(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """One step's metrics as one row of measurements for each task (what a :class:`Trend` collects).
-
-    ``content`` is the mean of the reward parts apart from ``format``; ``held_out`` the official metric.
-    """
+    """One step's metrics as one row of measurements for each task (what a :class:`Trend` collects). ``content`` is
+    the mean of the reward parts apart from ``format``; ``held_out`` the official metric."""
     rows: dict[str, dict[str, float]] = {}
     for task in [key[7:] for key in metrics if key.count("/") == 1 and key.startswith("reward/")]:
         held = f"held_out/{task}/"
@@ -103,22 +101,22 @@ class AlarmState:
         return Alarm(step, rule.name, task, False, raised.since, rule.title, raised.saw, rule.advice, keys)
 
 
-class AlarmLog:
+class AlarmLog(AlarmState):
     """``alarms.jsonl`` of a stage; on resume the metrics that were kept are judged again, silently."""
 
     def __init__(self, folder: Path, resume_step: int = 0) -> None:
+        super().__init__()
         self.path = folder / ALARMS
-        self.state = AlarmState()
         if is_main_process():
             drop_after(self.path, resume_step)
         for row in read_records(folder / METRICS)[0] if resume_step else ():
             if row["step"] <= resume_step:
                 known = {key: v for key, v in row.items() if isinstance(v, float) or is_number(v)}
-                self.state.update(int(row["step"]), known)
+                super().update(int(row["step"]), known)
 
     def update(self, step: int, metrics: Mapping[str, float]) -> list[Alarm]:
         """Judge one step and write down what changed."""
-        events = self.state.update(step, metrics)
+        events = super().update(step, metrics)
         append_records(self.path, map(asdict, events))
         return events
 

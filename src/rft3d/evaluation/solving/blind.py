@@ -103,9 +103,7 @@ class Blind:
 
 def answer_blindly(samples: Sequence[Sample], known: Sequence[Sample]) -> list[SolvedSample]:
     """Every question of ``samples`` answered from what ``known`` questions teach; see the module's text.
-
-    ValueError: a scene is in both, so that its answers would be known.
-    """
+    ValueError: a scene is in both, so that its answers would be known."""
     both = sorted({sample.scene for sample in samples} & {sample.scene for sample in known})
     if both:
         raise ValueError(

@@ -72,10 +72,8 @@ def places_from_scenes(scenes: Iterable[Scene]) -> Places:
 
 
 def places_from_detections(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> Places:
-    """What a model detected, by scene: each answer moved to the world, answers of one scene fused.
-
-    An unreadable or truncated answer adds no boxes. ValueError for a sample without ``meta.T_world_camera``.
-    """
+    """What a model detected, by scene: each answer moved to the world, answers of one scene fused. An unreadable
+    or truncated answer adds no boxes. ValueError for a sample without ``meta.T_world_camera``."""
     by_id = {prediction.id: prediction for prediction in predictions}
     groups: dict[str, list[LabelledBox]] = {}
     for sample in samples:

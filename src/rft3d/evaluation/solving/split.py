@@ -83,10 +83,8 @@ def solve_samples(samples: Sequence[Sample], places: Mapping[str, Place]) -> lis
 def solve_each(
     samples: Iterable[Sample], answer: Callable[[str, Query], Solved | Unsolved]
 ) -> list[SolvedSample]:
-    """Every question with its ``answer(scene, query)``, which does not see the truth.
-
-    A question whose wording is not known is :class:`Unsolved`, with the reason.
-    """
+    """Every question with its ``answer(scene, query)``, which does not see the truth. A question whose wording is
+    not known is :class:`Unsolved`, with the reason."""
     task = Spatial(mode="strict")
     solved = []
     for sample in samples:
