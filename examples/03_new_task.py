@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rft3d.answers import ParseFailure, parse_option
+from rft3d.answers import parse_option
 from rft3d.prompts import IMAGE
-from rft3d.rewards import Score, exact_match, format_part, zero_parts
+from rft3d.rewards import Score, exact_match, format_part
 from rft3d.scenes import make_room
 from rft3d.tasks import Sample, Task
 
@@ -39,10 +39,7 @@ class Nearest(Task):
     def parse(self, text, sample, mode=None):
         return parse_option(text, sample.truth["letters"], mode or "lenient")
 
-    def score(self, text, sample, truncated=False):
-        answer = ParseFailure("truncated") if truncated else self.parse(text, sample)
-        if isinstance(answer, ParseFailure):
-            return Score(zero_parts(self.rewards, answer.reason), answer, truncated)
+    def judge(self, answer, text, sample):  # text that is cut off or can't be read earns 0 without it
         return Score((format_part(None), exact_match(answer, sample.truth["answer"])))
 
     def pools(self, samples, scores):

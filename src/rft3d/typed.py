@@ -168,11 +168,8 @@ def _one_of(kinds: tuple[Any, ...], value: Any, where: str, extra: bool) -> Any:
             said.append(str(error))
     if isinstance(value, list | dict):  # the first kind's complaint names the field inside
         raise ValueError(said[0])
-    _wrong(
-        where,
-        value,
-        " or ".join(_PLAIN.get(getattr(kind, "__origin__", kind), "a list or an object") for kind in kinds),
-    )
+    words = (_PLAIN.get(getattr(kind, "__origin__", kind), "a list or an object") for kind in kinds)
+    _wrong(where, value, " or ".join(words))
 
 
 def numbers(value: Any, where: str, shape: tuple[int, ...] | None = None) -> Array:

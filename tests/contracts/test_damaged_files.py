@@ -168,9 +168,7 @@ def _parts(folder: Path) -> list[Path]:
 
     jobs = [Job(str(number), number) for number in range(preparation.JOBS)]
     with pytest.raises(KeyboardInterrupt):
-        prepare_samples(
-            Output(out=folder / "cut/s.jsonl"), jobs, stops, plan={"s": "new"}, console=Console(quiet=True)
-        )
+        prepare_samples(Output(out=folder / "cut/s.jsonl"), jobs, stops, plan={"s": "new"})
     preparation.prepare(folder / "whole/s.jsonl")
     return sorted(path for path in (folder / "cut").rglob("*.json") if path.is_file())
 

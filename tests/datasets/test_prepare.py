@@ -26,7 +26,6 @@ from tests.scenes.published import (
 
 from rft3d.cli import main
 from rft3d.datasets import (
-    CaptionSettings,
     DetectionSettings,
     GroundingSettings,
     Output,
@@ -199,7 +198,7 @@ def test_caption_samples(disk: Path, tmp_path: Path) -> None:
     proposals.write_text(json.dumps({f"scannet/{VAL}": [[*box[:3], *box[3:6]], [9, 9, 9, 1, 1, 1]]}))
     out = tmp_path / "cap.jsonl"
     Scan2cap(
-        **scanned(disk, "val"), out=out, settings=CaptionSettings(frames=4), proposals=proposals
+        **scanned(disk, "val"), out=out, settings=GroundingSettings(draws=1, frames=4), proposals=proposals
     ).prepare()
     samples = list(read_samples(out))
     assert len(samples) == len(room().objects) and all(len(s.truth["references"]) == 2 for s in samples)

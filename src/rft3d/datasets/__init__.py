@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from rft3d.datasets.captions import CaptionSettings
 from rft3d.datasets.detection import DetectionSettings
 from rft3d.datasets.extract import extract_recordings
 from rft3d.datasets.grounding import GroundingSettings
@@ -15,7 +14,7 @@ from rft3d.datasets.vsi import VsiSettings
 from rft3d.datasets.work import Output, Prepared, read_meta
 
 __all__ = [
-    "CaptionSettings", "DetectionSettings", "GroundingSettings", "Output", "Prepared", "Scan2cap",
+    "DetectionSettings", "GroundingSettings", "Output", "Prepared", "Scan2cap",
     "ScannetDetection", "Scanrefer", "Vgllm", "Vsi", "VsiSettings", "extract_recordings", "leaking",
     "read_meta",
 ]  # fmt: skip

@@ -9,7 +9,6 @@ references. Without ``proposals`` validation asks about the true centres and ``t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,6 @@ from rft3d.scenes.readers.scannet_export import scan_objects
 from rft3d.scenes.sources import frame_refs
 from rft3d.tasks.captioning import caption_prompt, caption_truth
 from rft3d.tasks.types import Sample
-
-
-@dataclass(frozen=True)
-class CaptionSettings(GroundingSettings):
-    """As for grounding; ``draws`` is 1: one sample a description."""
-
-    draws: int = 1
 
 
 def make_captions(job: ReferringJob, settings: GroundingSettings, root: Path) -> JobOutput:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rft3d.datasets.captions import CaptionSettings, make_captions
+from rft3d.datasets.captions import make_captions
 from rft3d.datasets.check.annotations import kind_of
 from rft3d.datasets.convert import NotASample, question_sample
 from rft3d.datasets.detection import DetectionSettings, detection_jobs, make_detection
@@ -139,7 +139,7 @@ class Scanrefer(_Referring):
 class Scan2cap(_Referring):
     """Scan2Cap: describe the object at a place."""
 
-    settings: CaptionSettings = field(default_factory=CaptionSettings)
+    settings: GroundingSettings = field(default_factory=lambda: GroundingSettings(draws=1))
     proposals: Path | None = None
     """scannet_val_pred_box.json; without it val asks about true boxes, unlike the published protocol"""
 

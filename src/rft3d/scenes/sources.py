@@ -29,18 +29,7 @@ from rft3d.scenes.readers.vgllm import vgllm
 from rft3d.scenes.readers.vlm3r import vlm3r
 from rft3d.scenes.readers.vsi_bench import vsi_bench, vsi_meta
 from rft3d.scenes.rooms import RoomConfig, iter_rooms, make_room
-from rft3d.scenes.types import Scene, validate_scene
-
-__all__ = [
-    "RECORDS",
-    "SOURCES",
-    "folder",
-    "frame_refs",
-    "load_frame_ref",
-    "open_scenes",
-    "scene_folders",
-    "validate_scene",
-]
+from rft3d.scenes.types import Scene
 
 _ROOMS = re.compile(r"rooms:(\d+)(?:-(\d+))?")
 ROOM_REF = re.compile(r"rooms:(\d+)/(\d+)")

@@ -139,26 +139,19 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """``(line number from 1, object)`` for every non-blank line of a UTF-8 file."""
     with Path(path).open("rb") as file:
         for number, raw in enumerate(file, start=1):
+            where, needed = f"{path}:{number}", "one complete JSON object a line is needed"
             try:
-                line = raw.decode("utf-8")
+                line = raw.decode("utf-8").strip()
+                record: Any = json.loads(line) if line else {}
             except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{path}:{number}: not UTF-8 text ({error.reason}); one JSON object a line is needed"
-                ) from None
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
+                raise ValueError(f"{where}: not UTF-8 text ({error.reason}); {needed}") from None
             except (ValueError, RecursionError) as error:
-                raise ValueError(
-                    f"{path}:{number}: not JSON ({error}): {excerpt(line.strip())}; "
-                    "one complete JSON object a line is needed"
-                ) from None
+                said = excerpt(raw.decode("utf-8").strip())
+                raise ValueError(f"{where}: not JSON ({error}): {said}; {needed}") from None
             if not isinstance(record, dict):
-                raise ValueError(
-                    f"{path}:{number}: {excerpt(record)} is not an object; one JSON object a line is needed"
-                )
-            yield number, record
+                raise ValueError(f"{where}: {excerpt(record)} is not an object; {needed}")
+            if line:
+                yield number, record
 
 
 def write_jsonl(path: str | Path, records: Iterable[Mapping[str, Any]]) -> int:
