@@ -32,7 +32,7 @@ STEPS = 60
 
 
 def config() -> Experiment:
-    start, low, ours = few_rooms_arms(STEPS, STEPS)
+    start, low = few_rooms_arms(STEPS)
     assert low.stage is not None
     usual = replace(low.stage, optim=sft().optim)
     paper = few_rooms_rft(STEPS, scale="group", credit="none")
@@ -46,7 +46,7 @@ def config() -> Experiment:
             start,
             low,
             few_rooms_arm("paper", "SFT → RFT, paper", paper, "paper"),
-            ours,
+            few_rooms_arm("rft_ours", "SFT → RFT, ours", few_rooms_rft(STEPS)),
             few_rooms_arm("more_sft", "SFT → more SFT, ten times the rate", usual),
         ),
         claims=(

@@ -38,7 +38,7 @@ def config() -> Experiment:
         question="Which reward of a list of boxes teaches most, and is one advantage an answer too coarse?",
         world=few_rooms_world(),
         arms=(
-            few_rooms_arms(STEPS, STEPS)[0],
+            few_rooms_arms(STEPS)[0],
             arm("iou", "format + IoU", "iou", **WHOLE),
             arm("f1", "format + F1", "f1", **WHOLE),
             arm("paper", "SFT → RFT, paper", "paper", **WHOLE),

@@ -177,6 +177,8 @@ def test_weights_gradients_and_optimizer_state_are_counted(sizes: Sizes, name: A
     assert kept["trained weights"] == sum(p.nbytes for p in trained)
     assert kept["gradients"] == sum(p.grad.nbytes for p in trained if p.grad is not None)
     assert kept["optimizer"] == state
+    part_of_the_way = SFTConfig(optim=replace(optim, interpolate=0.5))
+    assert kept_memory(part_of_the_way, sizes, Plan())["optimizer"] == state + kept["trained weights"]
     assert kept["frozen encoders"] == sum(p.nbytes for p in policy.model.parameters() if not p.requires_grad)
 
 

@@ -119,6 +119,8 @@ def test_what_zero_cannot_do_is_said(stand_in: None, monkeypatch: pytest.MonkeyP
     policy, _ = two_ranks.setting()
     with pytest.raises(ValueError, match=r"optim\.name='muon'.*use adamw"):
         Engine(policy, OptimConfig(name="muon"), 1)
+    with pytest.raises(ValueError, match=r"optim\.interpolate=0\.5 .*use 1"):
+        Engine(policy, OptimConfig(interpolate=0.5), 1)
     monkeypatch.undo()
     accelerator: Any = SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=3))
     with pytest.raises(ValueError, match=r"zero_stage=3: only ZeRO-2"):

@@ -77,6 +77,7 @@ RFT = RFTConfig(
 RUNS: Mapping[str, SFTConfig | RFTConfig] = {
     "sft": SFT,
     "rft-kl": RFT,
+    "rft-part": replace(RFT, optim=replace(RFT.optim, interpolate=0.5)),
     "rft-token": replace(RFT, beta=0.0, updates_per_rollout=1, loss="token"),
     "rft-dapo": replace(RFT, beta=0.0, updates_per_rollout=1, loss="dapo", micro_groups=2, steps=2),
 }
@@ -153,8 +154,8 @@ def main(out: Path, kinds: list[str]) -> None:
             policy = train(name, out / kind / name)
             if is_main_process():
                 save_file(trained_weights(policy), out / kind / f"{name}.safetensors")
-        train("rft-kl", out / kind / "cut", stop=2)
-        policy = train("rft-kl", out / kind / "cut")
+        train("rft-part", out / kind / "cut", stop=2)
+        policy = train("rft-part", out / kind / "cut")
         if is_main_process():
             save_file(trained_weights(policy), out / kind / "cut.safetensors")
 

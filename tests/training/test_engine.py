@@ -147,6 +147,19 @@ def test_checkpoints_restore_everything_and_replace_each_other(
         Engine(new_policy(), OptimConfig(name="muon"), 11).resume(tmp_path)
 
 
+def test_the_result_lies_part_of_the_way(new_policy: Callable[[], Policy], digits: Corpus) -> None:
+    first, ends = weights_of(new_policy()), []
+    for share in (1.0, 0.25):
+        policy = new_policy()
+        engine = Engine(policy, OptimConfig(lr=1e-2, interpolate=share), 2)
+        for step in range(2):
+            assert farthest(weights_of(policy), first) < 0.02, "only the last step goes back"
+            one_step(engine, digits, step)
+        ends.append(weights_of(policy))
+    between = {name: value.lerp(ends[0][name], 0.25) for name, value in first.items()}
+    assert farthest(ends[1], between) < 1e-7 < 1e-3 < farthest(ends[0], first)
+
+
 def test_a_save_that_breaks_leaves_the_older_checkpoint(
     new_policy: Callable[[], Policy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

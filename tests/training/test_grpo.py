@@ -56,6 +56,7 @@ def lines(path: Path) -> list[dict[str, float]]:
         ({"beta": 0.05, "updates_per_rollout": 2}, (1,)),
         ({"beta": 0.05, "updates_per_rollout": 2}, (2, 3)),
         ({"optim": OptimConfig(name="muon", lr=1e-3, schedule="linear"), "save_every": 2}, (3,)),
+        ({"optim": OptimConfig(lr=3e-3, interpolate=0.3)}, (1, 3)),
     ],
 )
 def test_resume_equals_no_stop(

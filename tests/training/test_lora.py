@@ -63,6 +63,8 @@ def test_only_adapters_train_and_fresh_ones_change_nothing(
     assert len(muon) == 1, "Muon is for whole matrices"
     with pytest.raises(ValueError, match="no such matrices"):
         add_lora(new_speaker().model, dataclasses.replace(LORA, targets=("nothing",)), 0)
+    with pytest.raises(ValueError, match=r"optim\.interpolate=0\.5 .*adapters"):
+        Engine(new_speaker(), OptimConfig(interpolate=0.5), 1, lora=LORA)
 
 
 def test_adapters_off_is_the_policy_before_and_merging_keeps_the_policy(

@@ -22,7 +22,7 @@ from rft3d.training.sft import task_loss, train_sft
 
 
 def settings(name: str = "adamw", steps: int = 4, save_every: int = 1) -> SFTConfig:
-    optim = OptimConfig(name=name, lr=3e-3, warmup=0.3)  # type: ignore[arg-type]
+    optim = OptimConfig(name=name, lr=3e-3, warmup=0.3, interpolate=0.5)  # type: ignore[arg-type]
     return SFTConfig(steps, 3, {"detection": 1, "spatial": 2}, {"spatial": 0.5}, optim, save_every=save_every)
 
 

@@ -277,11 +277,12 @@ def encode_memory(sizes: Sizes, questions: Mapping[str, QuestionSize], clips: in
 
 def _optimizer_bytes(stage: SFTConfig | RFTConfig, sizes: Sizes, trained: int) -> float:
     """AdamW keeps two moments in fp32; Muon one momentum for the matrices of layers and merger."""
+    first = 4.0 * trained if stage.optim.interpolate < 1 else 0.0
     inner = sizes.text.layers * sizes.text.layer_weights
     inner += sizes.geometry.merger_weights if sizes.geometry else 0
     if stage.optim.name == "muon" and not stage.lora.rank:
-        return 4.0 * inner + 8.0 * (trained - inner)
-    return 8.0 * trained
+        return 4.0 * inner + 8.0 * (trained - inner) + first
+    return 8.0 * trained + first
 
 
 def _times(row: Pass, count: float) -> Pass:

@@ -98,10 +98,8 @@ def few_rooms_arm(name: str, title: str, stage: SFTConfig | RFTConfig, reward: s
     return Arm(name, title, stage, options=options, judge=("detection",), elsewhere=("rooms",))
 
 
-def few_rooms_arms(
-    steps: int, sft_steps: int, prompts: int = 12, micro_scenes: int = 0, **changes: Any
-) -> tuple[Arm, ...]:
-    """The start, more SFT and RFT (with ``changes``) in :func:`few_rooms_world`. RFT pays matched IoU.
+def few_rooms_arms(sft_steps: int, micro_scenes: int = 0) -> tuple[Arm, Arm]:
+    """The start and more SFT in :func:`few_rooms_world`.
 
     More SFT goes on at a fortieth of the peak rate: at a quarter it forgets within a step (``docs/log.md``).
     """
@@ -109,7 +107,6 @@ def few_rooms_arms(
     return (
         start_arm(judge=("detection",), elsewhere=("rooms",)),
         few_rooms_arm("more_sft_low", "SFT → more SFT", replace(more, optim=LOW_RATE)),
-        few_rooms_arm("rft_ours", "SFT → RFT, ours", few_rooms_rft(steps, prompts, **changes)),
     )
 
 
@@ -143,6 +140,10 @@ def rft(prompts: Mapping[str, int] | None = None, **changes: Any) -> RFTConfig:
 
 LOW_RATE = OptimConfig(name="muon", lr=1.25e-4, muon_lr=1.25e-3)
 """Of more SFT on few rooms."""
+FAR_AND_BACK = OptimConfig(
+    name="adamw", lr=4e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.05, interpolate=0.3
+)
+"""Twice the rate of :func:`rft`, most of the way taken back: what RL gains in few steps (``docs/log.md``)."""
 CREDIT: dict[str, Any] = {"scale": "task", "credit": "marginal"}
 """How our arm pays: each box on its own tokens, advantages in units of the task's spread."""
 

@@ -36,6 +36,10 @@ class OptimConfig(Checked):
     schedule: Literal["cosine", "constant", "linear"] = "cosine"  # Of the learning rate after the warm-up.
     final: Share = 0.0
     """Learning rate at the end as a share of the peak."""
+    interpolate: Share = 1.0
+    """How far the result lies on the way from the first weights to the last step's; 1: all the way. RL with large
+    steps, taken back most of the way, gains where small steps do not (WiSE-FT, arXiv 2109.01903; WARP, arXiv
+    2406.16768). Below 1 the first weights stay in memory. Not given in the paper."""
     max_grad_norm: NotNegative = 1.0
     """0 turns clipping off."""
 

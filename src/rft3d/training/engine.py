@@ -83,6 +83,8 @@ class Engine:
         norm = self.placement.step(lr_scale(self.config, step, self.steps))
         require_finite(step, {"grad_norm": norm})
         self.updates += 1
+        if step + 1 == self.steps:
+            self.placement.interpolate()
         weights = list(trainable_parameters(self.policy.model).values())
         bad = self.ranks.total({"weights": float(len(non_finite(weights)))})["weights"]
         if bad:

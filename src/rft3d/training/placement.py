@@ -89,10 +89,16 @@ class ModelPlacement:
         self.optimizers: list[torch.optim.Optimizer]
         self.network, self.optimizers = self.place()
         self.parameters = list(trainable_parameters(model).values())
+        self.first = [p.detach().clone() for p in self.parameters] if config.interpolate < 1 else []
 
     @staticmethod
     def refuse(optim: OptimConfig, lora: LoRAConfig) -> None:
         """ValueError for settings that this launch cannot serve, before anything is changed."""
+        if optim.interpolate < 1 and lora.rank:
+            raise ValueError(
+                f"optim.interpolate={optim.interpolate:g} mixes whole weights, but lora.rank={lora.rank} trains "
+                "adapters, whose product would not lie between; use 1, or lora.rank=0"
+            )
 
     def place(self) -> tuple[Any, list[torch.optim.Optimizer]]:
         """The network to call and its optimizers."""
@@ -124,6 +130,12 @@ class ModelPlacement:
         if math.isfinite(norm):
             step_all(self.optimizers, scale)
         return norm
+
+    @torch.no_grad()
+    def interpolate(self) -> None:
+        """After the last step: the weights go back to where ``config.interpolate`` says."""
+        for weight, first in zip(self.parameters, self.first, strict=False):  # none where all the way is kept
+            weight.copy_(first.lerp(weight, self.config.interpolate))
 
     def save(self, folder: Path) -> None:
         """Every rank writes its part of weights, optimizer and random state."""
@@ -163,9 +175,15 @@ class SplitState(ModelPlacement):
 
     @staticmethod
     def refuse(optim: OptimConfig, lora: LoRAConfig) -> None:
+        ModelPlacement.refuse(optim, lora)
         if optim.name == "muon":
             raise ValueError(
                 "optim.name='muon' needs whole matrices, which ZeRO cuts; use adamw, or FSDP2 or DDP"
+            )
+        if optim.interpolate < 1:
+            raise ValueError(
+                f"optim.interpolate={optim.interpolate:g} changes weights, whose masters DeepSpeed keeps to "
+                "itself; use 1, or FSDP2 or DDP"
             )
 
     def place(self) -> tuple[Any, list[torch.optim.Optimizer]]:
