@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rft3d.experiments import Claim, Experiment
+from rft3d.experiments import Arm, Claim, Experiment
 from rft3d.experiments.settings import (
     DETECTION,
     IN_ROOMS,
@@ -31,11 +31,19 @@ from rft3d.experiments.settings import (
 STEPS = 60
 
 
+def half_way(arm: Arm, name: str) -> Arm:
+    """``arm``, its result half way back to where it began."""
+    assert arm.stage is not None
+    stage = replace(arm.stage, optim=replace(arm.stage.optim, interpolate=0.5))
+    return replace(arm, name=name, title=f"{arm.title}, half way back", stage=stage)
+
+
 def config() -> Experiment:
     start, low = few_rooms_arms(STEPS)
     assert low.stage is not None
     usual = replace(low.stage, optim=sft().optim)
     paper = few_rooms_rft(STEPS, scale="group", credit="none")
+    ours = few_rooms_arm("rft_ours", "SFT → RFT, ours", few_rooms_rft(STEPS))
     boxes = tuple(column[:2] for column in DETECTION[:2])
     return Experiment(
         name="few_rooms",
@@ -45,13 +53,16 @@ def config() -> Experiment:
         arms=(
             start,
             low,
+            half_way(low, "more_sft_half"),
             few_rooms_arm("paper", "SFT → RFT, paper", paper, "paper"),
-            few_rooms_arm("rft_ours", "SFT → RFT, ours", few_rooms_rft(STEPS)),
+            ours,
+            half_way(ours, "rft_half"),
             few_rooms_arm("more_sft", "SFT → more SFT, ten times the rate", usual),
         ),
         claims=(
             Claim("RL beats more SFT on few rooms", "rft_ours", "more_sft_low", boxes),
             Claim("RL as published beats more SFT on few rooms", "paper", "more_sft_low", boxes),
+            Claim("RL beats more SFT on few rooms, both half way back", "rft_half", "more_sft_half", boxes),
         ),
         columns=(*DETECTION, IN_ROOMS),
         baseline="more_sft_low",
