@@ -100,17 +100,14 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
         resamples=1000,
         headroom=24,
     )
-    steps, prompts, optim = 30, 12, FAR_AND_BACK
-    before = few_rooms_arms(60, micro_scenes=8)  # as many minutes
+    sft_steps, steps, prompts, optim = 60, 30, 12, FAR_AND_BACK  # equally many minutes
     if quick:
         # the shipped world and a low rate: four steps on long lists at the usual rate only do harm
         rooms = replace(rooms, rooms=WORLDS["rooms"], train_rooms=16, resamples=200, headroom=8)
-        steps, prompts, optim = 4, 8, OptimConfig(lr=3e-5, weight_decay=0.0)
-        before = few_rooms_arms(4, micro_scenes=8)
+        sft_steps, steps, prompts, optim = 4, 4, 8, OptimConfig(lr=3e-5, weight_decay=0.0)
     rl = few_rooms_rft(steps, prompts, optim=optim, scale="group", credit="none")
-    arms = (*before, few_rooms_arm("rft", "SFT → RFT", rl, "paper"))
-    judged = tuple(views)
-    arms = tuple(replace(arm, judge=judged, elsewhere=() if quick else arm.elsewhere) for arm in arms)
+    arms = (*few_rooms_arms(sft_steps, micro_scenes=8), few_rooms_arm("rft", "SFT → RFT", rl, "paper"))
+    arms = tuple(replace(arm, judge=tuple(views), elsewhere=() if quick else arm.elsewhere) for arm in arms)
     return Experiment(
         name="demo",
         question="What does RFT add in ten minutes to an SFT policy, beside as many minutes of more SFT?",

@@ -188,13 +188,7 @@ class Lab:
             return
         given = derived_options(self._options(self.start, self.world.views))
         tasks = build_tasks({view: {**given[view], **arm.options.get(view, {})} for view in arm.views()})
-        watch = Watch(
-            self.console,
-            arm.title,
-            on_step=self.on_step,
-            trackers=tuple(self.trackers),
-            held_out=self._watched(arm),
-        )
+        watch = Watch(self.console, arm.title, self.on_step, self._watched(arm), tuple(self.trackers))
         train_stage(self.run, arm.name, policy, tasks, self.corpus, stage, watch)
 
     def _watched(self, arm: Arm) -> HeldOut | None:

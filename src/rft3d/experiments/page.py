@@ -55,17 +55,6 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True)
-class Section:
-    """What there is to say of one experiment. ``pictures``: ``(file name, what it shows)``."""
-
-    name: str
-    question: str
-    claims: TextTable
-    arms: TextTable
-    pictures: tuple[tuple[str, str], ...]
-
-
 def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> Path:
     """Write ``page`` from what is in ``out``, with the figures as SVG files in ``images`` beside it."""
     images = page.parent / "images"
@@ -75,7 +64,7 @@ def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> P
     state = f"{done} of {arms} arms (an arm counts once a seed) are done{_commits(experiments, out)}."
     begun = [each for each in experiments if _begun(each, out)]
     sections = [_section(experiment, out, images) for experiment in begun]
-    parts = [HEAD, f"State: {state}\n", *(_markdown(section, images.name) for section in sections)]
+    parts = [HEAD, f"State: {state}\n", *sections]
     waiting = [f"- `{each.name}`: {each.question}" for each in experiments if each not in begun]
     if waiting:
         parts.append("\n".join(["## Not yet run", "", *waiting, ""]))
@@ -100,19 +89,12 @@ def _commits(experiments: Sequence[Experiment], out: Path) -> str:
     return f", commit {', '.join(sorted(commits))}" if commits else ""
 
 
-def _section(experiment: Experiment, out: Path, images: Path) -> Section:
+def _section(experiment: Experiment, out: Path, images: Path) -> str:
     roots = _roots(experiment, out)
     drawn = draw_dynamics(experiment, roots, images / f"dynamics-{experiment.name}.svg")
-    pictures = () if drawn is None else ((drawn.name, DYNAMICS),)
-    claims, arms = claims_grid(experiment, roots), arms_grid(experiment, roots)
-    return Section(experiment.name, experiment.question, claims, arms, pictures)
-
-
-def _markdown(section: Section, images: str) -> str:
-    lines = [f"## {section.name}", "", section.question, ""]
-    for name, what in section.pictures:
-        lines += [f"![{what}]({images}/{name})", ""]
-    for grid in (section.claims, section.arms):
+    lines = [f"## {experiment.name}", "", experiment.question, ""]
+    lines += [] if drawn is None else [f"![{DYNAMICS}]({images.name}/{drawn.name})", ""]
+    for grid in (claims_grid(experiment, roots), arms_grid(experiment, roots)):
         lines += [*_table(grid), ""] if grid.rows else []
     return "\n".join(lines)
 
@@ -197,8 +179,4 @@ def _signed(found: Found | None) -> str:
 
 
 def _count(found: Found | None) -> str:
-    return (
-        ""
-        if found is None
-        else f"{found.samples} questions, {found.scenes} rooms x {len(found.by_seed)} seeds"
-    )
+    return f"{found.samples} questions, {found.scenes} rooms x {len(found.by_seed)} seeds" if found else ""

@@ -140,9 +140,7 @@ def rft(prompts: Mapping[str, int] | None = None, **changes: Any) -> RFTConfig:
 
 LOW_RATE = OptimConfig(name="muon", lr=1.25e-4, muon_lr=1.25e-3)
 """Of more SFT on few rooms."""
-FAR_AND_BACK = OptimConfig(
-    name="adamw", lr=4e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.05, interpolate=0.3
-)
+FAR_AND_BACK = replace(rft().optim, lr=4e-4, interpolate=0.3)
 """Twice the rate of :func:`rft`, most of the way taken back: what RL gains in few steps (``docs/log.md``)."""
 CREDIT: dict[str, Any] = {"scale": "task", "credit": "marginal"}
 """How our arm pays: each box on its own tokens, advantages in units of the task's spread."""
