@@ -61,7 +61,7 @@ def here(start: Path, tmp_path: Path, new_policy: Callable[[], Policy]) -> Path:
     """A folder with data, a policy to start from, and ``mini.py``."""
     (tmp_path / "data").symlink_to(start / "data")
     policy = new_policy()
-    policy.task_options = {"detection": {"decimals": 1, "labels": None, "exclude": ["lamp"]}}
+    policy.task_options = {"detection": {"decimals": 1, "order": "azimuth"}}
     policy.save(tmp_path / "start")
     (tmp_path / "mini.py").write_text(MINIATURE.format(here=str(tmp_path)))
     return tmp_path
@@ -82,7 +82,7 @@ def test_a_miniature_recipe_end_to_end(
     assert {s["stage"] for s in json.loads((out / "stages.json").read_text())} == {"0-sft", "1-rft"}
     saved = {name: load_policy(here / name) for name in ("start", "run/models/0-sft", "run/models/1-rft")}
     assert not same_weights(weights_of(saved["start"]), weights_of(saved["run/models/0-sft"]))
-    assert saved["run/models/1-rft"].task_options["detection"]["exclude"] == ["lamp"]
+    assert saved["run/models/1-rft"].task_options["detection"]["order"] == "azimuth"
     assert json.loads((out / "config.json").read_text())["seed"] == 5
 
     before = (out / "models/1-rft/model.safetensors").stat().st_mtime_ns
