@@ -21,6 +21,7 @@ from rft3d.experiments import Arm, Claim, Experiment
 from rft3d.experiments.settings import (
     DETECTION,
     IN_ROOMS,
+    WHOLE,
     few_rooms_arm,
     few_rooms_arms,
     few_rooms_rft,
@@ -42,7 +43,7 @@ def config() -> Experiment:
     start, low = few_rooms_arms(STEPS)
     assert low.stage is not None
     usual = replace(low.stage, optim=sft().optim)
-    paper = few_rooms_rft(STEPS, scale="group", credit="none")
+    paper = few_rooms_rft(STEPS, **WHOLE)
     ours = few_rooms_arm("rft_ours", "SFT → RFT, ours", few_rooms_rft(STEPS))
     boxes = tuple(column[:2] for column in DETECTION[:2])
     return Experiment(

@@ -17,6 +17,7 @@ from rft3d.experiments import Arm, Claim, Experiment
 from rft3d.experiments.settings import (
     DETECTION,
     IN_ROOMS,
+    WHOLE,
     few_rooms_arm,
     few_rooms_arms,
     few_rooms_rft,
@@ -24,8 +25,6 @@ from rft3d.experiments.settings import (
 )
 
 STEPS = 60
-WHOLE: dict[str, str] = {"scale": "group", "credit": "none"}
-"""One advantage an answer, as published."""
 
 
 def config() -> Experiment:

@@ -53,8 +53,8 @@ def replacing(path: str | Path, synced: bool = True) -> Iterator[Path]:
     A reader sees all of it or nothing. After an error, or Ctrl-C, the neighbour is removed and ``path`` is as it
     was; after a kill it stays until ``path`` is written again, or :func:`only_writer` of its folder::
 
-    with replacing("boxes.npy") as unfinished, unfinished.open("wb") as file:
-    np.save(file, boxes)
+        with replacing("boxes.npy") as unfinished, unfinished.open("wb") as file:
+            np.save(file, boxes)
 
     ``synced``: the content is on the disk before the name is, so that a power cut leaves no empty file.
     Without, for the many small files of a folder that is synced as a whole, or whose readers check a digest.

@@ -25,6 +25,7 @@ from rft3d.experiments.settings import (
     OURS,
     PAPER,
     START,
+    WHOLE,
     few_rooms_arm,
     few_rooms_arms,
     few_rooms_rft,
@@ -105,7 +106,7 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
         # the shipped world and a low rate: four steps on long lists at the usual rate only do harm
         rooms = replace(rooms, rooms=WORLDS["rooms"], train_rooms=16, resamples=200, headroom=8)
         sft_steps, steps, prompts, optim = 4, 4, 8, OptimConfig(lr=3e-5, weight_decay=0.0)
-    rl = few_rooms_rft(steps, prompts, optim=optim, scale="group", credit="none")
+    rl = few_rooms_rft(steps, prompts, optim=optim, **WHOLE)
     arms = (*few_rooms_arms(sft_steps, micro_scenes=8), few_rooms_arm("rft", "SFT → RFT", rl, "paper"))
     arms = tuple(replace(arm, judge=tuple(views), elsewhere=() if quick else arm.elsewhere) for arm in arms)
     return Experiment(

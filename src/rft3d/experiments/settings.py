@@ -144,6 +144,8 @@ FAR_AND_BACK = replace(rft().optim, lr=4e-4, interpolate=0.3)
 """Twice the rate of :func:`rft`, most of the way taken back: what RL gains in few steps (``docs/log.md``)."""
 CREDIT: dict[str, Any] = {"scale": "task", "credit": "marginal"}
 """How our arm pays: each box on its own tokens, advantages in units of the task's spread."""
+WHOLE: dict[str, Any] = {"scale": "group", "credit": "none"}
+"""One advantage an answer, as published."""
 
 
 def start_arm(**changes: Any) -> Arm:

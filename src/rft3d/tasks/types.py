@@ -124,13 +124,8 @@ def summed(pools: Iterable[Mapping[str, float]]) -> dict[str, float]:
 def reward_parts(
     task: str, reward: str, presets: Mapping[str, tuple[str, ...]], known: Sequence[str]
 ) -> tuple[str, ...]:
-    """The parts that an option ``reward`` names: a preset, or names of parts joined by ``+`` (format is added).
-
-    ::
-
-    reward_parts("Detection", "f1@0.25+hungarian", ...) == ("format", "f1@0.25", "hungarian") ValueError: a name
-    that is neither.
-    """
+    """The parts that an option ``reward`` names: a preset, or names of parts joined by ``+`` (format is added):
+    ``f1@0.25+hungarian`` is ``("format", "f1@0.25", "hungarian")``. ValueError: a name that is neither."""
     if reward in presets:
         return presets[reward]
     names = [name for name in reward.split("+") if name != "format"]
