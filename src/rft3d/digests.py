@@ -1,7 +1,5 @@
 """Whether a file or a folder is still what was written. Imports nothing of ours but ``files``."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ quotes of what strangers' files hold.
 Imports nothing of ours.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import glob

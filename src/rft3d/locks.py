@@ -1,7 +1,5 @@
 """One writer at a time: advisory locks on outputs. Imports nothing of ours but ``files``."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

@@ -4,8 +4,6 @@ A prompt's text holds ``<image>`` placeholders, one per frame, in order. Wording
 published data files (``docs/papers.md``); a task decides it, a policy only renders it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 __all__ = ["IMAGE", "Generation", "Prompt"]

@@ -17,8 +17,6 @@ A run that is killed while writing leaves half a line, and one that is watched m
 readers take whole lines and say how many they skipped.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence

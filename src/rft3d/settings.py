@@ -10,8 +10,6 @@
 Imports nothing of ours.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import importlib.util

@@ -7,8 +7,6 @@
 What cannot be is a ValueError that names the place, the value and what it must be; nothing is executed.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 from functools import cache

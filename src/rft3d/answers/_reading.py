@@ -6,8 +6,6 @@ costs milliseconds. Inside this package a text that cannot be read raises :class
 public parsers turn that into a :class:`~rft3d.answers.types.ParseFailure`, so nothing escapes.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

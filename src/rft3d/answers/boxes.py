@@ -14,8 +14,6 @@ needs no closing fence. Both refuse the whole list when one entry is wrong or th
 a truncated answer is not a shorter answer.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

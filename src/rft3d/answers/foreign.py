@@ -14,8 +14,6 @@ A box may be called ``bbox_3d``, ``bbox3d``, ``box_3d`` or ``bbox``, its label `
 ``name`` or ``class_name``.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable

@@ -9,8 +9,6 @@ standalone capital; else behind "answer"; else the only standalone capital. Numb
 *last* number of the text, words up to twenty included. Its option lines in Chinese are not imitated.
 """
 
-from __future__ import annotations
-
 import re
 
 from rft3d.answers.scalars import SCALES, TENS, UNITS

@@ -6,8 +6,6 @@ sentence, starting behind "answer is"/"answer:" when that is there. Units are no
 is 1200.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from functools import lru_cache

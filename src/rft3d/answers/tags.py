@@ -4,8 +4,6 @@ Tags are searched with plain ``str.find`` (lower case, as the prompts spell them
 expression ever runs over a whole thought.
 """
 
-from __future__ import annotations
-
 from rft3d.answers._reading import MAX_ANSWER_CHARS, MAX_TEXT_CHARS, Unreadable
 from rft3d.answers.types import ParseMode, Sections
 

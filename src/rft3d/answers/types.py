@@ -4,8 +4,6 @@ Nothing in :mod:`rft3d.answers` raises on wild text: every parser returns its va
 :class:`ParseFailure` with a reason and an excerpt.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

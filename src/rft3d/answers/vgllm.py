@@ -12,8 +12,6 @@ nothing, :data:`NOWHERE`. Tags are not looked for.
 Source: LaVi-Lab/VG-LLM, ``lmms_eval/tasks/{threedod,scanrefer,vsibench}/utils.py`` (facts, not code).
 """
 
-from __future__ import annotations
-
 import ast
 import builtins
 import math

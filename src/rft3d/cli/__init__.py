@@ -5,8 +5,6 @@ mend (bad arguments, bad files, a missing extra) end in one line on standard err
 2; ``--debug`` or ``RFT3D_DEBUG=1`` shows the traceback instead.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import io

@@ -3,8 +3,6 @@
 Numbers are N (whole) and NUMBER, choices are listed; a field's own ``tyro.conf.arg(metavar=...)`` comes before all.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType

@@ -3,8 +3,6 @@
 A complaint is one line: what was given, what is wrong with it, what is allowed, an example.
 """
 
-from __future__ import annotations
-
 import re
 from difflib import get_close_matches
 

@@ -1,7 +1,5 @@
 """``rft3d ask``: a question about a video."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import tyro

@@ -1,7 +1,5 @@
 """``rft3d cache``: what the feature cache holds, and making it smaller."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

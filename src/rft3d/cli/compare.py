@@ -1,7 +1,5 @@
 """``rft3d compare``: what changed from one predictions file to another, and how sure that is."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``rft3d data``: samples from raw annotations, pictures from recordings, and a check of what is on disk."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated

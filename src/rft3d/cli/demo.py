@@ -1,7 +1,5 @@
 """``rft3d demo``: reinforcement on the metric, in minutes on a small machine."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

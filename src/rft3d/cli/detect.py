@@ -1,7 +1,5 @@
 """``rft3d detect``: the objects in a video, as 3D boxes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

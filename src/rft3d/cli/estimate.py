@@ -1,7 +1,5 @@
 """``rft3d estimate``: what a recipe will cost."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``rft3d experiment``: arms from a shared policy, run with resume, and the page of results."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated

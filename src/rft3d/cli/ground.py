@@ -1,7 +1,5 @@
 """``rft3d ground``: the described object in a video, as a frame and a 3D box."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import tyro

@@ -1,7 +1,5 @@
 """``rft3d headroom``: what RL can be expected to gain from a model, before any of it is run."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from functools import partial

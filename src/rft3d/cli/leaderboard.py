@@ -1,7 +1,5 @@
 """``rft3d leaderboard``: published numbers, ours beside them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``rft3d predict``: a model's answers to a samples file."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass, field
 from functools import partial

@@ -1,7 +1,5 @@
 """``rft3d questions``: spatial training questions about annotated scenes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``rft3d report``: run folders as one HTML file."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from functools import partial

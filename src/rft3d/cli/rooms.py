@@ -1,7 +1,5 @@
 """``rft3d rooms``: procedural rooms and questions about them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

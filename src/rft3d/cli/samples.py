@@ -1,7 +1,5 @@
 """``rft3d samples``: questions about real clips and scene folders."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``rft3d score``: the official numbers of a predictions file."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

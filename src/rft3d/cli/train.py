@@ -1,7 +1,5 @@
 """``rft3d train``: run a recipe."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

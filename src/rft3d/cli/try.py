@@ -1,7 +1,5 @@
 """``rft3d try``: from the installation to boxes in one command."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 
 from rft3d.cli import detect

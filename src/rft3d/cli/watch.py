@@ -1,7 +1,5 @@
 """``rft3d watch``: a run in the terminal, while it goes on and after."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a recipe costs, known before it runs: parameters, memory by part, FLOPs by stage (``rft3d estimate``)."""
 
-from __future__ import annotations
-
 from rft3d.cost.price import Estimate, estimate_recipe
 
 __all__ = ["Estimate", "estimate_recipe"]

@@ -13,8 +13,6 @@ adds ``2 k G (P + C)`` for the prefix laid beside each suffix, and its mask ``G 
 inputs are kept in fp32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

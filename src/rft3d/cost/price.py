@@ -4,8 +4,6 @@ Where the recipe's ``plan`` leaves something open it is read from the model fold
 first sample of each task, and the estimate says what it guessed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial

@@ -10,8 +10,6 @@ config and shapes decide. Qwen2.5-VL's are its published configs; Qwen3-VL-4B's 
 config and were not compared with it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache

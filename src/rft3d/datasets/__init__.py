@@ -3,8 +3,6 @@
 ``prepare`` makes a benchmark's samples, ``check`` says what is missing, damaged, stale or leaking. Needs no torch.
 """
 
-from __future__ import annotations
-
 from rft3d.datasets.detection import DetectionSettings
 from rft3d.datasets.extract import extract_recordings
 from rft3d.datasets.grounding import GroundingSettings

@@ -7,8 +7,6 @@ references. Without ``proposals`` validation asks about the true centres and ``t
 *not* the published protocol.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

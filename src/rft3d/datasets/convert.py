@@ -4,8 +4,6 @@ A record that is already a question keeps its own words; only the placeholders o
 cannot become a sample is left out with a reason, never replaced by another one.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any, Literal

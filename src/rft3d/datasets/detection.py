@@ -11,8 +11,6 @@ scans in file order (our reading of "random.seed(42)"; the draw itself cannot be
 files).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -12,8 +12,6 @@ counts, colour bytes, depth bytes. IMU data may follow and is not read. Source: 
 ``SensReader/README.md`` and ``SensReader/python/SensorData.py``.
 """
 
-from __future__ import annotations
-
 import io
 import struct
 from collections.abc import Iterator
@@ -66,7 +64,7 @@ class SensFile:
     def truncated(self) -> bool:
         return len(self.frames) < self.declared
 
-    def whole(self) -> SensFile:
+    def whole(self) -> "SensFile":
         """The recording itself. ValueError: it is cut off."""
         if self.truncated:
             said = f"cut off after {len(self.frames)} of {self.declared} frames"

@@ -12,8 +12,6 @@ keep their raw angles. Its frames are drawn by unseeded workers upstream, so equ
 conventions, not equal draws.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

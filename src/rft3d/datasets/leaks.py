@@ -8,8 +8,6 @@ validation sets come.
 ScanNet scans a room several times: ``scene0011_00`` and ``scene0011_01`` are one place, so the room counts.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable

@@ -5,8 +5,6 @@
     ScannetDetection(infos=infos, media=media, out=Path("val.jsonl")).prepare().words()
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace

@@ -6,8 +6,6 @@ in which the true box covers most, as for our own samples: no official number lo
 lack cameras: such samples serve SFT and are refused by every score.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 from itertools import islice

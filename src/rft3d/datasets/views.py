@@ -1,7 +1,5 @@
 """Which frames of a scan a description is shown with, and which of them shows its object best."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random

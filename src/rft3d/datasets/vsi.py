@@ -11,8 +11,6 @@ frames as its converter does: the sorted list turned by a random offset, 32 spre
 Scans of benchmarks are left out and counted.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@ parts are removed. A second run with the same plan goes on where the first one s
 refuses, so that no file ever mixes two settings.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

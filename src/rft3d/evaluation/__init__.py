@@ -1,7 +1,5 @@
 """Floor 4': predict, score, intervals. Never imports training; only the policy given to predict has torch."""
 
-from __future__ import annotations
-
 from rft3d.evaluation.benchmarks.run import BENCHMARKS, score_benchmark
 from rft3d.evaluation.compare import compare_prediction_files, compare_runs
 from rft3d.evaluation.dataset import (

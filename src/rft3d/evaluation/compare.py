@@ -5,8 +5,6 @@ many categories some intervals exclude 0 by luck (about one in twenty at 95 %): 
 looked at. :func:`turned` counts single answers that one file has right and the other wrong.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

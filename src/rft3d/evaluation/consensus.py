@@ -4,8 +4,6 @@ Minimum Bayes risk decoding (Kumar and Byrne, 2004): of what was sampled, take t
 mean agreement with the other samples. It is what a policy already knows, without luck and without training.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median_low

@@ -1,8 +1,6 @@
 """Extra facts about detections: which box convention a predictions file fits best, lmms-eval's SUN RGB-D score,
 and objects named twice."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -9,8 +9,6 @@ boxes alone can answer (:data:`BOX_QUESTIONS`). :func:`world_of_model` knows the
 and how it was asked about them.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

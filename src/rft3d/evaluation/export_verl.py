@@ -10,8 +10,6 @@ them; so every task returns the same five. rft3d must be installed where verl's 
 torch is needed there. verl does not say whether a completion was cut off: a truncated one is read as it is.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -6,8 +6,6 @@ the consensus is what it can reach by making the policy surer of what it knows; 
 Where the consensus is no better than the greedy answer, RL has little to work with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -7,8 +7,6 @@
 There is no truth, so nothing is scored. Torch is needed only by the policy, which the caller loads.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -14,8 +14,6 @@ carry the right answer too, it must agree with the samples, and by place every r
 otherwise score as noise. None of the outside formats says whether an answer was cut off.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 What each format looks like stands in :mod:`rft3d.evaluation.outside`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import json

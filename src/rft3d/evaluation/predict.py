@@ -9,8 +9,6 @@ and its provenance to ``OUT.meta.json``.
 Torch is needed only by the policy itself, which the caller loads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

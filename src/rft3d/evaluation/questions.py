@@ -11,8 +11,6 @@ Two kinds need more than boxes. A route knows of furniture and, where the floor 
 order of appearance needs recorded visibility down to the first glimpse; :data:`NEEDS` says so in the summary.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

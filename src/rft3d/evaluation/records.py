@@ -9,8 +9,6 @@ two are read too (:data:`SHAPES`). Samples files are
 read by :mod:`rft3d.tasks.samples`; frame paths in them are relative to the file.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -1,7 +1,5 @@
 """Results as records: ``scores.json`` holds one, and report and leaderboard read it back with ``typed``."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ class Unread(Share):
     reasons: Mapping[str, int]
 
     @classmethod
-    def of(cls, reasons: Counter[str], answers: int) -> Unread:
+    def of(cls, reasons: Counter[str], answers: int) -> "Unread":
         return cls(reasons.total(), reasons.total() / answers, dict(reasons.most_common(10)))
 
 

@@ -5,8 +5,6 @@ evaluation can't read an answer differently. Every sample counts: a missing pred
 unless it is allowed, and then it is scored as an empty answer and stated as such.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -7,8 +7,6 @@ systems on the same items: P. Koehn, "Statistical significance tests for machine
 evaluation" (EMNLP 2004).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -8,8 +8,6 @@ Stands between the roof and everything else. An experiment is a file in ``recipe
 # pyright: reportUnsupportedDunderAll=false
 # (they are made when asked for: a name of the configs costs no torch)
 
-from __future__ import annotations
-
 from rft3d import lazily
 
 __all__ = [

@@ -1,7 +1,5 @@
 """``rft3d demo``: a few arms from the shipped SFT policy (or from nothing), run as any other experiment."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """The figure of training dynamics: rewards and held-out metrics over the steps, mean over seeds (matplotlib)."""
 
-from __future__ import annotations
-
 import importlib
 import io
 from collections.abc import Mapping, Sequence

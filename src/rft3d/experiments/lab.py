@@ -12,8 +12,6 @@
 Everything that is done is kept; an arm whose settings changed is an error.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace

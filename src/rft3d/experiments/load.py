@@ -1,7 +1,5 @@
 """Experiments from ``recipes/experiments/*.py``, checked before anything runs; and their quick versions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -5,8 +5,6 @@ resample's value is the mean over seeds; the interval is the middle 95 % of the 
 result depends on the rooms that were asked about; that seeds differ shows in the range beside it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """``docs/results.md`` from the run folders: the figure, then claims and arms of every experiment."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What there is to do: every run folder with its arms, and how far each is. Costs no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

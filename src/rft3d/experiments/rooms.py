@@ -1,7 +1,5 @@
 """Training rooms: rendered by worker processes; views made from others' samples; a policy from the rooms alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random

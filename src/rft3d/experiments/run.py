@@ -4,8 +4,6 @@ A run folder's *rooms* come first, then every arm after the one that it starts f
 after the arm. What was stopped goes on with the same command.
 """
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Mapping, Sequence

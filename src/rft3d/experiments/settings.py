@@ -4,8 +4,6 @@ Whatever starts from ``rooms-sft`` gets new rooms: the policy has never seen the
 level and more SFT learns from as many.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

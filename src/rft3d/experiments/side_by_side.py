@@ -4,8 +4,6 @@ Tiny models leave the second core idle for much of a step (sampling token by tok
 matrix products), so two arms with one thread each finish well before one after the other with two threads each.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping

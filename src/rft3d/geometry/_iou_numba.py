@@ -9,8 +9,6 @@ volume 16 (-1 marks an invalid box), 17 whether it is thin. ``work`` holds two b
 and z, as one array with offsets because swapping numba array variables costs reference counting.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from rft3d.geometry.compiling import compiled

@@ -4,8 +4,6 @@ A box is ``[x y z dx dy dz yaw roll pitch]``: centre and full side lengths in me
 radians. A point p of the box frame (|p| <= size / 2) lies at ``R @ p + centre`` in the parent frame.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

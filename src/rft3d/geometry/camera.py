@@ -6,8 +6,6 @@ Pixel coordinates are continuous: the picture spans [0, width] x [0, height] and
 column j, row i is (j + 0.5, i + 0.5). K is ``[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]`` in the same pixels.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,7 +1,5 @@
 """Compiled functions: numba with its cache on disk, where there is a place to write one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ The closest points of two disjoint convex polyhedra can be chosen as (vertex, po
 points that really lie in the boxes. So the minimum is exact up to rounding and never too small.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

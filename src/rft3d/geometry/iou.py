@@ -17,8 +17,6 @@ The loop over pairs is compiled by numba (:mod:`._iou_numba`): its start-up cost
 seconds on the first run of a machine.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

@@ -3,8 +3,6 @@
 # (scipy has no types)
 """One-to-one matching of predictions (rows) to truths (columns) on an IoU matrix."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

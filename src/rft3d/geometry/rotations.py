@@ -5,8 +5,6 @@ Convention of the whole project: ``angles = (yaw, roll, pitch)`` in radians and
 Matrices act on column vectors: ``p_parent = R @ p_child``. Every function works on any batch shape.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,6 @@
 ``BACKBONES`` maps the name that a saved policy carries to its loader.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any

@@ -7,8 +7,6 @@ Precision: matrix products and attention run in the weights' type; norms, rotary
 stream in at least float32, which is what bf16 autocast makes of the public code.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -88,7 +86,7 @@ class GeometryEncoder(nn.Module):
         return out.view(batch, frames, *grid, self.config.width)
 
 
-def reset(module: nn.Module, patches: PatchTokens, *tokens: Tensor) -> None:
+def reset(module: nn.Module, patches: "PatchTokens", *tokens: Tensor) -> None:
     """Fresh weights as DINOv2 starts them: matrices and positions N(0, 0.02), biases 0, tokens near 0."""
     for each in module.modules():
         if isinstance(each, nn.Linear):

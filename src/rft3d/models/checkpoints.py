@@ -16,8 +16,6 @@ safetensors are read (one file or shards with an index); nothing is unpickled. A
 that nothing here knows, is an error; heads, and rounds after the used one, are left out knowingly.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager

@@ -9,8 +9,6 @@ Only the last three of nine plain numbers behind ``"bbox_3d"`` are touched; all 
 so what could not be parsed before still can't.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

@@ -8,8 +8,6 @@ place: one for the reference frame, here the first, one for the others. Output, 
 models (``alternate_from=-1``) see every frame by itself; their output is ``(B, S, h, w, C)``, normalised.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -11,8 +11,6 @@ same bytes and the first stays; a kill leaves a temporary file, which is removed
 damaged file counts as absent. :class:`ClipFeatures` are a corpus's, by the numbers of its clips.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

@@ -6,8 +6,6 @@ input. The vision tower, its merger and the geometry encoder are frozen; the lan
 geometry merger are trained. Facts and names follow the released checkpoints (``docs/papers.md``).
 """
 
-from __future__ import annotations
-
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,

@@ -5,8 +5,6 @@ drawn from (seed, prompt's key, row), so a completion depends neither on what el
 which process sampled it (beyond the rounding of a matrix product in another shape).
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Plain parts that :class:`rft3d.models.spatial.SpatialModel` puts together.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -76,7 +74,7 @@ class FrozenFeatures:
     geometry: Tensor | None
     grid: Tensor
 
-    def cpu(self) -> FrozenFeatures:
+    def cpu(self) -> "FrozenFeatures":
         """The same in main memory."""
         geometry = None if self.geometry is None else self.geometry.cpu()
         return FrozenFeatures(self.vision.cpu(), geometry, self.grid.cpu())

@@ -7,8 +7,6 @@ marked ``gpu``, which passed on an H100 (``docs/hardware.md``). A capture that f
 warning says so, and the step runs eagerly on the static cache, which is tested.
 """
 
-from __future__ import annotations
-
 import warnings
 
 import torch

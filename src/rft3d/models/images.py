@@ -5,8 +5,6 @@ the right columns and bottom rows that do not fill a 2×2 cell of patches. Nothi
 so a vision token and the geometry under it look at the same pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

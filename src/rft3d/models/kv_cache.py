@@ -4,8 +4,6 @@ Rows that ended leave; groups may then have different numbers of rows. :class:`S
 shapes and addresses, for CUDA graphs.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """A folder or a hub name in, a :class:`Policy` out: every layout of :mod:`rft3d.models.checkpoints`."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

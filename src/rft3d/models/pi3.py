@@ -6,8 +6,6 @@ and the order of the frames only orders the output. What is used is the last pai
 second release does: ``(B, S, h, w, 2C)``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

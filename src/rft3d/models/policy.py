@@ -4,8 +4,6 @@ This is the only face of a model that the floors above see. ``encode`` runs the 
 clip; everything else works on their features.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -14,8 +14,6 @@ Two attention paths are registered with transformers under :data:`ATTENTION`:
   row's own keys.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -175,7 +173,7 @@ class Packed:
     targets: Tensor
     owner: Tensor
 
-    def prefixes(self, rows: Tensor) -> Packed:
+    def prefixes(self, rows: Tensor) -> "Packed":
         """Some of the rows without their suffixes, padded only to the longest of them."""
         valid = self.layout.prefix_valid[rows]
         length = int(valid.sum(-1).max())
@@ -183,7 +181,7 @@ class Packed:
         ids, positions = self.input_ids[rows, :length], self.position_ids[:, rows, :length]
         return Packed(ids, positions, cut, self.predict_at[:0], self.targets[:0], self.owner[:0])
 
-    def to(self, device: torch.device) -> Packed:
+    def to(self, device: torch.device) -> "Packed":
         layout = replace(self.layout, prefix_valid=self.layout.prefix_valid.to(device))
         moved = {name: each.to(device) for name, each in vars(self).items() if isinstance(each, Tensor)}
         return replace(self, layout=layout, **moved)

@@ -9,8 +9,6 @@ to the tokens only. Frames are images, so Qwen3-VL's time stamps between video f
 Nobody has published weights of this combination; start from ``Qwen/Qwen3-VL-4B-Instruct`` and a fresh merger.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from transformers import (

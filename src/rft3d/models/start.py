@@ -4,8 +4,6 @@ Frozen encoders are run in the device's own format (bf16 on a GPU, fp32 on a CPU
 before the engine exists; trained weights get the format that the recipe asks for.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

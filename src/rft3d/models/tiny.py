@@ -1,7 +1,5 @@
 """The demo's model: the real architecture with a few million parameters, built without a download."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

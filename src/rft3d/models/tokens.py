@@ -1,7 +1,5 @@
 """Text to token ids: Qwen's chat layout, M-RoPE positions, and the demo's small tokenizer."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

@@ -5,8 +5,6 @@ a GPU costs more than the arithmetic. Where all pictures have one size and no bl
 same numbers come out of one batched attention (tested against transformers).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

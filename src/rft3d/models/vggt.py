@@ -10,8 +10,6 @@ Shapes: ``B`` clips, ``S`` frames, ``h × w`` patches, ``C`` width. Output: ``(B
 frame-block and global-block outputs of one round side by side; only that round's output is kept.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

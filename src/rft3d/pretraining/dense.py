@@ -5,8 +5,6 @@ from rendered rooms: for every 14×14 patch the 3-D point under its centre and t
 there, for every 28×28 token the classes it shows. All in the first camera's frame.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 

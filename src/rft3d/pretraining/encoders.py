@@ -9,8 +9,6 @@ finding out that the token ``chair`` and what a chair looks like have to do with
 the figures).
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

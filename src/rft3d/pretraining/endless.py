@@ -4,8 +4,6 @@ A *batch* holds some rooms of one world, rendered, labelled and tokenized by wor
 of (seed, index) only, so a resumed run sees what an uninterrupted one would.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -6,8 +6,6 @@ are thrown away at the end of the stage; prompts, answers and the shipped model 
 (``docs/log.md`` has the figures).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

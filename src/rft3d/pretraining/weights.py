@@ -5,8 +5,6 @@
 Every step sees new rooms, a function of (seed, step), so a stopped run goes on as if it had not stopped.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterable, Mapping

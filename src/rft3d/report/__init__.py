@@ -1,7 +1,5 @@
 """Floor 5: a run as pages that a person can look at. Imports the floors below, never training."""
 
-from __future__ import annotations
-
 from rft3d.report.draw import draw_boxes
 from rft3d.report.run_report import write_report
 

@@ -4,8 +4,6 @@ Every number comes from a file of the run; what no file says is written as not s
 stand in ``templates/card.md.j2``.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

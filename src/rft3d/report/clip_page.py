@@ -6,8 +6,6 @@ Boxes are drawn where a camera is known: in the frame whose camera they are in, 
 clip has poses (then also as a video). The view from above needs no camera.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal

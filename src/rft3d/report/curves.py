@@ -1,8 +1,6 @@
 """Learning curves of runs' stages, from ``metrics.jsonl`` to the lines that the page draws, and from which step to
 which each hacking alarm was on (``alarms.jsonl``)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

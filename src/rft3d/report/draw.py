@@ -5,8 +5,6 @@ camera's field of view *before* projection: an end point behind the camera would
 Drawn at twice the size and scaled down, so that lines are smooth.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Sequence
 from itertools import pairwise

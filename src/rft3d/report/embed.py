@@ -7,8 +7,6 @@ Model texts are untrusted: autoescaping is on for every template, control charac
 script's worth of text is cut to a readable length.
 """
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib

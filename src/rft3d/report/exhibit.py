@@ -4,8 +4,6 @@ What the exports (overlay pictures, rerun) share, whatever it comes from: a run 
 answers, a scene folder, or a procedural room ``rooms:<seed>``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What the report says first: a verdict in a few sentences, an alarm when answers cannot be read, the headroom."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

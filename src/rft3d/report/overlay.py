@@ -4,8 +4,6 @@ Truth is always green, predictions are orange (hit: solid; miss: dashed). With `
 one colour, the same in every picture, and truth is dashed beside predictions.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

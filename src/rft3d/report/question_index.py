@@ -1,7 +1,5 @@
 """One task's samples for the page: what lists sort and filter by, what one sample's view shows, the order."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

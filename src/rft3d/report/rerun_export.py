@@ -13,8 +13,6 @@ Two time lines: ``sample`` steps through the questions, ``frame`` through the pi
 Needs the ``[rerun]`` extra. Open the file with ``rerun FILE.rrd``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any

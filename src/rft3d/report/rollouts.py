@@ -5,8 +5,6 @@ writing leaves half a line, and a line that had to be short may lack anything bu
 with the line, or else from a samples file that knows the sample; procedural rooms are drawn again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

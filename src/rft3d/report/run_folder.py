@@ -5,8 +5,6 @@ folder that ``rft3d rooms`` or ``rft3d samples`` wrote is one too: without ``eva
 ``run/`` itself, and samples files may be named ``samples.<task>.jsonl``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any

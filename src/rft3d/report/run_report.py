@@ -5,8 +5,6 @@ sent as a file. Tables are written here; curves, samples, scenes, rollouts and c
 page when they are looked at (``static/*.js``), from data packed by :mod:`rft3d.report.embed`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations

@@ -4,8 +4,6 @@ The same id asks the same question only when task, scene, prompt and truth agree
 question of that id is left out and counted in the notes, so that pairs are always about the same sample.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One question and its answers for the page: cameras, boxes in the world, matches, reward parts and why."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@
 samples file with bare pictures has none, and then a report shows less.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The report's tables: results with intervals, paired comparisons, classes, question types, cost, config."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

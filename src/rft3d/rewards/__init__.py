@@ -3,8 +3,6 @@
 For TRL: :func:`rft3d.tasks.as_trl`.
 """
 
-from __future__ import annotations
-
 from rft3d.rewards.comparison import Comparison, DetectionMatch, Evidence, label_ious
 from rft3d.rewards.detection import (
     SET_REWARDS,

@@ -1,7 +1,5 @@
 """A list of labelled boxes against the true list, compared once; every reward of such lists reads it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +56,7 @@ class Comparison(Evidence):
     iou: NDArray[np.float64]
 
     @classmethod
-    def of(cls, predicted: Detections, truth: Detections) -> Comparison:
+    def of(cls, predicted: Detections, truth: Detections) -> "Comparison":
         """The comparison of two lists, with its IoUs."""
         (iou,) = label_ious([(predicted, truth)])
         return cls(tuple(predicted), tuple(truth), iou)
@@ -114,7 +112,7 @@ class Comparison(Evidence):
         """The best one-to-one assignment by (1 + DIoU) / 2, so that a box that only comes near has a truth too."""
         return _assigned(self.shaped_iou)
 
-    def without(self, index: int) -> Comparison:
+    def without(self, index: int) -> "Comparison":
         """The same without prediction ``index``; the IoUs are reused."""
         kept = [i for i in range(len(self.predicted)) if i != index]
         less = Comparison(tuple(self.predicted[i] for i in kept), self.truth, self.iou[kept])

@@ -30,8 +30,6 @@ A reward is a function ``Comparison -> Part`` and a line in :data:`SET_REWARDS`;
 verl's export and the contract tests read that table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from rft3d.rewards.comparison import Assignment, Comparison

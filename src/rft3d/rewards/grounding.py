@@ -9,8 +9,6 @@ for it still scores, and the right box for another frame does not. A frame that 
 A reward is a function ``Placement -> Part`` and a line in :data:`FRAME_REWARDS`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property

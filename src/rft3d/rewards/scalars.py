@@ -1,7 +1,5 @@
 """Rewards for option letters and numbers: exact match, and VSI-Bench's mean relative accuracy (MRA)."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

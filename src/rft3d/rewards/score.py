@@ -4,8 +4,6 @@ The paper has two R_format: JSON that holds a valid box (perception), and the th
 (reasoning). Both are here; a task picks one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar

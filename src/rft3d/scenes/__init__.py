@@ -1,7 +1,5 @@
 """Floor 1: the world as records. Types, procedural rooms, readers; no prompts, no tensors."""
 
-from __future__ import annotations
-
 from rft3d.scenes.folder import read_scene, write_scene
 from rft3d.scenes.images import load_depth, load_instances, load_rgb
 from rft3d.scenes.readers.posed_clip import read_posed_clip

@@ -9,8 +9,6 @@
 ``scene.json`` is written last and atomically: a folder that has one is complete.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ Depth files are 16-bit PNG in millimetres (0 = unknown), instance files 16-bit P
 (0 = no object).
 """
 
-from __future__ import annotations
-
 import struct
 import warnings
 import zlib

@@ -7,8 +7,6 @@ plain numbers and its shape accounts for every byte. What the file refers to twi
 twice, so that a few hundred bytes cannot stand for billions of values.
 """
 
-from __future__ import annotations
-
 import math
 import pickletools
 import re

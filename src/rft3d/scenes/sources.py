@@ -4,8 +4,6 @@ To add a data set: one file with one reader, one line in :data:`SOURCES`. The co
 Data sets without scenes (questions, chats) stand in :data:`RECORDS`.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator

@@ -4,8 +4,6 @@ Frames of reference: *world* is right-handed, metric, z up, floor near z = 0. *C
 (x right, y down, z forward). ``T_world_camera`` maps camera points to world points.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -4,8 +4,6 @@
 as detection asks) and :func:`spread_frames` (all over the clip, as grounding and spatial questions ask).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -4,8 +4,6 @@ To add one: copy ``forkme.py`` and add a line to ``TASKS``. A literal dict: grep
 nothing registers itself at import.
 """
 
-from __future__ import annotations
-
 from rft3d.tasks.captioning import Captioning
 from rft3d.tasks.detection import Detection, detection_truth
 from rft3d.tasks.grounding import Grounding

@@ -1,7 +1,5 @@
 """What several tasks need: frame references, objects in first-seen order, means that may be undefined."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -13,8 +13,6 @@ METEOR is missing on purpose: its official scorer is a Java program with WordNet
 table, and a Python version without these gives other numbers.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -18,8 +18,6 @@ and a caption counts only where that box has an IoU of at least 0.5 with the tru
 (:mod:`rft3d.tasks.caption_metrics` says why).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

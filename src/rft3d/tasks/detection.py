@@ -19,8 +19,6 @@ The data files upstream have a newline after every ``<image>``, which its loader
 the text; prompts here are what the model sees.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import atan2

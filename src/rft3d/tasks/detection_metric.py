@@ -1,7 +1,5 @@
 """What detection's answers add up to: counts per class, and precision, recall and F1 of sums of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from rft3d.rewards import Comparison

@@ -13,8 +13,6 @@ parser of :mod:`rft3d.answers` (never by hand); score it with functions of :mod:
     gold: "2"
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar

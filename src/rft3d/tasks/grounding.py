@@ -15,8 +15,6 @@ Prompt and target are those of ScanRefer in VG-LLM, which 3D-RFT trains and repo
 The answer's box is moved to the world by the camera of the frame that the answer names.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal

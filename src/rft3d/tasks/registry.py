@@ -1,7 +1,5 @@
 """Every task by name, and the one place where tasks are made from a name and options; their rewards for TRL."""
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence

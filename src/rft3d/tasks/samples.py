@@ -5,8 +5,6 @@ so that a file can be read, counted and cut with ordinary tools. ``read_jsonl`` 
 the untyped halves, for other records of the same kind (predictions).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass

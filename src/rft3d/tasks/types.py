@@ -4,8 +4,6 @@ A task never sees a model, a model never sees a task: they meet in a :class:`Sam
 in plain text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol

@@ -6,8 +6,6 @@ Start with :mod:`rft3d.training.grpo` (one GRPO step, top to bottom) or :mod:`rf
 # pyright: reportUnsupportedDunderAll=false
 # (they are made when asked for: a name of the configs costs no torch)
 
-from __future__ import annotations
-
 from rft3d import lazily
 
 __all__ = [

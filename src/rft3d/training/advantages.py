@@ -15,8 +15,6 @@ and every token of completion i gets A_i. Variants, each a setting of ``RFTConfi
   long answer is a noisy signal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

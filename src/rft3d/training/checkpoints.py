@@ -8,8 +8,6 @@
 A folder under construction ends in ``.tmp``, one being deleted in ``.old``; neither is ever read.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,7 +1,5 @@
 """Samples files by the clips they show: read once, checked before training starts, each clip encoded once."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Where the 3D-RFT paper is silent, the default is ours and ``docs/papers.md`` says why.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal

@@ -3,8 +3,6 @@
 A draw is a function of (seed, step) only, so a resumed run sees what an uninterrupted one would.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The engine of SFT and RFT on ``accelerate``: a model whose steps can be taken, saved and resumed."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable

@@ -4,8 +4,6 @@ Sampling runs on gathered weights, without a collective (ranks stop at different
 and not by accelerate, so that one path serves GPUs and the CPU tests.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

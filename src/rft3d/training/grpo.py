@@ -15,8 +15,6 @@ section 3. A group is the unit of everything: it is sampled, scored and run forw
 shared (:mod:`rft3d.models.prefix`). ``docs/algorithms.md`` lists the variants.
 """
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What every stage does around its steps: resume, log, measure, save, stop on SIGTERM, finish."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -111,7 +109,7 @@ class Loop(ExitStack):
         if is_main_process():
             self.console.print(f"{self.title}: {line}", highlight=False, soft_wrap=True, markup=False)
 
-    def __enter__(self) -> Loop:
+    def __enter__(self) -> "Loop":
         self._advance = self.enter_context(progress(self.console, self.title, self.steps, self.start))
         self._request = StopRequest()
         self.enter_context(on_sigterm(self._request))

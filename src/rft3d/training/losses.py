@@ -13,8 +13,6 @@ lengths alone, so that any split into micro-batches or ranks gives the same grad
   gradient (MiniMax-M1, arXiv 2506.13585).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args

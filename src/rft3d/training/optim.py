@@ -1,7 +1,5 @@
 """Optimizers, learning rates, and the error of a step whose loss or gradient is NaN or infinite."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 

@@ -10,8 +10,6 @@ same number of forwards; and the gradients, which DDP and FSDP2 average, so that
 number of ranks.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import math
 import os

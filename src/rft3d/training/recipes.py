@@ -10,8 +10,6 @@ Started again with the same settings, a run goes on from its last checkpoint; fi
 repeated. Any field can be overridden: ``--seed 3 --stages.0.steps 50 --model runs/demo/models/sft``.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import io

@@ -4,8 +4,6 @@ A group is one prompt with G completions. :class:`Rollouts` owns sampling: which
 of the seed and the step alone, so a resumed run draws the same), who samples, and on which rank.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -70,7 +68,7 @@ class Group:
         """Whether only lengths and scores came from another rank, without tokens and texts."""
         return any(isinstance(c.tokens, range) for c in self.completions)
 
-    def lightened(self) -> Group:
+    def lightened(self) -> "Group":
         """What other ranks need of it: how long its completions are and what they earned."""
         lengths: list[Any] = [range(len(c.tokens)) for c in self.completions]
         completions = [Completion(n, n, c.truncated) for n, c in zip(lengths, self.completions, strict=True)]
@@ -116,7 +114,7 @@ class Collected:
     trained: list[Group]
     sampled: int
 
-    def assigned(self, assign: Callable[[list[Group]], list[Group]]) -> Collected:
+    def assigned(self, assign: Callable[[list[Group]], list[Group]]) -> "Collected":
         """With advantages, by ``assign``."""
         drawn = assign(self.drawn)
         return replace(

@@ -5,8 +5,6 @@ boxes again and draw them. The file's size is bounded beforehand: the number of 
 share has its texts cut, ending in "…".
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Writing a run folder (:mod:`rft3d.runfolder`): settings and environment, timed stages, metrics, trackers."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -1,7 +1,5 @@
 """Stage 1: supervised fine-tuning, through the same packed forward as stage 2."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path

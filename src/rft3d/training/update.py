@@ -1,7 +1,5 @@
 """Groups with advantages to optimizer steps: weights, micro-batches, forward, loss, backward."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@ frame, the frames' fused tokens and grids go along, and vLLM places them and com
 are handed over in memory whenever they changed. ``docs/vllm.md`` says how to install it and what was measured.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -7,8 +7,6 @@ What they watch of one step's answers, apart from what those were paid, are :fun
 that are already read, so that a synthetic policy can be tested without a model.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

@@ -5,8 +5,6 @@ changed; a few states are wrong wherever they come from (one answer to everythin
 ``docs/watching.md`` tells where each one comes from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """``rft3d data check``: what is in a folder, what is missing, cut off, stale, misaligned or leaking; what to do."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -15,8 +15,6 @@ A reading wins when its evidence is better by a margin; otherwise the boxes don'
 so small that both readings agree).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress

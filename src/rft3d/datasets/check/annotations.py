@@ -1,7 +1,5 @@
 """Annotations and samples files: whole and well formed, of what is there now, their angles, pictures and rooms."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """What a check finds, and the report that says it."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal

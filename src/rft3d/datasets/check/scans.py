@@ -1,7 +1,5 @@
 """Scans on disk: ScanNet's raw scans, posed pictures, EmbodiedScan's infos, and the videos of VSI-Bench."""
 
-from __future__ import annotations
-
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

@@ -16,8 +16,6 @@ Deviations of our own variants
 ``--compat lmms-eval``: the published reading of the whole text, tags or not.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant

@@ -1,7 +1,5 @@
 """Score predictions under every protocol of a benchmark, from files alone: :func:`score_benchmark`."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace

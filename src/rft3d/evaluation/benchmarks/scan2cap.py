@@ -21,8 +21,6 @@ Samples that ask about true boxes (``rft3d data prepare scan2cap`` without ``--p
 not comparable with published numbers, and said so.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant

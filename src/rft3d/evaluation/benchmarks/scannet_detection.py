@@ -26,8 +26,6 @@ What no scorer can see: upstream's evaluation re-encodes frames as JPEG, leaves 
 of the prompt and decodes with a repetition penalty of 1.05 (docs/benchmarks.md).
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial

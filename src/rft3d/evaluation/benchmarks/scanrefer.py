@@ -21,8 +21,6 @@ a failure, and listed: nothing is executed. Neither imitates pytorch3d's errors,
 0.3 to 1.9 % of the pairs (:mod:`rft3d.evaluation.benchmarks.types`).
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 

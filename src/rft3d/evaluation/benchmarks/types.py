@@ -11,8 +11,6 @@ only, 69 % of pairs differ from the exact IoU by more than 0.05, always downward
 about as much.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -22,8 +22,6 @@ what is not finite scores 0. ``--compat lmms-eval`` and ``vlmevalkit``: as these
 their version (:mod:`rft3d.answers.harness`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

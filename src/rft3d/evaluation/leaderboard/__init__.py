@@ -5,8 +5,6 @@ as printed in the papers. Numbers stand in one table only when they were made by
 and proposal-refined scores are different ``variant``s, and so are inputs of another kind.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -8,8 +8,6 @@ question's type. VSI-Bench's *chance level, frequency* (Yang et al., arXiv 2412.
 most frequent answer of a type.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Sequence

@@ -10,8 +10,6 @@ that the metadata can answer: some name a thing that their scene's metadata lack
 questions), and are counted and listed apart. Routes and orders of appearance are not in the metadata.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -15,8 +15,6 @@ A numeric answer counts as right from a mean relative accuracy of 0.5 (20 to 25 
 boxes do not decide (no floor area, an order of appearance without cameras) are counted apart.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -7,8 +7,6 @@ Unlike a :class:`rft3d.scenes.types.Scene` a clip may know neither camera nor po
 frames only, and none with a side above 1920 pixels, so that an hour of video fits into memory.
 """
 
-from __future__ import annotations
-
 from rft3d.scenes.clips._clip import Clip, ClipSampling, spread_indices, with_fov, with_intrinsics
 from rft3d.scenes.clips._reading import clip_of_scene, read_clip
 from rft3d.scenes.clips._video import read_video, write_video

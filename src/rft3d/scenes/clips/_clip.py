@@ -1,7 +1,5 @@
 """The record of a clip, and which frames of it are looked at."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Clips from disk: a video, a picture, or a folder of pictures (posed or not)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ the second seeks to the keyframe before each chosen frame and decodes from there
 frames only.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What readers share: streams of JSON objects, text matrices, measured poses, sizes of pictures."""
 
-from __future__ import annotations
-
 import codecs
 import json
 import re

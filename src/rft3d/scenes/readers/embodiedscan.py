@@ -15,8 +15,6 @@ An instance without a box (a size of 0, a number that is not finite, an unknown 
 left out and counted; a file of which more than ``most_left_out`` is left out is refused.
 """
 
-from __future__ import annotations
-
 import operator
 from collections import Counter
 from collections.abc import Collection, Iterator

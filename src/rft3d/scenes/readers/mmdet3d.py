@@ -15,8 +15,6 @@ SUN RGB-D's upright one (x right, y ahead, z up) with the camera at the origin. 
 pictures: such scenes have no frames. Instances of no category are left out, as upstream ignores them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -9,8 +9,6 @@ Boxes are in the scene frame (metric, z up), ``camera_to_scene`` is that of an O
 ``target`` a box's id and its ``best_frame`` a frame's index.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path

@@ -4,8 +4,6 @@ A reader yields these where a data set gives no cameras (or no pictures); :mod:`
 samples of them. All are checked when they are read, and none knows prompts or tasks.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -18,8 +18,6 @@ one of its vertices in the *aligned* world, which is what ScanRefer is scored ag
 annotation files a scan; the one of the decimated mesh (``_vh_clean_2``), which benchmarks use, is read.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

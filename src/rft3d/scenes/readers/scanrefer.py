@@ -12,8 +12,6 @@ Detected boxes, with which the benchmark is refined: ``metadata/scannet_val_pred
 Whether upstream keeps all of them or the first 50 of a scan could not be verified; all are kept.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

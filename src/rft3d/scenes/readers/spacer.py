@@ -6,8 +6,6 @@ missing or empty (VSI-Bench and Spatial-MLLM's questions in this layout), the vi
 otherwise the problem type. Not verified on SpaceR's and Spatial-MLLM's released files.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

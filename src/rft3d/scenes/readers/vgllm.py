@@ -14,8 +14,6 @@ Source: huggingface.co/datasets/zd11024/VG-LLM-Data as github.com/LaVi-Lab/VG-LL
 optional fields the train files have; whether ``cam2img`` is one matrix or one a frame (both are read).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,8 +7,6 @@ chat layout of Spatial-MLLM v1.1 (github.com/diankun-wu/Spatial-MLLM), the video
 and the words the type. Not verified on the released files: that ``video`` is always there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

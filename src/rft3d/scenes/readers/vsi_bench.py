@@ -13,8 +13,6 @@ Parquet needs pyarrow (``pip install '.[data]'``). Scene metadata, without pictu
 the number of boxes of the label. The same boxes stand in ARKitScenes' annotations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -10,8 +10,6 @@ and ``_layout`` (where things stand), ``_shell`` (walls, windows, light), ``_pat
     scene.objects[0].label       # "refrigerator"
 """
 
-from __future__ import annotations
-
 from rft3d.scenes.rooms._parts import PALETTE
 from rft3d.scenes.rooms._room import WORLDS, RoomConfig, iter_rooms, make_room, read_room_config
 

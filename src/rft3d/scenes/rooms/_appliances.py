@@ -3,8 +3,6 @@
 Same convention as :mod:`rft3d.scenes.rooms._furniture`: x front, z up, metres.
 """
 
-from __future__ import annotations
-
 from random import Random
 
 from rft3d.scenes.rooms._parts import (

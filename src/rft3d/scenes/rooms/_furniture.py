@@ -4,8 +4,6 @@ A builder takes a random generator, a scale, a colour and its shade, and returns
 Sizes and colours are typical of the class, so that shape and colour together tell what a thing is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from random import Random
 

@@ -5,8 +5,6 @@ furniture that carries such things (a monitor on a desk), with the floor as the 
 things on the floor never come closer than :data:`GAP_M`; things on one top neither.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Furniture frame: x towards the front, y to its left, z up, metres. A part is a c
 standing on its end, or an ellipsoid.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from random import Random

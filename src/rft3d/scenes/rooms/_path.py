@@ -4,8 +4,6 @@ Eye height, downward pitch, roll and jitter are those of a hand-held phone. No e
 furniture, so that no picture is taken from within an object.
 """
 
-from __future__ import annotations
-
 import math
 from random import Random
 

@@ -1,8 +1,6 @@
 """Oriented rectangles in the floor plane, in plain Python: placement asks thousands of tiny questions,
 and for one pair at a time floats are faster than arrays."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

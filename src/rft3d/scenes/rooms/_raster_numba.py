@@ -7,8 +7,6 @@ Array layouts are described in :mod:`rft3d.scenes.rooms._render`. One file, thou
 watches the file of the function it stored, so helpers elsewhere could go stale.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -5,8 +5,6 @@ object fit: colours must differ visibly, distances by 0.4 m, sizes by a quarter,
 every frame of the clip for the target and fail clearly for its classmates.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

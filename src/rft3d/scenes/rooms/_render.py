@@ -17,8 +17,6 @@ texture, a, b, glow · ``owner (P,)`` int32 object index · ``room, decals, ligh
 darkening of the floor, filled by the drawing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

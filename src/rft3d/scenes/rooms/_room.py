@@ -4,8 +4,6 @@ A stand-in for scanned rooms wherever real data is missing or too slow: tests, t
 examples. Deterministic: a seed and a config give the same arrays, whatever was made before.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace

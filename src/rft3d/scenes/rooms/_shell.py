@@ -5,8 +5,6 @@ Faces of the room are numbered 0: x = -half_x, 1: x = +half_x, 2: y = -half_y, 3
 (a, b) is (y, z) on faces 0-1, (x, z) on 2-3 and (x, y) on the floor.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from random import Random

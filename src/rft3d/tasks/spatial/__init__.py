@@ -1,7 +1,5 @@
 """Spatial reasoning: VSI-Bench's eight kinds of questions about a room, with and without thoughts."""
 
-from __future__ import annotations
-
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
 from rft3d.tasks.spatial.task import Spatial
 from rft3d.tasks.spatial.view import Limits, Question, View

@@ -4,8 +4,6 @@ Wording follows table 4 and the released questions of VSI-Bench (arXiv 2412.1417
 of unambiguous questions (:class:`.view.Limits`): first those with a number for an answer, then those with options.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import islice, pairwise, permutations, product

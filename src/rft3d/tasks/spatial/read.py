@@ -4,8 +4,6 @@ Understands the wording of the released questions, of the paper's table 4, of VL
 data and of :mod:`.questions`: they differ in a word here and there ("direct distance", "and facing").
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ that a person or a model can name ("1.2 m to the right, 2.5 m ahead") is in this
 that reproduce the official answer key from boxes (VSI-Bench, appendix B.1, arXiv 2412.14171).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

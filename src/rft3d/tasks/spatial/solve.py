@@ -15,8 +15,6 @@ a model names first what it is sure of. A candidate of a relative distance that 
 ignored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial

@@ -23,8 +23,6 @@ The prompt for thoughts is **not given in the paper** (nor is its thought data p
 that asks for a direct answer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random

@@ -13,8 +13,6 @@ Positions are printed to centimetres (or as coarsely as a small model can learn)
 from the exact boxes and the result is printed as in the answer: a thought never contradicts its answer.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What questions may use of a scene (:class:`View`), and when one is unambiguous (:class:`Limits`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
