@@ -49,8 +49,7 @@ from rft3d.report.live import render_run
 from rft3d.scenes.clips import read_clip
 from rft3d.scenes.folder import write_scene
 from rft3d.scenes.images import read_image
-from rft3d.scenes.readers.scannet_export import read_nyu40, scan_objects
-from rft3d.scenes.readers.scanrefer import read_proposals
+from rft3d.scenes.readers.scanrefer import read_nyu40, read_proposals, scan_objects
 from rft3d.scenes.rooms import read_room_config
 from rft3d.scenes.sources import RECORDS, SOURCES
 from rft3d.tasks import TASKS, Sample, read_samples, write_samples
@@ -148,11 +147,6 @@ def _sheet(folder: Path) -> list[Path]:
         book.active.append(row)
     book.save(folder / "a.xlsx")
     return [folder / "a.xlsx"]
-
-
-def _export(folder: Path) -> list[Path]:
-    published.write_media(folder)
-    return sorted((folder / "scannet" / "posed_images" / published.VAL).glob("*.*"))
 
 
 def _model(folder: Path) -> list[Path]:
@@ -274,10 +268,6 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
     "posed clip": (
         lambda folder: [clips.write_clip(folder / "clip") / "scene.json"],
         lambda folder: list(SOURCES["folder"](folder / "clip")),
-    ),
-    "scannet export": (
-        _export,
-        lambda folder: list(SOURCES["scannet_export"](folder / "scannet" / "posed_images")),
     ),
     "mmdet3d": (
         lambda folder: [published.write_mmdet3d(folder / "i.pkl")],

@@ -20,15 +20,14 @@ def random_iou(seed: int) -> Array:
     return rng.choice([0, 0, 0.25, 0.5, 0.75, 1.0], (n, m))
 
 
-def greedy_by_hand(iou: Array, threshold: float, strict: bool) -> list[tuple[int, int]]:
+def greedy_by_hand(iou: Array, threshold: float) -> list[tuple[int, int]]:
     free = list(range(iou.shape[1]))
     found = []
     for row in range(iou.shape[0]):
         if not free:
             break
         column = max(free, key=lambda c: (iou[row, c], -c))
-        value = iou[row, column]
-        if value > threshold or (value == threshold and not strict):
+        if iou[row, column] > threshold:
             found.append((row, column))
             free.remove(column)
     return found
@@ -38,8 +37,8 @@ def greedy_by_hand(iou: Array, threshold: float, strict: bool) -> list[tuple[int
 def test_greedy_is_the_rule_in_words(seed: int) -> None:
     iou = random_iou(seed)
     before = iou.copy()
-    for threshold, strict in itertools.product((0.0, 0.25, 0.5), (True, False)):
-        assert greedy_match(iou, threshold, strict) == greedy_by_hand(iou, threshold, strict)
+    for threshold in (0.0, 0.25, 0.5):
+        assert greedy_match(iou, threshold) == greedy_by_hand(iou, threshold)
     assert np.array_equal(iou, before)
 
 
@@ -66,9 +65,8 @@ def test_a_miss_leaves_its_column_free() -> None:
     assert greedy_match([[0.2], [0.8]], 0.25) == [(1, 0)]
 
 
-def test_threshold_is_strict_by_default() -> None:
+def test_an_iou_at_the_threshold_is_a_miss() -> None:
     assert greedy_match([[0.25]], 0.25) == []
-    assert greedy_match([[0.25]], 0.25, strict=False) == [(0, 0)]
 
 
 def test_errors_and_empties() -> None:

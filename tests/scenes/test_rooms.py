@@ -23,13 +23,16 @@ from rft3d.scenes import (
     validate_scene,
 )
 from rft3d.scenes.rooms._furniture import BUILDERS, build
-from rft3d.scenes.rooms._parts import CUBOID
-from rft3d.scenes.rooms._plane import apart, gap, rect
+from rft3d.scenes.rooms._parts import CUBOID, Rect, apart, gap
 from rft3d.scenes.rooms._render import Parts, render, world_parts
 from rft3d.scenes.rooms._room import plan_room
 from rft3d.scenes.types import Scene
 
 SEEDS = range(30)
+
+
+def rect(x: float, y: float, hx: float, hy: float, yaw: float) -> Rect:
+    return Rect(x, y, hx, hy, np.cos(yaw), np.sin(yaw))
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,6 @@ from .published import (
     write_media,
     write_meta,
     write_mmdet3d,
-    write_scans,
 )
 
 BOXES_ONLY = ("vsi_meta", "mmdet3d")
@@ -52,11 +51,6 @@ def scenes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Scene]:
         ],
         "embodiedscan": lambda: list(
             SOURCES["embodiedscan"](write_infos(write_media(tmp_path / "media") / "infos.pkl"))
-        ),
-        "scannet_export": lambda: list(
-            SOURCES["scannet_export"](
-                write_media(tmp_path / "media") / "scannet" / "posed_images", write_scans(tmp_path / "scans")
-            )
         ),
         "mmdet3d": lambda: list(SOURCES["mmdet3d"](write_mmdet3d(tmp_path / "infos.pkl"))),
         "vsi_meta": lambda: list(SOURCES["vsi_meta"](write_meta(tmp_path / "scannet_meta_info_val.json"))),

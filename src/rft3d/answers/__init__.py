@@ -4,9 +4,9 @@ Nothing here raises on text: a parser returns its value or a :class:`ParseFailur
 an excerpt. Nothing here executes text: JSON and regular expressions only.
 """
 
+from rft3d.answers._reading import render_thought, split_sections
 from rft3d.answers.boxes import parse_detections, parse_frame_box, render_detections, render_frame_box
 from rft3d.answers.scalars import parse_number, parse_option, render_number
-from rft3d.answers.tags import render_thought, split_sections
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure, ParseMode, Rounding, Sections
 
 __all__ = [

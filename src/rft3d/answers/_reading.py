@@ -1,15 +1,17 @@
-"""What the parsers share: bounds on hostile text, excerpts, and bounded JSON.
+"""What the parsers share: bounds on hostile text, excerpts, sections (``<think>``, ``<answer>``), bounded JSON.
 
-A model's text is wild: megabytes of one token, brackets nested ten thousand deep, ``1e999``, lone
-surrogates. Every bound here is checked *before* the expensive step it protects, so the worst text
-costs milliseconds. Inside this package a text that cannot be read raises :class:`Unreadable`; the
-public parsers turn that into a :class:`~rft3d.answers.types.ParseFailure`, so nothing escapes.
+A model's text is wild: megabytes of one token, brackets nested ten thousand deep, ``1e999``, lone surrogates.
+Every bound here is checked *before* the expensive step it protects, so the worst text costs milliseconds.
+Inside this package a text that cannot be read raises :class:`Unreadable`; the public parsers turn that into a
+:class:`~rft3d.answers.types.ParseFailure`, so nothing escapes. Tags are searched with plain ``str.find`` (lower
+case, as the prompts spell them); no regular expression ever runs over a whole thought.
 """
 
 import json
-import math
 import re
-from typing import Any, cast
+from typing import Any
+
+from rft3d.answers.types import ParseMode, Sections
 
 MAX_TEXT_CHARS = 1_000_000
 """Longer texts are not even searched for tags."""
@@ -18,6 +20,8 @@ MAX_ANSWER_CHARS = 65_536
 MAX_DEPTH = 8
 """Deepest JSON nesting that is handed to ``json`` (a detection list needs 3)."""
 EXCERPT_CHARS = 120
+THINK, END_THINK, ANSWER, END_ANSWER = "<think>", "</think>", "<answer>", "</answer>"
+TAGS = (THINK, END_THINK, ANSWER, END_ANSWER)
 
 # Strings are skipped whole, so brackets inside labels don't count. The quantifiers are possessive and
 # the closing quote optional: a match never backtracks, which keeps an unclosed string linear.
@@ -88,38 +92,90 @@ def load_json(text: str) -> Any:
         raise Unreadable(f"not valid JSON: {error.msg} (character {error.pos})") from None
 
 
-def nine_numbers(value: object) -> tuple[float, ...]:
-    """``value`` as a 9-DoF box; Unreadable says what is wrong with it."""
-    if not isinstance(value, list):
-        raise Unreadable(f'"bbox_3d" must be a list of nine numbers, got {_json_type(value)}')
-    numbers = cast("list[Any]", value)
-    if len(numbers) != 9:
-        raise Unreadable(f'"bbox_3d" must be nine numbers, got {len(numbers)}')
-    for index, number in enumerate(numbers):
-        # bool is a subclass of int in Python, but true is not a coordinate.
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise Unreadable(f'"bbox_3d"[{index}] must be a number, got {_json_type(number)}')
-        if not math.isfinite(number):
-            raise Unreadable(f'"bbox_3d"[{index}] is not finite')
-    return tuple(float(number) for number in numbers)
+def split_sections(text: str) -> Sections:
+    """Split ``text`` at its tags; total, never raises on text.
+
+    The thought ends at the first ``</think>``; the answer is the first ``<answer>`` after it, up to
+    its ``</answer>`` (or to the end when that is missing). A later second answer is never read, so
+    naming several earns nothing. Text that only thinks has the answer ``""``. A text of more than
+    a million characters is returned whole and untagged (the parsers refuse it as too long).
+    """
+    return _split(text)[0]
 
 
-def _json_type(value: object) -> str:
-    if value is None:
-        return "null"
-    names = {"bool": "a boolean", "int": "a number", "float": "a number", "str": "a string", "list": "a list"}
-    return names.get(type(value).__name__, "an object")
+def answer_text(text: object, mode: ParseMode) -> str:
+    """The stripped inside of the answer section, or Unreadable.
+
+    An unclosed tag is a truncated text and refused. ``strict`` takes an untagged text, ``<answer>…</answer>``
+    alone, or a well-formed pair of sections; nothing else.
+    """
+    if not isinstance(text, str):
+        raise Unreadable(f"the answer must be text, got {type(text).__name__}")
+    if len(text) > MAX_TEXT_CHARS:
+        raise Unreadable(f"too long: {len(text)} characters, the limit is {MAX_TEXT_CHARS}")
+    sections, unclosed, alone = _split(text)
+    if unclosed is not None:
+        raise Unreadable(f"no closing {unclosed}")
+    if mode == "strict" and not (sections.well_formed or alone) and any(tag in text for tag in TAGS):
+        raise Unreadable("tags are not exactly <think>…</think><answer>…</answer>")
+    if len(sections.answer) > MAX_ANSWER_CHARS:
+        raise Unreadable(
+            f"too long: an answer of {len(sections.answer)} characters, the limit is {MAX_ANSWER_CHARS}"
+        )
+    answer = sections.answer.strip()
+    if not answer:
+        raise Unreadable("the answer is empty")
+    return answer
 
 
-def require_keys(entry: object, keys: tuple[str, str], exact: bool) -> dict[str, Any]:
-    """``entry`` as an object that has ``keys`` (and with ``exact`` no others)."""
-    if not isinstance(entry, dict):
-        raise Unreadable(f"must be a JSON object, got {_json_type(entry)}")
-    found = cast("dict[str, Any]", entry)
-    for key in keys:
-        if key not in found:
-            raise Unreadable(f'has no "{key}"')
-    if exact and len(found) != len(keys):
-        extra = next(key for key in found if key not in keys)
-        raise Unreadable(f"has a key that was not asked for: {quoted(extra[:40])!r}")
-    return found
+def _split(text: str) -> tuple[Sections, str | None, bool]:
+    """Sections, the closing tag that is missing (or None), and whether an answer section is all there is."""
+    if len(text) > MAX_TEXT_CHARS:
+        return Sections(answer=text), None, False
+    think, rest, unclosed = _split_thought(text)
+    start = rest.find(ANSWER)
+    if start < 0:
+        return Sections(answer=rest, think=think), unclosed, False
+    start += len(ANSWER)
+    end = rest.find(END_ANSWER, start)
+    if end < 0:
+        return Sections(answer=rest[start:], think=think, tagged=True), END_ANSWER, False
+    counts = [text.count(tag) for tag in TAGS]
+    stripped = text.strip()
+    ends_well = stripped.endswith(END_ANSWER)
+    well_formed = (
+        counts == [1, 1, 1, 1]
+        and stripped.startswith(THINK)
+        and ends_well
+        and not rest[: start - len(ANSWER)].strip()
+    )
+    alone = counts == [0, 0, 1, 1] and stripped.startswith(ANSWER) and ends_well
+    return Sections(rest[start:end], think, tagged=True, well_formed=well_formed), unclosed, alone
+
+
+def _split_thought(text: str) -> tuple[str | None, str, str | None]:
+    """Thought, what follows it, and the missing closing tag.
+
+    Templates that put ``<think>`` into the prompt give texts with only the closing tag.
+    """
+    end = text.find(END_THINK)
+    start = text.find(THINK)
+    if end >= 0:
+        opened = 0 <= start < end
+        return text[start + len(THINK) if opened else 0 : end], text[end + len(END_THINK) :], None
+    if start < 0:
+        return None, text, None
+    # No </think>: either the text was cut inside the thought, or the model went on to its answer.
+    answer = text.find(ANSWER, start)
+    if answer < 0:
+        return text[start + len(THINK) :], "", END_THINK
+    return text[start + len(THINK) : answer], text[answer:], None
+
+
+def render_thought(think: str, answer: str) -> str:
+    """``<think>…</think><answer>…</answer>``; ValueError when either text holds one of the tags."""
+    for field, value in (("think", think), ("answer", answer)):
+        for tag in TAGS:
+            if tag in value:
+                raise ValueError(f"render_thought: {field} contains the tag {tag}; remove it first")
+    return f"{THINK}{think}{END_THINK}{ANSWER}{answer}{END_ANSWER}"

@@ -18,9 +18,9 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from typing import Any, cast
 
-from rft3d.answers._reading import Unreadable, load_json, nine_numbers, quoted, require_keys, value_end
-from rft3d.answers.tags import TAGS, answer_text
+from rft3d.answers._reading import TAGS, Unreadable, answer_text, load_json, quoted, value_end
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure, ParseMode, Rounding
 
 MAX_BOXES = 1000
@@ -91,14 +91,14 @@ def _source(answer: str, mode: ParseMode, opening: str, kind: str) -> str:
 
 def _labelled_box(entry: object, index: int, exact: bool) -> LabelledBox:
     try:
-        fields = require_keys(entry, _DETECTION_KEYS, exact)
+        fields = _require_keys(entry, _DETECTION_KEYS, exact)
         label = fields["label"]
         if not isinstance(label, str):
             raise Unreadable('"label" must be a string')
         label = label if exact else label.strip()
         if fault := label_fault(label):
             raise Unreadable(fault)
-        return LabelledBox(label, nine_numbers(fields["bbox_3d"]))
+        return LabelledBox(label, _nine_numbers(fields["bbox_3d"]))
     except Unreadable as problem:
         raise Unreadable(f"entry {index} {problem}") from None
 
@@ -115,7 +115,7 @@ def label_fault(label: str) -> str | None:
 
 
 def _frame_box(value: object, exact: bool) -> FrameBox:
-    fields = require_keys(value, _FRAME_KEYS, exact)
+    fields = _require_keys(value, _FRAME_KEYS, exact)
     frame = fields["frame"]
     whole = isinstance(frame, int) and not isinstance(frame, bool)
     if not exact and isinstance(frame, float) and frame.is_integer():
@@ -124,7 +124,44 @@ def _frame_box(value: object, exact: bool) -> FrameBox:
         raise Unreadable('"frame" must be a whole number')
     if not 0 <= frame <= MAX_FRAME:
         raise Unreadable(f'"frame" must be from 0 to {MAX_FRAME}')
-    return FrameBox(int(frame), nine_numbers(fields["bbox_3d"]))
+    return FrameBox(int(frame), _nine_numbers(fields["bbox_3d"]))
+
+
+def _nine_numbers(value: object) -> tuple[float, ...]:
+    """``value`` as a 9-DoF box; Unreadable says what is wrong with it."""
+    if not isinstance(value, list):
+        raise Unreadable(f'"bbox_3d" must be a list of nine numbers, got {_json_type(value)}')
+    numbers = cast("list[Any]", value)
+    if len(numbers) != 9:
+        raise Unreadable(f'"bbox_3d" must be nine numbers, got {len(numbers)}')
+    for index, number in enumerate(numbers):
+        # bool is a subclass of int in Python, but true is not a coordinate.
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise Unreadable(f'"bbox_3d"[{index}] must be a number, got {_json_type(number)}')
+        if not math.isfinite(number):
+            raise Unreadable(f'"bbox_3d"[{index}] is not finite')
+    return tuple(float(number) for number in numbers)
+
+
+def _json_type(value: object) -> str:
+    if value is None:
+        return "null"
+    names = {"bool": "a boolean", "int": "a number", "float": "a number", "str": "a string", "list": "a list"}
+    return names.get(type(value).__name__, "an object")
+
+
+def _require_keys(entry: object, keys: tuple[str, str], exact: bool) -> dict[str, Any]:
+    """``entry`` as an object that has ``keys`` (and with ``exact`` no others)."""
+    if not isinstance(entry, dict):
+        raise Unreadable(f"must be a JSON object, got {_json_type(entry)}")
+    found = cast("dict[str, Any]", entry)
+    for key in keys:
+        if key not in found:
+            raise Unreadable(f'has no "{key}"')
+    if exact and len(found) != len(keys):
+        extra = next(key for key in found if key not in keys)
+        raise Unreadable(f"has a key that was not asked for: {quoted(extra[:40])!r}")
+    return found
 
 
 def render_detections(

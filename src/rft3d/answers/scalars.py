@@ -11,8 +11,7 @@ import re
 from functools import lru_cache
 from itertools import takewhile
 
-from rft3d.answers._reading import Unreadable, quoted
-from rft3d.answers.tags import answer_text
+from rft3d.answers._reading import Unreadable, answer_text, quoted
 from rft3d.answers.types import ParseFailure, ParseMode
 from rft3d.answers.vgllm import vgllm_first_token
 

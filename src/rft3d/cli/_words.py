@@ -42,7 +42,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     ),
     "questions": (
         "rft3d questions rooms:0-31 --out spatial.jsonl",
-        "rft3d questions data/scans --source scannet_export --answers think --out spatial.jsonl",
+        "rft3d questions embodiedscan_infos_train.pkl --source embodiedscan --answers think --out spatial.jsonl",
     ),
     "leaderboard": ("rft3d leaderboard", "rft3d leaderboard mine.json --benchmark vsi-bench --full"),
     "detect": ("rft3d detect rooms:12", "rft3d detect kitchen.mp4 --model my/model --fov 65 --frames 6"),

@@ -107,17 +107,10 @@ def make_detection(
 
 def _in_listed_order(cut: Scene) -> Scene:
     """Objects renumbered by first mention in the frames' lists, as upstream orders its targets."""
-    order: dict[int, int] = {}
-    for frame in cut.frames:
-        for identity in frame.visible:
-            order.setdefault(identity, len(order))
-    for thing in cut.objects:
-        order.setdefault(thing.id, len(order))
-    return replace(
-        cut,
-        objects=tuple(replace(thing, id=order[thing.id]) for thing in cut.objects),
-        frames=tuple(
-            replace(frame, visible={order[k]: share for k, share in frame.visible.items()})
-            for frame in cut.frames
-        ),
-    )
+    mentioned = [identity for frame in cut.frames for identity in frame.visible]
+    listed = dict.fromkeys([*mentioned, *(thing.id for thing in cut.objects)])
+    order = {identity: place for place, identity in enumerate(listed)}
+    objects = tuple(replace(thing, id=order[thing.id]) for thing in cut.objects)
+    visible = ({order[k]: share for k, share in frame.visible.items()} for frame in cut.frames)
+    frames = tuple(replace(f, visible=seen) for f, seen in zip(cut.frames, visible, strict=True))
+    return replace(cut, objects=objects, frames=frames)

@@ -1,15 +1,22 @@
-"""ScanRefer: a description, the frames that it is shown with, the frame and box that answer it.
+"""ScanRefer and Scan2Cap: the described objects of scans, and the frames that they are shown with.
 
-The protocol (VG-LLM's): 32 frames of EmbodiedScan's pictures; the answer is the ScanNet axis-aligned box
-(annotated vertices in the aligned world) in the camera of the sampled frame that shows the object largest;
-scored is the box in the world. Validation keeps every description and never looks at the object when it
-draws frames; training draws again until one shows it, twice per description. The cameras stay in ``truth``
-and ``meta``: RFT and scoring need them.
+ScanRefer asks for the frame and box that answer a description. The protocol (VG-LLM's): 32 frames of
+EmbodiedScan's pictures; the answer is the ScanNet axis-aligned box (annotated vertices in the aligned world) in
+the camera of the sampled frame that shows the object largest; scored is the box in the world. Validation keeps
+every description and never looks at the object when it draws frames; training draws again until one shows it,
+twice per description. The cameras stay in ``truth`` and ``meta``: RFT and scoring need them.
 
 ``like="vg-llm"`` keeps upstream's quirks: frames wrap around in time, the target frame is found by the
 EmbodiedScan box, descriptions whose object matches no instance (IoU < 0.5) are left out of training, boxes
 keep their raw angles. Its frames are drawn by unseeded workers upstream, so equal settings give equal
 conventions, not equal draws.
+
+Scan2Cap asks to describe the object at a place, given as the centre of its box in the first frame's camera. The
+protocol (VG-LLM's): the frames of ScanRefer's samples, then the centre with two decimals. Training asks about
+the true box, once a description; validation once an object, about the detected proposal of highest IoU with it
+(Mask3D; a prediction counts only where that IoU is at least 0.5), with all descriptions as references. Without
+``proposals`` validation asks about the true centres and ``truth.iou`` is 1: that is *not* the published
+protocol.
 """
 
 from collections import Counter
@@ -17,6 +24,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+
+import numpy as np
 
 from rft3d.datasets.detection import Like, Split
 from rft3d.datasets.views import (
@@ -30,12 +39,14 @@ from rft3d.datasets.views import (
 )
 from rft3d.datasets.work import Job, JobOutput
 from rft3d.evaluation.records import with_cameras
+from rft3d.geometry import box_iou
 from rft3d.geometry.rotations import Array
 from rft3d.scenes.readers.records import ReferringRow
-from rft3d.scenes.readers.scannet_export import scan_objects
+from rft3d.scenes.readers.scanrefer import scan_objects
 from rft3d.scenes.sources import frame_refs
 from rft3d.scenes.types import Expression, Scene, SceneObject
 from rft3d.settings import Checked, Count
+from rft3d.tasks.captioning import caption_prompt, caption_truth
 from rft3d.tasks.grounding import Grounding
 from rft3d.tasks.types import Sample
 
@@ -171,3 +182,46 @@ def choose_frames(
         return spaced_frames(count, settings.frames, rng if training else None)
 
     return frames_showing(target, scene, drawn, upstream=upstream) if training else drawn()
+
+
+def make_captions(job: ReferringJob, settings: GroundingSettings, root: Path) -> JobOutput:
+    """The samples of one scan: one a description in ``train``, one an object in ``val``."""
+    training = settings.split == "train"
+    objects = {item.id: item for item in scan_objects(job.annotations)}
+    groups: dict[tuple[int, str], list[ReferringRow]] = {}
+    for row in job.rows:
+        groups.setdefault((row.object_id, row.ann_id if training else ""), []).append(row)
+    refs = frame_refs(job.scene, root)
+    samples = []
+    for rows in groups.values():
+        row, true_box = rows[0], annotated(rows[0], objects, job.annotations).box
+        box, iou = (true_box, 1.0) if training else _asked_about(true_box, job.proposals)
+        target = match_target(true_box, job.scene)
+        for draw in range(settings.draws if training else 1):
+            chosen = choose_frames(target, job.scene, row, draw, settings)
+            again = f":{draw}" if settings.draws > 1 else ""
+            sample = Sample(
+                id=f"{job.scene.id}:captioning:{row.object_id}{f':{row.ann_id}{again}' if training else ''}",
+                task="captioning",
+                scene=job.scene.id,
+                frames=tuple(refs[index] for index in chosen),
+                prompt=caption_prompt(box[:3], job.scene.frames[chosen[0]].T_world_camera, len(chosen)),
+                truth=caption_truth([each.text.capitalize() for each in rows], true_box, box, iou),
+                meta={
+                    "label": row.object_name,
+                    "object_id": row.object_id,
+                    "split": settings.split,
+                    "dataset": "scannet",
+                },
+            )
+            samples.append(with_cameras(sample, job.scene, refs))
+    return JobOutput(tuple(samples))
+
+
+def _asked_about(true_box: Array, proposals: Array | None) -> tuple[Array, float]:
+    """The proposal of highest IoU with the true box, and that IoU; 0 where nothing was detected."""
+    if proposals is None or not len(proposals):
+        return true_box, 1.0 if proposals is None else 0.0
+    ious = box_iou(true_box[None], proposals)[0]
+    best = int(np.argmax(ious))
+    return proposals[best], float(ious[best])

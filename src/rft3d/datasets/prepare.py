@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rft3d.datasets.captions import make_captions
 from rft3d.datasets.check.annotations import kind_of
 from rft3d.datasets.convert import NotASample, question_sample
 from rft3d.datasets.detection import DetectionSettings, detection_jobs, make_detection
-from rft3d.datasets.grounding import GroundingSettings, make_grounding, referring_jobs
+from rft3d.datasets.grounding import GroundingSettings, make_captions, make_grounding, referring_jobs
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vgllm import Angles, make_vgllm, old_angles, vgllm_jobs
 from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
@@ -25,8 +24,7 @@ from rft3d.evaluation.questions import Made as MadeQuestions
 from rft3d.evaluation.questions import QuestionConfig
 from rft3d.evaluation.solving.places import places_from_scenes
 from rft3d.scenes.readers.embodiedscan import embodiedscan, info_entries
-from rft3d.scenes.readers.scannet_export import read_nyu40
-from rft3d.scenes.readers.scanrefer import read_proposals, scanrefer, unique_objects
+from rft3d.scenes.readers.scanrefer import read_nyu40, read_proposals, scanrefer, unique_objects
 from rft3d.scenes.readers.vsi_bench import vsi_bench, vsi_meta
 from rft3d.scenes.sources import RECORDS
 from rft3d.scenes.types import Scene

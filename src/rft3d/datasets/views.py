@@ -184,12 +184,10 @@ def target_frame(target: Target, frames: Sequence[Frame], *, upstream: bool) -> 
     Only frames that show the object count. Upstream measures the EmbodiedScan box, moved to the border; we
     measure the ScanNet box (the one that is asked for), cut at the border.
     """
+    area, box = frame_area, target.box
     if upstream:
-        box = target.box if target.instance_box is None else target.instance_box
-        areas = [frame_area_upstream(box, f) if target.seen_in(f) else 0.0 for f in frames]
-    else:
-        areas = [frame_area(target.box, f) if target.seen_in(f) else 0.0 for f in frames]
-    return best_frame(areas)
+        area, box = frame_area_upstream, box if target.instance_box is None else target.instance_box
+    return best_frame([area(box, frame) if target.seen_in(frame) else 0.0 for frame in frames])
 
 
 def any_frame(target: Target, frames: Sequence[Frame]) -> int:

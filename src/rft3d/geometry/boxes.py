@@ -104,26 +104,16 @@ def boxes_from_extrinsic(boxes: ArrayLike) -> Array:
     return out
 
 
-def _axis_relabellings() -> tuple[NDArray[np.intp], Array]:
-    """The 24 rotations that map the coordinate axes onto themselves, identity first.
-
-    Returns ``sources`` ``(24, 3)`` (new axis j is old axis sources[j], up to sign) and the matrices
-    ``(24, 3, 3)`` with ``R_new = R_old @ matrix``.
-    """
-    sources: list[tuple[int, ...]] = []
-    matrices: list[Array] = []
-    for permutation in itertools.permutations(range(3)):
-        for signs in itertools.product((1.0, -1.0), repeat=3):
-            matrix = np.zeros((3, 3))
-            matrix[list(permutation), range(3)] = signs
-            if np.linalg.det(matrix) > 0:
-                sources.append(permutation)
-                matrices.append(matrix)
-    return np.array(sources, dtype=np.intp), np.array(matrices)
-
-
-_SOURCES, _RELABELLINGS = _axis_relabellings()
-
+# Rotations and reflections that map the coordinate axes onto themselves; "+ 0.0" turns -0.0 into 0.0.
+_MAPS = [
+    (permutation, np.eye(3)[:, permutation] * signs + 0.0)
+    for permutation in itertools.permutations(range(3))
+    for signs in itertools.product((1.0, -1.0), repeat=3)
+]
+_ROTATIONS = [(permutation, matrix) for permutation, matrix in _MAPS if np.linalg.det(matrix) > 0]
+_SOURCES = np.array([permutation for permutation, _ in _ROTATIONS])
+_RELABELLINGS: Array = np.array([matrix for _, matrix in _ROTATIONS])
+"""The 24 rotations, identity first: ``R_new = R_old @ matrix``; new axis j is old axis sources[j], up to sign."""
 
 # Score of relabelling k: <Q, R @ S_k> = <Q @ S_k^T, R>. With Q = 1 this is trace(R @ S_k), largest for the
 # smallest rotation angle; the 1e-9 rad tilt of Q decides exact ties (45 degrees) the same way for all 24.

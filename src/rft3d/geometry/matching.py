@@ -17,13 +17,12 @@ def _scores(iou: ArrayLike) -> NDArray[np.float64]:
     return scores
 
 
-def greedy_match(iou: ArrayLike, threshold: float, strict: bool = True) -> list[tuple[int, int]]:
+def greedy_match(iou: ArrayLike, threshold: float) -> list[tuple[int, int]]:
     """Match rows in their output order; each takes the unused column of its highest IoU.
 
     Args:
         iou: ``(N, M)``, rows in the order the model wrote them (the order of VG-LLM's evaluation).
         threshold: a row is a hit when its best IoU is above it; otherwise its column stays free.
-        strict: ``iou > threshold`` when True, ``iou >= threshold`` when False (ScanRefer's habit).
 
     Returns:
         (row, column) of every hit, in row order. Equal IoUs go to the lowest column.
@@ -37,7 +36,7 @@ def greedy_match(iou: ArrayLike, threshold: float, strict: bool = True) -> list[
         best = row_scores[column]
         if np.isneginf(best):  # every column is taken
             break
-        if best > threshold or (not strict and best == threshold):
+        if best > threshold:
             matches.append((row, column))
             scores[:, column] = -np.inf
     return matches

@@ -72,9 +72,7 @@ class Comparison(Evidence):
         """
         if not 0 <= threshold < 1:
             raise ValueError(f"threshold must be in [0, 1), got {threshold}")
-        pairs = tuple(
-            (i, j, float(self.iou[i, j])) for i, j in greedy_match(self.iou, threshold, strict=True)
-        )
+        pairs = tuple((i, j, float(self.iou[i, j])) for i, j in greedy_match(self.iou, threshold))
         found = Counter(self.predicted[i].label for i, _, _ in pairs)
         named = Counter(box.label for box in self.predicted)
         true = Counter(box.label for box in self.truth)

@@ -1,8 +1,7 @@
 """Floor 1: the world as records. Types, procedural rooms, readers; no prompts, no tensors."""
 
-from rft3d.scenes.folder import read_scene, write_scene
+from rft3d.scenes.folder import read_posed_clip, read_scene, write_scene
 from rft3d.scenes.images import load_depth, load_instances, load_rgb
-from rft3d.scenes.readers.posed_clip import read_posed_clip
 from rft3d.scenes.rooms import WORLDS, RoomConfig, iter_rooms, make_room
 from rft3d.scenes.sources import SOURCES, frame_refs, load_frame_ref, open_scenes
 from rft3d.scenes.types import CATE8, CATE20, CATE31, Expression, Frame, Scene, SceneObject, validate_scene

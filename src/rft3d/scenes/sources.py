@@ -15,17 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.files import read_json
-from rft3d.scenes.folder import read_scene
+from rft3d.scenes.folder import read_posed_clip, read_scene
 from rft3d.scenes.images import load_rgb, read_image
 from rft3d.scenes.readers.embodiedscan import embodiedscan
 from rft3d.scenes.readers.mmdet3d import mmdet3d
-from rft3d.scenes.readers.posed_clip import read_posed_clip
-from rft3d.scenes.readers.scannet_export import scannet_export
 from rft3d.scenes.readers.scanrefer import scanrefer
-from rft3d.scenes.readers.spacer import spacer
 from rft3d.scenes.readers.vgllm import vgllm
-from rft3d.scenes.readers.vlm3r import vlm3r
-from rft3d.scenes.readers.vsi_bench import vsi_bench, vsi_meta
+from rft3d.scenes.readers.vsi_bench import spacer, vlm3r, vsi_bench, vsi_meta
 from rft3d.scenes.rooms import RoomConfig, iter_rooms, make_room
 from rft3d.scenes.types import Scene
 
@@ -98,7 +94,6 @@ SOURCES: dict[str, Callable[..., Iterator[Scene]]] = {
     "rooms": iter_rooms,
     "folder": folder,
     "embodiedscan": embodiedscan,
-    "scannet_export": scannet_export,
     "vsi_meta": vsi_meta,  # boxes only
     "mmdet3d": mmdet3d,  # ScanNet: boxes only
 }

@@ -19,7 +19,7 @@ from rft3d.digests import file_digest
 from rft3d.files import read_json
 from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
-from rft3d.scenes.readers.spacer import spacer
+from rft3d.scenes.readers.vsi_bench import spacer
 from rft3d.scenes.sources import RECORDS, SOURCES
 from rft3d.scenes.types import Scene
 from rft3d.tasks.samples import read_samples

@@ -12,9 +12,8 @@ from rft3d.datasets.check.annotations import without_path
 from rft3d.datasets.check.findings import Finding
 from rft3d.datasets.extract import read_sens
 from rft3d.digests import file_digest
-from rft3d.scenes.readers._files import read_matrix
 from rft3d.scenes.readers.embodiedscan import info_entries
-from rft3d.scenes.readers.scannet_export import axis_alignment, export_files, is_export
+from rft3d.scenes.readers.scanrefer import axis_alignment
 from rft3d.scenes.sources import folder as read_scenes
 
 PICTURE_BYTES = 160_000
@@ -76,17 +75,17 @@ def check_scans(files: Iterable[Path], root: Path) -> Iterator[Finding]:
 
 def check_pictures(files: Iterable[Path], root: Path, fast: bool) -> Iterator[Finding]:
     """Posed pictures: poses, whole files, repeated frames."""
-    found = {path.parent for path in files if path.name == "intrinsic.txt"}
-    found |= {path.parent.parent for path in files if path.match("intrinsic/intrinsic_color.txt")}
-    for parent, folders in _by_parent(found):
+    for parent, folders in _by_parent({path.parent for path in files if path.name == "intrinsic.txt"}):
         count, broken, twice, poseless, empty = 0, [], [], [], []
         for folder in folders:
-            rows = export_files(folder) if is_export(folder) else []
-            count += len(rows)
-            if not rows:
+            pictures = sorted(path for path in folder.glob("*.jpg") if path.stem.isdecimal())
+            count += len(pictures)
+            if not pictures:
                 empty.append(folder.name)
-            poseless += [f"{folder.name}/{rgb.name}" for _, rgb, pose, _ in rows if not _posed(pose)]
-            pictures = [] if fast else [rgb for _, rgb, _, _ in rows]
+            poseless += [
+                f"{folder.name}/{path.name}" for path in pictures if not _posed(path.with_suffix(".txt"))
+            ]
+            pictures = [] if fast else pictures
             broken += [f"{folder.name}/{path.name}" for path in pictures if not whole(path)]
             twice += [f"{folder.name}/{b.name} = {a.name}" for a, b in same_files(pictures)]
         where, again = _relative(parent, root), "extract them again: rft3d data extract"
@@ -205,9 +204,10 @@ def _aligned(info: Path) -> bool:
 
 def _posed(path: Path) -> bool:
     try:
-        return bool(np.isfinite(read_matrix(path)).all())
-    except ValueError:
+        matrix = np.array(path.read_text(encoding="ascii").split(), dtype=np.float64)
+    except (FileNotFoundError, ValueError):
         return False
+    return matrix.size == 16 and bool(np.isfinite(matrix).all())
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -74,17 +74,9 @@ def read_video(path: Path | str, sampling: ClipSampling | None = None) -> Clip:
             f"the file says {declared_s:.1f} s but holds {length_s:.1f} s of video: it may be cut off"
         )
     size = decoded[0][1]
-    return Clip(
-        name=path.stem,
-        frames=frames,
-        indices=tuple(places),
-        total=len(index.pts),
-        times_s=tuple(index.seconds(index.pts[place]) for place in places),
-        size=size,
-        scale=frames[0].shape[1] / size[0],
-        sampling=words,
-        notes=tuple(notes),
-    )
+    times, scale = tuple(index.seconds(index.pts[place]) for place in places), frames[0].shape[1] / size[0]
+    total = len(index.pts)
+    return Clip(path.stem, frames, tuple(places), total, times, size, scale, words, notes=tuple(notes))
 
 
 def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: float = 10.0) -> Path:

@@ -1,10 +1,10 @@
-"""What readers share: streams of JSON objects, text matrices, measured poses, sizes of pictures."""
+"""What readers share: streams of JSON objects, measured poses, sizes of pictures."""
 
 import codecs
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,31 +107,6 @@ def parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
         for index, row in enumerate(rows):
             yield f"{path}[{index}]", row
-
-
-def read_matrix(path: Path) -> Array:
-    """The 4x4 numbers of a text file; infinities are kept, they mark invalid poses.
-
-    ValueError: no such file, no numbers, or another shape.
-    """
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-        matrix = np.array([[float(cell) for cell in line.split()] for line in lines if line.strip()])
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: must hold 4x4 numbers ({excerpt(error)})") from None
-    if matrix.shape != (4, 4) or ((np.abs(matrix) > 1e100) & np.isfinite(matrix)).any():
-        raise ValueError(f"{path}: must hold 4x4 numbers up to 1e100, got {excerpt(matrix.tolist())}")
-    return matrix
-
-
-def scans_at(path: Path, is_scan: Callable[[Path], bool], wanted: str) -> list[Path]:
-    """``path`` if it ``is_scan``, else the folders right below it that are, by name. ValueError: there is none."""
-    found = [path] if is_scan(path) else [each for each in sorted(path.glob("*/")) if is_scan(each)]
-    if not found:
-        raise ValueError(f"{path}: no {wanted}")
-    return found
 
 
 def nearest_place(ordered: Sequence[float], value: float) -> int:

@@ -95,14 +95,22 @@ def embodiedscan(
     """
     infos = Path(infos)
     root = Path(media) if media is not None else infos.parent
-    counted = _Counted(Counter() if left_out is None else left_out)
+    seen: Counter[str] = Counter()
+    problems: dict[str, list[str]] = {"instance": [], "image": []}
     for where, entry, names in info_entries(infos):
         if entry.scan is None or (scenes is not None and entry.scan not in scenes):
             continue
-        scene = _scene(entry, where, names, root, image_size, counted)
+        scene = _scene(entry, where, names, root, image_size, seen, problems)
         if scene is not None:
             yield validate_scene(scene, file=infos)
-    counted.refuse_above(most_left_out, infos)
+    for kind, found in problems.items():
+        if found and left_out is not None:
+            left_out[f"{kind} that cannot be read"] += len(found)
+        if len(found) > most_left_out * seen[kind]:
+            raise ValueError(
+                f"{infos}: {len(found)} of {seen[kind]} {kind}s cannot be read, more than most_left_out="
+                f"{most_left_out:g}; the first: {found[0]}"
+            )
 
 
 def info_entries(infos: Path) -> Iterator[tuple[str, InfoEntry, dict[int, str]]]:
@@ -119,75 +127,41 @@ def info_entries(infos: Path) -> Iterator[tuple[str, InfoEntry, dict[int, str]]]
         yield where, typed(InfoEntry, data, where, extra=True), names
 
 
-@dataclass
-class _Counted:
-    """Instances and images seen and left out of a file; ``first``: why the first one was."""
-
-    left_out: Counter[str]
-    seen: Counter[str] = field(default_factory=Counter)
-    gone: Counter[str] = field(default_factory=Counter)
-    first: dict[str, str] = field(default_factory=dict)
-
-    def leave_out(self, kind: str, problem: ValueError) -> None:
-        self.gone[kind] += 1
-        self.left_out[f"{kind} that cannot be read"] += 1
-        self.first.setdefault(kind, str(problem))
-
-    def refuse_above(self, share: float, infos: Path) -> None:
-        """ValueError when too large a part of a kind was left out."""
-        for kind, gone in self.gone.items():
-            if gone > share * self.seen[kind]:
-                raise ValueError(
-                    f"{infos}: {gone} of {self.seen[kind]} {kind}s cannot be read, more than most_left_out="
-                    f"{share:g}; the first: {self.first[kind]}"
-                )
-
-
 def _scene(
     entry: InfoEntry,
     where: str,
     names: dict[int, str],
     root: Path,
     image_size: tuple[int, int] | None,
-    counted: _Counted,
+    seen: Counter[str],
+    problems: dict[str, list[str]],
 ) -> Scene | None:
     objects, frames = [], []
     for k, item in enumerate(entry.instances):
-        counted.seen["instance"] += 1
+        seen["instance"] += 1
         try:
             objects.append(_object(k, item, names, f"{where}.instances[{k}]"))
         except ValueError as problem:
-            counted.leave_out("instance", problem)
+            problems["instance"].append(str(problem))
     known, places = {thing.id for thing in objects}, len(entry.instances)
     if not entry.images:
         raise ValueError(f"{where}.images is empty; it must have some")
     for k, image in enumerate(entry.images):
-        counted.seen["image"] += 1
+        seen["image"] += 1
         place = f"{where}.images[{k}]"
         try:
-            K = (
-                entry.cam2img
-                if entry.cam2img is not None
-                else numbers(image.cam2img, f"{place}.cam2img", (4, 4))
-            )
+            K = entry.cam2img
+            K = numbers(image.cam2img, f"{place}.cam2img", (4, 4)) if K is None else K
             pose = numbers(image.cam2global, f"{place}.cam2global", (4, 4))
         except ValueError as problem:
-            counted.leave_out("image", problem)
+            problems["image"].append(str(problem))
             continue
         rgb = root / image.img_path
         image_size = image_size or picture_size(rgb)
-        seen = [_whole(n, f"{place}.visible_instance_ids") for n in image.visible_instance_ids]
-        frames.append(
-            Frame(
-                name=rgb.stem,
-                intrinsics=pinhole(K),
-                T_world_camera=nearest_rigid(entry.axis_align_matrix @ pose),
-                width=image_size[0],
-                height=image_size[1],
-                rgb=rgb,
-                visible={n: 1.0 for n in seen if n in known or not 0 <= n < places},
-            )
-        )
+        named = (_whole(n, f"{place}.visible_instance_ids") for n in image.visible_instance_ids)
+        visible = {n: 1.0 for n in named if n in known or not 0 <= n < places}
+        T = nearest_rigid(entry.axis_align_matrix @ pose)
+        frames.append(Frame(rgb.stem, pinhole(K), T, *image_size, rgb, visible=visible))
     scan = (entry.scan or "").replace("/", "_")
     return Scene(scan, "embodiedscan", tuple(frames), tuple(objects)) if frames else None
 

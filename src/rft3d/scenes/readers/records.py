@@ -70,7 +70,6 @@ class ReferringRow:
     text: str
 
 
-DATASETS = ("scannet", "scannetpp", "arkitscenes")
 _SCAN = re.compile(r"(scene\d{4}_\d{2})")
 
 
@@ -104,11 +103,6 @@ def scan_in(*paths: str | None) -> str | None:
         if found:
             return found[1]
     return None
-
-
-def dataset_in(path: str) -> str | None:
-    """Which of :data:`DATASETS` a media path lies in."""
-    return next((part for part in path.lower().split("/") if part in DATASETS), None)
 
 
 def record_id(given: Any, where: str) -> str:

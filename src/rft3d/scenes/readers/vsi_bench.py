@@ -1,18 +1,32 @@
-"""VSI-Bench and ReVSI: questions as parquet (or JSON lines), videos beside them.
+"""Questions about videos: VSI-Bench and ReVSI, and VLM-3R, SpaceR and Spatial-MLLM in their style for training.
 
-Source: huggingface.co/datasets/nyu-visionx/VSI-Bench (split ``test``, 5,130 rows in 288 scenes) as
-github.com/vision-x-nyu/thinking-in-space reads it (``lmms_eval/tasks/vsibench/utils.py``); ``pruned``: not in the
-subset VSI-Bench-Debiased. ReVSI (huggingface.co/datasets/3dlg-hcvc/ReVSI, arXiv 2604.24300, as lmms-eval's
-``tasks/revsi`` reads it) asks again with better boxes; each file has a key for one number of frames (16, 32, 64 or
-"all").
+VSI-Bench and ReVSI are parquet (or JSON lines), with videos beside them. Source:
+huggingface.co/datasets/nyu-visionx/VSI-Bench (split ``test``, 5,130 rows in 288 scenes) as
+github.com/vision-x-nyu/thinking-in-space reads it (``lmms_eval/tasks/vsibench/utils.py``); ``pruned``: not in
+the subset VSI-Bench-Debiased. ReVSI (huggingface.co/datasets/3dlg-hcvc/ReVSI, arXiv 2604.24300, as lmms-eval's
+``tasks/revsi`` reads it) asks again with better boxes; each file has a key for one number of frames (16, 32, 64
+or "all").
 
 Parquet needs pyarrow (``pip install '.[data]'``). Scene metadata, without pictures, are VSI-Bench's
 (``data/meta_info/{arkitscenes,scannet,scannetpp}_meta_info_val.json``) and in the same layout VLM-3R's
 (``vlm_3r_data_process/README.md``: ``object_bboxes``). All 288 scenes were read: with the *rows* of
-``normalizedAxes`` as the box's axes every box's corners span its ``min`` and ``max`` to 1 cm; 12 counts differ from
-the number of boxes of the label. The same boxes stand in ARKitScenes' annotations.
+``normalizedAxes`` as the box's axes every box's corners span its ``min`` and ``max`` to 1 cm; 12 counts differ
+from the number of boxes of the label. The same boxes stand in ARKitScenes' annotations.
+
+VLM-3R's training questions (VSI-207K) and Spatial-MLLM's chats have VSI-Bench's types, about training scans.
+Source: huggingface.co/datasets/Journey9ni/VLM-3R-DATA, written by github.com/VITA-Group/VLM-3R
+(``vlm_3r_data_process/src/format_qa.py``). The human text is VSI-Bench's prompt. Where the three fields are
+missing, as in the chat layout of Spatial-MLLM v1.1 (github.com/diankun-wu/Spatial-MLLM), the video's path names
+data set and scene, and the words the type. Not verified on the released files: that ``video`` is always there.
+
+Video-R1's layout is that of SpaceR-151k, of which SR-91K is the ScanNet part, and of Spatial-MLLM's files: JSON
+lines (a list is read too). Source: huggingface.co/datasets/RUBBISHLIKE/SpaceR-151k. Where ``data_source`` is
+missing or empty (VSI-Bench and Spatial-MLLM's questions in this layout), the video's path names data set and
+scene: ``.../scannetpp/09c1414f1b.mp4``. ``question_type`` or ``original_question_type`` is read when it is
+there, otherwise the problem type. Not verified on SpaceR's and Spatial-MLLM's released files.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +38,7 @@ from rft3d.files import excerpt, read_json
 from rft3d.geometry import euler_zxy_from_matrix
 from rft3d.geometry.rotations import Array
 from rft3d.scenes.readers._files import iter_records
-from rft3d.scenes.readers.records import QuestionRecord
+from rft3d.scenes.readers.records import ChatRecord, QuestionRecord, read_turns, record_id, scan_in
 from rft3d.scenes.types import Scene, SceneObject, validate_scene
 from rft3d.typed import Text, typed
 
@@ -153,3 +167,101 @@ def vsi_meta(path: Path | str) -> Iterator[Scene]:
             area, counts = place.room_size, place.object_counts
             scene = Scene(scene_id, "vsi_meta", (), objects, floor_area_m2=area, counts=counts)
             yield validate_scene(scene, frames=False, file=file)
+
+
+DATASETS = ("scannet", "scannetpp", "arkitscenes")
+QUESTION_TYPES = {
+    "object_rel_direction_v1": "object_rel_direction_easy",
+    "object_rel_direction_v2": "object_rel_direction_medium",
+    "object_rel_direction_v3": "object_rel_direction_hard",
+    **{f"object_rel_distance_v{version}": "object_rel_distance" for version in (1, 2, 3)},
+}
+"""VLM-3R's name -> VSI-Bench's, where they differ."""
+
+
+@dataclass(frozen=True)
+class _ChatRow:
+    conversations: tuple[dict[str, Any], ...]
+    data_source: str | None = None
+    scene_name: Text | None = None
+    question_type: Text | None = None
+    video: Text | None = None
+    id: Any = None
+
+
+def vlm3r(path: Path | str) -> Iterator[ChatRecord]:
+    """The questions of one of VLM-3R's files, in file order, one in memory at a time.
+
+    ``question_type`` is VSI-Bench's name. ValueError: naming file, record, field, value and fix.
+    """
+    for where, row in iter_records(path, _ChatRow):
+        source = row.data_source or dataset_in(row.video or "")
+        if source not in DATASETS:
+            raise ValueError(f"{where}.data_source is {excerpt(source)}; it must be one of {DATASETS}")
+        scene, kind = row.scene_name or (row.video and Path(row.video).stem), row.question_type
+        if not scene:
+            raise ValueError(
+                f"{where} lacks the field 'scene_name'; without a video nothing else tells the scan"
+            )
+        yield ChatRecord(
+            id=record_id(row.id, where),
+            scene=scene,
+            dataset=source,
+            turns=read_turns(row.conversations, where),
+            video=row.video,
+            question_type=QUESTION_TYPES.get(kind, kind) if kind else None,
+        )
+
+
+SR_SOURCE = "SR_dataset"
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _ProblemRow:
+    problem: Text
+    problem_type: Text
+    solution: Text
+    path: Text
+    options: tuple[str, ...] | None = None
+    data_source: str | None = None
+    question_type: Text | None = None
+    original_question_type: Text | None = None
+    problem_id: Any = None
+    id: Any = None
+    video_id: Any = ""
+
+
+def spacer(path: Path | str, *, source: str | None = SR_SOURCE) -> Iterator[QuestionRecord]:
+    """The questions of a SpaceR file, in file order, one in memory at a time.
+
+    Args:
+        source: only this ``data_source`` (SR-91K); None: all 151k.
+
+    Raises:
+        ValueError: naming file, record, field, value and fix.
+    """
+    for where, row in iter_records(path, _ProblemRow):
+        found = row.data_source or ""
+        if source is not None and found not in (source, ""):
+            continue
+        answer = _ANSWER.search(row.solution)
+        if answer is None or not answer[1].strip():
+            raise ValueError(f"{where}.solution is {excerpt(row.solution)}; it must be <answer>...</answer>")
+        dataset = dataset_in(row.path)
+        scene = scan_in(row.path, str(row.video_id))
+        yield QuestionRecord(
+            id=record_id(row.id if row.problem_id is None else row.problem_id, where),
+            scene=Path(row.path).stem if scene is None and dataset is not None else scene,
+            dataset="scannet" if found == SR_SOURCE else dataset or found or "unknown",
+            question_type=row.question_type or row.original_question_type or row.problem_type,
+            question=row.problem,
+            options=row.options or (),
+            answer=answer[1].strip(),
+            video=row.path.removeprefix("./"),
+        )
+
+
+def dataset_in(path: str) -> str | None:
+    """Which of :data:`DATASETS` a media path lies in."""
+    return next((part for part in path.lower().split("/") if part in DATASETS), None)

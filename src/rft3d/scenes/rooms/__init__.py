@@ -1,7 +1,7 @@
 """Procedural rooms: a seed becomes a furnished room and a short posed clip of it.
 
-Read in this order: ``_parts`` (coloured solids), ``_furniture`` and ``_appliances`` (what they build), ``_plane``
-and ``_layout`` (where things stand), ``_shell`` (walls, windows, light), ``_path`` (the camera's walk),
+Read in this order: ``_parts`` (coloured solids), ``_furniture`` and ``_appliances`` (what they build),
+``_layout`` (where things stand), ``_shell`` (walls, windows, light), ``_path`` (the camera's walk),
 ``_render`` and ``_raster_numba`` (pictures, depth, ids), ``_referring`` (sentences that mean one object), and
 ``_room``, which calls them all.
 

@@ -82,24 +82,21 @@ def stove(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     for sx in (-1, 1):
         for sy in (-1, 1):
             hot = (0.75, 0.22, 0.10) if rng.random() < 0.3 else (0.36, 0.36, 0.38)
-            parts.append(
-                cylinder((sx * d * 0.22, sy * w * 0.24, h + 0.018), (0.19 * s, 0.19 * s, 0.014), hot)
-            )
+            centre = (sx * d * 0.22, sy * w * 0.24, h + 0.018)
+            parts.append(cylinder(centre, (0.19 * s, 0.19 * s, 0.014), hot))
     parts.append(cuboid((-d / 2 + 0.03, 0, h + 0.1), (0.06, w, 0.18), shade(rgb, 0.9)))
     return Built(parts)
 
 
 def microwave(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     d, w, h = 0.36 * s, 0.5 * s, 0.29 * s
-    parts = [cuboid((0, 0, h / 2 + 0.01), (d, w, h - 0.02), rgb)]
-    parts.append(
-        cuboid((d / 2 + 0.005, w * 0.12, h / 2 + 0.01), (0.01, w * 0.66, h * 0.72), (0.06, 0.07, 0.08))
-    )
-    parts.append(
-        cuboid((d / 2 + 0.005, -w * 0.38, h / 2 + 0.01), (0.01, w * 0.17, h * 0.76), (0.25, 0.3, 0.33))
-    )
-    parts.append(cuboid((d / 2 + 0.02, -w * 0.25, h / 2 + 0.01), (0.02, 0.02, h * 0.66), METAL))
-    parts.append(cuboid((0, 0, 0.006), (d * 0.8, w * 0.8, 0.012), DARK))
+    parts = [
+        cuboid((0, 0, h / 2 + 0.01), (d, w, h - 0.02), rgb),
+        cuboid((d / 2 + 0.005, w * 0.12, h / 2 + 0.01), (0.01, w * 0.66, h * 0.72), (0.06, 0.07, 0.08)),
+        cuboid((d / 2 + 0.005, -w * 0.38, h / 2 + 0.01), (0.01, w * 0.17, h * 0.76), (0.25, 0.3, 0.33)),
+        cuboid((d / 2 + 0.02, -w * 0.25, h / 2 + 0.01), (0.02, 0.02, h * 0.66), METAL),
+        cuboid((0, 0, 0.006), (d * 0.8, w * 0.8, 0.012), DARK),
+    ]
     return Built(parts, floor=False)
 
 
@@ -121,9 +118,8 @@ def computer(rng: Random, s: float, name: str, rgb: RGB) -> Built:
         parts = [cuboid((0, 0, h / 2), (d, w, h), rgb)]
         parts.append(cuboid((d / 2 + 0.006, 0, h * 0.55), (0.012, w * 0.86, h * 0.8), shade(rgb, 0.55)))
         parts.append(cuboid((d / 2 + 0.014, 0, h * 0.85), (0.008, w * 0.7, 0.03), METAL))
-        parts.append(
-            cuboid((d / 2 + 0.014, 0, h * 0.45), (0.008, w * 0.22, 0.05), (0.2, 0.75, 0.95), glow=0.8)
-        )
+        light = (d / 2 + 0.014, 0, h * 0.45)
+        parts.append(cuboid(light, (0.008, w * 0.22, 0.05), (0.2, 0.75, 0.95), glow=0.8))
         return Built(parts)
     d, w = 0.25 * s, 0.36 * s
     parts = [cuboid((0, 0, 0.012), (d, w, 0.024), rgb)]
@@ -131,10 +127,8 @@ def computer(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     x, z = -d / 2 - 0.03, 0.024 + d * 0.46
     parts.append(cuboid((x, 0, z), (0.014, w, d * 0.94), rgb, tilt=-0.26))
     inner = (x + 0.009, 0.0, z + 0.003)
-    hue = rng.uniform(0.0, 3.0)
-    parts.append(
-        cuboid(inner, (0.006, w - 0.03, d * 0.84), (0.3, 0.55, 0.8), SCREEN, hue, glow=0.7, tilt=-0.26)
-    )
+    size, hue = (0.006, w - 0.03, d * 0.84), rng.uniform(0.0, 3.0)
+    parts.append(cuboid(inner, size, (0.3, 0.55, 0.8), SCREEN, hue, glow=0.7, tilt=-0.26))
     return Built(parts, floor=False)
 
 

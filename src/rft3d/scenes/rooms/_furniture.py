@@ -79,9 +79,8 @@ def couch(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     parts = [cuboid((0, 0, 0.06 + (seat - 0.2) / 2), (d, w, seat - 0.2), rgb, FABRIC, 1.0)]
     parts.append(cuboid((-d / 2 + 0.11, 0, h / 2 + 0.03), (0.22, w, h - 0.06), rgb, FABRIC, 1.0))
     for side in (-1, 1):
-        parts.append(
-            cuboid((0, side * (w - arm) / 2, 0.06 + 0.28), (d, arm, 0.56), shade(rgb, 0.94), FABRIC, 1.0)
-        )
+        centre = (0, side * (w - arm) / 2, 0.06 + 0.28)
+        parts.append(cuboid(centre, (d, arm, 0.56), shade(rgb, 0.94), FABRIC, 1.0))
     inner, count = w - 2 * arm, 3 if w > 1.9 else 2
     for k in range(count):
         y = -inner / 2 + inner * (k + 0.5) / count
@@ -100,9 +99,8 @@ def bed(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     cover, cloth = length * rng.uniform(0.58, 0.7), rng.choice((PLAID, STRIPES, FABRIC))
     x = length / 2 - cover / 2 + 0.005
     parts.append(cuboid((x, 0, mattress - 0.1), (cover, w + 0.02, 0.23), rgb, cloth, rng.uniform(4, 7), 5.0))
-    parts.append(
-        cuboid((-length / 2 - 0.03, 0, 0.48 * s), (0.06, w + 0.04, 0.96 * s), shade(wood, 0.9), WOOD, 2.0)
-    )
+    head = (-length / 2 - 0.03, 0, 0.48 * s)
+    parts.append(cuboid(head, (0.06, w + 0.04, 0.96 * s), shade(wood, 0.9), WOOD, 2.0))
     parts += four_legs(length, w, 0.08, 0.08, 0.02, shade(wood, 0.7))
     tops = (Top(-length / 2 + 0.03, length / 2, -w / 2 + 0.05, w / 2 - 0.05, mattress + 0.016),)
     return Built(parts, tops)
@@ -142,9 +140,8 @@ def desk(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     side = shade(rgb, 0.85)
     parts = [cuboid((0, 0, h - 0.018), (d, w, 0.036), rgb, WOOD, 3.0)]
     flip = rng.choice((-1, 1))
-    parts.append(
-        cuboid((0, flip * (w / 2 - 0.21), h / 2 - 0.018), (d - 0.06, 0.4, h - 0.037), side, PANEL, 3.0, 1.0)
-    )
+    drawers = (0, flip * (w / 2 - 0.21), h / 2 - 0.018)
+    parts.append(cuboid(drawers, (d - 0.06, 0.4, h - 0.037), side, PANEL, 3.0, 1.0))
     parts.append(cuboid((0, -flip * (w / 2 - 0.025), h / 2 - 0.018), (d - 0.04, 0.04, h - 0.037), side))
     parts.append(cuboid((-d / 2 + 0.04, 0, h * 0.62), (0.03, w - 0.1, h * 0.5), shade(rgb, 0.75)))
     return Built(parts, (Top(-d / 2, d / 2, -w / 2, w / 2, h),))
@@ -177,9 +174,8 @@ def cabinet(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     parts.append(cuboid((0, 0, h - 0.02), (d, w, 0.04), shade(rgb, 0.82), WOOD, 1.0))
     parts.append(cuboid((-0.02, 0, 0.04), (d - 0.06, w - 0.05, 0.08), shade(rgb, 0.5)))
     if rng.random() < 0.5:  # doors below, drawers in the middle
-        parts.append(
-            cuboid((0.01, 0, h * 0.45), (d - 0.03, w - 0.04, 0.22), shade(rgb, 0.9), PANEL, 1.9, 2.0)
-        )
+        middle = (0.01, 0, h * 0.45)
+        parts.append(cuboid(middle, (d - 0.03, w - 0.04, 0.22), shade(rgb, 0.9), PANEL, 1.9, 2.0))
     return Built(parts)
 
 
@@ -187,9 +183,8 @@ def backpack(rng: Random, s: float, name: str, rgb: RGB) -> Built:
     d, w, h = 0.18 * s, 0.33 * s, 0.46 * s
     parts = [cuboid((0, 0, h * 0.42), (d, w, h * 0.84), rgb, FABRIC, 1.0)]
     parts.append(ellipsoid((0, 0, h * 0.8), (d, w, h * 0.4), rgb))
-    parts.append(
-        cuboid((d * 0.68, 0, h * 0.27), (d * 0.5, w * 0.78, h * 0.42), shade(rgb, 0.75), FABRIC, 1.0)
-    )
+    pocket = (d * 0.68, 0, h * 0.27)
+    parts.append(cuboid(pocket, (d * 0.5, w * 0.78, h * 0.42), shade(rgb, 0.75), FABRIC, 1.0))
     for side in (-1, 1):
         parts.append(cuboid((-d * 0.6, side * w * 0.28, h * 0.5), (d * 0.22, w * 0.14, h * 0.72), DARK))
     return Built(parts)

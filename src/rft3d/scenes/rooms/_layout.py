@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from rft3d.scenes.rooms._furniture import build
-from rft3d.scenes.rooms._parts import Furniture
-from rft3d.scenes.rooms._plane import Rect, apart, rect
+from rft3d.scenes.rooms._parts import Furniture, Rect, apart
 
 GAP_M = 0.05
 """Least distance between two footprints on the floor, metres."""
@@ -75,8 +74,7 @@ class Placed:
     support: int | None = None
 
     def footprint(self) -> Rect:
-        hx, hy = self.thing.half
-        return rect(self.x, self.y, hx, hy, self.yaw)
+        return Rect(self.x, self.y, *self.thing.half, math.cos(self.yaw), math.sin(self.yaw))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +183,7 @@ def _at_wall(rng: Random, room: RoomLayout, thing: Furniture) -> Placed:
     """Back to a wall, front to the room."""
     wall = rng.randrange(4)
     yaw = WALL_YAW[wall] + (math.radians(rng.uniform(-4, 4)) if rng.random() < 0.4 else 0.0)
-    hx, hy = thing.half
-    c, s = abs(math.cos(yaw)), abs(math.sin(yaw))
-    reach_x, reach_y = c * hx + s * hy + 0.015, s * hx + c * hy + 0.015
+    reach_x, reach_y = (reach + 0.015 for reach in Placed(thing, 0.0, 0.0, 0.0, yaw).footprint().reach)
     off = rng.uniform(0.0, 0.06)
     along_x, along_y = room.half_x - reach_x, room.half_y - reach_y
     if wall < 2:
@@ -227,9 +223,7 @@ def _on_top(rng: Random, thing: Furniture, host: int, placed: list[Placed]) -> P
     under = placed[host]
     top = rng.choice(under.thing.tops)
     turn = 0.0 if thing.label in ("monitor", "microwave") else math.radians(rng.uniform(-15, 15))
-    hx, hy = thing.half
-    c, s = abs(math.cos(turn)), abs(math.sin(turn))
-    reach_x, reach_y = c * hx + s * hy, s * hx + c * hy
+    reach_x, reach_y = Placed(thing, 0.0, 0.0, 0.0, turn).footprint().reach
     room_x, room_y = (top.x1 - top.x0) / 2 - reach_x, (top.y1 - top.y0) / 2 - reach_y
     if room_x < 0.0 or room_y < 0.0:
         return None

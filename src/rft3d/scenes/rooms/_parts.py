@@ -1,84 +1,51 @@
-"""What furniture is built of: coloured, textured solids in the furniture's own frame, and the paint box.
+"""The small geometry of rooms: solids that furniture is built of, rectangles on the floor, and the paint box.
 
 Furniture frame: x towards the front, y to its left, z up, metres. A part is a cuboid, a (tapered) cylinder
-standing on its end, or an ellipsoid.
+standing on its end, or an ellipsoid. Rectangles are in plain Python: placement asks thousands of tiny questions,
+and for one pair at a time floats are faster than arrays.
 """
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 RGB = tuple[float, float, float]
+Vec = tuple[float, float, float]
 
 CUBOID, CYLINDER, ELLIPSOID = 0, 1, 2
 PLAIN, WOOD, FABRIC, STRIPES, PANEL, SCREEN, PLAID = range(7)
 
 
 class Solid(NamedTuple):
-    """One solid. ``half`` sizes in metres; ``tilt`` turns a cuboid about y (radians, top towards +x).
+    """One solid of full ``size`` metres. ``tilt`` turns a cuboid about y (radians, top towards +x).
 
-    ``bottom``/``top`` are a cylinder's relative radii (the larger one is 1, so that its bounds are exact).
-    ``a`` and ``b`` are the texture's parameters; ``glow`` in [0, 1] is light of its own.
+    ``a`` and ``b`` are the texture's parameters; ``glow`` in [0, 1] is light of its own. ``bottom``/``top`` are
+    a cylinder's relative radii (the larger one is 1, so that its bounds are exact).
     """
 
     shape: int
-    x: float
-    y: float
-    z: float
-    half_x: float
-    half_y: float
-    half_z: float
-    tilt: float
-    bottom: float
-    top: float
-    red: float
-    green: float
-    blue: float
-    texture: int
-    a: float
-    b: float
-    glow: float
+    centre: Vec
+    size: Vec
+    rgb: RGB
+    texture: int = PLAIN
+    a: float = 0.0
+    b: float = 0.0
+    glow: float = 0.0
+    tilt: float = 0.0
+    bottom: float = 1.0
+    top: float = 1.0
 
 
-Vec = tuple[float, float, float]
+cuboid = partial(Solid, CUBOID)
+ellipsoid = partial(Solid, ELLIPSOID)
 
 
-def cuboid(
-    centre: Vec,
-    size: Vec,
-    rgb: RGB,
-    texture: int = PLAIN,
-    a: float = 0.0,
-    b: float = 0.0,
-    glow: float = 0.0,
-    tilt: float = 0.0,
-) -> Solid:
-    """A cuboid of full ``size`` metres."""
-    half = (size[0] / 2, size[1] / 2, size[2] / 2)
-    return Solid(CUBOID, *centre, *half, tilt, 1.0, 1.0, *rgb, texture, a, b, glow)
-
-
-def cylinder(
-    centre: Vec,
-    size: Vec,
-    rgb: RGB,
-    bottom: float = 1.0,
-    top: float = 1.0,
-    texture: int = PLAIN,
-    a: float = 0.0,
-    glow: float = 0.0,
-) -> Solid:
+def cylinder(centre: Vec, size: Vec, rgb: RGB, bottom: float = 1.0, top: float = 1.0, **look: Any) -> Solid:
     """An upright cylinder or cone stump inside ``size`` metres; radii relative (the larger becomes 1)."""
     widest = max(bottom, top)
-    half = (size[0] / 2, size[1] / 2, size[2] / 2)
-    return Solid(CYLINDER, *centre, *half, 0.0, bottom / widest, top / widest, *rgb, texture, a, 0.0, glow)
-
-
-def ellipsoid(centre: Vec, size: Vec, rgb: RGB, texture: int = PLAIN, a: float = 0.0) -> Solid:
-    """An ellipsoid inside ``size`` metres."""
-    half = (size[0] / 2, size[1] / 2, size[2] / 2)
-    return Solid(ELLIPSOID, *centre, *half, 0.0, 1.0, 1.0, *rgb, texture, a, 0.0, 0.0)
+    return Solid(CYLINDER, centre, size, rgb, bottom=bottom / widest, top=top / widest, **look)
 
 
 class Top(NamedTuple):
@@ -129,15 +96,14 @@ class Furniture:
 
 def bounds(parts: list[Solid]) -> tuple[Vec, Vec]:
     """Tight axis-aligned bounds of ``parts`` in the furniture frame, metres."""
-    low = [math.inf] * 3
-    high = [-math.inf] * 3
+    low, high = [math.inf] * 3, [-math.inf] * 3
     for part in parts:
-        hx, hy, hz = part.half_x, part.half_y, part.half_z
+        (x, y, z), (hx, hy, hz) = part.centre, (side / 2 for side in part.size)
         if part.tilt:
             c, s = abs(math.cos(part.tilt)), abs(math.sin(part.tilt))
             hx, hz = c * hx + s * hz, s * hx + c * hz
-        low = [min(low[0], part.x - hx), min(low[1], part.y - hy), min(low[2], part.z - hz)]
-        high = [max(high[0], part.x + hx), max(high[1], part.y + hy), max(high[2], part.z + hz)]
+        low = [min(low[0], x - hx), min(low[1], y - hy), min(low[2], z - hz)]
+        high = [max(high[0], x + hx), max(high[1], y + hy), max(high[2], z + hz)]
     return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 
@@ -170,3 +136,61 @@ def size_scale(rng: Random) -> tuple[str, float]:
     """A word and the scale that it stands for: the same for all sizes of one thing."""
     scale = rng.uniform(0.87, 1.15)
     return "large" if scale > 1.06 else "small" if scale < 0.95 else "medium", scale
+
+
+class Rect(NamedTuple):
+    """A rectangle: centre, half sizes along its own axes, cosine and sine of its yaw (metres)."""
+
+    x: float
+    y: float
+    hx: float
+    hy: float
+    c: float
+    s: float
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Half extents along the world's x and y."""
+        c, s = abs(self.c), abs(self.s)
+        return c * self.hx + s * self.hy, s * self.hx + c * self.hy
+
+    def corners(self) -> list[tuple[float, float]]:
+        """The four corners, counter-clockwise."""
+        ax, ay, bx, by = self.c * self.hx, self.s * self.hx, -self.s * self.hy, self.c * self.hy
+        return [
+            (self.x + ax + bx, self.y + ay + by),
+            (self.x - ax + bx, self.y - ay + by),
+            (self.x - ax - bx, self.y - ay - by),
+            (self.x + ax - bx, self.y + ay - by),
+        ]
+
+    def distance(self, x: float, y: float) -> float:
+        """Metres from a point to the solid rectangle; 0 inside."""
+        dx, dy = x - self.x, y - self.y
+        u = abs(self.c * dx + self.s * dy) - self.hx
+        v = abs(self.c * dy - self.s * dx) - self.hy
+        return math.hypot(max(u, 0.0), max(v, 0.0))
+
+
+def apart(a: Rect, b: Rect, margin: float) -> bool:
+    """Whether a separating axis leaves at least ``margin`` metres between the rectangles."""
+    dx, dy = b.x - a.x, b.y - a.y
+    far = math.hypot(a.hx, a.hy) + math.hypot(b.hx, b.hy) + margin
+    if dx * dx + dy * dy > far * far:
+        return True
+    cc = abs(a.c * b.c + a.s * b.s)
+    ss = abs(a.c * b.s - a.s * b.c)
+    return (
+        abs(a.c * dx + a.s * dy) > a.hx + b.hx * cc + b.hy * ss + margin
+        or abs(a.c * dy - a.s * dx) > a.hy + b.hx * ss + b.hy * cc + margin
+        or abs(b.c * dx + b.s * dy) > b.hx + a.hx * cc + a.hy * ss + margin
+        or abs(b.c * dy - b.s * dx) > b.hy + a.hx * ss + a.hy * cc + margin
+    )
+
+
+def gap(a: Rect, b: Rect) -> float:
+    """Smallest distance between two rectangles, metres; 0 when they overlap."""
+    if not apart(a, b, 0.0):
+        return 0.0
+    # The closest pair of two disjoint convex polygons always includes a vertex of one of them.
+    return min(min(b.distance(x, y) for x, y in a.corners()), min(a.distance(x, y) for x, y in b.corners()))

@@ -11,7 +11,7 @@ import numpy as np
 
 from rft3d.geometry.rotations import Array
 from rft3d.scenes.rooms._layout import RoomLayout
-from rft3d.scenes.rooms._plane import Rect
+from rft3d.scenes.rooms._parts import Rect
 
 EYE_M = 1.5
 PITCH_DEG = 17.0
@@ -71,8 +71,8 @@ def camera_path(
     frames: int,
     fov_deg: float,
     pan_deg: float,
-    jitter: float = 1.0,
-    variation: float = 1.0,
+    jitter: float,
+    variation: float,
 ) -> list[Array] | None:
     """``frames`` camera poses, or None when there is nowhere to stand.
 
@@ -98,7 +98,25 @@ def camera_path(
         return None
     steps = [k / max(1, frames - 1) - 0.5 for k in range(frames)]
     track = _stroll(rng, room, solids, spot, heading, steps)
-    return _film(rng, room, track, heading, pan * rng.choice((-1, 1)), steps, jitter, variation)
+    pan *= rng.choice((-1, 1))
+    height = EYE_M + variation * rng.uniform(-0.15, 0.15)
+    x, y = track[len(track) // 2]
+    slopes = [
+        math.atan2(height - p.z - p.thing.height / 2, max(0.8, math.hypot(p.x - x, p.y - y)))
+        for p in room.placed
+    ]
+    wanted = min(math.radians(24), max(math.radians(11), sum(slopes) / len(slopes)))
+    down = math.radians(PITCH_DEG) + variation * (wanted - math.radians(PITCH_DEG))
+    sway, drift = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(-2.5, 2.5))
+    poses = []
+    for (px, py), s in zip(track, steps, strict=True):
+        bob = 0.02 * jitter * math.sin(sway + 9.0 * s)
+        eye = (px + rng.gauss(0, 0.008) * jitter, py + rng.gauss(0, 0.008) * jitter, height + bob)
+        yaw = heading + pan * s + math.radians(rng.gauss(0, 0.8)) * jitter
+        pitch = down + drift * s * 2 * jitter + math.radians(rng.gauss(0, 0.5)) * jitter
+        roll = math.radians(1.2 * math.sin(sway + 5.0 * s) + rng.gauss(0, 0.4)) * jitter
+        poses.append(pose(eye, yaw, pitch, roll))
+    return poses
 
 
 def _stroll(
@@ -119,33 +137,3 @@ def _stroll(
             return track
         length *= 0.6
     return [spot] * len(steps)
-
-
-def _film(
-    rng: Random,
-    room: RoomLayout,
-    track: list[tuple[float, float]],
-    heading: float,
-    pan: float,
-    steps: list[float],
-    jitter: float,
-    variation: float,
-) -> list[Array]:
-    height = EYE_M + variation * rng.uniform(-0.15, 0.15)
-    x, y = track[len(track) // 2]
-    slopes = [
-        math.atan2(height - p.z - p.thing.height / 2, max(0.8, math.hypot(p.x - x, p.y - y)))
-        for p in room.placed
-    ]
-    wanted = min(math.radians(24), max(math.radians(11), sum(slopes) / len(slopes)))
-    down = math.radians(PITCH_DEG) + variation * (wanted - math.radians(PITCH_DEG))
-    sway, drift = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(-2.5, 2.5))
-    poses = []
-    for (px, py), s in zip(track, steps, strict=True):
-        bob = 0.02 * jitter * math.sin(sway + 9.0 * s)
-        eye = (px + rng.gauss(0, 0.008) * jitter, py + rng.gauss(0, 0.008) * jitter, height + bob)
-        yaw = heading + pan * s + math.radians(rng.gauss(0, 0.8)) * jitter
-        pitch = down + drift * s * 2 * jitter + math.radians(rng.gauss(0, 0.5)) * jitter
-        roll = math.radians(1.2 * math.sin(sway + 5.0 * s) + rng.gauss(0, 0.4)) * jitter
-        poses.append(pose(eye, yaw, pitch, roll))
-    return poses

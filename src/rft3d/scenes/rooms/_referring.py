@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from rft3d.geometry.rotations import Array
 from rft3d.scenes.rooms._layout import Placed, RoomLayout
-from rft3d.scenes.rooms._plane import Rect, gap
+from rft3d.scenes.rooms._parts import Rect, gap
 from rft3d.scenes.types import Expression
 
 COLOUR_MARGIN = 0.22

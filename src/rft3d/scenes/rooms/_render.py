@@ -62,7 +62,13 @@ class Rendered:
 
 def world_parts(placed: Sequence[Placed]) -> Parts:
     """The parts of placed furniture, moved to the world frame."""
-    rows = np.array([part for p in placed for part in p.thing.parts], dtype=np.float64)
+    rows = np.array(
+        [
+            (s.shape, *s.centre, *s.size, s.tilt, s.bottom, s.top, *s.rgb, s.texture, s.a, s.b, s.glow)
+            for p in placed
+            for s in p.thing.parts
+        ]
+    )
     counts = [len(p.thing.parts) for p in placed]
     owner = np.repeat(np.arange(len(placed), dtype=np.int32), counts)
     low = np.array([p.thing.low for p in placed])
@@ -83,7 +89,7 @@ def world_parts(placed: Sequence[Placed]) -> Parts:
     out[:, 3], out[:, 4], out[:, 5] = c * ct, -s, c * st
     out[:, 6], out[:, 7], out[:, 8] = s * ct, c, s * st
     out[:, 9], out[:, 11] = -st, ct
-    out[:, 12:15] = rows[:, 4:7]
+    out[:, 12:15] = rows[:, 4:7] / 2
     out[:, 15] = rows[:, 0]
     out[:, 16:25] = rows[:, 8:17]
     return Parts(out, owner)

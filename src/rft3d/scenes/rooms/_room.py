@@ -155,33 +155,23 @@ def make_room(seed: int, config: RoomConfig | None = None) -> Scene:
         'refrigerator'
     """
     config = config or RoomConfig()
-    plan = plan_room(seed, config)
-    parts = world_parts(plan.layout.placed)
-    pictures = render(parts, plan.shell, plan.T_world_cameras, plan.K, config.width, config.height)
+    plan, size = plan_room(seed, config), (config.width, config.height)
+    pictures = render(world_parts(plan.layout.placed), plan.shell, plan.T_world_cameras, plan.K, *size)
     objects = scene_objects(plan.layout)
     boxes = np.stack([item.box for item in objects])
-    shares = in_view_share(boxes, plan.T_world_cameras, plan.K, config.width, config.height)
+    shares = in_view_share(boxes, plan.T_world_cameras, plan.K, *size)
     shares *= pictures.seen / np.maximum(pictures.alone, 1)
     enough = max(1, math.ceil(config.min_visible * config.width * config.height))
     seen = pictures.seen.tolist()
-    frames = tuple(
-        Frame(
-            name=f"{k:03d}",
-            intrinsics=plan.K,
-            T_world_camera=plan.T_world_cameras[k],
-            width=config.width,
-            height=config.height,
-            rgb=pictures.rgb[k],
-            depth=pictures.depth[k],
-            instances=pictures.instances[k],
-            visible={i: row[i] for i in range(len(objects)) if seen[k][i] >= enough},
-        )
-        for k, row in enumerate(shares.tolist())
-    )
+    frames = []
+    for k, row in enumerate(shares.tolist()):
+        pixels = (pictures.rgb[k], pictures.depth[k], pictures.instances[k])
+        visible = {i: row[i] for i in range(len(objects)) if seen[k][i] >= enough}
+        frames.append(Frame(f"{k:03d}", plan.K, plan.T_world_cameras[k], *size, *pixels, visible))
     x, y = plan.layout.half_x, plan.layout.half_y
     polygon = np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
     expressions = refer(plan.layout, plan.T_world_cameras, seen, enough)
-    return Scene(f"rooms-{seed}", "rooms", frames, objects, expressions, polygon)
+    return Scene(f"rooms-{seed}", "rooms", tuple(frames), objects, expressions, polygon)
 
 
 def iter_rooms(
