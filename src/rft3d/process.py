@@ -71,22 +71,9 @@ class Stopped(SystemExit):
         return self.message
 
 
-class StopRequest:
-    """True once this process has been asked to stop."""
-
-    def __init__(self) -> None:
-        self.received: str | None = None
-
-    def __call__(self, number: int, _: FrameType | None = None) -> None:
-        self.received = signal.Signals(number).name
-
-    def __bool__(self) -> bool:
-        return self.received is not None
-
-
 @contextmanager
 def on_sigterm(act: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Inside the block SIGTERM calls ``act`` (a :class:`StopRequest`, say) instead of ending the process.
+    """Inside the block SIGTERM calls ``act`` instead of ending the process.
 
     Only the main thread may ask for that; in others nothing changes.
     """

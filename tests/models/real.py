@@ -17,8 +17,7 @@ from torch import Tensor
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from rft3d.models import Policy
-from rft3d.models.fusion import SpatialConfig, SpatialQwen
-from rft3d.models.qwen3 import SpatialConfig3, SpatialQwen3
+from rft3d.models.fusion import SpatialConfig, SpatialConfig3, SpatialQwen, SpatialQwen3
 from rft3d.models.tokens import byte_tokenizer, special_ids
 from rft3d.models.vggt import VGGT, VGGTConfig
 

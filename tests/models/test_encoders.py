@@ -17,7 +17,7 @@ from rft3d.models.blocks import GeometryEncoder
 from rft3d.models.checkpoints import geometry_of, load_geometry
 from rft3d.models.da3 import DA3, DA3Config
 from rft3d.models.geometry import ENCODERS
-from rft3d.models.pi3 import Pi3, Pi3Config
+from rft3d.models.vggt import Pi3, Pi3Config
 
 ANY_VIEW = DA3Config(embed_dim=128, img_size=56, depth=6, heads=2, alternate_from=2)
 METRIC = DA3Config(embed_dim=128, img_size=56, depth=3, heads=2, alternate_from=-1)

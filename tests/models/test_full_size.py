@@ -108,8 +108,7 @@ def test_it_says_when_there_is_no_gpu(
 )
 def test_the_full_sizes(name: str, language_and_tower: int, merger: int) -> None:
     """Counted on the meta device. VGGT-1B's aggregator has 909,112,320 parameters, its last round unbuilt."""
-    from rft3d.models.fusion import SpatialQwen
-    from rft3d.models.qwen3 import SpatialQwen3
+    from rft3d.models.fusion import SpatialQwen, SpatialQwen3
     from rft3d.models.vggt import VGGT, VGGTConfig
 
     assert name.removesuffix("-vggt") in SIZES

@@ -206,9 +206,8 @@ def test_qwen3_without_geometry_is_transformers_own() -> None:
     prompt = Prompt("<image> and <image>", 2)
     row = bare.row(prompt, bare.encode([clip])[0].grid)
     ids = torch.tensor([[*row.prefix, 80, 90, 100, 110]])
-    pixels, grid = qwen_patches(
-        crop_to_cells(prepare_frames(clip, 70, 16), 32), 2, 16, 2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-    )
+    cropped = crop_to_cells(prepare_frames(clip, 70, 16), 32)
+    pixels, grid = qwen_patches(cropped, 16, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     kinds = (ids == bare.model.config.image_token_id).int()
     positions, _ = stock.model.get_rope_index(ids, kinds, grid)
     assert torch.equal(positions[:, 0, : len(row.prefix)], row.positions)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rft3d import rewards
 from rft3d.answers import LabelledBox
 from rft3d.rewards import Comparison, DetectionMatch, Part
+from rft3d.rewards import detection as rewards
 
 Boxes = Sequence[LabelledBox]
 

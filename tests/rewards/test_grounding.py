@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rft3d.answers import FrameBox
-from rft3d.rewards import Placement, grounding_diou, grounding_frame, grounding_hit, grounding_iou
+from rft3d.rewards import Placement
+from rft3d.rewards.grounding import grounding_diou, grounding_frame, grounding_hit, grounding_iou
 
 # Frame 0 is the world; frame 1 stands 2 m along x; frame 2 is turned a quarter about z (x -> y).
 POSES = np.stack([np.eye(4)] * 3)

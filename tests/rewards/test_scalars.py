@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rft3d.answers import ParseFailure, split_sections
-from rft3d.rewards import (
-    Part,
-    exact_match,
-    format_part,
-    mean_relative_accuracy,
-    think_format_part,
-    zero_parts,
-)
+from rft3d.rewards import Part, exact_match, format_part, mean_relative_accuracy, zero_parts
+from rft3d.rewards.score import think_format_part
 
 
 def test_exact_match() -> None:

@@ -103,7 +103,7 @@ def test_only_the_main_process_writes(
     groups: list[Group], tasks: Mapping[str, Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rft3d.training.rollout_log.is_main_process", lambda: False)
-    watch = StageWatch(tmp_path, CONFIG, tasks)
+    watch = StageWatch(tmp_path, CONFIG, tasks, 0, Console(quiet=True))
     assert watch.observe(1, groups, {}) == {}
     assert not (tmp_path / "rollouts.jsonl").exists() or not (tmp_path / "rollouts.jsonl").read_text()
 
@@ -125,7 +125,7 @@ def test_watching_is_cheap(groups: list[Group], tasks: Mapping[str, Task], tmp_p
     """Generous, since a busy machine is slow; real figures are in docs/watching.md."""
     import time
 
-    watch = StageWatch(tmp_path, CONFIG, tasks)
+    watch = StageWatch(tmp_path, CONFIG, tasks, 0, Console(quiet=True))
     watch.observe(1, groups, {})
     began = time.process_time()
     for step in range(2, 12):

@@ -17,7 +17,7 @@ from tests.training.test_golden import compare
 
 from rft3d.models import TinyConfig, load_policy
 from rft3d.models.images import qwen_patches
-from rft3d.models.tower import see
+from rft3d.models.spatial import see
 from rft3d.pretraining import encoders
 from rft3d.pretraining.encoders import EncoderConfig
 from rft3d.pretraining.endless import TASK_OPTIONS, RoomMix, endless

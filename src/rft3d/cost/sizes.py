@@ -19,10 +19,9 @@ import torch
 from torch import nn
 
 from rft3d.models.blocks import Block
-from rft3d.models.fusion import SpatialConfig
+from rft3d.models.fusion import SpatialConfig, SpatialConfig3
 from rft3d.models.geometry import ENCODERS
 from rft3d.models.loading import CLASSES
-from rft3d.models.qwen3 import SpatialConfig3
 
 _NAMES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
           "num_key_value_heads")  # fmt: skip

@@ -15,9 +15,7 @@ from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.results import Duplicates, SunRgbd
 from rft3d.geometry import box_iou
 from rft3d.rewards import Comparison, Score, label_ious
-from rft3d.tasks._shared import labelled
-from rft3d.tasks.detection import Detection
-from rft3d.tasks.detection_metric import pool_boxes
+from rft3d.tasks.detection import Detection, detection_truth, pool_boxes
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, summed
 
@@ -45,7 +43,7 @@ def fitting_conventions(samples: Sequence[Sample], predictions: Sequence[Predict
     found = []
     for convention in CONVENTIONS:
         pairs = [
-            (foreign_boxes(by_id.get(sample.id, ""), convention), labelled(sample.truth["boxes"]))
+            (foreign_boxes(by_id.get(sample.id, ""), convention), detection_truth(sample))
             for sample in samples
         ]
         best = []
@@ -97,7 +95,7 @@ def sun_rgbd_score(samples: Sequence[Sample], predictions: Sequence[Prediction])
     truths: dict[str, dict[int, list[NDArray[np.float64]]]] = {}
     named: dict[str, list[tuple[int, NDArray[np.float64]]]] = {}
     for place, sample in enumerate(samples):
-        for box in labelled(sample.truth["boxes"]):
+        for box in detection_truth(sample):
             rows = truths.setdefault(_key(box), {}).setdefault(place, [])
             rows.append(yaw_only(np.array(box.box)))
         # its walk through the JSON takes the last box first

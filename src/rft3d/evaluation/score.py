@@ -27,10 +27,9 @@ from rft3d.files import excerpt, naming, read_json, source_commit
 from rft3d.prompts import Generation
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
-from rft3d.tasks._shared import mean
 from rft3d.tasks.detection import Detection
 from rft3d.tasks.samples import read_samples
-from rft3d.tasks.types import Sample, Task
+from rft3d.tasks.types import Sample, Task, mean
 
 Result = TypeVar("Result", bound=TaskResult)
 Compat = Literal["vg-llm", "lmms-eval", "vlmevalkit"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -9,9 +10,8 @@ from torch.utils.data import Dataset
 
 from rft3d.experiments.types import Options, Scratch
 from rft3d.models import Policy, build_tiny
-from rft3d.pretraining.dense import DenseClip, dense_clip, stacked
 from rft3d.pretraining.encoders import pretrain_encoders
-from rft3d.pretraining.endless import in_order
+from rft3d.pretraining.endless import DenseClip, dense_clip, in_order, stacked
 from rft3d.pretraining.weights import rooms_tokenizer
 from rft3d.scenes import CATE20, RoomConfig, make_room
 from rft3d.tasks import Sample, Task, make_task, task_of
@@ -92,8 +92,9 @@ def from_scratch(
     policy = build_tiny(scratch.tiny, tokenizer, seed, {view: dict(own) for view, own in options.items()})
     how = scratch.encoder
 
-    def drawn(step: int) -> DenseClip:
-        return stacked([rooms[i].clip for _, i in draw(how.seed, step, how.clips_per_step, len(rooms))])
+    def drawn(start: int) -> Iterator[DenseClip]:
+        for step in count(start):
+            yield stacked([rooms[i].clip for _, i in draw(how.seed, step, how.clips_per_step, len(rooms))])
 
     last = pretrain_encoders(policy, drawn, CATE20, how, run.stage("encoders"), run.console)
     model = policy.model

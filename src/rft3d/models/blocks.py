@@ -1,6 +1,6 @@
 """What the geometry encoders are made of: pre-norm transformer blocks, 2-D rotary positions, DINOv2's patches.
 
-An encoder is one file (:mod:`rft3d.models.vggt`, :mod:`rft3d.models.da3`, :mod:`rft3d.models.pi3`) and one line in
+An encoder is one file (:mod:`rft3d.models.vggt`, which holds Pi3 too, :mod:`rft3d.models.da3`) and one line in
 :data:`rft3d.models.geometry.ENCODERS`. Parameter names follow the public checkpoints.
 
 Precision: matrix products and attention run in the weights' type; norms, rotary positions and the residual
@@ -206,11 +206,11 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def rope_tables(
-    h: int, w: int, specials: int, head_dim: int, base: float, dtype: torch.dtype = torch.float32
+    config: EncoderSizes, h: int, w: int, specials: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """cos and sin, ``(specials + h*w, head_dim)``; specials sit at (0, 0), patches at (row+1, col+1)."""
-    quarter = head_dim // 4
-    frequencies = base ** (-torch.arange(quarter, dtype=dtype) / quarter)
+    quarter = config.embed_dim // config.heads // 4
+    frequencies = config.rope_base ** (-torch.arange(quarter, dtype=dtype) / quarter)
     rows, cols = torch.meshgrid(torch.arange(1, h + 1), torch.arange(1, w + 1), indexing="ij")
     position = torch.cat([torch.zeros(specials, 2), torch.stack([rows, cols], -1).reshape(-1, 2)])
     angles = [position[:, axis, None].to(dtype) * frequencies for axis in (0, 1)]
@@ -285,8 +285,7 @@ def alternate(
     frame_blocks: Iterable[nn.Module],
     global_blocks: Iterable[nn.Module],
     grid: tuple[int, int],
-    rope_base: float,
-    head_dim: int,
+    config: EncoderSizes,
 ) -> Tensor:
     """Rounds of attention inside each frame and across all frames.
 
@@ -295,7 +294,7 @@ def alternate(
     """
     batch, frames, count, dim = specials.shape
     x = torch.cat([specials.flatten(0, 1).to(patches), patches], dim=1)
-    cos, sin = (t.to(x.device) for t in rope_tables(*grid, count, head_dim, rope_base, x.dtype))
+    cos, sin = (t.to(x.device) for t in rope_tables(config, *grid, count, x.dtype))
     everywhere = (cos.repeat(frames, 1), sin.repeat(frames, 1))
     of_frame = x
     for frame_block, global_block in zip(frame_blocks, global_blocks, strict=True):

@@ -29,7 +29,7 @@ from rft3d.models.blocks import (
     reset,
     rope_tables,
     sizes_in,
-)  # fmt: skip
+)
 
 _PREFIX = "model.backbone.pretrained."
 _UNUSED = re.compile(r"model\.(head|cam_enc|cam_dec|gs_head|gs_adapter)\.")
@@ -93,8 +93,7 @@ class Backbone(PatchTokens):
         """Normalised ``(B, S, 3, H, W)`` of ``grid`` patches -> ``(B * S, h * w, width)``."""
         config, (batch, frames), (h, w) = self.config, images.shape[:2], grid
         x = inside = self.tokens(images.flatten(0, 1))
-        tables = (h, w, 1, config.embed_dim // config.heads, config.rope_base, x.dtype)
-        own = tuple(t.to(x.device) for t in rope_tables(*tables))
+        own = tuple(t.to(x.device) for t in rope_tables(config, h, w, 1, x.dtype))
         # across frames: the special token at (0, 0), every patch at (1, 1)
         shared = tuple(t[[0] + [1] * (h * w)].repeat(frames, 1) for t in own)
         for i, block in enumerate(self.blocks):

@@ -43,14 +43,10 @@ def content_key(clip: Sequence[NDArray[np.uint8]]) -> str:
     return digest.hexdigest()
 
 
-def encoder_key(model: torch.nn.Module, preparation: object, prefixes: Sequence[str]) -> str:
+def encoder_key(model: torch.nn.Module, preparation: object, prefixes: tuple[str, ...]) -> str:
     """A hash of the tensors of ``model`` named ``prefixes...``, and of how frames are prepared."""
-    digest = hashlib.blake2b(repr(preparation).encode(), digest_size=16)
-    for name, tensor in sorted(model.state_dict().items()):
-        if name.startswith(tuple(prefixes)):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    state = model.state_dict()
+    return _digest({name: state[name] for name in state if name.startswith(prefixes)}, repr(preparation))
 
 
 @dataclass
@@ -188,9 +184,9 @@ class ClipFeatures(Sequence[FrozenFeatures]):
         return self.prepare([index])[0] if known is None else known
 
 
-def _digest(tensors: dict[str, torch.Tensor]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def _digest(tensors: dict[str, torch.Tensor], start: str = "") -> str:
+    digest = hashlib.blake2b(start.encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -6,16 +6,16 @@ which process sampled it (beyond the rounding of a matrix product in another sha
 """
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rft3d.models.geometry import FrozenFeatures
-from rft3d.models.graphs import GraphStep
 from rft3d.models.kv_cache import PrefixCache, StaticCache
 from rft3d.models.prefix import Packed, Row, pack
 from rft3d.models.spatial import SpatialModel
@@ -84,16 +84,74 @@ def decode_mode(sampling: Sampling, device: torch.device) -> Literal["eager", "s
     return sampling.decode
 
 
+WARM_UP = 3
+"""Runs before the capture of a CUDA graph, as PyTorch asks for (lazy initialisations must not be captured)."""
+
+
+class GraphStep:
+    """``SpatialModel.next_logits`` for one batch shape as a CUDA graph, captured at the first call, then replayed.
+
+    Decoding a model of billions of parameters in eager mode is bound by launching some hundred kernels a step, not
+    by the GPU; with a :class:`StaticCache` every shape and address stays the same. The cache is tested on CPUs; the
+    capture has a test marked ``gpu``, which passed on an H100 (``docs/hardware.md``). A capture that fails does not
+    end a run: one warning says so, and the steps run eagerly.
+    """
+
+    def __init__(self, model: SpatialModel, cache: StaticCache) -> None:
+        self.model, self.cache = model, cache
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.failed = False
+
+    def __call__(self, tokens: Tensor, positions: Tensor, cache: PrefixCache) -> Tensor:
+        """``(R,)`` tokens at ``(R,)`` positions -> ``(R, vocab)`` logits, valid until the next call."""
+        assert cache is self.cache, "a graph has the addresses of the cache that it was captured with"
+        if self.graph is None and not self.failed:
+            at = self.cache.at.clone()
+            try:
+                self._capture(tokens, positions, at)
+            except (RuntimeError, AssertionError) as error:  # what torch.cuda raises, also without a GPU
+                self.failed = True
+                self.cache.at.copy_(at)
+                why = str(error).strip().splitlines() or [type(error).__name__]
+                warnings.warn(
+                    f"no CUDA graph for decoding ({why[0]}); the steps run one kernel after the other, slower "
+                    "but equal. Sampling.decode='static' or 'eager' asks for that at once",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+        if self.graph is None:
+            return self.model.next_logits(tokens, positions, cache)
+        self.tokens.copy_(tokens)
+        self.positions.copy_(positions)
+        self.graph.replay()
+        return self.logits
+
+    def _capture(self, tokens: Tensor, positions: Tensor, at: Tensor) -> None:
+        self.tokens, self.positions = tokens.clone(), positions.clone()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP):  # each writes the same place again
+                self.model.next_logits(self.tokens, self.positions, self.cache)
+                self.cache.at.copy_(at)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.logits = self.model.next_logits(self.tokens, self.positions, self.cache)
+        self.cache.at.copy_(at)  # capturing records work, it does none; the first replay does it
+        self.graph = graph
+
+
 @torch.no_grad()
 def generate(
     model: SpatialModel,
     asked: Sequence[Asked],
     per: int,
     sampling: Sampling,
-    stop_ids: frozenset[int],
+    stops: frozenset[int],
     pad_id: int,
 ) -> list[list[Completion]]:
-    """Sample ``per`` continuations of every prompt in ``asked``; a list of them for each. ``stop_ids`` end a row;
+    """Sample ``per`` continuations of every prompt in ``asked``; a list of them for each. ``stops`` end a row;
     the stop token is part of the completion."""
     limits = [sampling.max_new_tokens if each.limit is None else each.limit for each in asked]
     if min(limits, default=0) < 1:
@@ -105,23 +163,22 @@ def generate(
     packed = pack([Row(each.row.prefix, each.row.positions, [], []) for each in asked], pad_id).to(device)
     kind = PrefixCache if mode == "eager" else StaticCache
     layers = len(model.model.language_model.layers)
-    cache = kind(layers, packed.layout.prefix_valid, max(limits))
+    cache: Any = kind(layers, packed.layout.prefix_valid, max(limits))
     features = [each.features for each in asked]
     logits = _prefill(model, packed, features, cache, sampling.prefill or len(asked))
     logits = logits.repeat_interleave(per, 0)
-    decoder = _Decoder(packed, [each.key for each in asked], per, sampling, limits, stop_ids, pad_id, device)
-    share = STAY_STATIC if mode == "graphs" else STAY
-    step = GraphStep(model, cache) if mode == "graphs" else None
+    decoder = _Decoder(packed, [each.key for each in asked], per, sampling, limits, stops, pad_id)
+    graphs = mode == "graphs"
+    run = GraphStep(model, cache) if graphs else model.next_logits
     while True:
         tokens = decoder.step(logits)
         if decoder.finished():
             break
-        kept = decoder.compact(share)
+        kept = decoder.compact(STAY_STATIC if graphs else STAY)
         if kept is not None:
             cache.keep(*kept)
             tokens = tokens[kept[0]]
-            step = GraphStep(model, cache) if mode == "graphs" else None  # other shapes, another graph
-        run = model.next_logits if step is None else step
+            run = GraphStep(model, cache) if graphs else model.next_logits  # other shapes, another graph
         logits = run(tokens, decoder.positions(), cache)
     model.train(was_training)
     return decoder.completions()
@@ -167,13 +224,10 @@ class _Decoder:
         limits: Sequence[int],
         stop_ids: frozenset[int],
         pad_id: int,
-        device: torch.device,
     ) -> None:
-        groups = len(keys)
+        groups, device = len(keys), packed.input_ids.device
         self.per, self.temperature, self.pad_id = per, sampling.temperature, pad_id
-        last = packed.position_ids.amax(0).masked_fill(
-            torch.arange(packed.input_ids.shape[1], device=device) >= packed.layout.prefix_len, 0
-        )[:, : packed.layout.prefix_len]
+        last = packed.position_ids.amax(0)[:, : packed.layout.prefix_len]
         start = torch.where(packed.layout.prefix_valid, last, 0).amax(-1) + 1
         self.start = start.repeat_interleave(per)
         self.limits = torch.tensor(limits, device=device).repeat_interleave(per)

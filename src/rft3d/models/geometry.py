@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from rft3d.models.blocks import GeometryEncoder
 from rft3d.models.da3 import DA3
-from rft3d.models.pi3 import Pi3
-from rft3d.models.vggt import VGGT
+from rft3d.models.vggt import VGGT, Pi3
 
 ENCODERS: dict[str, type[GeometryEncoder]] = {"vggt": VGGT, "da3": DA3, "pi3": Pi3}
 """Geometry encoders by the name that configs carry (``geometry_encoder_type``)."""

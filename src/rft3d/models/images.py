@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -62,8 +63,6 @@ def prepare_frames(
     A patch of the planned grid becomes ``patch`` pixels wide and high. ValueError: no frames, an array of another
     shape or type, or frames whose grids differ (an encoder sees all frames of a clip together).
     """
-    from PIL import Image
-
     if not len(frames):
         raise ValueError("a clip needs at least one frame")
     prepared: list[NDArray[np.uint8]] = []
@@ -93,8 +92,6 @@ def prepare_frames(
 def _on_white(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if frame.shape[2] == 3:
         return frame
-    from PIL import Image
-
     picture = Image.fromarray(frame)
     white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
     return np.asarray(Image.alpha_composite(white, picture).convert("RGB"))
@@ -107,26 +104,20 @@ def crop_to_cells(images: Tensor, cell: int) -> Tensor:
 
 
 def qwen_patches(
-    images: Tensor,
-    temporal: int = 2,
-    patch: int = 14,
-    merge: int = 2,
-    mean: Sequence[float] = CLIP_MEAN,
-    std: Sequence[float] = CLIP_STD,
+    images: Tensor, patch: int = 14, mean: Sequence[float] = CLIP_MEAN, std: Sequence[float] = CLIP_STD
 ) -> tuple[Tensor, Tensor]:
     """Frames ``(N, 3, H, W)`` in [0, 1] to the flat patch rows of Qwen's image processor, without resampling.
 
-    Each frame is an *image* of its own (repeated to fill the temporal patch), as VG-LLM feeds them. Returns ``(N *
-    h * w, 3 * temporal * patch * patch)`` rows and ``(N, 3)`` grid (1, h, w).
+    Each frame is an *image* of its own (twice, to fill the temporal patch), as VG-LLM feeds them. Returns
+    ``(N * h * w, 3 * 2 * patch * patch)`` rows, 2×2 neighbours together, and ``(N, 3)`` grid (1, h, w).
     """
     n, _, height, width = images.shape
-    if height % (patch * merge) or width % (patch * merge):
-        raise ValueError(f"frames are {height}x{width}; both must be multiples of {patch * merge}")
-    shift = torch.tensor(mean, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
-    scale = torch.tensor(std, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
-    x = ((images - shift) / scale)[:, None].expand(-1, temporal, -1, -1, -1)
+    if height % (2 * patch) or width % (2 * patch):
+        raise ValueError(f"frames are {height}x{width}; both must be multiples of {2 * patch}")
+    shift, scale = (images.new_tensor(values).view(1, 3, 1, 1) for values in (mean, std))
+    x = ((images - shift) / scale)[:, None].expand(-1, 2, -1, -1, -1)
     h, w = height // patch, width // patch
-    x = x.reshape(n, temporal, 3, h // merge, merge, patch, w // merge, merge, patch)
+    x = x.reshape(n, 2, 3, h // 2, 2, patch, w // 2, 2, patch)
     x = x.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
     grid = torch.tensor([[1, h, w]], device=images.device).expand(n, -1)
-    return x.reshape(n * h * w, 3 * temporal * patch * patch), grid
+    return x.reshape(n * h * w, 3 * 2 * patch * patch), grid

@@ -26,11 +26,10 @@ from rft3d.models.checkpoints import (
     renamed,
     tensor_files,
 )
-from rft3d.models.fusion import SpatialConfig, SpatialQwen
+from rft3d.models.fusion import SpatialConfig, SpatialConfig3, SpatialQwen, SpatialQwen3
 from rft3d.models.geometry import BOX_CONVENTIONS, GeometryMerger, check_geometry_fields
 from rft3d.models.images import VGLLM_WIDTH
 from rft3d.models.policy import META, TEXT_RULES, TINY_END, Policy, without_bars
-from rft3d.models.qwen3 import SpatialConfig3, SpatialQwen3
 from rft3d.models.spatial import SpatialModel
 
 OFF = "off"

@@ -6,9 +6,10 @@ clip; everything else works on their features.
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,6 @@ class Policy:
     answer_end: str = "<|im_end|>\n"
     stops: tuple[str, ...] = ("<|im_end|>", "<|endoftext|>")
     suppress_visual: bool = True
-    _encoder_id: str = field(default="", repr=False)
-    _pieces: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.frame_size, int):
@@ -142,13 +141,12 @@ class Policy:
     def clip_key(self, clip: Sequence[NDArray[np.uint8]]) -> str:
         """The name of a clip's features: by its pixels and, on disk, the frozen encoders and the preparation."""
         content = content_key(clip)
-        if self.features.folder is None:
-            return content
-        if not self._encoder_id:
-            self._encoder_id = encoder_key(
-                self.model, ("bicubic", self.frame_size, self.model.config.reference_frame), FROZEN
-            )
-        return f"{content}/{self._encoder_id}"
+        return content if self.features.folder is None else f"{content}/{self._encoder_id}"
+
+    @cached_property
+    def _encoder_id(self) -> str:
+        preparation = ("bicubic", self.frame_size, self.model.config.reference_frame)
+        return encoder_key(self.model, preparation, FROZEN)
 
     def _encode_chunk(self, clips: Mapping[str, Sequence[NDArray[np.uint8]]]) -> dict[str, FrozenFeatures]:
         """Features of clips of equal length from disk, or all of them together from the encoders.
@@ -166,14 +164,10 @@ class Policy:
         encoded = self.model.encode(images, tower_images)
         return {key: self.features.put(key, f) for key, f in zip(clips, encoded, strict=True)}
 
-    def _encode_cached(self, text: str) -> tuple[int, ...]:
-        """Token ids of ``text``; prompts are made of few different pieces."""
-        ids = self._pieces.get(text)
-        if ids is None:
-            if len(self._pieces) > 100_000:
-                self._pieces.clear()
-            ids = self._pieces[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False))
-        return ids
+    @cached_property
+    def _ids_of(self) -> Callable[[str], tuple[int, ...]]:
+        """Token ids of a text; prompts are made of few different pieces."""
+        return lru_cache(100_000)(lambda text: tuple(self.tokenizer.encode(text, add_special_tokens=False)))
 
     def row(self, prompt: Prompt, grid: Tensor) -> Row:
         """The prompt's token ids and positions, without continuations; ``grid`` of its frames' features.
@@ -181,7 +175,7 @@ class Policy:
         ValueError: more tokens than the model has positions for (attention would take their square in memory).
         """
         per_frame = [h * w // 4 for _, h, w in grid.tolist()]
-        ids = prompt_ids(self.tokenizer, self._encode_cached, prompt, per_frame)
+        ids = prompt_ids(self.tokenizer, self._ids_of, prompt, per_frame)
         longest = self.model.config.text_config.max_position_embeddings
         if len(ids) > longest:
             raise ValueError(
@@ -193,10 +187,7 @@ class Policy:
 
     def answer_ids(self, text: str) -> list[int]:
         """Token ids of an answer and of ``answer_end``, in the weights' own box convention."""
-        return [
-            *self._encode_cached(weights_text(text, self.box_convention)),
-            *self._encode_cached(self.answer_end),
-        ]
+        return [*self._ids_of(weights_text(text, self.box_convention)), *self._ids_of(self.answer_end)]
 
     def text_of(self, completion: Completion) -> Generation:
         """The text of a completion, in the house's box convention."""

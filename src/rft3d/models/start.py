@@ -5,7 +5,6 @@ before the engine exists; trained weights get the format that the recipe asks fo
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ from typing import Literal
 import torch
 
 from rft3d.models import Policy, load_policy
+from rft3d.models.features import FORMATS
 from rft3d.models.policy import TEXT_RULES
 from rft3d.settings import Checked
 
@@ -61,7 +61,8 @@ def load_start(
     run, so it holds its geometry branch and convention itself.
     """
     device = local_device() if load.device == "auto" else torch.device(load.device)
-    wanted = _dtype(load.dtype, device)
+    dtype = load.dtype if load.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32"
+    wanted = None if dtype == "stored" else FORMATS[dtype]
     wide = trained == "float32" and wanted is not None
     options = {} if own else {"geometry": load.geometry, "box_convention": load.box_convention}
     given = {name: value for name, value in options.items() if value is not None}
@@ -71,14 +72,6 @@ def load_start(
     if trained == "float32":
         set_formats(policy, wanted, torch.float32)
     return policy
-
-
-def _dtype(name: DType, device: torch.device) -> torch.dtype | None:
-    """None: as stored."""
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    formats: Mapping[str, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-    return formats.get(name)
 
 
 def set_formats(policy: Policy, frozen: torch.dtype | None, trained: torch.dtype) -> None:

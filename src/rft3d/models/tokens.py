@@ -13,16 +13,8 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from rft3d.prompts import Prompt
 
-SPECIALS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-)
 VISUAL_SPECIALS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *VISUAL_SPECIALS)
 
 # What varies from text to text: numbers (with the separator before them, so that a box is nine tokens)
 # and words. Everything between them that repeats often becomes one token of its own. The 3 of
@@ -68,12 +60,8 @@ def train_tokenizer(
 
 def number_values(tokenizer: PreTrainedTokenizerBase) -> dict[int, float]:
     """``{token id: value}`` of every token that is a whole number as texts write it."""
-    values: dict[int, float] = {}
-    for index in range(len(tokenizer)):
-        match = _VALUE.fullmatch(str(tokenizer.decode([index])).strip())
-        if match:
-            values[index] = float(match.group(1))
-    return values
+    texts = (str(tokenizer.decode([index])).strip() for index in range(len(tokenizer)))
+    return {index: float(match[1]) for index, text in enumerate(texts) if (match := _VALUE.fullmatch(text))}
 
 
 def byte_tokenizer(tokens: Sequence[str] = ()) -> PreTrainedTokenizerFast:
@@ -105,13 +93,8 @@ def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """The special tokens' ids under the names that a config has for them."""
-    names = {
-        "image_token_id": "<|image_pad|>",
-        "video_token_id": "<|video_pad|>",
-        "vision_start_token_id": "<|vision_start|>",
-        "vision_end_token_id": "<|vision_end|>",
-    }
-    return {name: token_id(tokenizer, token) for name, token in names.items()}
+    names = ("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id")
+    return {name: token_id(tokenizer, token) for name, token in zip(names, VISUAL_SPECIALS, strict=True)}
 
 
 def prompt_ids(

@@ -1,10 +1,11 @@
-"""VGGT's aggregator: frames in, per-patch geometry features out.
+"""VGGT and Pi3: frames in, per-patch geometry features out.
 
-Architecture of "VGGT: Visual Geometry Grounded Transformer" (CVPR 2025), written from its
-description: a DINOv2-style patch encoder, then rounds of attention inside each frame and across all
-frames, with 2-D rotary positions, QK-norm and LayerScale. One camera token and some register tokens
-stand before the patches of every frame; the first frame has its own set, which is what makes it the
-reference frame. The real encoder and the tiny one of the demo are the same code.
+Architectures of "VGGT: Visual Geometry Grounded Transformer" (CVPR 2025) and "Pi3: Permutation-Equivariant Visual
+Geometry Learning" (arXiv 2507.13347), written from their descriptions: a DINOv2-style patch encoder, then rounds of
+attention inside each frame and across all frames, with 2-D rotary positions, QK-norm and LayerScale. Some tokens
+stand before the patches of every frame: in VGGT a camera token and registers, of which the first frame has its own
+set, which makes it the reference frame; in Pi3 five registers, the same for all frames, so that the order of the
+frames only orders the output. The real encoder and the tiny one of the demo are the same code.
 
 Shapes: ``B`` clips, ``S`` frames, ``h × w`` patches, ``C`` width. Output: ``(B, S, h, w, 2C)``, the
 frame-block and global-block outputs of one round side by side; only that round's output is kept.
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from rft3d.models.blocks import (
     CLOSE,
+    EXACT,
     Block,
     EncoderSizes,
     GeometryEncoder,
@@ -31,6 +33,7 @@ from rft3d.models.blocks import (
 
 _HEADS = re.compile(r"(^|\.)((camera|point|depth|track)_head\.|_resnet_(mean|std)$)")
 _LATER_BLOCK = re.compile(r"(^|\.)(?:frame|global)_blocks\.(\d+)\.")
+_UNUSED = re.compile(r"(point|conf|camera)_(decoder|head)\.|image_(mean|std)$")
 
 
 @dataclass(frozen=True)
@@ -66,37 +69,19 @@ class VGGTConfig(EncoderSizes):
 
 
 class Aggregator(nn.Module):
-    """Alternating frame and global attention, up to the round that is used."""
+    """The parts of VGGT, up to the round that is used."""
 
     def __init__(self, config: VGGTConfig) -> None:
         super().__init__()
-        self.config = config
         dim = config.embed_dim
         self.patch_embed = PatchEncoder(config, mask=True)
         self.camera_token = nn.Parameter(torch.zeros(1, 2, 1, dim))
         self.register_token = nn.Parameter(torch.zeros(1, 2, config.registers, dim))
         used, scale = config.output_round + 1, config.layer_scale_init
-        self.frame_blocks = nn.ModuleList(
-            Block(config, qk_norm=True, eps=CLOSE, scale=scale) for _ in range(used)
+        self.frame_blocks, self.global_blocks = (
+            nn.ModuleList(Block(config, qk_norm=True, eps=CLOSE, scale=scale) for _ in range(used))
+            for _ in ("frame", "global")
         )
-        self.global_blocks = nn.ModuleList(
-            Block(config, qk_norm=True, eps=CLOSE, scale=scale) for _ in range(used)
-        )
-
-    def specials(self, batch: int, frames: int) -> Tensor:
-        """Camera and register tokens ``(B, S, 1 + registers, C)``; the first frame has its own."""
-        pair = torch.cat([self.camera_token, self.register_token], dim=2)
-        index = torch.zeros(frames, dtype=torch.long, device=pair.device)
-        index[1:] = 1
-        return pair[:, index].expand(batch, -1, -1, -1)
-
-    def forward(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Normalised ``(B, S, 3, H, W)`` of ``grid`` patches -> ``(B * S, h * w, 2C)``."""
-        config = self.config
-        return alternate(
-            self.patch_embed(images.flatten(0, 1)), self.specials(*images.shape[:2]), self.frame_blocks,
-            self.global_blocks, grid, config.rope_base, config.embed_dim // config.heads,
-        )  # fmt: skip
 
 
 class VGGT(GeometryEncoder):
@@ -130,4 +115,54 @@ class VGGT(GeometryEncoder):
         return beyond or _HEADS.search(name) is not None
 
     def features(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        return self.aggregator(images, grid)
+        own, (batch, frames) = self.aggregator, images.shape[:2]
+        pair = torch.cat([own.camera_token, own.register_token], dim=2)
+        specials = pair[:, [0] + [1] * (frames - 1)].expand(batch, -1, -1, -1)
+        patches = own.patch_embed(images.flatten(0, 1))
+        return alternate(patches, specials, own.frame_blocks, own.global_blocks, grid, self.config)
+
+
+@dataclass(frozen=True)
+class Pi3Config(VGGTConfig):
+    """Sizes, by default the released model's. A round: a decoder block inside frames and one across them."""
+
+    rounds: int = 18
+    output_round: int = 17
+
+
+class Pi3(GeometryEncoder):
+    """What is used is the last pair of decoder blocks, as in VG-LLM's second release; names as in
+    ``yyfz233/Pi3``."""
+
+    Config = Pi3Config
+    public = "yyfz233/Pi3"
+
+    def __init__(self, config: Pi3Config) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = PatchEncoder(config)
+        self.register_token = nn.Parameter(torch.zeros(1, 1, config.specials, config.embed_dim))
+        self.decoder = nn.ModuleList(
+            Block(config, qk_norm=True, eps=EXACT, scale=config.layer_scale_init)
+            for _ in range(2 * config.rounds)
+        )
+        reset(self, self.encoder, self.register_token, self.encoder.cls_token, self.encoder.register_tokens)
+
+    @classmethod
+    def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> Pi3Config:
+        rounds = count_blocks(shapes, "decoder") // 2
+        return Pi3Config(
+            **sizes_in(shapes, "encoder.", "decoder.0"),
+            patch_depth=count_blocks(shapes, "encoder.blocks"),
+            rounds=rounds,
+            output_round=rounds - 1,
+            registers=shapes["register_token"][2] - 1,
+        )
+
+    def unused(self, name: str) -> bool:
+        return _UNUSED.match(name) is not None
+
+    def features(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        specials = self.register_token.expand(*images.shape[:2], -1, -1)
+        patches = self.encoder(images.flatten(0, 1))
+        return alternate(patches, specials, self.decoder[0::2], self.decoder[1::2], grid, self.config)

@@ -10,8 +10,8 @@ the figures).
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,8 @@ from rft3d.files import replacing
 from rft3d.models.geometry import FrozenFeatures, cells_of
 from rft3d.models.images import qwen_patches
 from rft3d.models.policy import Policy
-from rft3d.models.spatial import SpatialModel
-from rft3d.models.tower import see
-from rft3d.pretraining.dense import DenseClip
+from rft3d.models.spatial import SpatialModel, see
+from rft3d.pretraining.endless import DenseClip
 from rft3d.process import progress
 from rft3d.settings import Checked, Count, Natural
 from rft3d.training.config import OptimConfig
@@ -39,16 +38,11 @@ OWN_SHARE = 0.3
 
 @torch.no_grad()
 def match_scales(policy: Policy, features: Sequence[FrozenFeatures]) -> None:
-    """Scale the last layers of both mergers: the tower's part of a visual token is as large as a text token's
-    embedding, the geometry's twice as large (means of norms).
+    """Scale the last layers of both mergers in place: the tower's part of a visual token becomes as large as a text
+    token's embedding, the geometry's twice as large (means of norms). ``features``: of a few clips, encoded before.
 
-    Left alone, the tower's tokens came out 60 times larger than a text embedding and the projected
-    geometry a sixth of them: the language model's layers could add nothing to a visual token that a
-    later layer would notice, nor see where things are.
-
-    Args:
-        policy: changed in place.
-        features: of a few clips, encoded before the change.
+    Left alone, the tower's tokens came out 60 times larger than a text embedding and the projected geometry a sixth
+    of them: what the language model's layers added to a visual token was too small for later layers to notice.
     """
     model = policy.model
     text = model.lm_head.weight.norm(dim=-1).mean()
@@ -66,13 +60,10 @@ def match_scales(policy: Policy, features: Sequence[FrozenFeatures]) -> None:
 
 @torch.no_grad()
 def name_classes(policy: Policy, directions: Tensor, labels: Sequence[str]) -> None:
-    """Start a label's text tokens in the direction that its class has among the vision tokens.
+    """Start a label's text tokens, in place, in the direction that its class has among the vision tokens.
 
-    Args:
-        policy: changed in place.
-        directions: ``(len(labels) + 1, hidden)`` rows of a linear classifier of vision tokens; the last is
-            the background.
-        labels: class names in the order of the rows.
+    ``directions``: ``(len(labels) + 1, hidden)`` rows of a linear classifier of vision tokens, the last of the
+    background; ``labels``: class names in the order of the rows.
     """
     weight = policy.model.lm_head.weight
     norm = weight.norm(dim=-1).mean()
@@ -99,16 +90,14 @@ class EncoderConfig(Checked):
     clips_per_step: Count = 16
     frames_per_clip: Count = 2
     """Frames of a clip seen in a step: the first and random others (VGGT trains on varying counts too)."""
-    optim: OptimConfig = field(
-        default_factory=lambda: OptimConfig(name="muon", lr=5e-3, muon_lr=0.05, warmup=0.05)
-    )
+    optim: OptimConfig = OptimConfig(name="muon", lr=5e-3, muon_lr=0.05, warmup=0.05)
     seed: int = 0
     save_every: Natural = 0
     """Steps between states that a stopped training goes on from; 0: none."""
 
 
-Clips = Callable[[int], DenseClip]
-"""Step to the clips that it sees: a :class:`DenseClip` whose arrays have a batch dimension first."""
+Clips = Callable[[int], Iterator[DenseClip]]
+"""From a step on, the clips that each step sees: a :class:`DenseClip` whose arrays have a batch dimension first."""
 
 
 class DenseHeads(nn.Module):
@@ -127,10 +116,8 @@ def dense_losses(
     model: SpatialModel, heads: DenseHeads, images: Tensor, labels: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Losses of one batch; ``labels``: arrays of :class:`DenseClip` by name, with a batch dimension first."""
-    rows, grid = qwen_patches(images.flatten(0, 1))
-    vision = see(model.model.visual, rows, grid).pooler_output
-    geometry = cells_of(model.geometry_net(images)).flatten(0, 2)
-    geometry = heads.norm(geometry)
+    vision = see(model.model.visual, *qwen_patches(images.flatten(0, 1))).pooler_output
+    geometry = heads.norm(cells_of(model.geometry_net(images)).flatten(0, 2))
     points, boxes = (cells_of(labels[name]).flatten(0, 2) for name in ("points", "boxes"))
     classes = labels["classes"].flatten(0, -2)
     point_error = (heads.points(geometry) - points)[points.isfinite().all(-1)]
@@ -147,12 +134,7 @@ def dense_losses(
 
 
 def pretrain_encoders(
-    policy: Policy,
-    clips: Clips,
-    labels: Sequence[str],
-    config: EncoderConfig,
-    folder: Path,
-    console: Console,
+    policy: Policy, clips: Clips, labels: Sequence[str], config: EncoderConfig, folder: Path, console: Console
 ) -> dict[str, float]:
     """Train both encoders in place on ``clips``, align them with the text embeddings, freeze them.
 
@@ -175,10 +157,11 @@ def pretrain_encoders(
     state = _State(folder / "state.pt", trained, optimizers)
     log = MetricsLog(folder / "metrics.jsonl", state.step, config.steps)
     recent: list[dict[str, float]] = []
+    batches = clips(state.step)
     with progress(console, "encoders", config.steps, state.step) as advance:
         for step in range(state.step, config.steps):
             began = time.perf_counter()
-            batch = clips(step)
+            batch = next(batches)
             frames = _frames_of_step(config, step, batch.rgb.shape[1])
             losses = dense_losses(model, heads, *_tensors(policy, batch, frames))
             loss = losses["class"] + losses["point"] + losses["box"] + 0.5 * losses["patch_class"]
@@ -196,7 +179,7 @@ def pretrain_encoders(
             note = "point {point_m:.2f} m, box centre {centre_m:.2f} m, class {class:.2f}"
             advance(1, note.format(**values))
     model.freeze_encoders()
-    batch = clips(0)
+    batch = next(clips(0))
     with torch.no_grad():
         images, _ = _tensors(policy, batch, range(batch.rgb.shape[1]))
         match_scales(policy, policy.model.encode(images))

@@ -2,30 +2,40 @@
 
 A *batch* holds some rooms of one world, rendered, labelled and tokenized by worker processes; it is a function
 of (seed, index) only, so a resumed run sees what an uninterrupted one would.
+
+Its *dense labels* are what the tiny encoders are pre-trained on. VGGT learned point maps, Qwen's tower learned what
+things look like; the demo's encoders learn both from rendered rooms: for every 14×14 patch the 3-D point under its
+centre and the box of the object there, for every 28×28 token the classes it shows. All in the first camera's frame.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from rft3d.geometry import camera_rays, canonical_boxes, invert_pose, transform_boxes, transform_points
 from rft3d.models import Policy, load_policy
 from rft3d.models.prefix import Packed, pack
-from rft3d.pretraining.dense import DenseClip, dense_clip, stacked
 from rft3d.pretraining.hints import hints_of
 from rft3d.scenes import CATE20, WORLDS, make_room
+from rft3d.scenes.images import load_depth, load_instances, load_rgb
 from rft3d.scenes.types import Scene
 from rft3d.tasks import TASKS
 from rft3d.tasks.spatial import Spatial, View
-from rft3d.tasks.types import Sample, Task
-from rft3d.training.data import Item, choose, item_of, shared_rows
+from rft3d.tasks.types import Sample
+from rft3d.training.data import choose, item_of, shared_rows
 
 T = TypeVar("T")
 
+PATCH = 14
+HISTOGRAM_STRIDE = 4
 FIRST_SEED = 10_000_000
 """Training rooms start here; held-out rooms have smaller seeds."""
 
@@ -35,6 +45,69 @@ TASK_OPTIONS: dict[str, dict[str, Any]] = {
     "spatial": {"max_per_type": 2},
 }
 """One decimal and an order from left to right: what a small model can learn (``docs/log.md``)."""
+
+
+@dataclass(frozen=True, eq=False)
+class DenseClip:
+    """Arrays of one clip of ``S`` frames with ``h × w`` patches.
+
+    Attributes:
+        rgb: ``(S, H, W, 3)`` uint8.
+        points: ``(S, h, w, 3)`` metres, first camera; NaN where depth is unknown.
+        boxes: ``(S, h, w, 9)`` canonical box of the object at the patch centre, first camera; NaN on none.
+        classes: ``(S, h/2, w/2, K + 1)`` share of each label in a token's pixels; the last is background.
+    """
+
+    rgb: NDArray[np.uint8]
+    points: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.float16]
+
+
+def stacked(clips: Sequence[DenseClip]) -> DenseClip:
+    """Clips of one shape as one, whose arrays have a batch dimension first."""
+    return DenseClip(*(np.stack([getattr(c, f.name) for c in clips]) for f in fields(DenseClip)))
+
+
+def dense_clip(scene: Scene, labels: Sequence[str]) -> DenseClip:
+    """The dense labels of ``scene``; its frames need depth and instances."""
+    first = invert_pose(scene.frames[0].T_world_camera)
+    boxes_world = np.array([o.box for o in scene.objects]).reshape(-1, 9)
+    boxes = canonical_boxes(transform_boxes(first, boxes_world))
+    size = max((o.id for o in scene.objects), default=0) + 2
+    label_of = np.full(size, len(labels))
+    box_of = np.full((size, 9), np.nan, dtype=np.float32)
+    for thing, box in zip(scene.objects, boxes, strict=True):
+        label_of[thing.id + 1] = labels.index(thing.label)
+        box_of[thing.id + 1] = box
+    rgb, points, patch_boxes, classes = [], [], [], []
+    centres = (slice(PATCH // 2, None, PATCH),) * 2
+    for frame in scene.frames:
+        depth, instances = load_depth(frame), load_instances(frame)
+        if depth is None or instances is None:
+            raise ValueError(
+                f"scene {scene.id} frame {frame.name} has no depth or instances; dense labels need both"
+            )
+        rgb.append(load_rgb(frame))
+        z = depth[centres].astype(np.float64)
+        rays = camera_rays(frame.intrinsics, depth.shape[1], depth.shape[0])[centres]
+        seen = transform_points(first @ frame.T_world_camera, rays * z[..., None])
+        seen[z <= 0] = np.nan
+        points.append(seen.astype(np.float32))
+        patch_boxes.append(box_of[instances[centres]])
+        classes.append(_histogram(label_of[instances], len(labels) + 1))
+    return DenseClip(
+        np.stack(rgb), np.stack(points), np.stack(patch_boxes), np.stack(classes).astype(np.float16)
+    )
+
+
+def _histogram(classes: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    """Class shares per 28×28 token, from a subsample of its pixels."""
+    sub = classes[HISTOGRAM_STRIDE // 2 :: HISTOGRAM_STRIDE, HISTOGRAM_STRIDE // 2 :: HISTOGRAM_STRIDE]
+    per = 2 * PATCH // HISTOGRAM_STRIDE
+    h, w = sub.shape[0] // per, sub.shape[1] // per
+    cells = sub[: h * per, : w * per].reshape(h, per, w, per).transpose(0, 2, 1, 3).reshape(h, w, -1)
+    return (cells[..., None] == np.arange(count)).mean(2, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -87,11 +160,12 @@ class RoomBatches(Dataset[Batch]):
 
     def __init__(self, policy: Path, mix: RoomMix, tasks: Sequence[str]) -> None:
         self.folder, self.mix, self.names = policy, mix, tuple(tasks)
-        self.policy: Policy | None = None
+
+    @cached_property
+    def policy(self) -> Policy:
+        return load_policy(self.folder)
 
     def __getitem__(self, index: int) -> Batch:
-        if self.policy is None:
-            self.policy = load_policy(self.folder)
         mix = self.mix
         world = mix.world(index)
         wanted = mix.per_room[world]
@@ -111,7 +185,11 @@ class RoomBatches(Dataset[Batch]):
         packed: dict[str, tuple[Packed, Sequence[int]]] = {}
         hints: tuple[Tensor, Tensor] | None = None
         for name, task in tasks.items():
-            items = self._items(task, samples[name], grid, index, wanted[name])
+            items = [
+                item_of(self.policy, task, room, sample, grid)
+                for room, group in enumerate(samples[name])
+                for sample in choose(mix.seed, index, room, group, wanted[name])
+            ]
             if not items:
                 continue
             rows = shared_rows(items)
@@ -120,16 +198,6 @@ class RoomBatches(Dataset[Batch]):
                 views = [View(scene, task.limits) for scene in scenes]
                 hints = hints_of(packed[name][0], [(item.sample, views[item.scene]) for item in items])
         return Batch(world, stacked(clips), packed, hints)
-
-    def _items(
-        self, task: Task, samples: Sequence[Sequence[Sample]], grid: Tensor, index: int, count: int
-    ) -> list[Item]:
-        assert self.policy is not None
-        return [
-            item_of(self.policy, task, room, sample, grid)
-            for room, group in enumerate(samples)
-            for sample in choose(self.mix.seed, index, room, group, count)
-        ]
 
 
 def endless(

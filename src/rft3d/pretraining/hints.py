@@ -53,10 +53,8 @@ def quantities_of(sample: Sample, view: View) -> list[float]:
 
 
 def hints_of(packed: Packed, asked: Sequence[tuple[Sample, View]]) -> tuple[Tensor, Tensor]:
-    """Where the questions of ``packed`` end, ``(M,)`` flat indices, and their ``(M, QUANTITIES)``.
-
-    ``asked``: the questions in the order in which they were packed, each with its room.
-    """
+    """Where the questions of ``packed`` end, ``(M,)`` flat indices, and their ``(M, QUANTITIES)``. ``asked``: the
+    questions in the order in which they were packed, each with its room."""
     owner = packed.owner
     first = torch.ones(len(owner), dtype=torch.bool)
     first[1:] = (owner[1:] != owner[:-1]).any(-1)
@@ -76,9 +74,7 @@ class HintHeads(nn.Module):
             nn.init.zeros_(parameter)
         self.states: dict[int, Tensor] = {}
 
-    def listen(
-        self, index: int, _layer: nn.Module, _inputs: Any, output: Tensor | tuple[Tensor, ...]
-    ) -> None:
+    def listen(self, index: int, _layer: nn.Module, _inputs: Any, output: Any) -> None:
         self.states[index] = output if isinstance(output, Tensor) else output[0]
 
     def loss(self, hints: tuple[Tensor, Tensor]) -> Tensor:

@@ -7,7 +7,7 @@ Every step sees new rooms, a function of (seed, step), so a stopped run goes on 
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,17 +19,16 @@ from transformers import PreTrainedTokenizerBase
 from rft3d.digests import write_list
 from rft3d.files import read_json, write_json, write_text
 from rft3d.locks import only_writer
-from rft3d.models import Policy, TinyConfig, build_tiny, load_policy
+from rft3d.models import Policy, load_policy
+from rft3d.models.tiny import TinyConfig, build_tiny
 from rft3d.models.tokens import train_tokenizer
-from rft3d.pretraining.dense import DenseClip
 from rft3d.pretraining.encoders import EncoderConfig, pretrain_encoders
-from rft3d.pretraining.endless import TASK_OPTIONS, RoomMix, endless
+from rft3d.pretraining.endless import TASK_OPTIONS, DenseClip, RoomMix, endless
 from rft3d.pretraining.hints import hinted
 from rft3d.scenes import CATE20, WORLDS, make_room
 from rft3d.scenes.rooms import PALETTE
 from rft3d.tasks import TASKS
 from rft3d.training.config import OptimConfig, SFTConfig
-from rft3d.training.engine import Engine
 from rft3d.training.loop import Loop, Watch
 from rft3d.training.optim import require_finite
 
@@ -45,32 +44,14 @@ class WeightsConfig:
     A step of both stages sees ``mix.rooms`` rooms.
     """
 
-    tiny: TinyConfig = field(
-        default_factory=lambda: TinyConfig(
-            hidden=224,
-            layers=6,
-            heads=7,
-            intermediate=512,
-            geometry_dim=128,
-            vision_hidden=96,
-            merger_hidden=256,
-            frame_size=(252, 168),
-        )
-    )
+    tiny: TinyConfig = TinyConfig(hidden=224, layers=6, heads=7, frame_size=(252, 168))
     mix: RoomMix = field(default_factory=RoomMix)
     tokenizer_rooms: Mapping[str, int] = field(
         default_factory=lambda: {"rooms": 1200, "easy": 400, "dense": 150}
     )
-    encoder: EncoderConfig = field(
-        default_factory=lambda: EncoderConfig(steps=3000, frames_per_clip=4, save_every=50)
-    )
-    sft: SFTConfig = field(
-        default_factory=lambda: SFTConfig(
-            steps=3000,
-            optim=OptimConfig(name="muon", lr=4e-3, muon_lr=0.04),
-            task_weights={},
-            save_every=50,
-        )
+    encoder: EncoderConfig = EncoderConfig(steps=3000, frames_per_clip=4, save_every=50)
+    sft: SFTConfig = SFTConfig(
+        steps=3000, optim=OptimConfig(name="muon", lr=4e-3, muon_lr=0.04), task_weights={}, save_every=50
     )
     """Only steps, rates, weights of the tasks and seed count here; what is asked is ``mix``."""
     question_mix: RoomMix = field(
@@ -85,13 +66,11 @@ class WeightsConfig:
             seed=1,
         )
     )
-    questions: SFTConfig = field(
-        default_factory=lambda: SFTConfig(
-            steps=3000,
-            optim=OptimConfig(name="muon", lr=3e-3, muon_lr=0.03),
-            task_weights={"spatial": 2.0},
-            save_every=50,
-        )
+    questions: SFTConfig = SFTConfig(
+        steps=3000,
+        optim=OptimConfig(name="muon", lr=3e-3, muon_lr=0.03),
+        task_weights={"spatial": 2.0},
+        save_every=50,
     )
     """The second stage of SFT, mostly spatial questions, with hints: without them directions stay at the floor."""
     seed: int = 0
@@ -139,8 +118,11 @@ def make_weights(config: WeightsConfig, out: Path, console: Console) -> Path:
             options = {k: dict(v) for k, v in TASK_OPTIONS.items()}
             build_tiny(config.tiny, make_tokenizer(config), config.seed, options).save(start)
         if not encoders.is_dir():
+
+            def clips(step: int) -> Iterator[DenseClip]:
+                return (b.clips for b in endless(start, config.mix, (), step, config.workers))
+
             policy = load_policy(start)
-            clips = _Rooms(start, config)
             pretrain_encoders(policy, clips, CATE20, config.encoder, out / "stages" / "encoders", console)
             policy.save(encoders)
         stages = (
@@ -155,21 +137,6 @@ def make_weights(config: WeightsConfig, out: Path, console: Console) -> Path:
         return final
 
 
-class _Rooms:
-    """The clips of a step of the encoders, made ahead from wherever the training begins."""
-
-    def __init__(self, policy: Path, config: WeightsConfig) -> None:
-        self.policy, self.config = policy, config
-        self.at, self.batches = -1, iter(())
-
-    def __call__(self, step: int) -> DenseClip:
-        if step != self.at:
-            workers = self.config.workers if step > self.at else 0  # going back is for one look only
-            self.batches, self.at = endless(self.policy, self.config.mix, (), step, workers), step
-        self.at += 1
-        return next(self.batches).clips
-
-
 def train_on_rooms(
     policy: Policy, saved: Path, mix: RoomMix, sft: SFTConfig, stage: Path, console: Console, workers: int = 1
 ) -> None:
@@ -178,8 +145,8 @@ def train_on_rooms(
     ``saved``: ``policy``'s folder, for the ``workers`` processes that tokenize.
     """
     with hinted(policy.model) if mix.hints else nullcontext() as heads:
-        engine = Engine(policy, sft.optim, sft.steps, seed=sft.seed)
-        loop = Loop(engine, stage, Watch(console, "SFT"), sft)
+        loop = Loop(policy, stage, Watch(console, "SFT"), sft)
+        engine = loop.engine
         batches = endless(saved, mix, tuple(TASK_OPTIONS), loop.start, workers)
         engine.network.train()
         with loop:
@@ -207,7 +174,7 @@ def train_on_rooms(
                 loop.end_step(
                     step, metrics, ", ".join(f"{k[5:]} {v:.2f}" for k, v in metrics.items() if "/" in k)
                 )
-        loop.finish(sft.lora)
+        loop.finish()
 
 
 def ship(model: Path, out: Path, world: str, card: str) -> Path:
@@ -229,6 +196,3 @@ def ship(model: Path, out: Path, world: str, card: str) -> Path:
     write_json(out / "config.json", read_json(out / "config.json") | {"dtype": "float32"})
     write_list(out)
     return out
-
-
-__all__ = ["WeightsConfig", "make_tokenizer", "make_weights", "ship", "train_on_rooms"]

@@ -18,7 +18,7 @@ from rft3d.rewards.grounding import HIT
 from rft3d.rewards.score import logged
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS
-from rft3d.tasks._shared import mean
+from rft3d.tasks.types import mean
 
 HIGHLIGHTS = 2
 """So many worst, best and most changed samples of a task are on the first view (``samples.js``)."""

@@ -16,9 +16,8 @@ from rft3d.files import naming, read_json
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.runfolder import METRICS, Titles, read_titles
 from rft3d.tasks import TASKS, make_task
-from rft3d.tasks._shared import mean
 from rft3d.tasks.samples import read_samples
-from rft3d.tasks.types import Sample
+from rft3d.tasks.types import Sample, mean
 from rft3d.typed import typed
 
 

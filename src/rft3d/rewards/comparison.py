@@ -48,7 +48,7 @@ class Comparison(Evidence):
     ::
 
         both = Comparison.of(parse_detections(text), truth)
-        f1(both).value, len(both.match.pairs)
+        SET_REWARDS["f1@0.25"](both).value, len(both.match.pairs)
     """
 
     predicted: tuple[LabelledBox, ...]

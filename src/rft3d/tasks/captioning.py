@@ -30,9 +30,8 @@ from rft3d.geometry import invert_pose, transform_points
 from rft3d.prompts import IMAGE
 from rft3d.rewards import Evidence, Part, Score, format_part
 from rft3d.scenes.types import Scene
-from rft3d.tasks._shared import checked_refs, first_seen
 from rft3d.tasks.caption_metrics import Cider, Words, bleu4, bleu_counts, caption_words, rouge_l, spaced_words
-from rft3d.tasks.types import Sample, Task
+from rft3d.tasks.types import Sample, Task, checked_refs, first_seen
 
 PROMPT = "{frames}Carefully watch the video and describe the object located at {centre} in detail."
 LEAST_IOU = 0.5

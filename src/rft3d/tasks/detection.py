@@ -22,18 +22,17 @@ the text; prompts here are what the model sees.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import atan2
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from rft3d.answers import LabelledBox, ParseFailure, ParseMode, Rounding, parse_detections, render_detections
+from rft3d.geometry import canonical_boxes, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
 from rft3d.rewards import SET_REWARDS, Comparison, Score, format_part, label_ious, zero_parts
 from rft3d.scenes.types import CATE20, Scene
 from rft3d.settings import Checked
-from rft3d.tasks._shared import boxed_in_first_camera, checked_refs, first_seen, labelled
-from rft3d.tasks.detection_metric import metric_from, pool_boxes
-from rft3d.tasks.types import TRUNCATED, Sample, Task, reward_parts
+from rft3d.tasks.types import TRUNCATED, Sample, Task, checked_refs, first_seen, mean, reward_parts
 
 PROMPT = (
     "Detect the 3D bounding boxes in the camera coordinate system of the first frame.\n"
@@ -54,6 +53,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "graded": ("format", "f1@0.25:0.75"),
 }
 """Names for parts that are often asked for together."""
+_KINDS = ("tp", "fp", "fn")
 
 
 class _Reading(NamedTuple):
@@ -115,7 +115,13 @@ class Detection(Checked, Task):
         things = [thing for thing in first_seen(scene, self.min_visible) if thing.label not in NEVER_ASKED]
         if not things and not self.keep_empty:
             return []
-        rows = boxed_in_first_camera(scene, things, self.canonical)
+        rows: list[dict[str, Any]] = []
+        if things:
+            T_camera_world = invert_pose(scene.frames[0].T_world_camera)
+            boxes = transform_boxes(T_camera_world, np.stack([thing.box for thing in things]))
+            boxes = canonical_boxes(boxes) if self.canonical else boxes
+            pairs = zip(things, boxes, strict=True)
+            rows = [{"label": thing.label, "bbox_3d": box.tolist()} for thing, box in pairs]
         if self.order == "azimuth":
             rows.sort(key=lambda row: atan2(row["bbox_3d"][0], row["bbox_3d"][2]))
         return [
@@ -199,4 +205,73 @@ class Detection(Checked, Task):
 
 def detection_truth(sample: Sample) -> tuple[LabelledBox, ...]:
     """The true boxes of a detection sample, in the first frame's camera, metres and radians."""
-    return labelled(sample.truth["boxes"])
+    return tuple(LabelledBox(row["label"], tuple(row["bbox_3d"])) for row in sample.truth["boxes"])
+
+
+def pool_boxes(both: Comparison, classes: Sequence[str]) -> dict[str, float]:
+    """Sums that one answer adds: of every label together, of each of ``classes``, of labels outside them."""
+    hits = [iou for _, _, iou in both.match.pairs]
+    pooled = {
+        "n_pred": float(len(both.predicted)),
+        "n_true": float(len(both.truth)),
+        "n_hits": float(len(hits)),
+        "hit_iou_sum": float(sum(hits)),
+        "matched_iou_sum": float(sum(value for value, _ in both.assigned)),
+    }
+    pooled.update(samples=1.0, tp=0.0, fp=0.0, fn=0.0, outside_pred=0.0, outside_true=0.0)
+    for label, triple in both.match.counts.items():
+        for kind, count in zip(_KINDS, triple, strict=True):
+            pooled[kind] += count
+            if label in classes:
+                pooled[f"{kind}:{label}"] = float(count)
+        if label not in classes:
+            pooled["outside_pred"] += triple[0] + triple[1]
+            pooled["outside_true"] += triple[0] + triple[2]
+    return pooled
+
+
+def _prf(tp: float, fp: float, fn: float) -> dict[str, float]:
+    """0 when undefined, as VG-LLM's evaluation has it."""
+    return {
+        "precision": tp / (tp + fp or 1),
+        "recall": tp / (tp + fn or 1),
+        "f1": 2 * tp / (2 * tp + fp + fn or 1),
+    }
+
+
+def class_rates(totals: Mapping[str, float], label: str) -> dict[str, float]:
+    """``precision``, ``recall``, ``f1`` of one class from sums of :func:`pool_boxes`; 0 when undefined."""
+    return _prf(*(totals.get(f"{kind}:{label}", 0.0) for kind in _KINDS))
+
+
+def metric_from(totals: Mapping[str, float], classes: Sequence[str]) -> dict[str, float | None]:
+    """The numbers that :meth:`Detection.metric_from` lists, of sums of :func:`pool_boxes`."""
+    rates = {label: class_rates(totals, label) for label in classes}
+    micro = _prf(*(totals.get(kind, 0.0) for kind in _KINDS))
+    present = [
+        label for label in classes if totals.get(f"tp:{label}", 0.0) + totals.get(f"fn:{label}", 0.0) > 0
+    ]
+    result: dict[str, float | None] = {}
+    for name in ("f1", "precision", "recall") if totals.get("samples") else ():
+        result[f"{name}@0.25"] = mean(rates[label][name] for label in classes)
+        result[f"{name}@0.25/present"] = mean(rates[label][name] for label in present)
+        result[f"{name}@0.25/micro"] = micro[name]
+    for name in ("f1", "precision", "recall"):  # the same keys with and without samples
+        for suffix in ("", "/present", "/micro"):
+            result.setdefault(f"{name}@0.25{suffix}", None)
+    if totals.get("samples"):
+        for label in present:
+            result.update({f"{name}@0.25/class:{label}": rates[label][name] for name in rates[label]})
+        result["count/classes"] = float(len(classes))
+        result["count/classes_present"] = float(len(present))
+    truths, hits = totals.get("n_true", 0.0), totals.get("n_hits", 0.0)
+    return {
+        **result,
+        "mean_iou": totals["matched_iou_sum"] / truths if truths else None,
+        "mean_iou/hits": totals["hit_iou_sum"] / hits if hits else None,
+        "count/samples": totals.get("samples", 0.0),
+        "count/predictions": totals.get("n_pred", 0.0),
+        "count/truths": truths,
+        "count/outside_predictions": totals.get("outside_pred", 0.0),
+        "count/outside_truths": totals.get("outside_true", 0.0),
+    }

@@ -27,8 +27,7 @@ from rft3d.prompts import IMAGE
 from rft3d.rewards import FRAME_REWARDS, Placement, Score, format_part
 from rft3d.scenes.types import Expression, Scene
 from rft3d.settings import Checked
-from rft3d.tasks._shared import checked_refs
-from rft3d.tasks.types import Sample, Task, reward_parts
+from rft3d.tasks.types import Sample, Task, checked_refs, reward_parts
 
 PROMPT = (
     "{frames}Localize the first clear frame in the video showing the object described in the text.\n"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 from rft3d.answers import ParseFailure, ParseMode
 from rft3d.prompts import Prompt
 from rft3d.rewards import Score, format_part, zero_parts
-from rft3d.scenes.types import Scene
+from rft3d.scenes.types import Scene, SceneObject
 from rft3d.typed import Text
 
 TRUNCATED = "truncated"
@@ -108,6 +108,33 @@ class Task(Protocol):
     def metric(self, samples: Sequence[Sample], scores: Sequence[Score]) -> dict[str, float | None]:
         """The official numbers of a data set, pooled from the scores."""
         return self.metric_from(summed(self.pools(samples, scores)))
+
+
+def checked_refs(scene: Scene, frame_refs: Sequence[str]) -> tuple[str, ...]:
+    """``frame_refs`` as a tuple; ValueError unless there is one for each frame of ``scene``."""
+    if len(frame_refs) != len(scene.frames):
+        raise ValueError(
+            f"scene {scene.id!r} has {len(scene.frames)} frames but frame_refs has {len(frame_refs)} "
+            "entries; give one reference a frame"
+        )
+    return tuple(frame_refs)
+
+
+def first_seen(scene: Scene, min_visible: float) -> list[SceneObject]:
+    """Objects of which some frame shows at least ``min_visible``: by first such frame, then by id."""
+    first: dict[int, int] = {}
+    for index, frame in enumerate(scene.frames):
+        for identity, share in frame.visible.items():
+            if share >= min_visible:
+                first.setdefault(identity, index)
+    things = [thing for thing in scene.objects if thing.id in first]
+    return sorted(things, key=lambda thing: (first[thing.id], thing.id))
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """The mean; None of nothing."""
+    values = list(values)
+    return sum(values) / len(values) if values else None
 
 
 def summed(pools: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -17,6 +17,7 @@ and every token of completion i gets A_i. Variants, each a setting of ``RFTConfi
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,10 @@ def assign_advantages(
     groups: Sequence[Group], config: RFTConfig, tokenizer: PreTrainedTokenizerBase
 ) -> list[Group]:
     """The groups of a step, of all ranks, with one advantage per token."""
-    texts: dict[int, str] = {}
 
+    @cache
     def text_of(token: int) -> str:
-        if token not in texts:
-            texts[token] = str(tokenizer.decode([token], skip_special_tokens=True))
-        return texts[token]
+        return str(tokenizer.decode([token], skip_special_tokens=True))
 
     out = list(groups)
     for task in dict.fromkeys(group.task for group in groups):

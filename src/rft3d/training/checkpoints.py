@@ -156,18 +156,8 @@ def verified(path: Path, ranks: Ranks = ALONE) -> Checkpoint:
 
 def _is_writing_failure(error: Exception) -> bool:
     """OSError; torch's and safetensors' own kinds of it, by what they say."""
-    if isinstance(error, OSError):
-        return True
-    text = str(error).lower()
-    known = (
-        "no space left",
-        "file too large",
-        "i/o error",
-        "failed writing file",
-        "disk quota",
-        "enforce fail",
-    )
-    return any(words in text for words in known)
+    known = "no space left|file too large|i/o error|failed writing file|disk quota|enforce fail"
+    return isinstance(error, OSError) or re.search(known, str(error), re.IGNORECASE) is not None
 
 
 def _one_line(error: Exception) -> str:

@@ -19,11 +19,6 @@ from rft3d.training.placement import ModelPlacement, Ranks, SplitState, wants_ze
 from rft3d.training.runs import Tracking
 
 
-def launched() -> type[ModelPlacement]:
-    """How ``accelerate launch`` wants the model to lie among the ranks."""
-    return SplitState if wants_zero() else Sharded if wants_fsdp2() else ModelPlacement
-
-
 @dataclass
 class Engine:
     """A model with its optimizers under ``accelerate``.
@@ -42,7 +37,7 @@ class Engine:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        kind = launched()
+        kind = SplitState if wants_zero() else Sharded if wants_fsdp2() else ModelPlacement
         kind.refuse(self.config, self.lora)
         self.accelerator = self.tracking.accelerator()
         self.ranks = Ranks(self.accelerator.process_index, self.accelerator.num_processes)

@@ -29,11 +29,9 @@ from rft3d.tasks.types import Task
 from rft3d.training.advantages import assign_advantages
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
-from rft3d.training.engine import Engine
 from rft3d.training.loop import Loop, Watch
 from rft3d.training.rollout import Rollouts, rollout_metrics
 from rft3d.training.rollout_log import StageWatch
-from rft3d.training.runs import Tracking
 from rft3d.training.update import AdaptersOff, Reference, update_policy
 
 
@@ -58,9 +56,11 @@ def train_rft(
     watch = watch or Watch()
     Rollouts(policy, tasks, corpus, config)  # wrong settings are named before anything is done
     reference = _reference(policy, config)
-    engine = _engine(policy, config, folder, watch, reference)
+    loop = Loop(policy, folder, watch, config)
+    engine = loop.engine
+    if isinstance(reference, torch.nn.Module):
+        engine.placement.place_frozen(reference)
     rollouts = Rollouts(policy, tasks, corpus, config, engine.ranks)
-    loop = Loop(engine, folder, watch, config)
     log = StageWatch(folder, config, tasks, loop.start, watch.console)
     tokens = 0
     with loop:
@@ -81,7 +81,7 @@ def train_rft(
             metrics |= log.observe(step + 1, told, metrics)
             metrics |= {"seconds": time.perf_counter() - began, "rollout_seconds": sampled - began}
             loop.end_step(step, metrics, f"reward {metrics['reward']:.3f}")
-    loop.finish(config.lora)
+    loop.finish()
     return round(engine.ranks.total({"tokens": tokens})["tokens"])
 
 
@@ -99,14 +99,3 @@ def _reference(policy: Policy, config: RFTConfig) -> Reference | None:
     if config.beta == 0:
         return None
     return AdaptersOff() if config.lora.rank and not config.lora.merger else reference_copy(policy.model)
-
-
-def _engine(
-    policy: Policy, config: RFTConfig, folder: Path, watch: Watch, reference: Reference | None
-) -> Engine:
-    updates = config.steps * config.updates_per_rollout
-    tracking = Tracking(watch.trackers, folder, watch.title)
-    engine = Engine(policy, config.optim, updates, tracking, config.lora, config.memory, config.seed)
-    if isinstance(reference, torch.nn.Module):
-        engine.placement.place_frozen(reference)
-    return engine

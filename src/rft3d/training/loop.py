@@ -11,16 +11,16 @@ from rich.console import Console
 from rft3d.files import sync
 from rft3d.models.generate import Sampling
 from rft3d.models.policy import Policy
-from rft3d.process import Stopped, StopRequest, check_launch, is_main_process, on_sigterm, progress
+from rft3d.process import Stopped, check_launch, is_main_process, on_sigterm, progress
 from rft3d.prompts import Generation
 from rft3d.tasks.types import Task
-from rft3d.training.config import LoRAConfig, RFTConfig, SFTConfig
+from rft3d.training.config import RFTConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
 from rft3d.training.fsdp2 import unsharded
 from rft3d.training.lora import merge_lora, save_adapters
 from rft3d.training.optim import NonFiniteError
-from rft3d.training.runs import MetricsLog
+from rft3d.training.runs import MetricsLog, Tracking
 
 OnStep = Callable[[int], None]
 """``on_step(k)`` is called after 1-based step k, when it is logged and perhaps saved."""
@@ -73,7 +73,7 @@ class Watch:
         title: of the stage, in progress, errors and trackers.
         on_step: called after every step; may raise to end the run.
         held_out: samples that are measured now and then.
-        trackers: names of trackers that get the metrics (:class:`rft3d.training.runs.Tracking`).
+        trackers: names of trackers that get the metrics (:class:`Tracking`).
     """
 
     console: Console = field(default_factory=lambda: Console(stderr=True))
@@ -87,16 +87,22 @@ class Loop(ExitStack):
     """``with Loop(...) as loop: for step in range(loop.start, loop.steps): ... loop.end_step(step, metrics,
     note)``.
 
-    ``start``: finished steps of the checkpoint that was resumed; 0 when the stage begins.
+    ``engine``: trains ``policy`` in place. ``start``: finished steps of the checkpoint that was resumed; 0 when the
+    stage begins.
     """
 
-    def __init__(self, engine: Engine, folder: Path, watch: Watch, config: SFTConfig | RFTConfig) -> None:
+    def __init__(self, policy: Policy, folder: Path, watch: Watch, config: SFTConfig | RFTConfig) -> None:
         super().__init__()
         check_launch(os.environ)
-        self.engine, self.folder, self.console, self.title = engine, folder, watch.console, watch.title
+        updates = config.updates_per_rollout if isinstance(config, RFTConfig) else 1
+        tracking = Tracking(watch.trackers, folder, watch.title)
+        self.engine = Engine(
+            policy, config.optim, config.steps * updates, tracking, config.lora, config.memory, config.seed
+        )
+        self.folder, self.console, self.title, self.lora = folder, watch.console, watch.title, config.lora
         self.steps, self.save_every, self.on_step = config.steps, config.save_every, watch.on_step
         self.held_out = watch.held_out
-        self.start = engine.resume(folder / "checkpoints", self._say)
+        self.start = self.engine.resume(folder / "checkpoints", self._say)
         self.saved = self.start
         self.log = MetricsLog(folder / "metrics.jsonl", self.start, self.steps)
         if lost := self.log.lost:
@@ -111,9 +117,12 @@ class Loop(ExitStack):
 
     def __enter__(self) -> "Loop":
         self._advance = self.enter_context(progress(self.console, self.title, self.steps, self.start))
-        self._request = StopRequest()
-        self.enter_context(on_sigterm(self._request))
+        self._asked = False
+        self.enter_context(on_sigterm(self._ask))
         return self
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
 
     @contextmanager
     def guarded(self, step: int, samples: Sequence[str]) -> Iterator[None]:
@@ -139,20 +148,16 @@ class Loop(ExitStack):
         self.log.write(done, dict(metrics))
         self.engine.accelerator.log(dict(metrics), step=done)
         self._advance(1, note)
-        asked = self._asked()
+        # on all ranks as soon as one of them was asked: they must save the same step
+        asked = self.engine.ranks.total({"asked": float(self._asked)})["asked"]
         if asked or done % self.save_every == 0 or done == self.steps:
             self._save(done)
         if self.on_step is not None:
             self.on_step(done)
         if asked:
-            line = f"stopped by {asked} after step {done} of {self.steps}, saved; start again to go on"
+            line = f"stopped by SIGTERM after step {done} of {self.steps}, saved; start again to go on"
             self._say(line)
             raise Stopped(f"{self.title}: {line}")
-
-    def _asked(self) -> str | None:
-        """The signal, on all ranks as soon as one of them got it (they must save the same step)."""
-        count = self.engine.ranks.total({"asked": float(bool(self._request))})["asked"]
-        return (self._request.received or "SIGTERM") if count else None
 
     def _save(self, step: int) -> None:
         if is_main_process():  # a checkpoint must not reach the disk before the lines of its steps
@@ -161,12 +166,12 @@ class Loop(ExitStack):
         self.engine.save(self.folder / "checkpoints", step)
         self.saved = step
 
-    def finish(self, lora: LoRAConfig) -> None:
+    def finish(self) -> None:
         """After the last step: trackers closed, adapters saved and merged."""
         self.engine.finish()
         policy = self.engine.policy
-        if lora.rank:
+        if self.lora.rank:
             if is_main_process():
-                save_adapters(policy.model, lora, self.folder / "adapter")
+                save_adapters(policy.model, self.lora, self.folder / "adapter")
             merge_lora(policy.model)
         policy.model.eval()

@@ -210,15 +210,14 @@ class Rollouts:
             return []
         sampled = self._answers(asked, step, self.config.group_size, self.config.temperature)
         groups = [
-            Group(name, item, completions, [text for text, _ in answers], [score for _, score in answers])
+            Group(name, item, completions, *self._scored(name, item, completions))
             for (name, item), completions in zip(asked, sampled, strict=True)
-            for answers in [self._scored(name, item, completions)]
         ]
         if self.config.beats_greedy is None:
             return groups
         greedy = self._answers(asked, step, 1, 0.0)
         return [
-            replace(group, greedy=self._scored(group.task, group.item, one)[0][1])
+            replace(group, greedy=self._scored(group.task, group.item, one)[1][0])
             for group, one in zip(groups, greedy, strict=True)
         ]
 
@@ -232,9 +231,12 @@ class Rollouts:
         prompts = [self.corpus.asked(item, config.max_new_tokens[name]) for name, item in asked]
         return self.sampler.sample(prompts, per, sampling)
 
-    def _scored(self, name: str, item: Item, completions: Sequence[Completion]) -> list[tuple[str, Score]]:
+    def _scored(
+        self, name: str, item: Item, completions: Sequence[Completion]
+    ) -> tuple[list[str], list[Score]]:
         answers = [self.policy.text_of(completion) for completion in completions]
-        return [(a.text, self.tasks[name].score(a.text, item.sample, a.truncated)) for a in answers]
+        scores = [self.tasks[name].score(a.text, item.sample, a.truncated) for a in answers]
+        return [a.text for a in answers], scores
 
 
 def by_task(groups: Sequence[Group]) -> dict[str, list[Group]]:

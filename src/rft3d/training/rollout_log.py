@@ -17,7 +17,7 @@ from rich.console import Console
 
 from rft3d.process import is_main_process
 from rft3d.rewards.score import logged
-from rft3d.runfolder import ROLLOUTS, Alarm, LoggedCompletion, LoggedGroup, drop_after
+from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, drop_after
 from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
 from rft3d.training.rollout import Group, by_task, sampling_seed
@@ -30,12 +30,7 @@ class StageWatch:
     """Everything that is written about the rollouts of one RFT stage; see :meth:`observe`."""
 
     def __init__(
-        self,
-        folder: Path,
-        config: RFTConfig,
-        tasks: Mapping[str, Task],
-        resume_step: int = 0,
-        console: Console | None = None,
+        self, folder: Path, config: RFTConfig, tasks: Mapping[str, Task], resume_step: int, console: Console
     ) -> None:
         self.config, self.tasks, self.console = config, tasks, console
         self.alarms = AlarmLog(folder, resume_step)
@@ -54,7 +49,10 @@ class StageWatch:
         for task, mine in tasks.items():
             found |= signals(task, self._answered(task, mine))
         for event in self.alarms.update(step, {**metrics, **found}):
-            self._say(event)
+            state = "[yellow]alarm[/yellow]" if event.on else "[green]alarm over[/green]"
+            since = f"since step {event.since}; {event.saw}"
+            line = f"{state} {event.task}, step {event.step}: {event.title} ({since})"
+            self.console.print(line, highlight=False)
         found["alarms"] = float(len(self.alarms.active))
         if logs_rollouts(self.config, step):
             limit = line_limit(self.config)
@@ -81,15 +79,6 @@ class StageWatch:
                 read = score.failure if score.failure is not None else task.parse(text, sample)
                 out.append(Answered(sample.id, read, gold, score))
         return out
-
-    def _say(self, event: Alarm) -> None:
-        if self.console is None:
-            return
-        state = "[yellow]alarm[/yellow]" if event.on else "[green]alarm over[/green]"
-        self.console.print(
-            f"{state} {event.task}, step {event.step}: {event.title} (since step {event.since}; {event.saw})",
-            highlight=False,
-        )
 
 
 def logs_rollouts(config: RFTConfig, step: int) -> bool:

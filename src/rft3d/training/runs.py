@@ -42,11 +42,6 @@ def environment() -> dict[str, Any]:
     }
 
 
-def peak_memory_mb() -> float:
-    """Highest resident memory of this process so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 @dataclass
 class Run:
     """A run folder. A new one gets config and environment; an existing one must match (ValueError)."""
@@ -87,7 +82,7 @@ class Run:
         started = time.perf_counter()
         yield facts
         entry = {"stage": name, "seconds": round(time.perf_counter() - started, 2)}
-        entry["peak_memory_mb"] = round(peak_memory_mb())
+        entry["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         entry.update(facts)
         if entry.get("tokens") and entry["seconds"]:
             entry["tokens_per_s"] = round(entry["tokens"] / entry["seconds"])

@@ -13,7 +13,6 @@ from rft3d.training.data import Corpus, Item, choose, draw, shared_rows
 from rft3d.training.engine import Engine
 from rft3d.training.loop import Loop, Watch
 from rft3d.training.optim import require_finite
-from rft3d.training.runs import Tracking
 
 
 def task_loss(
@@ -73,9 +72,8 @@ def train_sft(
     """
     _require_thoughts(corpus, config)
     watch = watch or Watch()
-    tracking = Tracking(watch.trackers, folder, watch.title)
-    engine = Engine(policy, config.optim, config.steps, tracking, config.lora, config.memory, config.seed)
-    loop = Loop(engine, folder, watch, config)
+    loop = Loop(policy, folder, watch, config)
+    engine = loop.engine
     tokens = 0
     engine.network.train()
     with loop:
@@ -89,7 +87,7 @@ def train_sft(
             metrics |= loop.measure(step)
             metrics |= {"seconds": time.perf_counter() - began}
             loop.end_step(step, metrics, f"loss {metrics['loss']:.3f}")
-    loop.finish(config.lora)
+    loop.finish()
     return round(engine.ranks.total({"tokens": tokens})["tokens"])
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rft3d.models.generate import Completion
 from rft3d.models.policy import Policy
-from rft3d.models.prefix import Packed, Row, pack
+from rft3d.models.prefix import Packed, pack
 from rft3d.models.spatial import SpatialModel
 from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
@@ -37,8 +37,8 @@ class MicroBatch:
     weights: Tensor
     advantages: Tensor
     sequence: Tensor
-    old_logps: Tensor | None
-    ref_logps: Tensor | None
+    old_logps: Tensor | None = None
+    ref_logps: Tensor | None = None
 
 
 def micro_batches(groups: Sequence[Group], config: RFTConfig, ranks: Ranks = ALONE) -> list[MicroBatch]:
@@ -68,7 +68,7 @@ def _nothing(groups: Sequence[Group]) -> MicroBatch:
     first = next((c for c in group.completions if c.tokens), Completion((0,), (0.0,), True))
     short = replace(first, tokens=tuple(first.tokens[:1]), logps=tuple(first.logps[:1]))
     zero = torch.zeros(1)
-    return MicroBatch([replace(group, completions=[short])], zero, zero, zero.long(), None, None)
+    return MicroBatch([replace(group, completions=[short])], zero, zero, zero.long())
 
 
 def _cut(groups: Sequence[Group], config: RFTConfig, ranks: Ranks) -> list[MicroBatch]:
@@ -95,8 +95,6 @@ def _cut(groups: Sequence[Group], config: RFTConfig, ranks: Ranks) -> list[Micro
                     torch.cat(told),
                     torch.tensor([a for row in rows for a in row.tolist()]).float(),
                     torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row) for row in rows])),
-                    None,
-                    None,
                 )
             )
     return batches
@@ -110,29 +108,21 @@ def merged(group: Group, weights: Sequence[float]) -> tuple[Group, list[float]]:
     """
     first: dict[tuple[Sequence[int], bytes], int] = {}
     summed: dict[int, float] = {}
-    for i, (completion, row, weight) in enumerate(
-        zip(group.completions, group.advantages, weights, strict=True)
-    ):
+    each = zip(group.completions, group.advantages, weights, strict=True)
+    for i, (completion, row, weight) in enumerate(each):
         kept = first.setdefault((tuple(completion.tokens), row.tobytes()), i)
         summed[kept] = summed.get(kept, 0.0) + weight
-    less = {
-        name: [getattr(group, name)[i] for i in summed]
-        for name in ("completions", "texts", "scores", "advantages")
-    }
+    names = ("completions", "texts", "scores", "advantages")
+    less = {name: [getattr(group, name)[i] for i in summed] for name in names}
     return replace(group, **less), list(summed.values())
 
 
 def packed_groups(policy: Policy, groups: Sequence[Group]) -> Packed:
     """A row a group, on the policy's device."""
-    rows = [
-        Row(
-            g.item.prompt.prefix,
-            g.item.prompt.positions,
-            [c.tokens for c in g.completions],
-            [len(c.tokens) for c in g.completions],
-        )
-        for g in groups
-    ]
+    rows = []
+    for group in groups:
+        tokens = [c.tokens for c in group.completions]
+        rows.append(replace(group.item.prompt, suffixes=tokens, scored=[len(each) for each in tokens]))
     return pack(rows, policy.pad_id).to(policy.device)
 
 

@@ -22,7 +22,7 @@ from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant
 from rft3d.evaluation.benchmarks.vsi_bench import read_variants
 from rft3d.evaluation.stats import Totals
 from rft3d.scenes.readers.vsi_bench import REVSI as TYPES
-from rft3d.tasks._shared import mean
+from rft3d.tasks.types import mean
 
 CATEGORIES = {
     "object_counting": "object_counting_",

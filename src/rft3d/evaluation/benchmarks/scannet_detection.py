@@ -35,8 +35,7 @@ from rft3d.evaluation.benchmarks.types import Benchmark, Inputs, Variant, upstre
 from rft3d.evaluation.stats import Totals
 from rft3d.rewards import Comparison, label_ious
 from rft3d.scenes.types import CATE8, CATE20, CATE31
-from rft3d.tasks.detection import detection_truth
-from rft3d.tasks.detection_metric import class_rates, metric_from, pool_boxes
+from rft3d.tasks.detection import class_rates, detection_truth, metric_from, pool_boxes
 
 CATE31_UPSTREAM: tuple[str, ...] = (
     *CATE20, "window", "shelf", "curtain", "plant", "stairs", "picture", "book", "bottle",

@@ -30,7 +30,7 @@ from rft3d.evaluation.solving.split import (
     solve_samples,
     split_failures,
 )
-from rft3d.rewards.scalars import TOLERANCES
+from rft3d.rewards.score import TOLERANCES
 from rft3d.tasks.spatial import NUMERIC_TYPES
 from rft3d.tasks.spatial.read import Query
 from rft3d.tasks.spatial.solve import LETTERS, Solved, Unsolved

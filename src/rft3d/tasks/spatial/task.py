@@ -38,23 +38,14 @@ from rft3d.answers import (
     split_sections,
 )
 from rft3d.prompts import IMAGE
-from rft3d.rewards import (
-    Evidence,
-    Part,
-    Score,
-    exact_match,
-    format_part,
-    mean_relative_accuracy,
-    think_format_part,
-    zero_parts,
-)
+from rft3d.rewards import Evidence, Part, Score, exact_match, format_part, mean_relative_accuracy, zero_parts
+from rft3d.rewards.score import think_format_part
 from rft3d.scenes.types import Scene
 from rft3d.settings import Checked
-from rft3d.tasks._shared import checked_refs, mean
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES, ask
 from rft3d.tasks.spatial.thoughts import think
 from rft3d.tasks.spatial.view import Limits, Question, View
-from rft3d.tasks.types import TRUNCATED, Sample, Task
+from rft3d.tasks.types import TRUNCATED, Sample, Task, checked_refs, mean
 
 BEFORE = "These are frames of a video."
 AFTER_OPTIONS = "Answer with the option's letter from the given choices directly."

@@ -22,6 +22,7 @@ import numpy as np
 from rft3d.geometry import box_distance, transform_points
 from rft3d.tasks.spatial.read import Query
 from rft3d.tasks.spatial.semantics import (
+    DIRECTIONS,
     Array,
     closest_distance_m,
     longest_edge_cm,
@@ -241,9 +242,7 @@ _WRITERS: dict[str, Callable[[_Writer], str | Unsolved]] = {
     "object_size_estimation": _object_size,
     "room_size_estimation": _room_size,
     "object_rel_distance": _rel_distance,
-    "object_rel_direction_easy": _rel_direction,
-    "object_rel_direction_medium": _rel_direction,
-    "object_rel_direction_hard": _rel_direction,
+    **{f"object_rel_direction_{level}": _rel_direction for level in DIRECTIONS},
     "route_planning": _route,
     "obj_appearance_order": _appearance_order,
 }
