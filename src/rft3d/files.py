@@ -184,11 +184,12 @@ def blaming(path: str | Path, *kinds: type[Exception], fix: str = "get the file 
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Put the file's name before the message of a ValueError that lacks it."""
+    """Put the name of a file (or of what else is read) before the message of a ValueError that lacks it."""
     try:
         yield
     except ValueError as error:
-        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from error
+        kind = DamagedFile if isinstance(error, DamagedFile) else ValueError
+        raise error if str(path) in str(error) else kind(f"{path}: {error}") from error
 
 
 def plain(value: Any) -> Any:

@@ -32,9 +32,7 @@ from rft3d.evaluation.leaderboard import our_entries
 from rft3d.evaluation.results import (
     BenchmarkResult,
     Described,
-    Missing,
     Official,
-    Reward,
     Share,
     Unread,
     VariantResult,
@@ -237,8 +235,8 @@ RECIPE |= {
 HALF = Interval(value=0.5, low=0.4, high=0.6, level=0.95, scenes=1, samples=1, resamples=9)
 NONE = Unread(0, 0.0, {})
 RESULT = BenchmarkResult(
-    task="spatial", protocol={}, options={}, samples=1, scenes=1, missing=Missing(0, "", ()),
-    parse_failures=NONE, truncated=Share(0, 0.0), reward=Reward(1.0, {}), headline={"micro": HALF}, metrics={},
+    task="spatial", protocol={}, options={}, samples=1, scenes=1, missing=(),
+    parse_failures=NONE, truncated=Share(0, 0.0), reward=1.0, reward_parts={}, headline={"micro": HALF}, metrics={},
     benchmark=Described("vsi-bench", "VSI-Bench", None, {}, ""), official=Official({}, {}, (4,), False),
     variants={"official": VariantResult("", {"micro": HALF}, {"micro": 0.5}, NONE, "")},
 )  # fmt: skip

@@ -18,7 +18,7 @@ from tests.report.runs import make_run
 
 from rft3d.cli import main
 from rft3d.datasets.extract import read_sens
-from rft3d.evaluation.outside_formats import READERS
+from rft3d.evaluation.outside import READERS
 from rft3d.evaluation.tables import comparison_table
 from rft3d.files import excerpt, read_json
 from rft3d.models import load_policy
@@ -107,12 +107,12 @@ def test_a_sheet_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     read = READERS["vlmevalkit"]
     good = _sheet(tmp_path / "good.xlsx", HEAD + _row(2, A="q1", B="yes"))
     assert [row.text for row in read(good)] == ["yes"]
-    monkeypatch.setattr("rft3d.evaluation.outside_formats.MAX_SHEET_ROWS", 1000)
+    monkeypatch.setattr("rft3d.evaluation.outside.MAX_SHEET_ROWS", 1000)
     with pytest.raises(ValueError, match=r"far\.xlsx.*row 1001 lies beyond MAX_SHEET_ROWS=1000"):
         list(read(_sheet(tmp_path / "far.xlsx", HEAD + _row(1_048_576, XFD="x"))))
     with pytest.raises(ValueError, match=r"wide\.xlsx.*row 2 lies beyond .*MAX_SHEET_COLUMNS=256"):
         list(read(_sheet(tmp_path / "wide.xlsx", HEAD + _row(2, IW="x"))))
-    monkeypatch.setattr("rft3d.evaluation.outside_formats.MAX_SHEET_BYTES", 1_000_000)
+    monkeypatch.setattr("rft3d.evaluation.outside.MAX_SHEET_BYTES", 1_000_000)
     with pytest.raises(ValueError, match=r"bomb\.xlsx.*more than MAX_SHEET_BYTES=1000000"):
         list(read(_sheet(tmp_path / "bomb.xlsx", HEAD, padding=2_000_000)))
 

@@ -13,7 +13,7 @@ import pytest
 import rft3d
 from rft3d.evaluation import ScoreConfig, score_files, score_predictions, summarise
 from rft3d.evaluation.records import Prediction, write_predictions
-from rft3d.evaluation.results import Missing, Share, Unread
+from rft3d.evaluation.results import Share, Unread
 from rft3d.evaluation.score import HEADLINE
 from rft3d.files import plain
 from rft3d.tasks import make_task
@@ -41,7 +41,7 @@ def test_gold_answers_earn_the_metrics_best(name: str) -> None:
     result = summarise(score_predictions(task, samples, gold_predictions(samples)), FAST)
     assert result.samples == result.scenes == 6
     assert result.parse_failures == Unread(0, 0.0, {})
-    assert result.missing.count == result.truncated.count == 0
+    assert len(result.missing) == result.truncated.count == 0
     assert list(result.headline) == list(HEADLINE[name])
     for metric, found in result.headline.items():
         if name == "detection" and metric != "mean_iou":  # mean over classes that mostly do not occur here
@@ -62,7 +62,7 @@ def test_garbage_is_counted_as_unreadable(name: str) -> None:
     assert sum(result.parse_failures.reasons.values()) == 1
     assert result.truncated == Share(1, pytest.approx(1 / 6))
     best = summarise(score_predictions(make_task(name), samples, gold_predictions(samples)), FAST)
-    assert result.reward.total == pytest.approx(best.reward.total * 4 / 6, rel=0.02)
+    assert result.reward == pytest.approx(best.reward * 4 / 6, rel=0.02)
 
 
 def test_ids_are_checked_and_named() -> None:
@@ -84,7 +84,7 @@ def test_allowed_missing_predictions_are_wrong_answers() -> None:
         make_task("grounding"), samples, gold_predictions(samples)[:3], allow_missing=True
     )
     result = summarise(run, FAST)
-    assert result.missing == Missing(3, "an empty answer", ("g3", "g4", "g5"))
+    assert result.missing == ("g3", "g4", "g5")
     assert result.metrics["acc@0.25"] == 0.5
 
 
@@ -121,7 +121,7 @@ def test_options_of_the_task_are_used_and_stated() -> None:
     result = summarise(score_predictions(task, samples, gold_predictions(samples)), config)
     assert result.headline["f1@0.25"].value == 1.0
     assert result.options == config.options
-    assert set(result.reward.parts) == {"format", "f1@0.25", "matched_iou"}
+    assert set(result.reward_parts) == {"format", "f1@0.25", "matched_iou"}
     with pytest.raises(ValueError, match="colour"):
         make_task("detection", options={"colour": 1})
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from rft3d.geometry import BOX_EDGES, box_corners, project
 from rft3d.report import draw
-from rft3d.report.draw import draw_boxes, project_segments, seen
+from rft3d.report.draw import draw_boxes, seen
 
 K = np.array([[100.0, 0.0, 84.0], [0.0, 100.0, 56.0], [0.0, 0.0, 1.0]])
 BLACK = np.zeros((112, 168, 3), dtype=np.uint8)
@@ -39,7 +39,7 @@ def test_what_is_behind_or_outside_is_cut_on_the_same_line() -> None:
     assert lines[0] == pytest.approx(lines[1][::-1])
     assert lines[0, 1] == pytest.approx([84.0, 56.0 + 50.0 / 3.0])
     assert lines[0, 0, 0] == pytest.approx(84.0)
-    assert lines[2] == pytest.approx(project_segments(segments[3:4], K)[0])
+    assert lines[2] == pytest.approx(project(segments[3], K)[0])
     assert lines[3] == pytest.approx(np.array([[0.0, 56.0], [168.0, 56.0]]), abs=1e-3)
 
 

@@ -15,14 +15,17 @@ from rft3d.evaluation import load_frames
 from rft3d.geometry import box_corners, invert_pose, matrix_from_euler_zxy, project, transform_points
 from rft3d.report.card import write_card
 from rft3d.report.draw import label_colour
-from rft3d.report.exhibit import Exhibit, exhibits, of_answers, of_scene
-from rft3d.report.overlay import (
+from rft3d.report.exhibit import (
+    Exhibit,
     OverlayStyle,
     draw_frame,
     draw_sheet,
+    exhibits,
     export_overlays,
     file_stem,
     look,
+    of_answers,
+    of_scene,
 )
 from rft3d.report.rerun_export import box_arrays, write_rerun
 from rft3d.report.run_folder import read_run_folder
@@ -150,10 +153,10 @@ def test_hostile_labels_and_names(shown: list[Exhibit], run: Path, tmp_path: Pat
     task = read_run_folder(run, 1).tasks[0]
     sample = task.samples[0]
     text = '```json\n[\n\t{"label": "' + "x" * 90 + '", "bbox_3d": [0, 0, 2, 1, 1, -1, 0, 0, 0]}\n]```'
-    pictures = load_frames(sample, task.folder)
+    pictures = load_frames(sample, task.file.parent)
     for answer in (text, HOSTILE, "[]"):
         found = of_answers(sample, pictures, {"SFT": (task.runs[0].scored.task, answer)})
-        assert found is not None and draw_sheet(found, OverlayStyle()).shape[2] == 3
+        assert draw_sheet(found, OverlayStyle()).shape[2] == 3
     assert file_stem("../../etc/passwd\x00") == "etc_passwd" and file_stem("///") == "unnamed"
 
 

@@ -17,10 +17,9 @@ from rft3d.evaluation.results import AtTemperature, Headroom, TaskHeadroom
 from rft3d.evaluation.stats import Difference
 from rft3d.files import write_json
 from rft3d.report import write_report
-from rft3d.report.first_view import alarms_of_reading, headroom_view, verdicts
 from rft3d.report.run_folder import read_run_folder
-from rft3d.report.runs import Joined, Pairs, join_runs
-from rft3d.report.tables import difference_view
+from rft3d.report.runs import Joined, join_runs
+from rft3d.report.tables import alarms_of_reading, difference_view, headroom_view, verdicts
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +28,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def joined(run: Path) -> Joined:
-    return join_runs([read_run_folder(run, 20)])
+    return join_runs([read_run_folder(run, 20)], 20)
 
 
 def test_the_verdict_counts_and_says_whether_it_is_a_difference(run: Path) -> None:
     made = joined(run)
-    said = verdicts(made, {task.name: Pairs(task, 20) for task in made.tasks})
+    said = verdicts(made)
     assert len(said) == 3 == len(made.tasks)
     fewer = replace(made, tasks=made.tasks[:2])
-    *_, before = verdicts(fewer, {task.name: Pairs(task, 20) for task in fewer.tasks})
+    *_, before = verdicts(fewer)
     assert before.startswith("SFT found ") and " objects and found " in before, "from where both came"
     assert " objects, " in said[0] and said[0].endswith(
         ("beyond chance.", "within chance.", "the same f1@0.25.")
@@ -90,8 +89,7 @@ def test_headroom_says_how_much_of_the_gap_is_closed(run: Path, tmp_path: Path) 
 
 
 def test_what_reads_zero_is_a_tie_and_has_no_interval_of_zeros(run: Path) -> None:
-    task = joined(run).tasks[0]
-    found = Pairs(task, 20).between(0, 0)[0]["f1@0.25"]
+    found = joined(run).tasks[0].between(0, 0)[0]["f1@0.25"]
     same = difference_view(replace(found, difference=1e-17, low=0.0, high=0.0), 5)
     assert same["tied"] and same["still"] and same["direction"] == ""
     wide = difference_view(replace(found, difference=4e-4, low=-0.01, high=0.02), 5)

@@ -35,9 +35,9 @@ from rft3d.experiments.demo import demo_experiment, run_demo
 from rft3d.files import write_json
 from rft3d.geometry import box_corners, boxes_valid, invert_pose, project, transform_boxes, transform_points
 from rft3d.report import write_report
-from rft3d.report.first_view import alarms_of_reading
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import join_runs
+from rft3d.report.tables import alarms_of_reading
 from rft3d.rewards import Placement
 from rft3d.scenes import WORLDS, make_room
 from rft3d.scenes.images import load_depth

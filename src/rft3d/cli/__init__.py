@@ -139,13 +139,13 @@ def _run(verb: str, arguments: list[str]) -> int:
 
     module = importlib.import_module(f"rft3d.cli.{verb}")
     overridable = verb in _OVERRIDABLE
-    # behind a recipe --help asks for the recipe's fields, not for ours
-    of_recipe = (
-        overridable
-        and "--help" in arguments
-        and any(each.endswith((".py", ".toml", ".json")) for each in arguments)
-    )
-    arguments = [each for each in arguments if not (of_recipe and each == "--help")]
+    recipes = [each for each in arguments if overridable and each.endswith((".py", ".toml", ".json"))]
+    if recipes and "--help" in arguments:  # asks for the recipe's fields, not for ours
+        from rft3d.cli._choices import recipe_at
+        from rft3d.training.recipes import apply_overrides, load_recipe
+
+        apply_overrides(load_recipe(recipe_at(Path(recipes[0]))), ["--help"])
+        return 0
     complaint = io.StringIO()  # tyro frames its complaints in a box; a script wants one line
     try:
         with contextlib.redirect_stderr(complaint):
@@ -167,8 +167,7 @@ def _run(verb: str, arguments: list[str]) -> int:
             return 0
         return _fail(f"{verb}: {usage_error(verb, complaint.getvalue())}")
     if overridable:
-        args, overrides = parsed
-        module.main(args, [*overrides, *(["--help"] if of_recipe else [])])
+        module.main(*parsed)
         return 0
     with outputs:
         code = module.main(parsed)

@@ -8,13 +8,7 @@ import tyro
 
 from rft3d.datasets import Scan2cap, ScannetDetection, Scanrefer, Vgllm, Vsi
 
-Benchmark = (
-    Annotated[ScannetDetection, tyro.conf.subcommand("scannet-detection")]
-    | Annotated[Scanrefer, tyro.conf.subcommand("scanrefer")]
-    | Annotated[Scan2cap, tyro.conf.subcommand("scan2cap")]
-    | Annotated[Vsi, tyro.conf.subcommand("vsi")]
-    | Annotated[Vgllm, tyro.conf.subcommand("vg-llm")]
-)
+Benchmark = ScannetDetection | Scanrefer | Scan2cap | Vsi | Annotated[Vgllm, tyro.conf.subcommand("vg-llm")]
 
 
 @dataclass(frozen=True)
@@ -56,11 +50,7 @@ class Extract:
 class Args:
     """Data on disk: prepare samples, check what is there, extract pictures."""
 
-    do: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Prepare, tyro.conf.subcommand("prepare")]
-        | Annotated[Check, tyro.conf.subcommand("check")]
-        | Annotated[Extract, tyro.conf.subcommand("extract")]
-    ]
+    do: tyro.conf.OmitSubcommandPrefixes[Prepare | Check | Extract]
 
 
 def main(args: Args) -> int:

@@ -29,10 +29,5 @@ def main(args: Args, overrides: list[str]) -> None:
     recipe_at(args.recipe)
     from rft3d.cost.price import estimate_recipe, show
 
-    if "--help" in overrides:
-        from rft3d.training.recipes import apply_overrides, load_recipe
-
-        apply_overrides(load_recipe(args.recipe), ["--help"])
-        return
     found = estimate_recipe(args.recipe, overrides)
     print(json.dumps(found.record(), indent=2) if args.json else show(found))

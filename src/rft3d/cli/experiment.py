@@ -48,11 +48,7 @@ class Table(_Which):
 class Args:
     """The paper's claims in procedural rooms: arms that start from one policy, judged on the same rooms."""
 
-    do: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[List, tyro.conf.subcommand("list")]
-        | Annotated[RunArms, tyro.conf.subcommand("run")]
-        | Annotated[Table, tyro.conf.subcommand("table")]
-    ]
+    do: tyro.conf.OmitSubcommandPrefixes[List | Annotated[RunArms, tyro.conf.subcommand("run")] | Table]
 
 
 def main(args: Args) -> int:

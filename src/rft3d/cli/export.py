@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
@@ -85,7 +85,7 @@ class Overlay(_Shown):
 
     def run(self) -> None:
         shown = self.shown()
-        from rft3d.report.overlay import OverlayStyle, export_overlays
+        from rft3d.report.exhibit import OverlayStyle, export_overlays
 
         style = OverlayStyle(self.width, self.colour, self.labels)
         print(f"{self.out}: {export_overlays(shown, self.out, style, self.fps)} files")
@@ -154,12 +154,7 @@ class Verl:
 class Args:
     """Write a run or a scene in another form: a rerun recording, pictures, videos, a model card, verl's files."""
 
-    kind: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Rerun, tyro.conf.subcommand("rerun")]
-        | Annotated[Overlay, tyro.conf.subcommand("overlay")]
-        | Annotated[Card, tyro.conf.subcommand("card")]
-        | Annotated[Verl, tyro.conf.subcommand("verl")]
-    ]
+    kind: tyro.conf.OmitSubcommandPrefixes[Rerun | Overlay | Card | Verl]
 
 
 def main(args: Args) -> None:

@@ -26,7 +26,7 @@ class Args:
 
 def main(args: Args, overrides: list[str]) -> None:
     recipe_at(args.recipe)
-    if args.dry_run or "--help" in overrides:
+    if args.dry_run:
         _dry_run(args.recipe, overrides)
         return
     from rft3d.training.recipes import run_recipe
@@ -44,8 +44,6 @@ def _dry_run(path: Path, overrides: list[str]) -> None:
     from rft3d.training.recipes import apply_overrides, check_recipe, load_recipe
 
     recipe = apply_overrides(load_recipe(path), overrides)
-    if "--help" in overrides:
-        return  # its fields are printed
     check_recipe(recipe, path)
     print(f"config\n{json.dumps(asdict(recipe), indent=2, default=plain)}\n")
     try:

@@ -14,7 +14,7 @@ inputs are kept in fp32.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rft3d.cost.sizes import Sizes
 from rft3d.models.policy import PATCHES_AT_ONCE
@@ -176,16 +176,14 @@ def kept_memory(stage: SFTConfig | RFTConfig, sizes: Sizes, plan: Plan) -> dict[
     whole = 1.0 / plan.gpus if plan.parallel == "fsdp2" else 1.0
     base = sizes.trained if stage.lora.rank else 0  # under the adapters, frozen
     # ZeRO-2 computes with a bf16 copy beside fp32 master weights, the others with the fp32 weights themselves
-    copies = (
-        {"weights": trained * 2.0, "master": trained * 4.0 * share}
-        if plan.parallel == "zero2"
-        else {"weights": trained * 4.0 * whole}
-    )
+    weights, master = trained * 4.0 * whole, 0.0
+    if plan.parallel == "zero2":
+        weights, master = trained * 2.0, trained * 4.0 * share
     memory = {
-        "trained weights": copies["weights"] + base * b * whole,
+        "trained weights": weights + base * b * whole,
         "frozen encoders": sizes.frozen * float(b),
         "gradients": trained * 4.0 * share,
-        "optimizer": _optimizer_bytes(stage, sizes, trained) * share + copies.get("master", 0.0),
+        "optimizer": _optimizer_bytes(stage, sizes, trained) * share + master,
     }
     needs_copy = (
         isinstance(stage, RFTConfig) and stage.beta > 0 and (not stage.lora.rank or stage.lora.merger)
@@ -229,9 +227,9 @@ def _sft(
         q = questions[task]
         scenes = max(1, round(stage.scene_share.get(task, 1.0) * stage.scenes_per_step))
         row = Pass(1, q.visual + 2 * q.frames, count, q.text + q.answer, q.answer)
-        passes.append(_times(row, scenes))
+        passes.append(replace(row, rows=scenes))
         mine = -(-scenes // plan.gpus)
-        micro.append(_times(row, min(mine, stage.micro_scenes or mine)))
+        micro.append(replace(row, rows=min(mine, stage.micro_scenes or mine)))
         encode = max(encode, scenes * encode_flops(sizes, q))
     return passes, micro, {"encode": encode}, {}
 
@@ -281,10 +279,6 @@ def _optimizer_bytes(stage: SFTConfig | RFTConfig, sizes: Sizes, trained: int) -
     if stage.optim.name == "muon" and not stage.lora.rank:
         return 4.0 * inner + 8.0 * (trained - inner) + first
     return 8.0 * trained + first
-
-
-def _times(row: Pass, count: float) -> Pass:
-    return Pass(row.rows * count, row.prefix, row.suffixes, row.suffix, row.scored)
 
 
 def _bytes(plan: Plan) -> int:

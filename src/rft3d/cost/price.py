@@ -41,19 +41,12 @@ class Estimate:
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values."""
-        stages = [
-            {
-                **asdict(stage),
-                "questions": {
-                    task: {**asdict(q), "visual": q.visual, "prompt": q.prompt}
-                    for task, q in stage.questions.items()
-                },
-                "peak": stage.peak,
-                "step_flops": stage.step_flops,
-            }
-            for stage in self.stages
-        ]
-        return {**asdict(self), "stages": stages}
+        record = asdict(self)
+        for made, stage in zip(record["stages"], self.stages, strict=True):
+            made |= {"peak": stage.peak, "step_flops": stage.step_flops}
+            for task, q in stage.questions.items():
+                made["questions"][task] |= {"visual": q.visual, "prompt": q.prompt}
+        return record
 
 
 def estimate_recipe(path: Path, overrides: list[str]) -> Estimate:
@@ -64,11 +57,6 @@ def estimate_recipe(path: Path, overrides: list[str]) -> Estimate:
     """
     recipe = apply_overrides(load_recipe(path), overrides)
     check_recipe(recipe, path)
-    return estimate(recipe, path)
-
-
-def estimate(recipe: Recipe, path: Path) -> Estimate:
-    """The price of ``recipe``; ``path`` names it in errors."""
     plan = recipe.plan
     assumed: list[str] = []
     backbone, sizes = _sizes(recipe, plan, path)
@@ -149,9 +137,9 @@ def _sizes(recipe: Recipe, plan: Plan, path: Path) -> tuple[str, Sizes]:
 
 
 def _frame_size(recipe: Recipe) -> tuple[int, int] | None:
-    if recipe.model is None or not (Path(recipe.model) / META).is_file():
+    file = Path(recipe.model or "") / META
+    if recipe.model is None or not file.is_file():
         return None
-    file = Path(recipe.model) / META
     with blaming(file, LookupError, TypeError, OverflowError):
         size = read_json(file, dict).get("frame_size")
         return (int(size[0]), int(size[1])) if isinstance(size, list) else None

@@ -46,7 +46,7 @@ def full_config(backbone: str) -> SpatialConfig | SpatialConfig3:
         "geometry_encoder_type": kind,
         "geometry_encoder": ENCODERS[kind].Config().to_dict(),
     }
-    sizes = {**dict(zip(_NAMES, _TEXT[name], strict=True)), **_IDS}
+    sizes: dict[str, Any] = {**dict(zip(_NAMES, _TEXT[name], strict=True)), **_IDS}
     hidden = sizes["hidden_size"]
     rope: dict[str, Any] = {"rope_type": "default"}
     if name == "qwen3-vl-4b":
@@ -59,13 +59,9 @@ def full_config(backbone: str) -> SpatialConfig | SpatialConfig3:
             **extra,
         )  # fmt: skip
     rope |= {"rope_theta": 1e6, "mrope_section": [16, 24, 24]}
+    sizes |= {"max_position_embeddings": 128000, "rms_norm_eps": 1e-6}
     return SpatialConfig(
-        text_config={
-            "max_position_embeddings": 128000,
-            "rope_parameters": rope,
-            "rms_norm_eps": 1e-6,
-            **sizes,
-        },
+        text_config={**sizes, "rope_parameters": rope},
         vision_config={"hidden_size": 1280, "tokens_per_second": 2, "out_hidden_size": hidden},
         tie_word_embeddings=name == "qwen2.5-vl-3b",
         **extra,

@@ -6,7 +6,7 @@ looked at. :func:`turned` counts single answers that one file has right and the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rft3d.evaluation.benchmarks.run import benchmark_runs, find_benchmark
@@ -112,7 +112,7 @@ def compare_prediction_files(
         pairs = enumerate(zip(run_a.scores, run_b.scores, strict=True))
         both = [i for i, (a, b) in pairs if a.failure is None and b.failure is None]
         if 0 < len(both) < len(samples):  # without the part of the difference that is only readability
-            a, b = _only(run_a, both), _only(run_b, both)
+            a, b = run_a.only(both), run_b.only(both)
             name = f"{len(both)} of {len(samples)} samples, where both answers can be read"
             tables[name] = _compared(a.samples, pools_of(a), pools_of(b), config, _over_everything)
     return ComparedFiles(
@@ -133,16 +133,11 @@ def _over_everything(name: str) -> bool:
     return is_rate(name) and name.partition("/")[2] in ("", "micro")
 
 
-def _only(run: ScoredRun, places: Sequence[int]) -> ScoredRun:
-    samples, scores = (tuple(of[i] for i in places) for of in (run.samples, run.scores))
-    return replace(run, samples=samples, scores=scores)
-
-
-def turned(run_a: ScoredRun, run_b: ScoredRun, margin: float = 0.05) -> dict[str, int]:
-    """How many answers earn more reward in B, less, or the same within ``margin`` (of the mean part)."""
+def turned(run_a: ScoredRun, run_b: ScoredRun) -> dict[str, int]:
+    """How many answers earn more reward in B, less, or the same within 0.05 of the mean part."""
     counts = {"better": 0, "worse": 0, "same": 0}
     for a, b in zip(run_a.scores, run_b.scores, strict=True):
         parts = max(len(a.parts), len(b.parts), 1)
         change = (b.total - a.total) / parts
-        counts["better" if change > margin else "worse" if change < -margin else "same"] += 1
+        counts["better" if change > 0.05 else "worse" if change < -0.05 else "same"] += 1
     return counts

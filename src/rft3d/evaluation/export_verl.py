@@ -60,8 +60,7 @@ def export_verl(
         make_task(name, options=own)  # a wrong option is named before anything is written
     out.mkdir(parents=True, exist_ok=True)
     inside = picture_folders(samples_path.parent, pictures)
-    rows = _rows(samples_path, options or {}, embed, inside, told)
-    count = _write_rows(out / "train.parquet", rows, _schema(embed))
+    count = _write_rows(out / "train.parquet", _rows(samples_path, options or {}, embed, inside, told), embed)
     files.write_text(out / "reward.py", REWARD_FILE)
     return count
 
@@ -119,12 +118,11 @@ def _rows(
         task = _task(sample.task, json.dumps(own, sort_keys=True))
         task.gold(sample)  # a damaged truth is named here, not on a reward worker
         try:
-            images = [{"bytes" if embed else "image": read(ref, inside)} for ref in sample.frames]
+            with files.naming(f"sample {sample.id!r}"):
+                images = [{"bytes" if embed else "image": read(ref, inside)} for ref in sample.frames]
         except files.DamagedFile as error:
-            told(f"sample {sample.id!r}: {error}; it is left out")
+            told(f"{error}; it is left out")
             continue
-        except ValueError as error:
-            raise ValueError(f"sample {sample.id!r}: {error}") from error
         truth = {"sample": asdict(sample), "options": own}  # no free objects
         yield {
             "data_source": f"rft3d/{sample.task}",
@@ -152,35 +150,23 @@ def _png(ref: str, inside: tuple[Path, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _write_rows(path: Path, rows: Iterator[dict[str, Any]], schema: Any) -> int:
-    """Write ``rows`` of pyarrow's ``schema``, whole or not at all; returns how many."""
+def _write_rows(path: Path, rows: Iterator[dict[str, Any]], embed: bool) -> int:
+    """Write ``rows``, whole or not at all; returns how many."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    count = 0
+    text, count = pa.string(), 0
+    columns = {
+        "data_source": text,
+        "prompt": pa.list_(pa.struct({"role": text, "content": text})),
+        "images": pa.list_(pa.struct({"bytes": pa.binary()} if embed else {"image": text})),
+        "ability": text,
+        "reward_model": pa.struct({"style": text, "ground_truth": text}),
+        "extra_info": pa.struct({"index": pa.int64(), "id": text, "scene": text, "split": text}),
+    }
+    schema = pa.schema(columns)  # spelled out: a first batch without pictures must not decide their type
     with files.replacing(path) as unfinished, pq.ParquetWriter(unfinished, schema) as writer:
         while group := list(islice(rows, ROWS_AT_ONCE)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
     return count
-
-
-def _schema(embed: bool) -> Any:
-    """verl's columns, spelled out: a first batch without pictures must not decide their type."""
-    import pyarrow as pa
-
-    text = pa.string()
-    picture = pa.struct([("bytes", pa.binary())] if embed else [("image", text)])
-    return pa.schema(
-        [
-            ("data_source", text),
-            ("prompt", pa.list_(pa.struct([("role", text), ("content", text)]))),
-            ("images", pa.list_(picture)),
-            ("ability", text),
-            ("reward_model", pa.struct([("style", text), ("ground_truth", text)])),
-            (
-                "extra_info",
-                pa.struct([("index", pa.int64()), *((n, text) for n in ("id", "scene", "split"))]),
-            ),
-        ]
-    )

@@ -178,7 +178,7 @@ class _Questions:
         return score_texts(self.task, self.repeated(times), texts)
 
     def drawn(self, scores: Sequence[Score], times: int = 1) -> Resampled:
-        run = ScoredRun(self.task, tuple(self.repeated(times)), tuple(scores), ())
+        run = ScoredRun(self.task, tuple(self.repeated(times)), tuple(scores))
         return resample_run(run, self.config.resamples, self.config.seed, also=SHOWN[self.task.name])
 
     def measured(self, temperature: float, greedy: Resampled) -> AtTemperature:

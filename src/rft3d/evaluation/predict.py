@@ -27,7 +27,7 @@ from rft3d.evaluation.records import (
     read_predictions,
     write_predictions,
 )
-from rft3d.files import DamagedFile, excerpt, publish, read_json, source_commit, write_json
+from rft3d.files import DamagedFile, excerpt, naming, publish, read_json, source_commit, write_json
 from rft3d.locks import only_writer
 from rft3d.prompts import Generation
 from rft3d.scenes.sources import load_frame_ref, picture_folders
@@ -99,6 +99,8 @@ def predict(
         FileNotFoundError: the samples file is missing.
         InUse: another process writes ``out``.
     """
+    from rich.console import Console
+
     samples_path, out, config = Path(samples_path), Path(out), config or PredictConfig()
     samples = list(read_samples(samples_path))
     if not samples:
@@ -118,8 +120,20 @@ def predict(
                 out.with_name(out.name + name).unlink(missing_ok=True)
         if out.exists():
             _check_same_run(out, _meta_path(out), meta)
-        else:
-            _Answering(policy, config, inside, told).write(samples, out, meta, progress)
+            return out
+        partial, size = out.with_name(out.name + ".partial"), config.batch_size
+        done = _resume(partial, meta, samples, size)
+        shown = process.progress(Console(stderr=True, quiet=not progress), "predict", len(samples), done)
+        with shown as advance, partial.open("ab") as stream:
+            for start in range(done, len(samples), size):
+                batch = samples[start : start + size]
+                made = _answers(policy, batch, start, config, inside, told)
+                stream.writelines(prediction_line(p).encode("ascii") for p in made)
+                stream.flush()
+                advance(len(batch), "")
+        write_json(_meta_path(out), meta)
+        publish(partial, out)
+        _meta_path(partial).unlink()
     return out
 
 
@@ -134,63 +148,43 @@ def load_frames(
     Raises:
         DamagedFile, ValueError: naming the sample whose picture is damaged, missing or outside.
     """
-    try:
+    with naming(f"sample {sample.id!r}"):
         return [load_frame_ref(reference, folder, inside=inside) for reference in sample.frames]
-    except DamagedFile as error:
-        raise DamagedFile(f"sample {sample.id!r}: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"sample {sample.id!r}: {error}") from error
 
 
-@dataclass(frozen=True)
-class _Answering:
-    policy: TextPolicy
-    config: PredictConfig
-    inside: Sequence[Path]
-    told: Advice
-
-    def write(self, samples: Sequence[Sample], out: Path, meta: dict[str, Any], progress: bool) -> None:
-        from rich.console import Console
-
-        partial, size = out.with_name(out.name + ".partial"), self.config.batch_size
-        done = _resume(partial, meta, samples, size)
-        shown = process.progress(Console(stderr=True, quiet=not progress), "predict", len(samples), done)
-        with shown as advance, partial.open("ab") as stream:
-            for start in range(done, len(samples), size):
-                batch = samples[start : start + size]
-                stream.writelines(prediction_line(p).encode("ascii") for p in self.answers(batch, start))
-                stream.flush()
-                advance(len(batch), "")
-        write_json(_meta_path(out), meta)
-        publish(partial, out)
-        _meta_path(partial).unlink()
-
-    def answers(self, batch: Sequence[Sample], start: int) -> list[Prediction]:
-        """Answers in the batch's order; the text is empty where a picture is damaged."""
-        seen: dict[str, list[NDArray[np.uint8]]] = {}
-        for sample in batch:
-            try:
-                seen[sample.id] = load_frames(sample, self.inside[0], self.inside)
-            except DamagedFile as error:
-                self.told(f"{error}; it is answered by an empty text")
-        shown, config = [sample for sample in batch if sample.id in seen], self.config
-        if not shown:
-            return [Prediction(sample.id, "", False, 0) for sample in batch]
-        # a batch's draws depend on its place alone, so that a resumed run samples the same texts
-        groups = self.policy.sample_texts(
-            [sample.turns() for sample in shown], list(seen.values()), config.consensus or 1,
-            max_new_tokens=config.max_new_tokens, seed=config.seed * 1_000_003 + start,
-            temperature=config.heat,
-        )  # fmt: skip
-        if len(groups) != len(shown):
-            raise ValueError(f"the policy returned {len(groups)} texts for {len(shown)} prompts")
-        made = {
-            sample.id: agreed(sample, group)
-            if config.consensus
-            else Prediction(sample.id, group[0].text, group[0].truncated, group[0].tokens)
-            for sample, group in zip(shown, groups, strict=True)
-        }
-        return [made.get(sample.id) or Prediction(sample.id, "", False, 0) for sample in batch]
+def _answers(
+    policy: TextPolicy,
+    batch: Sequence[Sample],
+    start: int,
+    config: PredictConfig,
+    inside: Sequence[Path],
+    told: Advice,
+) -> list[Prediction]:
+    """Answers in the batch's order; the text is empty where a picture is damaged."""
+    seen: dict[str, list[NDArray[np.uint8]]] = {}
+    for sample in batch:
+        try:
+            seen[sample.id] = load_frames(sample, inside[0], inside)
+        except DamagedFile as error:
+            told(f"{error}; it is answered by an empty text")
+    shown = [sample for sample in batch if sample.id in seen]
+    if not shown:
+        return [Prediction(sample.id, "", False, 0) for sample in batch]
+    # a batch's draws depend on its place alone, so that a resumed run samples the same texts
+    groups = policy.sample_texts(
+        [sample.turns() for sample in shown], list(seen.values()), config.consensus or 1,
+        max_new_tokens=config.max_new_tokens, seed=config.seed * 1_000_003 + start,
+        temperature=config.heat,
+    )  # fmt: skip
+    if len(groups) != len(shown):
+        raise ValueError(f"the policy returned {len(groups)} texts for {len(shown)} prompts")
+    made = {
+        sample.id: agreed(sample, group)
+        if config.consensus
+        else Prediction(sample.id, group[0].text, group[0].truncated, group[0].tokens)
+        for sample, group in zip(shown, groups, strict=True)
+    }
+    return [made.get(sample.id) or Prediction(sample.id, "", False, 0) for sample in batch]
 
 
 def agreed(sample: Sample, group: Sequence[Generation], task: Task | None = None) -> Prediction:

@@ -81,7 +81,7 @@ def with_cameras(sample: Sample, scene: Scene, frame_refs: Sequence[str]) -> Sam
 
 def read_predictions(path: str | Path) -> list[Prediction]:
     """The predictions in ``path``, in file order; ValueError names file, line and field of a bad record."""
-    return [_prediction_from(record, f"{path}:{number}") for number, record in read_jsonl(path)]
+    return [prediction_of(record, f"{path}:{number}") for number, record in read_jsonl(path)]
 
 
 def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:
@@ -95,8 +95,8 @@ def prediction_line(prediction: Prediction) -> str:
     return json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def prediction_text(record: Mapping[str, Any], where: str) -> str:
-    """The answer in a record of a predictions file; a JSON value is written as text."""
+def _text_of(record: Mapping[str, Any], where: str) -> str:
+    """The answer in a record; a JSON value is written as text."""
     if "frame" in record and "bbox_3d" in record:
         return json.dumps({"frame": record["frame"], "bbox_3d": record["bbox_3d"]})
     for name in TEXT_FIELDS:
@@ -108,8 +108,8 @@ def prediction_text(record: Mapping[str, Any], where: str) -> str:
     raise ValueError(f"{where}: no answer among the fields {excerpt(sorted(record), 300)}; {SHAPES}")
 
 
-def prediction_id(record: Mapping[str, Any], where: str) -> str:
-    """What a record of a predictions file answers: ``id``, or another name in use; numbers become text."""
+def _id_of(record: Mapping[str, Any], where: str) -> str:
+    """What a record answers; numbers become text."""
     for name in ID_FIELDS:
         value = record.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
@@ -117,11 +117,22 @@ def prediction_id(record: Mapping[str, Any], where: str) -> str:
     raise ValueError(f"{where}: no id among the fields {excerpt(sorted(record), 300)}; {SHAPES}")
 
 
-def _prediction_from(record: dict[str, Any], where: str) -> Prediction:
-    identity, text = prediction_id(record, where), prediction_text(record, where)
+def prediction_of(record: Mapping[str, Any], where: str) -> Prediction:
+    """What a record of a predictions file says; ValueError names ``where`` and the field of a bad one."""
+    identity, text = _id_of(record, where), _text_of(record, where)
     tokens, truncated = record.get("tokens"), record.get("truncated", False)
     if tokens is not None and not (type(tokens) is int and 0 <= tokens < 10**9):
         raise ValueError(f"{where}: field 'tokens' must be a whole number or absent, got {excerpt(tokens)}")
     if not isinstance(truncated, bool):
         raise ValueError(f"{where}: field 'truncated' must be true or false, got {excerpt(truncated)}")
     return Prediction(identity, text, truncated, tokens)
+
+
+def agree(answer: str, key: str, within: float = 1e-9) -> bool:
+    """Whether two answers are the same text, whatever the case, or numbers that are ``within`` of each other."""
+    if answer.strip().casefold() == key.strip().casefold():
+        return True
+    try:
+        return abs(float(answer) - float(key)) <= within
+    except ValueError:
+        return False

@@ -29,23 +29,6 @@ class Unread(Share):
 
 
 @dataclass(frozen=True)
-class Missing:
-    """Samples without a prediction."""
-
-    count: int
-    scored_as: str
-    ids: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Reward:
-    """Means over all answers: of the total, and of each part where it was given."""
-
-    total: float
-    parts: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Duplicates:
     """Predicted boxes that overlap an earlier one of their label by more than ``iou``; ``rate``: of all boxes;
     ``without``: F1@0.25, ``/present`` and ``/micro`` when they are removed, empty when there are none."""
@@ -69,17 +52,21 @@ class SunRgbd:
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
     """A scored run: how the answers were read, counts, means, the official metrics, headline intervals. From
-    ``predictions_format`` on: where it comes from (files, digests, commit, how the texts were generated)."""
+    ``predictions_format`` on: where it comes from (files, digests, commit, how the texts were generated).
+
+    ``missing``: ids of samples without a prediction, scored as empty answers. ``reward``, ``reward_parts``: means
+    over all answers, of the total, and of each part where it was given."""
 
     task: str
     protocol: Mapping[str, Any]
     options: Mapping[str, Any]
     samples: int
     scenes: int
-    missing: Missing
+    missing: tuple[str, ...]
     parse_failures: Unread
     truncated: Share
-    reward: Reward
+    reward: float
+    reward_parts: Mapping[str, float]
     headline: Mapping[str, Interval]
     metrics: Mapping[str, float | None]
     duplicates: Duplicates | None = None

@@ -7,7 +7,7 @@ unless it is allowed, and then it is scored as an empty answer and stated as suc
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +18,9 @@ from rft3d.answers.foreign import Convention, in_house_layout
 from rft3d.answers.types import ParseMode
 from rft3d.digests import file_digest
 from rft3d.evaluation.conventions import duplicates, sun_rgbd_score
-from rft3d.evaluation.outside import Loaded, load_predictions
-from rft3d.evaluation.outside_formats import PredictionFormat
+from rft3d.evaluation.outside import Loaded, PredictionFormat, load_predictions
 from rft3d.evaluation.records import Prediction
-from rft3d.evaluation.results import Missing, Reward, Share, TaskResult, Unread
+from rft3d.evaluation.results import Share, TaskResult, Unread
 from rft3d.evaluation.stats import Finish, Resampled, intervals, resample_pools
 from rft3d.files import excerpt, naming, read_json, source_commit
 from rft3d.prompts import Generation
@@ -83,7 +82,18 @@ class ScoredRun:
     task: Task
     samples: tuple[Sample, ...]
     scores: tuple[Score, ...]
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+    def only(self, places: Iterable[int]) -> "ScoredRun":
+        """The samples at these places alone."""
+        places = list(places)
+        samples, scores = (tuple(of[i] for i in places) for of in (self.samples, self.scores))
+        return ScoredRun(self.task, samples, scores)
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The task's official numbers."""
+        return dict(self.task.metric(self.samples, self.scores))
 
 
 def score_predictions(
@@ -137,12 +147,13 @@ def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> TaskResult:
         options=json.loads(json.dumps(config.task_options)),
         samples=count,
         scenes=len({sample.scene for sample in run.samples}),
-        missing=Missing(len(run.missing), "an empty answer", run.missing),
+        missing=run.missing,
         parse_failures=Unread.of(Counter(s.failure.reason for s in run.scores if s.failure), count),
         truncated=Share(truncated, truncated / count),
-        reward=Reward(sum(score.total for score in run.scores) / count, _mean_parts(run.scores)),
+        reward=sum(score.total for score in run.scores) / count,
+        reward_parts=_mean_parts(run.scores),
         headline=intervals(drawn, config.level),
-        metrics=dict(task.metric(run.samples, run.scores)),
+        metrics=run.metrics,
         duplicates=duplicates(task, run.scores) if isinstance(task, Detection) else None,
     )
 
@@ -212,7 +223,7 @@ def pools_of(run: ScoredRun) -> tuple[list[dict[str, float]], Finish]:
 
 def resample_run(run: ScoredRun, resamples: int = 1000, seed: int = 0, also: Sequence[str] = ()) -> Resampled:
     """The headline metrics of a run, and those in ``also`` that the task has, on resampled scenes."""
-    point = dict(run.task.metric(run.samples, run.scores))
+    point = run.metrics
     names = list(HEADLINE.get(run.task.name) or [name for name in point if "/" not in name])
     names = (*names, *(name for name in also if point.get(name) is not None and name not in names))
     pools, finish = pools_of(run)

@@ -99,7 +99,7 @@ def score_table(result: TaskResult) -> Table:
 
 def task_notes(result: TaskResult) -> list[str]:
     """What must stand under :func:`score_table`."""
-    failed, missing, sun = result.parse_failures, result.missing.count, result.sun_rgbd
+    failed, missing, sun = result.parse_failures, len(result.missing), result.sun_rgbd
     lines = [
         f"unreadable {percent(failed.rate)} %, truncated {percent(result.truncated.rate)} %, missing {missing}"
         + (" (scored as empty answers)" if missing else "")
@@ -173,7 +173,7 @@ def footnotes(result: BenchmarkResult) -> list[str]:
         unread = percent(each.unreadable.rate)
         lines.append(f"{name}: {each.note}; unreadable {unread} %, a truncated answer {each.truncated}")
         lines += _reasons(each.unreadable.reasons)
-    origin, missing = result.predictions_format, result.missing.count
+    origin, missing = result.predictions_format, len(result.missing)
     assert origin is not None, "only a summary lacks it"
     truncated = percent(result.truncated.rate) + " %" if origin.truncation_known else "unknown"
     lines.append(

@@ -39,8 +39,7 @@ from rft3d.pretraining.encoders import EncoderConfig
 from rft3d.pretraining.endless import TASK_OPTIONS
 from rft3d.report import write_report
 from rft3d.report.draw import save
-from rft3d.report.exhibit import exhibits
-from rft3d.report.overlay import OverlayStyle, draw_sheet
+from rft3d.report.exhibit import OverlayStyle, draw_sheet, exhibits
 from rft3d.scenes import CATE8, WORLDS, RoomConfig
 from rft3d.training.config import OptimConfig
 

@@ -46,9 +46,7 @@ def model_card(run: RunFolder, model: str, licences: Mapping[str, str]) -> str:
     start = config.get("model") or world.get("start")
     scratch = "none: all weights were trained from scratch" if isinstance(start, dict) else ""
     unknown_base = f"{NOT_STATED} (started from {start})" if start else NOT_STATED
-    named = ("temperature", "max_new_tokens", "seed")
-    generation = {task.name: found.generation or {} for task, found in answers}
-    headlines = {task.name: found.headline for task, found in answers}
+    numbers = [each for _, found in answers for each in found.headline.values()]
     card = templates(autoescape=False)
     card.filters["line"] = _line
     return card.get_template("card.md.j2").render(
@@ -58,16 +56,8 @@ def model_card(run: RunFolder, model: str, licences: Mapping[str, str]) -> str:
         data_set="rft3d-rooms" if rooms else "own",
         data_licence=licences.get("data") or (ROOMS_LICENCE if only_rooms else NOT_STATED),
         base_licence=licences.get("base") or scratch or unknown_base,
-        measured={
-            task: numbers
-            for task, head in headlines.items()
-            if (numbers := {n: each.value for n, each in head.items() if each.value is not None})
-        },
-        level=min((each.level for head in headlines.values() for each in head.values()), default=0.95),
-        generation={
-            task: [f"{name} {made[name]}" for name in named if made.get(name) is not None]
-            for task, made in generation.items()
-        },
+        measured=[each for each in numbers if each.value is not None],
+        level=min((each.level for each in numbers), default=0.95),
         machine=[f"{_line(k)} {_line(v)}" for k, v in env.items() if k != "commit" and v is not None],
         small=[f"{task.name} ({found.scenes})" for task, found in answers if found.scenes < 100],
         alarms=[stage for stage in run.metrics if stage.watched],

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.files import replacing
-from rft3d.geometry import BOX_EDGES, BOX_FACES, box_corners, boxes_valid
+from rft3d.geometry import BOX_EDGES, BOX_FACES, box_corners, boxes_valid, project
 from rft3d.scenes.types import CATE31
 
 NEAR_M = 0.05
@@ -56,13 +56,7 @@ def seen(segments: NDArray[np.float64], K: NDArray[np.float64], size: tuple[int,
             share = inside[out, 1 - end] / (inside[out, 1 - end] - inside[out, end])
             other = segments[out, 1 - end]
             segments[out, end] = other + share[:, None] * (segments[out, end] - other)
-    return project_segments(segments, K)
-
-
-def project_segments(segments: NDArray[np.float64], K: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(S, 2, 3)`` camera-frame segments in front of the camera -> ``(S, 2, 2)`` pixels."""
-    uvw = np.asarray(segments, dtype=np.float64) @ np.asarray(K, dtype=np.float64).T
-    return uvw[..., :2] / uvw[..., 2:]
+    return project(segments, K)[0]
 
 
 def draw_boxes(
@@ -134,7 +128,7 @@ def _draw_box(
     normals = np.cross(faces[:, 1] - faces[:, 0], faces[:, 3] - faces[:, 0])
     front = BOX_FACES[np.einsum("ij,ij->i", normals, faces.mean(axis=1)) < 0]  # the camera sees their outside
     if (corners[:, 2] > NEAR_M).all():
-        pixels = project_segments(corners[None], K)[0]
+        pixels, _ = project(corners, K)
         for face in front if np.isfinite(pixels).all() else ():
             outline = np.clip(pixels[face], -4 * size[0], 5 * size[0])
             painter.polygon(list(map(tuple, outline.tolist())), fill=(*rgb(colour), 26))
@@ -206,11 +200,8 @@ def save(path: Path, picture: NDArray[np.uint8]) -> Path:
     """Write ``(H, W, 3)`` pixels as the PNG or JPEG file that ``path`` names, whole or not at all."""
     from PIL import Image
 
-    options: dict[str, Any] = (
-        {"format": "PNG"} if path.suffix == ".png" else {"format": "JPEG", "quality": 85}
-    )
-    with replacing(path) as unfinished:
-        Image.fromarray(picture).save(unfinished, **options)
+    with replacing(path) as unfinished:  # which has another suffix; PNG has no quality
+        Image.fromarray(picture).save(unfinished, "PNG" if path.suffix == ".png" else "JPEG", quality=85)
     return path
 
 

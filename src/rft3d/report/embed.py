@@ -12,8 +12,9 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,18 @@ from numpy.typing import NDArray
 
 from rft3d import __version__
 from rft3d.evaluation.tables import percent
+from rft3d.files import naming
+from rft3d.scenes import RoomConfig
+from rft3d.scenes.sources import load_frame_ref
+from rft3d.tasks.types import Sample
 
 LONGEST_TEXT = 20_000
 
 # right-to-left overrides could show a text in another order than it has
-_BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+_BIDI_CONTROLS = map(ord, "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+_HIDDEN = (*range(0x7F, 0xA0), *range(0xD800, 0xE000), *_BIDI_CONTROLS)
+_VISIBLE = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}
+_VISIBLE |= {code: f"\\u{code:04x}" for code in _HIDDEN}
 
 STYLE = "style.css"
 LIBRARY = "three.min.js"
@@ -76,24 +84,13 @@ def clean(text: object, limit: int = LONGEST_TEXT) -> str:
     """``text`` safe to write as UTF-8 and to look at: controls made visible, long texts cut and said so."""
     text = str(text)
     dropped = len(text) - limit
-    shown = "".join(_visible(char) for char in text[:limit])
+    shown = text[:limit].translate(_VISIBLE)
     return f"{shown} … ({dropped:,} more characters)" if dropped > 0 else shown
 
 
 def one_line(text: object, limit: int = 2000) -> str:
     """:func:`clean` text on one line."""
     return " ".join(clean(text, limit).split())
-
-
-def _visible(char: str) -> str:
-    code = ord(char)
-    if char in "\n\t":
-        return char
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if 0x7F <= code < 0xA0 or 0xD800 <= code <= 0xDFFF or char in _BIDI_CONTROLS:
-        return f"\\u{code:04x}"
-    return char
 
 
 def number(value: object) -> str:
@@ -148,9 +145,13 @@ class Blob:
 
 
 def pack_json(value: Any) -> str:
-    """JSON, gzipped (without a time stamp, so that equal data give equal pages), in base64."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return base64.b64encode(gzip.compress(text.encode("ascii"), 9, mtime=0)).decode("ascii")
+    """JSON, gzipped, in base64."""
+    return _packed(json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii"), 9)
+
+
+def _packed(data: bytes, level: int) -> str:
+    # without a time stamp, so that equal data give equal pages
+    return base64.b64encode(gzip.compress(data, level, mtime=0)).decode("ascii")
 
 
 def shown(value: Any, limit: int = 8000) -> Any:
@@ -185,19 +186,28 @@ def chunks(
 
 @dataclass
 class Pictures:
-    """Pictures of the page, each once: :meth:`number` names one, :meth:`fill` reads as many as fit."""
+    """Pictures of the page, each once: :meth:`numbered` names some, :meth:`fill` reads as many as fit."""
 
     numbers: dict[str, int] = field(default_factory=dict)
     loaders: list[Callable[[], NDArray[np.uint8]]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     dropped: int = 0
 
-    def number(self, key: str, load: Callable[[], NDArray[np.uint8]]) -> int:
-        """The number of picture ``key``; ``load()`` gives its ``(H, W, 3)`` uint8 pixels when needed."""
-        if key not in self.numbers:
-            self.numbers[key] = len(self.loaders)
-            self.loaders.append(load)
-        return self.numbers[key]
+    def numbered(
+        self, sample: Sample, folder: Path, inside: Sequence[Path], rooms: RoomConfig | None = None
+    ) -> tuple[int, ...]:
+        """The numbers of a sample's frames, which are read when needed; arguments as :func:`load_frame_ref`."""
+
+        def load(ref: str) -> NDArray[np.uint8]:
+            with naming(f"sample {sample.id!r}"):
+                return load_frame_ref(ref, folder, rooms, inside)
+
+        keys = [f"{folder.resolve()}|{ref}" for ref in sample.frames]
+        for key, ref in zip(keys, sample.frames, strict=True):
+            if key not in self.numbers:
+                self.numbers[key] = len(self.loaders)
+                self.loaders.append(partial(load, ref))
+        return tuple(self.numbers[key] for key in keys)
 
     def fill(self, order: Iterable[int], budget: Budget) -> list[Blob]:
         """Blobs ``p-<number>`` (base64 JPEG) in this order, until the budget is spent."""
@@ -222,9 +232,7 @@ def jpeg(picture: NDArray[np.uint8], width: int = PICTURE_WIDTH) -> bytes:
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(picture[..., :3]))
-    if image.width > width:
-        height = max(1, round(image.height * width / image.width))
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    image.thumbnail((width, image.height), Image.Resampling.LANCZOS, reducing_gap=None)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return buffer.getvalue()
@@ -237,6 +245,4 @@ def pack_cloud(points: NDArray[np.float64], colours: NDArray[np.uint8]) -> str:
     step = max(float((points - origin).max()) / 65535.0, 1e-6)
     grid = np.round((points - origin) / step).astype("<u2")
     head = np.array([*origin, step], dtype="<f4").tobytes()
-    return base64.b64encode(
-        gzip.compress(head + grid.tobytes() + colours.astype(np.uint8).tobytes(), 6, mtime=0)
-    ).decode("ascii")
+    return _packed(head + grid.tobytes() + colours.astype(np.uint8).tobytes(), 6)

@@ -2,23 +2,31 @@
 
 What the exports (overlay pictures, rerun) share, whatever it comes from: a run folder's questions and
 answers, a scene folder, or a procedural room ``rooms:<seed>``.
+
+Overlays are pictures for papers, as PNG sheets and MP4. Truth is always green, predictions are orange (hit: solid;
+miss: dashed). With ``colour="label"`` a class has one colour, the same in every picture, and truth is dashed beside
+predictions.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.evaluation.predict import load_frames
 from rft3d.evaluation.records import Prediction
+from rft3d.geometry import boxes_valid, invert_pose, transform_boxes
+from rft3d.report.draw import PREDICTED_COLOUR, TRUE_COLOUR, draw_boxes, label_colour, save, tile
 from rft3d.report.run_folder import NothingToReport, RunFolder, TaskRuns, read_run_folder
 from rft3d.report.samples import Cameras, KnownQuestion, SeenBox, read_cameras
 from rft3d.report.scene_facts import Cloud, point_cloud
-from rft3d.scenes.clips import ClipSampling, read_clip
+from rft3d.scenes.clips import ClipSampling, read_clip, write_video
 from rft3d.scenes.images import load_rgb
 from rft3d.scenes.sources import holds_scenes, open_scenes, picture_folders
 from rft3d.scenes.types import Scene
@@ -71,7 +79,9 @@ def exhibits(
         with suppress(NothingToReport):
             run = read_run_folder(source, resamples=1)
     if run is None:
-        for number, exhibit in enumerate(islice(_unasked(source, limit), limit), 1):
+        scenes = holds_scenes(source)
+        unasked = map(of_scene, open_scenes(source)) if scenes else iter([of_pictures(source, limit)])
+        for number, exhibit in enumerate(islice(unasked, limit), 1):
             say(f"{number}: {exhibit.id}")
             yield exhibit
         return
@@ -91,9 +101,7 @@ def exhibits(
             for made in task.runs
             if not models or made.name in models
         }
-        shown = of_answers(sample, load_frames(sample, task.folder, inside), answers)
-        assert shown is not None, "it has cameras"
-        yield shown
+        yield of_answers(sample, load_frames(sample, task.file.parent, inside), answers)
     if not wanted:
         raise ValueError(
             f"{source} has nothing to show: no question has pictures and cameras (meta 'intrinsics' and "
@@ -101,13 +109,10 @@ def exhibits(
         )
 
 
-def _unasked(source: str | Path, frames: int) -> Iterator[Exhibit]:
-    """Scenes with their labels, or pictures of which neither cameras nor boxes are known."""
-    if holds_scenes(source):
-        yield from map(of_scene, open_scenes(source))
-    else:
-        clip = read_clip(source, ClipSampling(frames))
-        yield Exhibit(clip.name, "clip", clip.frames, None)
+def of_pictures(source: str | Path, frames: int) -> Exhibit:
+    """Pictures, or ``frames`` of a video, of which neither cameras nor boxes are known."""
+    clip = read_clip(source, ClipSampling(frames))
+    return Exhibit(clip.name, "clip", clip.frames, None)
 
 
 def of_scene(scene: Scene) -> Exhibit:
@@ -136,12 +141,10 @@ def _chosen(task: TaskRuns, ids: Sequence[str], limit: int) -> list[int]:
 
 def of_answers(
     sample: Sample, pictures: Sequence[NDArray[np.uint8]], answers: Mapping[str, tuple[Task, str]]
-) -> Exhibit | None:
-    """``sample`` with answers (display name -> the task that reads it, its text); None without cameras."""
+) -> Exhibit:
+    """``sample`` with answers (display name -> the task that reads it, its text)."""
     reader = next((task for task, _ in answers.values()), None) or TASKS[sample.task]()
     question = KnownQuestion(sample, reader)
-    if question.cameras is None:
-        return None
     predicted = {
         name: _drawn_boxes(question.boxes_of(task.parse(text, sample))[0])
         for name, (task, text) in answers.items()
@@ -167,3 +170,78 @@ def _check(run: RunFolder, tasks: Sequence[str], models: Sequence[str], ids: Seq
             if name not in known[kind]:
                 some = ", ".join(sorted(known[kind])[:8]) or "none"
                 raise ValueError(f"{run.root} has no {kind} {name!r}; it has {some}")
+
+
+Colour = Literal["kind", "label"]
+
+
+@dataclass(frozen=True)
+class OverlayStyle:
+    """``width_px``: of a frame. ``colour``: by ``kind`` (true or predicted) or ``label``."""
+
+    width_px: int = 640
+    colour: Colour = "kind"
+    labels: bool = True
+
+
+def draw_frame(exhibit: Exhibit, frame: int, model: str | None, style: OverlayStyle) -> NDArray[np.uint8]:
+    """Frame ``frame`` with true boxes and those of ``model`` (None: truth alone), ``style.width_px`` wide."""
+    picture, cameras = exhibit.pictures[frame], exhibit.cameras
+    scale = style.width_px / picture.shape[1]
+    if cameras is None:
+        return draw_boxes(picture, np.zeros((0, 9)), np.eye(3), scale=scale)
+    shown = [(box, True) for box in exhibit.true or ()]
+    shown += [(box, False) for box in exhibit.predicted.get(model or "", ())]
+    shown = [each for each in shown if boxes_valid(np.array([each[0].box]))[0]]
+    world = np.array([box.box for box, _ in shown], dtype=np.float64).reshape(-1, 9)
+    looks = [look(box, is_true, style.colour, alone=model is None) for box, is_true in shown]
+    return draw_boxes(
+        picture,
+        transform_boxes(invert_pose(cameras.T_world_camera[frame]), world),
+        cameras.K[frame],
+        [colour for colour, _ in looks],
+        [box.tag for box, _ in shown] if style.labels else None,
+        dashed=[dashed for _, dashed in looks],
+        scale=scale,
+    )
+
+
+def look(box: SeenBox, is_true: bool, colour: Colour, alone: bool = False) -> tuple[str, bool]:
+    """Colour of a box and whether its lines are dashed; ``alone``: no predictions beside the truth."""
+    if colour == "label":
+        return label_colour(box.label), is_true and not alone
+    return (TRUE_COLOUR, False) if is_true else (PREDICTED_COLOUR, box.match is None)
+
+
+def draw_sheet(exhibit: Exhibit, style: OverlayStyle, columns: int = 4) -> NDArray[np.uint8]:
+    """A row of at most ``columns`` frames for each model (truth alone without one), evenly spaced."""
+    picked = np.unique(np.linspace(0, len(exhibit.pictures) - 1, min(columns, len(exhibit.pictures))).round())
+    cells = [(model, int(k)) for model in list(exhibit.predicted) or [None] for k in picked]
+    drawn = [draw_frame(exhibit, frame, model, style) for model, frame in cells]
+    return tile(drawn, [f"{model or 'truth'}, frame {frame}" for model, frame in cells], len(picked))
+
+
+def export_overlays(
+    shown: Iterable[Exhibit], folder: Path, style: OverlayStyle, fps: float | None = None
+) -> int:
+    """Write each exhibit's ``<id>.png`` (:func:`draw_sheet`) and ``<id>/<model>-<frame>.png``. With ``fps`` the
+    frames are written as ``<id>/<model>.mp4`` too. Returns how many files there are."""
+    count = 0
+    for exhibit in shown:
+        stem = file_stem(exhibit.id)
+        save(folder / f"{stem}.png", draw_sheet(exhibit, style))
+        count += 1
+        for model in list(exhibit.predicted) or [None]:
+            name = file_stem(model or "truth")
+            frames = [draw_frame(exhibit, frame, model, style) for frame in range(len(exhibit.pictures))]
+            for frame, picture in enumerate(frames):
+                save(folder / stem / f"{name}-{frame:03d}.png", picture)
+            if fps is not None:
+                write_video(folder / stem / f"{name}.mp4", frames, fps)
+            count += len(frames) + (fps is not None)
+    return count
+
+
+def file_stem(name: str) -> str:
+    """``name`` as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._") or "unnamed"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rft3d.files import read_json
 from rft3d.report.curves import StageMetrics, read_metrics
@@ -144,23 +144,13 @@ def watch(
     console.print(render_run(run))
 
 
-def _columns(*justify: Literal["left", "right"]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for side in justify:
-        table.add_column(justify=side)
-    return table
-
-
 def _overview(stages: Sequence[StageState]) -> Table:
     from rich.progress_bar import ProgressBar
+    from rich.table import Column, Table
 
-    table = _columns("left", "left", "right", "right", "right", "left", "left")
+    numbers = [Column(name, justify="right") for name in ("steps", "a step", "left")]
+    table = Table.grid("stage", "", *numbers, "state", "alarms", padding=(0, 2, 0, 0))
     table.show_header = True
-    heads = ("stage", "", "steps", "a step", "left", "state", "alarms")
-    for column, name in zip(table.columns, heads, strict=True):
-        column.header = name
     for stage in stages:
         on = len(stage.metrics.active) if stage.metrics.watched else None
         total = stage.steps or stage.step or 1
@@ -179,7 +169,10 @@ def _overview(stages: Sequence[StageState]) -> Table:
 
 def _curves(stage: StageState) -> Table:
     """One line a metric: first value, sparkline, last value."""
-    table = _columns("left", "right", "left", "right")
+    from rich.table import Column, Table
+
+    first, last = (Column(justify="right") for _ in range(2))
+    table = Table.grid("", first, "", last, padding=(0, 2, 0, 0))
     names = [n for n in stage.metrics.series if n.split("/")[0] in _SHOWN]
     for name in sorted(names, key=lambda n: (_SHOWN.index(n.split("/")[0]), n)):
         values = [value for _, value in stage.metrics.series[name]]

@@ -1,8 +1,7 @@
 """One task's samples for the page: what lists sort and filter by, what one sample's view shows, the order."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from rft3d.report.scene_facts import SceneFacts, facts_of_pictures
 from rft3d.rewards import Comparison, Placement
 from rft3d.rewards.grounding import HIT
 from rft3d.rewards.score import logged
-from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import mean
 
@@ -27,26 +25,23 @@ HALF = 0.5
 """An answer counts as right from this much accuracy on (a grounding box: IoU 0.25)."""
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Sample indices: ``first`` are worth a picture before all others, ``rest`` follow."""
-
-    first: tuple[int, ...]
-    rest: tuple[int, ...]
-
-
 Scenes = dict[Path, tuple[int, SceneFacts]]
 """The scene folders that samples come from, each with its number."""
 
 
 class TaskIndex:
-    """Every sample of a joined task, read once."""
+    """Every sample of a joined task, read once. ``first``: indices of those worth a picture before all others;
+    ``rest``: of the others."""
 
-    def __init__(self, task: JoinedTask, pictures: Pictures, scenes: Scenes, inside: Sequence[Path]) -> None:
+    def __init__(
+        self, task: JoinedTask, pictures: Pictures, scenes: Scenes, inside: Sequence[Path], gallery: int
+    ) -> None:
         self.task, self.pictures, self.scenes, self.inside = task, pictures, scenes, inside
         self.details = [self._detail(index) for index in range(len(task.samples))]
+        self.first = self._gallery(gallery)
+        self.rest = sorted(set(range(len(self.details))) - set(self.first))
 
-    def order(self, gallery: int) -> Chosen:
+    def _gallery(self, gallery: int) -> list[int]:
         """A quarter of ``gallery`` each for the worst, best and most changed, the rest evenly between; at least
         those :data:`HIGHLIGHTS` that the page's first view shows, unless ``gallery`` is 0."""
         count = len(self.details)
@@ -55,15 +50,14 @@ class TaskIndex:
             for column in range(len(self.task.answered))
         ]
         if not totals or not gallery:
-            return Chosen((), tuple(range(count)))
+            return []
         by_reward = sorted(range(count), key=lambda i: (totals[-1][i], i))
         change = sorted(range(count), key=lambda i: (-abs(totals[-1][i] - totals[0][i]), i))
         quarter = max(HIGHLIGHTS, -(-gallery // 4))
         gallery = max(3 * HIGHLIGHTS, gallery)
         even = [by_reward[p] for p in np.linspace(0, count - 1, min(gallery, count)).round().astype(int)]
         first = dict.fromkeys([*by_reward[:quarter], *by_reward[::-1][:quarter], *change[:quarter], *even])
-        kept = tuple(first)[:gallery]
-        return Chosen(kept, tuple(i for i in range(count) if i not in set(kept)))
+        return list(first)[:gallery]
 
     def view(self, placed: Sequence[int], chunk: int) -> dict[str, Any]:
         """The index: one list a fact, an entry a sample. ``places[i]`` is where a sample's details are."""
@@ -98,12 +92,7 @@ class TaskIndex:
         runs = [each.run for each in task.answered.values()]
         reader = runs[-1].scored.task if runs else TASKS[task.name]()
         question = KnownQuestion(sample, reader)
-        frames = tuple(
-            self.pictures.number(
-                f"{folder.resolve()}|{ref}", partial(_load, sample.id, ref, folder, self.inside)
-            )
-            for ref in sample.frames
-        )
+        frames = self.pictures.numbered(sample, folder, self.inside)
         answers = tuple(self._answer(each, index, question) for each in task.answered.values())
         detail = replace(question.shown(), frames=frames, answers=answers)
         pose = None if question.cameras is None else question.cameras.T_world_camera[0]
@@ -148,10 +137,3 @@ def by_rank(rows: Sequence[Sequence[int]]) -> list[int]:
     """The first of every row, then the second of every row, and so on."""
     longest = max(map(len, rows), default=0)
     return [row[k] for k in range(longest) for row in rows if k < len(row)]
-
-
-def _load(identity: str, ref: str, folder: Path, inside: Sequence[Path]) -> Any:
-    try:
-        return load_frame_ref(ref, folder, inside=inside)
-    except ValueError as error:
-        raise ValueError(f"sample {identity!r}: {error}") from error

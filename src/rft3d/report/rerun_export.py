@@ -24,8 +24,7 @@ from rft3d.files import replacing
 from rft3d.geometry import boxes_valid, matrix_from_euler_zxy
 from rft3d.report.draw import PALETTE, PREDICTED_COLOUR, TRUE_COLOUR, rgb
 from rft3d.report.embed import clean
-from rft3d.report.exhibit import Exhibit
-from rft3d.report.overlay import file_stem
+from rft3d.report.exhibit import Exhibit, file_stem
 from rft3d.report.samples import SeenBox
 
 MODEL_COLOURS = (PREDICTED_COLOUR, PALETTE[0], *PALETTE[3:7])
@@ -111,15 +110,8 @@ def _log_boxes(recording: Any, entity: str, boxes: Sequence[SeenBox], colour: st
     import rerun as rr
 
     valid = [box for box in boxes if boxes_valid(np.array([box.box]))[0]]
-    arrays = box_arrays(valid)
-    shown = rr.Boxes3D(
-        centers=arrays["centers"],
-        half_sizes=arrays["half_sizes"],
-        quaternions=arrays["quaternions"],
-        labels=[clean(box.tag, 200) for box in valid],
-        colors=[rgb(colour)] * len(valid),
-    )
-    recording.log(entity, shown)
+    labels, colours = [clean(box.tag, 200) for box in valid], [rgb(colour)] * len(valid)
+    recording.log(entity, rr.Boxes3D(**box_arrays(valid), labels=labels, colors=colours))
 
 
 def _texts(exhibit: Exhibit) -> str:

@@ -5,14 +5,13 @@ writing leaves half a line, and a line that had to be short may lack anything bu
 with the line, or else from a samples file that knows the sample; procedural rooms are drawn again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.answers import parse_detections, parse_frame_box
 from rft3d.answers.types import ParseFailure
@@ -20,7 +19,7 @@ from rft3d.evaluation.records import with_cameras
 from rft3d.report.samples import KnownQuestion, ShownAnswer, ShownQuestion
 from rft3d.report.scene_facts import room_config
 from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, read_lines, records_of
-from rft3d.scenes.sources import ROOM_REF, drawn_room, load_frame_ref
+from rft3d.scenes.sources import ROOM_REF, drawn_room
 from rft3d.tasks import TASKS
 from rft3d.tasks.samples import read_samples, sample_from_record
 from rft3d.tasks.types import Sample, Task
@@ -37,8 +36,6 @@ class KnownSamples:
     config: Any
     shown: Mapping[str, tuple[Sample, Path]]
     """samples that the report reads anyway, by id, with the folder that their frames are relative to"""
-    inside: Sequence[Path]
-    """folders that pictures may come from"""
 
     def find(self, group: LoggedGroup) -> tuple[Sample, Path] | None:
         """The sample that ``group`` answered, and the folder that its frames are relative to."""
@@ -54,10 +51,6 @@ class KnownSamples:
             return self._posed(sample_from_record(record)), self._frames_folder(group.frames)
         except ValueError:
             return None  # cut down to fit its line: the group is shown without truth
-
-    def picture(self, ref: str, folder: Path) -> Callable[[], NDArray[np.uint8]]:
-        """Reads (or draws) the picture that ``ref`` names when it is called."""
-        return lambda: load_frame_ref(ref, folder, room_config(self.config), self.inside)
 
     def _posed(self, sample: Sample) -> Sample:
         """``sample`` with the cameras of the procedural room that its frames name, if it has none."""

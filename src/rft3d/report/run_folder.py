@@ -5,7 +5,7 @@ folder that ``rft3d rooms`` or ``rft3d samples`` wrote is one too: without ``eva
 ``run/`` itself, and samples files may be named ``samples.<task>.jsonl``.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,10 @@ class ModelRun:
 
 @dataclass(frozen=True)
 class TaskRuns:
-    """One task's questions and every model's answers, models in table order."""
+    """One task's questions (from ``file``) and every model's answers, models in table order."""
 
     name: str
-    folder: Path
+    file: Path
     samples: tuple[Sample, ...]
     runs: tuple[ModelRun, ...]
 
@@ -57,6 +57,11 @@ class RunFolder:
     defaults: Any = None
     """what ``config`` would be if nothing had been set; None where the run did not write it down"""
 
+    @property
+    def seconds(self) -> float:
+        """Of computing, over all stages."""
+        return sum(row.get("seconds") or 0.0 for row in self.stages)
+
 
 class NothingToReport(ValueError):
     """A folder that holds nothing of a run, or nothing yet."""
@@ -69,9 +74,9 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
         raise FileNotFoundError(f"no run folder at {root}")
     notes: list[str] = []
     titles = read_titles(root)
-    config, env = _json(root / "config.json", notes), _json(root / "env.json", notes)
-    defaults = _json(root / "defaults.json", notes, optional=True)
-    stages = _json(root / "stages.json", notes)
+    config, env, stages, defaults = (
+        _json(root / f"{name}.json", notes) for name in ("config", "env", "stages", "defaults")
+    )
     try:
         typed(tuple[_Stage, ...], stages or [], "stages.json", extra=True)
     except ValueError as error:
@@ -98,22 +103,23 @@ def read_run_folder(root: str | Path, resamples: int = 1000) -> RunFolder:
 def _task_runs(
     name: str, folder: Path, root: Path, titles: Titles, resamples: int, notes: list[str]
 ) -> TaskRuns | None:
-    names = (f"{name}.samples.jsonl", f"samples.{name}.jsonl")
-    samples_path = next((folder / file for file in names if (folder / file).is_file()), None)
-    if samples_path is None:
+    files = (folder / f"{name}.samples.jsonl", folder / f"samples.{name}.jsonl")
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
         return None
-    inside = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
-    samples = tuple(read_samples(samples_path))
+    samples = tuple(read_samples(file))
     if not samples:
-        notes.append(f"{inside}{samples_path.name} is empty")
+        notes.append(f"{file.relative_to(root).as_posix()} is empty")
         return None
-    found = sorted(
-        folder.glob(f"*/{name}.predictions.jsonl"), key=lambda path: titles.order(path.parent.name)
+    found = folder.glob(f"*/{name}.predictions.jsonl")
+    runs = tuple(
+        _model_run(name, samples, path, root, titles, resamples, notes)
+        for path in sorted(found, key=lambda path: titles.order(path.parent.name))
     )
-    if not found:
-        notes.append(f"no {inside}<model>/{name}.predictions.jsonl, so no results for {name}")
-    runs = [_model_run(name, samples, path, root, titles, resamples, notes) for path in found]
-    return TaskRuns(name, folder, samples, tuple(runs))
+    if not runs:
+        inside = (folder / "<model>").relative_to(root).as_posix()
+        notes.append(f"no {inside}/{name}.predictions.jsonl, so no results for {name}")
+    return TaskRuns(name, file, samples, runs)
 
 
 def _model_run(
@@ -149,6 +155,10 @@ class _Stage:
     tokens_per_s: float | None = None
 
 
+STAGE_COLUMNS = tuple(each.name for each in fields(_Stage))
+"""What the table of costs has columns for."""
+
+
 def _summary(path: Path, root: Path, notes: list[str]) -> TaskResult | None:
     """The scores of a model, None (and a note) where they are missing or damaged."""
     name = path.relative_to(root).as_posix()
@@ -161,11 +171,11 @@ def _summary(path: Path, root: Path, notes: list[str]) -> TaskResult | None:
     return None
 
 
-def _json(path: Path, notes: list[str], optional: bool = False) -> Any:
+def _json(path: Path, notes: list[str]) -> Any:
     try:
         return read_json(path)
     except FileNotFoundError:
-        notes += [] if optional else [f"no {path.name}"]
+        notes += [] if path.name == "defaults.json" else [f"no {path.name}"]
     except ValueError as error:
         notes.append(f"{path.name} is not JSON ({error})")
     return None

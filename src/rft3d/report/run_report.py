@@ -24,19 +24,19 @@ from rft3d.report.embed import (
     render_page,
     shown,
 )
-from rft3d.report.first_view import alarms_of_reading, headroom_view, verdicts
-from rft3d.report.question_index import Chosen, Scenes, TaskIndex, by_rank
+from rft3d.report.question_index import Scenes, TaskIndex, by_rank
 from rft3d.report.rollouts import KnownSamples, group_facts, group_view, read_groups, spread
 from rft3d.report.run_folder import read_run_folder
-from rft3d.report.runs import Joined, Pairs, join_runs
+from rft3d.report.runs import Joined, join_runs
 from rft3d.report.scene_facts import Cloud, SceneFacts, drawn_again, point_cloud, room_config
 from rft3d.report.tables import (
+    alarms_of_reading,
     class_tables,
-    compared_view,
-    cost_tables,
     difference_view,
     facts_table,
-    results_table,
+    headroom_view,
+    short_facts,
+    verdicts,
 )
 
 SAMPLE_CHUNK = 40
@@ -90,9 +90,9 @@ def write_report(
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     if not 2 <= max_mb <= 1000:
         raise ValueError(f"max_mb must lie between 2 and 1000, got {max_mb}")
-    joined = join_runs([read_run_folder(root, resamples) for root in roots])
+    joined = join_runs([read_run_folder(root, resamples) for root in roots], resamples)
     inside = [*roots, *([] if pictures is None else [Path(pictures)])]
-    page = _Page(joined, gallery, resamples, int(max_mb * 1e6), inside)
+    page = _Page(joined, gallery, int(max_mb * 1e6), inside)
     for text in page.unreadable:
         warn(text)
     folder = Path(out) if out is not None else roots[0] / "report"
@@ -104,11 +104,8 @@ def write_report(
 class _Page:
     """The page of some runs: what goes in, in which order, until it is full."""
 
-    def __init__(
-        self, joined: Joined, gallery: int, resamples: int, size: int, inside: Sequence[Path]
-    ) -> None:
+    def __init__(self, joined: Joined, gallery: int, size: int, inside: Sequence[Path]) -> None:
         self.joined, self.gallery, self.inside = joined, gallery, inside
-        self.pairs = {task.name: Pairs(task, resamples) for task in joined.tasks}
         self.unreadable = alarms_of_reading(joined)
         read = [[stage for stage in run.metrics if stage.watched] for run in joined.runs]
         self.alarms = [(title, found) for title, found in zip(joined.titles, read, strict=True) if found]
@@ -120,17 +117,19 @@ class _Page:
 
     def render(self) -> str:
         context = self._tables()
-        tasks = [TaskIndex(task, self.pictures, self.scenes, self.inside) for task in self.joined.tasks]
-        order = {index.task.name: index.order(self.gallery) for index in tasks}
+        tasks = [
+            TaskIndex(task, self.pictures, self.scenes, self.inside, self.gallery)
+            for task in self.joined.tasks
+        ]
         self.budget.left -= len(self._html(context, "").encode())
         groups, group_rows = self._rollouts()
-        views = {index.task.name: self._samples(index, order[index.task.name]) for index in tasks}
-        first = [number for index in tasks for number in index.pictures_of(order[index.task.name].first)]
-        rest = [number for index in tasks for number in index.pictures_of(order[index.task.name].rest)]
+        views = [self._samples(index) for index in tasks]
+        first = [number for index in tasks for number in index.pictures_of(index.first)]
+        rest = [number for index in tasks for number in index.pictures_of(index.rest)]
         data = {
-            "columns": [{"run": c.run, "model": c.model, "title": c.title} for c in self.joined.columns],
-            "runs": list(self.joined.titles),
-            "tasks": [view for view in views.values() if view],
+            "columns": self.joined.columns,
+            "runs": self.joined.titles,
+            "tasks": views,
             "curves": curves_view([(i, s) for i, run in enumerate(self.joined.runs) for s in run.metrics]),
             "alarms": [
                 {
@@ -145,7 +144,7 @@ class _Page:
             ],
             "groups": {"rows": group_rows, "chunk": GROUP_CHUNK},
             "pairs": self._pairs(),
-            "clouds": self._clouds(tasks, order),
+            "clouds": self._clouds(tasks),
         }
         packed = pack_json(shown(data))
         self.budget.left -= len(packed)
@@ -171,21 +170,22 @@ class _Page:
             changed = facts_table(("this run", "default"), (runs[0].config, runs[0].defaults))
         return {
             "unreadable": self.unreadable,
-            "verdict": verdicts(self.joined, self.pairs),
+            "verdict": verdicts(self.joined),
             "headroom": headroom_view(self.joined),
             "alarms": self.alarms,
-            "results": results_table(self.joined),
-            "comparisons": compared_view(self.joined, self.pairs),
+            "joined": self.joined,
+            "difference": difference_view,
             "classes": class_tables(self.joined),
-            "costs": cost_tables(self.joined),
+            "facts": short_facts,
             "config": facts_table(self.joined.titles, [run.config for run in runs]),
             "changed": changed and changed["differing"],
             "env": facts_table(self.joined.titles, [run.env for run in runs]),
         }
 
-    def _samples(self, index: TaskIndex, order: Chosen) -> dict[str, Any]:
+    def _samples(self, index: TaskIndex) -> dict[str, Any]:
         """The task's index, and its samples' details as blobs, most wanted first."""
-        rows = (shown(index.details[i]) for i in (*order.first, *order.rest))
+        order = [*index.first, *index.rest]
+        rows = (shown(index.details[i]) for i in order)
         keep = int(self.budget.left * 0.4)  # texts never push all pictures out
         blobs, count = chunks(f"s-{index.task.name}", rows, SAMPLE_CHUNK, self.budget, keep)
         self.blobs += blobs
@@ -194,29 +194,24 @@ class _Page:
                 f"{len(index.details) - count} of {len(index.details)} {index.task.name} samples are listed "
                 "without their details, to keep the page small (--max-mb)"
             )
-        return index.view((*order.first, *order.rest)[:count], SAMPLE_CHUNK)
+        return index.view(order[:count], SAMPLE_CHUNK)
 
-    def _rollouts(self) -> tuple[list[list[int]], list[dict[str, Any]]]:
+    def _rollouts(self) -> tuple[list[tuple[int, ...]], list[dict[str, Any]]]:
         """Facts of every group that fits (its place is its place in the blobs), and each group's pictures."""
         rows: list[dict[str, Any]] = []
-        numbers: list[list[int]] = []
+        numbers: list[tuple[int, ...]] = []
 
         def views() -> Iterator[Any]:
             for run, folder in enumerate(self.joined.runs):
-                samples = {s.id: (s, task.folder) for task in folder.tasks for s in task.samples}
-                known = KnownSamples(folder.root, folder.config, samples, self.inside)
-                groups = read_groups(folder.root, self.notes)
+                samples = {s.id: (s, task.file.parent) for task in folder.tasks for s in task.samples}
+                known = KnownSamples(folder.root, folder.config, samples)
+                groups, rooms = read_groups(folder.root, self.notes), room_config(folder.config)
                 for place in spread(len(groups)):
                     view, found = group_view(*groups[place], known)
-                    refs = found[0].frames if found else ()
-                    base = found[1] if found else folder.root
-                    frames = [
-                        self.pictures.number(f"{base.resolve()}|{ref}", known.picture(ref, base))
-                        for ref in refs
-                    ]
+                    frames = () if found is None else self.pictures.numbered(*found, self.inside, rooms)
                     rows.append({"run": run, **group_facts(view)})
                     numbers.append(frames)
-                    yield shown(replace(view, frames=tuple(frames)))
+                    yield shown(replace(view, frames=frames))
 
         blobs, count = chunks("g", views(), GROUP_CHUNK, self.budget, int(self.budget.left * 0.6))
         self.blobs += blobs
@@ -224,12 +219,12 @@ class _Page:
             self.notes.append(f"only {count} rollout groups are in the page, to keep it small (--max-mb)")
         return numbers[:count], rows[:count]
 
-    def _clouds(self, tasks: Sequence[TaskIndex], order: dict[str, Chosen]) -> dict[str, int]:
+    def _clouds(self, tasks: Sequence[TaskIndex]) -> dict[str, int]:
         """Point clouds as blobs ``c-<k>``, the most wanted scenes first: ``{number of the scene: k}``."""
         keep = int(self.budget.left * (1 - CLOUD_SHARE))
-        wanted = [key for index in tasks for key in index.scenes_of(order[index.task.name].first)]
+        wanted = [key for index in tasks for key in index.scenes_of(index.first)]
         drawn = set(wanted)  # only these rooms are drawn again where their depth was not kept
-        wanted += [key for index in tasks for key in index.scenes_of(order[index.task.name].rest)]
+        wanted += [key for index in tasks for key in index.scenes_of(index.rest)]
         made: dict[str, int] = {}
         facts = [found for _, found in self.scenes.values()]
         for number in dict.fromkeys(wanted):
@@ -261,10 +256,9 @@ class _Page:
         found: dict[str, dict[str, Any]] = {}
         for task in self.joined.tasks:
             for a, b in combinations(task.answered, 2):
-                made, count = self.pairs[task.name].between(a, b)
-                found.setdefault(task.name, {})[f"{a}-{b}"] = {
-                    name: difference_view(value, count) for name, value in made.items()
-                }
+                made, count = task.between(a, b)
+                views = {name: difference_view(value, count) for name, value in made.items()}
+                found.setdefault(task.name, {})[f"{a}-{b}"] = views
         return found
 
     def _note_pictures(self) -> None:
@@ -284,6 +278,6 @@ class _Page:
             if env.get("commit"):
                 facts.append(f"commit {str(env['commit'])[:12]}")
             if run.stages:
-                facts.append(f"{duration(sum(row.get('seconds') or 0.0 for row in run.stages))} of computing")
+                facts.append(f"{duration(run.seconds)} of computing")
         facts += [f"{len(task.samples)} {task.name} samples" for task in self.joined.tasks]
         return " · ".join(dict.fromkeys(facts))

@@ -5,11 +5,11 @@ question of that id is left out and counted in the notes, so that pairs are alwa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rft3d.evaluation.score import ScoredRun, resample_run
-from rft3d.evaluation.stats import Difference, Resampled, differences
+from rft3d.evaluation.score import resample_run
+from rft3d.evaluation.stats import Difference, Interval, Resampled, differences
 from rft3d.report.run_folder import ModelRun, RunFolder
 from rft3d.tasks import TASKS
 from rft3d.tasks.types import Sample
@@ -34,14 +34,56 @@ class ColumnRun:
     places: dict[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JoinedTask:
-    """One task's questions from all runs, their folders, and who answered them, by the number of the column."""
+    """One task's questions from all runs, their folders, and who answered them, by the number of the column.
+    ``resamples``: of paired differences."""
 
     name: str
     samples: tuple[Sample, ...]
     folders: tuple[Path, ...]
     answered: dict[int, ColumnRun]
+    resamples: int
+    _drawn: dict[tuple[int, tuple[int, ...]], Resampled] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the headline metrics."""
+        summaries = (made.run.summary for made in self.answered.values())
+        return list(dict.fromkeys(name for summary in summaries for name in summary.headline))
+
+    @property
+    def counts(self) -> str:
+        """``n = 320 in 320 scenes``, or a range where the columns answered different numbers."""
+        counts = {(made.run.summary.samples, made.run.summary.scenes) for made in self.answered.values()}
+        (samples, scenes), most = min(counts), max(counts)[0]
+        return f"n = {samples} in {scenes} scenes" if len(counts) == 1 else f"n = {samples} to {most}"
+
+    def found(self, column: int, name: str) -> Interval | None:
+        """A column's headline metric."""
+        made = self.answered.get(column)
+        return None if made is None else made.run.summary.headline.get(name)
+
+    def best(self, name: str) -> int | None:
+        """The column with the largest value; None where it reads like another one's."""
+        found = {column: self.found(column, name) for column in self.answered}
+        read = {k: round(each.value, 3) for k, each in found.items() if each and each.value is not None}
+        top = [column for column, value in read.items() if value == max(read.values())]
+        return top[0] if len(top) == 1 else None
+
+    def between(self, a: int, b: int) -> tuple[dict[str, Difference], int]:
+        """Column ``b`` minus column ``a``, by their numbers, on the samples that both answered, and how many."""
+        common = tuple(sorted(self.answered[a].places.keys() & self.answered[b].places.keys()))
+        if not common:
+            return {}, 0
+        return differences(self._resampled(a, common), self._resampled(b, common)), len(common)
+
+    def _resampled(self, column: int, common: tuple[int, ...]) -> Resampled:
+        if (column, common) not in self._drawn:
+            made = self.answered[column]
+            part = made.run.scored.only(made.places[i] for i in common)
+            self._drawn[column, common] = resample_run(part, self.resamples)
+        return self._drawn[column, common]
 
 
 @dataclass(frozen=True)
@@ -52,8 +94,14 @@ class Joined:
     tasks: tuple[JoinedTask, ...]
     notes: tuple[str, ...]
 
+    @property
+    def baseline(self) -> int:
+        """What the others are compared with: the first model that its run calls so, else the first column."""
+        named = (i for i, c in enumerate(self.columns) if c.model == self.runs[c.run].titles.baseline)
+        return next(named, 0)
 
-def join_runs(runs: Sequence[RunFolder]) -> Joined:
+
+def join_runs(runs: Sequence[RunFolder], resamples: int = 1000) -> Joined:
     """The runs' models and samples in one frame; runs without a task simply have no column there."""
     titles = _titles([run.root for run in runs])
     columns: list[Column] = []
@@ -65,12 +113,18 @@ def join_runs(runs: Sequence[RunFolder]) -> Joined:
     for index, (run, title) in enumerate(zip(runs, titles, strict=True)):
         for name, shown in {made.name: made.title for task in run.tasks for made in task.runs}.items():
             columns.append(Column(index, name, f"{title}: {shown}" if len(runs) > 1 else shown))
-    tasks = [_join_task(name, runs, titles, columns, notes) for name in TASKS]
-    return Joined(tuple(runs), tuple(titles), tuple(columns), tuple(t for t in tasks if t), tuple(notes))
+    found = [_join_task(name, runs, titles, columns, notes, resamples) for name in TASKS]
+    tasks = tuple(task for task in found if task is not None)
+    return Joined(tuple(runs), tuple(titles), tuple(columns), tasks, tuple(notes))
 
 
 def _join_task(
-    name: str, runs: Sequence[RunFolder], titles: Sequence[str], columns: Sequence[Column], notes: list[str]
+    name: str,
+    runs: Sequence[RunFolder],
+    titles: Sequence[str],
+    columns: Sequence[Column],
+    notes: list[str],
+    resamples: int,
 ) -> JoinedTask | None:
     found = [(index, task) for index, run in enumerate(runs) for task in run.tasks if task.name == name]
     if not found:
@@ -87,7 +141,7 @@ def _join_task(
             if known is None:
                 known = index_of[sample.id] = len(samples)
                 samples.append(sample)
-                folders.append(task.folder)
+                folders.append(task.file.parent)
             elif any(getattr(sample, each) != getattr(samples[known], each) for each in _ASKED):
                 other += 1
                 continue
@@ -100,7 +154,7 @@ def _join_task(
         for made in task.runs:
             number = next(i for i, c in enumerate(columns) if (c.run, c.model) == (run, made.name))
             answered[number] = ColumnRun(made, here)
-    return JoinedTask(name, tuple(samples), tuple(folders), answered)
+    return JoinedTask(name, tuple(samples), tuple(folders), answered, resamples)
 
 
 def _titles(roots: Sequence[Path]) -> list[str]:
@@ -111,35 +165,3 @@ def _titles(roots: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [f"{'/'.join(p[-1:])} ({number})" for number, p in enumerate(parts, 1)]
-
-
-def baseline_column(joined: Joined) -> int:
-    """What the others are compared with: the first model that its run calls so, else the first column."""
-    named = (i for i, c in enumerate(joined.columns) if c.model == joined.runs[c.run].titles.baseline)
-    return next(named, 0)
-
-
-class Pairs:
-    """Paired differences between columns of a task, on the samples that both answered."""
-
-    def __init__(self, task: JoinedTask, resamples: int) -> None:
-        self.task = task
-        self.resamples = resamples
-        self._drawn: dict[tuple[int, tuple[int, ...]], Resampled] = {}
-
-    def between(self, a: int, b: int) -> tuple[dict[str, Difference], int]:
-        """Column ``b`` minus column ``a``, by their numbers, and how many samples they share."""
-        answered = self.task.answered
-        common = tuple(sorted(answered[a].places.keys() & answered[b].places.keys()))
-        if not common:
-            return {}, 0
-        return differences(self._resampled(a, common), self._resampled(b, common)), len(common)
-
-    def _resampled(self, column: int, common: tuple[int, ...]) -> Resampled:
-        key = (column, common)
-        if key not in self._drawn:
-            scored, place = self.task.answered[column].run.scored, self.task.answered[column].places
-            samples = tuple(self.task.samples[i] for i in common)
-            part = ScoredRun(scored.task, samples, tuple(scored.scores[place[i]] for i in common), ())
-            self._drawn[key] = resample_run(part, self.resamples)
-        return self._drawn[key]

@@ -1,7 +1,7 @@
 """One question and its answers for the page: cameras, boxes in the world, matches, reward parts and why."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.answers.types import FrameBox, LabelledBox, ParseFailure
-from rft3d.geometry import box_iou, invert_pose, transform_boxes
+from rft3d.geometry import box_iou, transform_boxes
 from rft3d.rewards import Comparison
 from rft3d.rewards.grounding import HIT
 from rft3d.runfolder import LoggedCompletion
@@ -17,8 +17,6 @@ from rft3d.tasks.types import Sample, Task
 
 T_VIEW_CAMERA = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """A z-up frame for samples without poses: the first camera is taken to look horizontally."""
-
-NamedBoxes = list[tuple[str, tuple[float, ...]]]
 
 
 @dataclass(frozen=True)
@@ -91,23 +89,23 @@ class ShownQuestion:
 
 
 class KnownQuestion:
-    """A sample with its cameras and its true boxes in the first camera (None: its answers have no boxes).
-    ``task``: reads and writes its answers; None: they cannot be read."""
+    """A sample with its cameras and its true boxes in the world (None: its answers have no boxes). ``task``: reads
+    and writes its answers; None: they cannot be read."""
 
     def __init__(self, sample: Sample, task: Task | None) -> None:
         self.sample, self.gold = sample, ""
-        self.true: NamedBoxes | None = None
+        self.true: list[LabelledBox] | None = None
         self.cameras, self.problem = read_cameras(sample)
         if task is not None:
             exact: Any = task
             if hasattr(task, "decimals"):  # true boxes where they are, not where rounding puts them
                 exact = dataclasses.replace(exact, decimals=6)
-            self.true, _ = first_camera_boxes(exact.parse(exact.gold(sample), sample), self.cameras)
+            self.true, _ = boxes_in_world(exact.parse(exact.gold(sample), sample), self.cameras)
             self.gold = task.gold(sample)
 
     def shown(self) -> ShownQuestion:
         """Without its answers."""
-        sample, truth, cameras = self.sample, in_world(self.true or [], self.cameras), self.cameras
+        sample, truth, cameras = self.sample, list(map(_seen, self.true or ())), self.cameras
         named = sample.meta.get("label")
         # of a described object the answer has only the frame
         if isinstance(named, str) and sample.task == "grounding" and truth:
@@ -125,10 +123,8 @@ class KnownQuestion:
 
     def boxes_of(self, parsed: object) -> tuple[tuple[SeenBox, ...], str]:
         """The boxes of a parsed answer, and a sentence where one is not drawn."""
-        predicted, note = first_camera_boxes(parsed, self.cameras)
-        drawn = in_world(predicted or [], self.cameras)
-        met = _matches(parsed, predicted or [], self.true or [])
-        return tuple(SeenBox(b.label, b.box, *facts) for b, facts in zip(drawn, met, strict=True)), note
+        predicted, note = boxes_in_world(parsed, self.cameras)
+        return tuple(_matched(parsed, predicted or [], self.true or [])), note
 
     def answer(self, made: LoggedCompletion, parsed: object) -> ShownAnswer:
         """``made``, which was read as ``parsed``."""
@@ -155,29 +151,23 @@ def read_cameras(sample: Sample) -> tuple[Cameras | None, str]:
     return Cameras(K, T_world_camera), ""
 
 
-def first_camera_boxes(parsed: object, cameras: Cameras | None) -> tuple[NamedBoxes | None, str]:
-    """The boxes of a parsed answer in the first frame's camera; None when the answer is of another kind."""
+def boxes_in_world(parsed: object, cameras: Cameras | None) -> tuple[list[LabelledBox] | None, str]:
+    """The boxes of a parsed answer in the world, and a sentence where one is not drawn; None when the answer is of
+    another kind."""
+    poses = T_VIEW_CAMERA[None] if cameras is None else cameras.T_world_camera
     if isinstance(parsed, FrameBox):
         if cameras is None:
             return [], ""
-        if not 0 <= parsed.frame < len(cameras.K):
+        if not 0 <= parsed.frame < len(poses):
             return [], f"The box is not drawn: frame {parsed.frame} does not exist."
-        T_first_frame = invert_pose(cameras.T_world_camera[0]) @ cameras.T_world_camera[parsed.frame]
-        moved = transform_boxes(T_first_frame, np.array([parsed.box], dtype=np.float64))
-        return [(f"frame {parsed.frame}", tuple(moved[0]))], ""
-    if _is_list(parsed):
-        return [(item.label, item.box) for item in parsed], ""
-    return None, ""
-
-
-def in_world(boxes: NamedBoxes, cameras: Cameras | None) -> list[SeenBox]:
-    """Boxes in the first camera, moved to the world."""
-    if not boxes:
-        return []
-    T = T_VIEW_CAMERA if cameras is None else cameras.T_world_camera[0]
-    moved = np.round(transform_boxes(T, np.array([box for _, box in boxes], dtype=np.float64)), 4)
-    rows = [tuple(row.tolist()) if np.isfinite(row).all() else None for row in moved]
-    return [SeenBox(label, row) for (label, _), row in zip(boxes, rows, strict=True)]
+        T_world_camera, boxes = poses[parsed.frame], (LabelledBox(f"frame {parsed.frame}", parsed.box),)
+    elif _is_list(parsed):
+        T_world_camera, boxes = poses[0], parsed
+    else:
+        return None, ""
+    rows = np.array([box.box for box in boxes], dtype=np.float64).reshape(-1, 9)
+    moved = transform_boxes(T_world_camera, rows).tolist()
+    return [LabelledBox(box.label, tuple(row)) for box, row in zip(boxes, moved, strict=True)], ""
 
 
 def readable(parsed: object) -> str:
@@ -200,25 +190,29 @@ def _camera(K: NDArray[np.float64], T: NDArray[np.float64]) -> dict[str, list[fl
     return {"K": lens, "T": np.round(T[:3], 6).reshape(-1).tolist()}
 
 
-def _matches(parsed: object, predicted: NamedBoxes, true: NamedBoxes) -> list[tuple[Any, ...]]:
-    """The last three fields of every predicted box's :class:`SeenBox`."""
+def _seen(box: LabelledBox, *met: Any) -> SeenBox:
+    row = np.round(box.box, 4)
+    return SeenBox(box.label, tuple(row.tolist()) if np.isfinite(row).all() else None, *met)
+
+
+def _matched(parsed: object, predicted: list[LabelledBox], true: list[LabelledBox]) -> Iterator[SeenBox]:
+    """Every predicted box, with how it meets the truth."""
     if not predicted or not true:
-        return [(0.0,) for _ in predicted]
-    iou = box_iou(np.array([box for _, box in predicted]), np.array([box for _, box in true]))
+        yield from (_seen(box, 0.0) for box in predicted)
+        return
+    iou = box_iou(np.array([box.box for box in predicted]), np.array([box.box for box in true]))
     if isinstance(parsed, FrameBox):
         value = float(iou[0, 0])
-        return [(round(value, 4), 0 if value >= HIT else None)]
-    lists = ([LabelledBox(*each) for each in boxes] for boxes in (predicted, true))
-    found = {i: (j, value) for i, j, value in Comparison.of(*lists).match.pairs}
-    same = np.array([[label == other for other, _ in true] for label, _ in predicted])
-    rows: list[tuple[Any, ...]] = []
-    for i, (row, alike) in enumerate(zip(iou, same, strict=True)):
+        yield _seen(predicted[0], round(value, 4), 0 if value >= HIT else None)
+        return
+    found = {i: (j, value) for i, j, value in Comparison.of(predicted, true).match.pairs}
+    for i, (box, row) in enumerate(zip(predicted, iou, strict=True)):
+        alike = np.array([box.label == other.label for other in true])
         match, value = found.get(i, (None, np.where(alike, row, 0.0).max()))
         best = int(row.argmax())
         strange = match is None and not alike[best] and row[best] > HIT
-        other = (true[best][0], round(float(row[best]), 4)) if strange else None
-        rows.append((round(float(value), 4), match, other))
-    return rows
+        other = (true[best].label, round(float(row[best]), 4)) if strange else None
+        yield _seen(box, round(float(value), 4), match, other)
 
 
 def _numbers(box: Sequence[float]) -> str:

@@ -1,96 +1,122 @@
-"""The report's tables: results with intervals, paired comparisons, classes, question types, cost, config."""
+"""What the page says as text: the verdict, alarms of reading, the headroom; differences, classes, config."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from rft3d.evaluation.stats import Difference
-from rft3d.report.runs import Joined, JoinedTask, Pairs, baseline_column
+from rft3d.digests import file_digest
+from rft3d.evaluation.headroom import SHOWN
+from rft3d.evaluation.results import Headroom, TaskHeadroom
+from rft3d.evaluation.stats import Difference, is_rate
+from rft3d.evaluation.tables import percent
+from rft3d.files import blaming, read_json
+from rft3d.report.run_folder import STAGE_COLUMNS, RunFolder
+from rft3d.report.runs import Joined, JoinedTask
+from rft3d.rewards import Comparison, Placement
+from rft3d.rewards.grounding import HIT
 from rft3d.settings import flatten
+from rft3d.typed import typed
 
-NOTHING: dict[str, Any] = {"value": None, "low": None, "high": None}
-_COUNTS = {"macro8/tasks"}  # how many, not how good
-_STAGE_COLUMNS = ("stage", "seconds", "peak_memory_mb", "tokens", "tokens_per_s")
-
-
-def results_table(joined: Joined) -> dict[str, Any] | None:
-    """Rows = models, columns = headline metrics of every task, each with its interval, from scores.json."""
-    tasks = [task for task in joined.tasks if task.answered]
-    if not tasks:
-        return None
-    names = {
-        t.name: list(
-            dict.fromkeys(name for made in t.answered.values() for name in made.run.summary.headline)
-        )
-        for t in tasks
-    }
-    rows = [
-        {
-            "title": column.title,
-            "cells": [_cell(task, name, index) for task in tasks for name in names[task.name]],
-        }
-        for index, column in enumerate(joined.columns)
-    ]
-    for cells in zip(*(row["cells"] for row in rows), strict=True):
-        shown = [round(cell["value"], 3) for cell in cells if cell["value"] is not None]
-        best = max(shown, default=0.0)
-        for cell in cells:  # of what reads alike none stands out
-            alone = len(rows) > 1 and shown.count(best) == 1
-            cell["best"] = alone and cell["value"] is not None and round(cell["value"], 3) == best
-    one = next(iter(next(iter(tasks[0].answered.values())).run.summary.headline.values()), None)
-    return {
-        "groups": [{"task": t.name, "names": names[t.name], "samples": _counts(t)} for t in tasks],
-        "rows": rows,
-        "reading": [
-            (joined.columns[column].title, task.name, made.run.summary)
-            for task in tasks
-            for column, made in task.answered.items()
-        ],
-        "level": f"{100 * (one.level if one else 0.95):g} %",
-        "resamples": one.resamples if one else "no",
-    }
+UNREADABLE = 0.2
+"""From this share of unreadable or truncated answers on, no other number of a model means much."""
 
 
-def _counts(task: JoinedTask) -> str:
-    """``n = 320 in 320 scenes``, or a range where the columns answered different numbers."""
-    counts = {(made.run.summary.samples, made.run.summary.scenes) for made in task.answered.values()}
-    if len(counts) == 1:
-        samples, scenes = counts.pop()
-        return f"n = {samples} in {scenes} scenes"
-    return f"n = {min(counts)[0]} to {max(counts)[0]}"
+def alarms_of_reading(joined: Joined) -> list[str]:
+    """A sentence for each model and task of whose answers more than a fifth could not be read."""
+    found = []
+    for task in joined.tasks:
+        for column, made in task.answered.items():
+            summary = made.run.summary
+            rate = summary.parse_failures.rate + summary.truncated.rate
+            if rate > UNREADABLE:
+                found.append(
+                    f"{joined.columns[column].title}: {percent(rate)} % of its {task.name} answers cannot be read, "
+                    "so its numbers there say nothing about what it sees"
+                )
+    return found
 
 
-def _cell(task: JoinedTask, name: str, column: int) -> dict[str, Any]:
-    made = task.answered.get(column)
-    found = None if made is None else made.run.summary.headline.get(name)
-    return NOTHING | ({} if found is None else asdict(found))
+def verdicts(joined: Joined) -> list[str]:
+    """One sentence a task: what the last model and the baseline found, and whether that is a difference. Where
+    that makes fewer than three, one more about the model that came before both."""
+    said, base = [], joined.baseline
+    titles = [column.title for column in joined.columns]
+    for task in joined.tasks:
+        if not task.answered:
+            continue
+        last = list(task.answered)[-1]
+        text = f"{titles[last]} {_found(task, last)}"
+        if base in task.answered and base != last:
+            text += f", {titles[base]} {_found(task, base)}: {_clear(task, base, last)}"
+        said.append(text + ".")
+    before = [_found(task, 0) for task in joined.tasks if 0 in task.answered and len(task.answered) > 2]
+    if before and base and len(said) < 3:
+        said.append(f"{titles[0]} {' and '.join(before)}.")
+    return said
 
 
-def compared_view(joined: Joined, pairs: dict[str, Pairs]) -> dict[str, Any] | None:
-    """Every model against the baseline (SFT→SFT when there, else the first), paired on samples of both."""
-    tasks = [task for task in joined.tasks if len(task.answered) > 1]
-    if not tasks:
-        return None
-    baseline = baseline_column(joined)
-    groups = []
-    rows: dict[int, list[dict[str, Any] | None]] = {
-        i: [] for i in range(len(joined.columns)) if i != baseline
-    }
-    for task in tasks:
-        names = list(next(iter(task.answered.values())).run.summary.headline)
-        groups.append({"task": task.name, "names": names})
-        for column, cells in rows.items():
-            if baseline not in task.answered or column not in task.answered:
-                cells += [None] * len(names)
-                continue
-            found, count = pairs[task.name].between(baseline, column)
-            cells += [difference_view(found[name], count) if name in found else None for name in names]
-    return {
-        "baseline": joined.columns[baseline].title,
-        "groups": groups,
-        "rows": [{"title": joined.columns[column].title, "cells": cells} for column, cells in rows.items()],
-    }
+def _found(task: JoinedTask, column: int) -> str:
+    run = task.answered[column].run
+    evidence = [score.evidence for score in run.scored.scores]
+    if lists := [each for each in evidence if isinstance(each, Comparison)]:
+        hits = sum(len(each.match.pairs) for each in lists)
+        return f"found {hits} of {sum(len(each.truth) for each in lists)} objects"
+    if task.name == "grounding":
+        found = sum(isinstance(each, Placement) and each.iou >= HIT for each in evidence)
+        return f"found {found} of {len(evidence)} described objects"
+    value = run.summary.metrics.get("micro", run.summary.metrics.get(next(iter(run.summary.headline))))
+    return f"has {percent(value)} % of {len(evidence)} {task.name} questions"
+
+
+def _clear(task: JoinedTask, a: int, b: int) -> str:
+    made, _ = task.between(a, b)
+    name = next((name for name in (*SHOWN.get(task.name, ()), *made) if name in made), None)
+    found = None if name is None else made[name]
+    if found is None or found.difference is None:
+        return "not comparable"
+    if found.difference == 0:
+        return f"the same {name}"
+    assert found.low is not None and found.high is not None
+    apart = "beyond chance" if found.decided else "within chance"
+    ends = f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{100 * found.difference:+.1f} points of {name} {ends}, {apart}"
+
+
+def headroom_view(joined: Joined) -> list[tuple[str, list[str]]]:
+    """What ``rft3d headroom --out RUN/headroom.json`` says of each task, and what of the gap each model has closed.
+
+    The share is (model - greedy) / (consensus - greedy) on the questions that headroom was measured on, where the
+    model answered the same samples file.
+    """
+    found = []
+    for run in joined.runs:
+        path = Path(run.root) / "headroom.json"
+        if path.is_file():
+            with blaming(path, LookupError, ValueError, fix="run rft3d headroom again"):
+                read: Headroom = typed(Headroom, read_json(path), path.name, extra=True)
+                found += [(task.sentence, _closed(run, task)) for task in read.tasks]
+    return found
+
+
+def _closed(run: RunFolder, task: TaskHeadroom) -> list[str]:
+    metric = task.metrics[0]
+    gap = task.best.minus_greedy["consensus"][metric]
+    if not gap.difference or gap.difference <= 0 or gap.a is None:
+        return []
+    chance = "" if gap.low is not None and gap.low > 0 else ", which is within chance itself"
+    closed = []
+    for runs in run.tasks:
+        asked = file_digest(runs.file) == task.samples_sha256
+        for made in runs.runs if runs.name == task.task and asked else ():
+            kept = (n for n, sample in enumerate(made.scored.samples) if sample.id in task.ids)
+            value = made.scored.only(kept).metrics.get(metric)
+            if value is not None and value != gap.a:
+                share = max(0.0, 100 * (value - gap.a) / gap.difference)
+                of = f"the gap of {100 * gap.difference:.1f} points{chance}"
+                closed.append(f"{made.title} has closed {share:.0f} % of {of}")
+    return closed
 
 
 def difference_view(found: Difference, count: int) -> dict[str, Any]:
@@ -109,52 +135,24 @@ def class_tables(joined: Joined) -> list[dict[str, Any]]:
     for task in joined.tasks:
         read = [made.run.summary.metrics for made in task.answered.values()]
         keys = [
-            key
+            key.partition("/")
             for metrics in read
-            for key in metrics
-            if "/" in key and not key.startswith("count/") and key not in _COUNTS
+            for key, value in metrics.items()
+            if value is not None and "/" in key and is_rate(key)
         ]
-        columns = list(dict.fromkeys(key.partition("/")[0] for key in keys))
-        groups = list(dict.fromkeys(key.partition("/")[2] for key in keys))
+        groups = list(dict.fromkeys(group for _, _, group in keys))
         groups.sort(key=lambda group: (":" in group, group if ":" in group else ""))
-        if not groups:
-            continue
-        rows = [
-            {
-                "name": group.rpartition(":")[2].replace("_", " "),
-                "cells": [_class_cell(metrics, columns, group) for metrics in read],
-            }
-            for group in groups
-        ]
-        rows = [row for row in rows if any(c["value"] is not None or c["others"] for c in row["cells"])]
-        titles = [joined.columns[column].title for column in task.answered]
-        tables.append({"task": task.name, "models": titles, "columns": columns, "rows": rows})
+        if groups:
+            models = [joined.columns[column].title for column in task.answered]
+            columns = list(dict.fromkeys(column for column, _, _ in keys))
+            table = {"models": models, "columns": columns, "groups": groups, "read": read}
+            tables.append({"task": task.name, **table})
     return tables
 
 
-def _class_cell(metrics: Mapping[str, float | None], columns: list[str], group: str) -> dict[str, Any]:
-    first, *others = [(column, metrics.get(f"{column}/{group}")) for column in columns]
-    return {"value": first[1], "others": [(name, value) for name, value in others if value is not None]}
-
-
-def cost_tables(joined: Joined) -> list[dict[str, Any]]:
-    """Stages of each run, from ``stages.json``: rows of the file, with everything else in one line of facts."""
-    tables = []
-    for title, run in zip(joined.titles, joined.runs, strict=True):
-        if not run.stages:
-            continue
-        nothing = dict.fromkeys(_STAGE_COLUMNS)
-        rows = [{**nothing, **row, "facts": _short_facts(row)} for row in run.stages]
-        memory = max(
-            (row["peak_memory_mb"] for row in rows if row["peak_memory_mb"] is not None), default=None
-        )
-        seconds = sum(row["seconds"] or 0.0 for row in rows)
-        tables.append({"run": title, "rows": rows, "seconds": seconds, "memory": memory})
-    return tables
-
-
-def _short_facts(row: dict[str, Any]) -> str:
-    facts = flatten({key: value for key, value in row.items() if key not in _STAGE_COLUMNS})
+def short_facts(row: dict[str, Any]) -> str:
+    """What ``stages.json`` says of a stage beside the cost table's own columns, on one line."""
+    facts = flatten({key: value for key, value in row.items() if key not in STAGE_COLUMNS})
     return ", ".join(
         f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
     )
@@ -167,10 +165,9 @@ def facts_table(titles: Sequence[str], read: Sequence[Any]) -> dict[str, Any] | 
     flat = [flatten(value) for value in read]
     rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     for name in dict.fromkeys(name for values in flat for name in values):
-        texts = [_plain(values.get(name, "–")) for values in flat]
+        texts = [
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for value in (values.get(name, "–") for values in flat)
+        ]
         rows[len(set(texts)) > 1].append({"name": name, "values": texts})
     return {"runs": list(titles), "differing": rows[True], "same": rows[False]}
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

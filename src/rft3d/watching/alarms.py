@@ -9,7 +9,7 @@ that are already read, so that a synthetic policy can be tested without a model.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,10 +93,10 @@ class AlarmState:
         if count + 1 < PATIENCE:
             return None
         del self._streak[key]
+        if raised is not None:
+            return replace(raised, step=step, on=False)
         keys = tuple(k.format(task=task) for k in rule.keys)
-        if raised is None:
-            return Alarm(step, rule.name, task, True, since, rule.title, saw or "", rule.advice, keys)
-        return Alarm(step, rule.name, task, False, raised.since, rule.title, raised.saw, rule.advice, keys)
+        return Alarm(step, rule.name, task, True, since, rule.title, saw or "", rule.advice, keys)
 
 
 class AlarmLog(AlarmState):
@@ -139,11 +139,10 @@ def signals(task: str, answers: Sequence[Answered]) -> dict[str, float]:
     that this one has in the truths (each prompt counts once).
     """
     read = [a for a in answers if not isinstance(a.answer, ParseFailure)]
-    out: dict[str, float] = {}
-    out |= _list_signals([a for a in answers if isinstance(a.gold, tuple)])
-    out |= _volumes(read)
-    out |= _sameness([a for a in read if isinstance(a.gold, str | FrameBox)])
-    return {f"watch/{name}/{task}": value for name, value in out.items()}
+    lists = _list_signals([a for a in answers if isinstance(a.gold, tuple)])
+    choices = _sameness([a for a in read if isinstance(a.gold, str | FrameBox)])
+    found = lists | _volumes(read) | choices
+    return {f"watch/{name}/{task}": value for name, value in found.items()}
 
 
 def repeated_boxes(boxes: Sequence[LabelledBox]) -> int:

@@ -5,8 +5,9 @@ changed; a few states are wrong wherever they come from (one answer to everythin
 ``docs/watching.md`` tells where each one comes from.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import fmean
 
 WINDOW = 3
 """Measurements that are averaged at the start and now."""
@@ -30,10 +31,10 @@ class Trend:
         return all(len(self.series.get(name, ())) >= 2 * WINDOW for name in names)
 
     def start(self, name: str) -> float:
-        return _mean(self.series[name][:WINDOW])
+        return fmean(self.series[name][:WINDOW])
 
     def now(self, name: str) -> float:
-        return _mean(self.series[name][-WINDOW:])
+        return fmean(self.series[name][-WINDOW:])
 
     def peak(self, name: str) -> float:
         """The highest that :meth:`now` has been; measurements here are never negative."""
@@ -220,7 +221,3 @@ RULES: tuple[Rule, ...] = (
         "at the best held-out step, add data, raise beta, and compare reward and metric sample by sample.",
     ),
 )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0

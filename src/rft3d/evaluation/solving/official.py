@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rft3d.evaluation.records import agree
 from rft3d.evaluation.solving.split import solve_samples
 from rft3d.tasks.spatial.solve import Place, Solved
 from rft3d.tasks.types import Sample
@@ -92,10 +93,4 @@ def check_official(samples: Sequence[Sample], places: Mapping[str, Place]) -> li
 
 def same_answer(question_type: str, ours: str, key: str) -> bool:
     """Whether an answer is the key's: exactly, but absolute distances within 0.2 m."""
-    if ours.strip().upper() == key.strip().upper():
-        return True
-    try:
-        apart = abs(float(ours) - float(key))
-    except ValueError:
-        return False
-    return apart <= (NEAR_M + 1e-9 if question_type == "object_abs_distance" else 1e-9)
+    return agree(ours, key, (NEAR_M if question_type == "object_abs_distance" else 0.0) + 1e-9)
