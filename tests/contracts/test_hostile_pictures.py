@@ -17,7 +17,7 @@ from rft3d.evaluation.headroom import HeadroomConfig, headroom_of_files
 from rft3d.evaluation.predict import PredictConfig, predict
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.report import write_report
-from rft3d.report.exhibit import exhibits
+from rft3d.report.exhibit import Wanted, exhibits
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks.samples import write_samples
 
@@ -108,7 +108,7 @@ def test_pictures_elsewhere_are_not_opened(run: Path, tmp_path: Path, how: str) 
     page = write_report(run, tmp_path / "closed").read_text()
     assert "lies outside" in page and page.count('id="p-') == 7
     assert write_report(run, tmp_path / "open", pictures=private).read_text().count('id="p-') == 8
-    assert len(list(exhibits(run, pictures=private))) == 4
+    assert len(list(exhibits(run, Wanted(pictures=private)))) == 4
     assert load_frame_ref(name, run).shape == (112, 168, 3)  # who names no folder trusts the file
 
 

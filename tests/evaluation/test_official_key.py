@@ -20,9 +20,8 @@ from rft3d.datasets.prepare import asked_in
 from rft3d.evaluation.questions import OFFICIAL, Balance, QuestionConfig, write_questions
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.evaluation.solving.blind import answer_blindly, answer_by_folds, prior_of
-from rft3d.evaluation.solving.official import BARS, check_official
 from rft3d.evaluation.solving.places import places_from_scenes
-from rft3d.evaluation.solving.split import as_predictions, query_of, solve_samples
+from rft3d.evaluation.solving.split import BARS, as_predictions, check_official, query_of, solve_samples
 from rft3d.scenes import SOURCES, SceneObject, make_room
 from rft3d.scenes.readers.records import QuestionRecord
 from rft3d.tasks import read_samples

@@ -17,9 +17,16 @@ from rft3d.datasets.prepare import asked_in
 from rft3d.evaluation.questions import QuestionConfig, exclude_list, write_questions
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.evaluation.solving.blind import FOLDS, answer_blindly
-from rft3d.evaluation.solving.official import BARS, check_official, same_answer
 from rft3d.evaluation.solving.places import fuse, places_from_detections, places_from_scenes
-from rft3d.evaluation.solving.split import as_predictions, query_of, solve_samples, split_failures
+from rft3d.evaluation.solving.split import (
+    BARS,
+    as_predictions,
+    check_official,
+    query_of,
+    same_answer,
+    solve_samples,
+    split_failures,
+)
 from rft3d.geometry import invert_pose, transform_boxes
 from rft3d.scenes import SOURCES, iter_rooms, make_room, write_scene
 from rft3d.scenes.sources import load_frame_ref

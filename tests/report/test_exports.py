@@ -18,6 +18,7 @@ from rft3d.report.draw import label_colour
 from rft3d.report.exhibit import (
     Exhibit,
     OverlayStyle,
+    Wanted,
     draw_frame,
     draw_sheet,
     exhibits,
@@ -40,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shown(run: Path) -> list[Exhibit]:
-    return list(exhibits(run, tasks=("detection",)))
+    return list(exhibits(run, Wanted(tasks=("detection",))))
 
 
 # ---------------------------------------------------------------------------------- exhibits
@@ -61,12 +62,12 @@ def test_exhibits_hold_boxes_in_the_world(run: Path, shown: list[Exhibit]) -> No
 
 
 def test_what_is_asked_for_is_shown(run: Path, tmp_path: Path) -> None:
-    only = list(exhibits(run, models=("rft_matched",), ids=("g1",)))
+    only = list(exhibits(run, Wanted(only=("rft_matched",), ids=("g1",))))
     assert [(e.id, list(e.predicted)) for e in only] == [("g1", ["SFT → RFT (matched reward)"])]
-    assert len(list(exhibits(run, tasks=("grounding",), limit=2))) == 2
-    for wrong in ({"tasks": ("nothing",)}, {"models": ("x",)}, {"ids": ("x",)}):
+    assert len(list(exhibits(run, Wanted(tasks=("grounding",), limit=2)))) == 2
+    for wrong in ({"tasks": ("nothing",)}, {"only": ("x",)}, {"ids": ("x",)}):
         with pytest.raises(ValueError, match="has no"):
-            list(exhibits(run, **wrong))  # type: ignore[arg-type]
+            list(exhibits(run, Wanted(**wrong)))  # type: ignore[arg-type]
     room = make_room(3, RoomConfig(frames=2, width=84, height=56, max_objects=3))
     (scene,) = exhibits(write_scene(room, tmp_path / "scene"))
     assert [box.label for box in scene.true or ()] == [thing.label for thing in room.objects]
@@ -83,9 +84,9 @@ def test_pictures_without_cameras_are_shown_as_they_are(tmp_path: Path) -> None:
     pictures = next(
         path for path in (tmp_path / "scene").iterdir() if path.is_dir() and any(path.glob("*.png"))
     )
-    (found,) = exhibits(pictures, limit=2)
+    (found,) = exhibits(pictures, Wanted(limit=2))
     assert found.cameras is None and found.true is None and len(found.pictures) == 2
-    assert export_overlays([found], tmp_path / "out", OverlayStyle(width_px=84)) == 1 + 2
+    assert export_overlays([found], tmp_path / "out", OverlayStyle(width=84)) == 1 + 2
     with Image.open(next((tmp_path / "out").glob("*/*-000.png"))) as drawn:
         assert np.abs(np.asarray(drawn).astype(int) - found.pictures[0]).max() <= 2
     (tmp_path / "empty").mkdir()
@@ -104,7 +105,7 @@ def test_pictures_without_cameras_are_shown_as_they_are(tmp_path: Path) -> None:
 def test_edges_are_drawn_where_the_geometry_code_projects_them(shown: list[Exhibit], frame: int) -> None:
     exhibit = shown[2]
     assert exhibit.cameras is not None
-    style = OverlayStyle(width_px=168 * 4, labels=False)
+    style = OverlayStyle(width=168 * 4, labels=False)
     picture = draw_frame(exhibit, frame, None, style).astype(int)
     green = (picture[..., 1] > picture[..., 0] + 40) & (picture[..., 1] > picture[..., 2] + 20)
     for box in exhibit.true or ():
@@ -128,7 +129,7 @@ def test_colours_are_the_same_everywhere(shown: list[Exhibit]) -> None:
 
 
 def test_sheet_and_frames_are_written(shown: list[Exhibit], tmp_path: Path) -> None:
-    assert export_overlays([shown[1]], tmp_path, OverlayStyle(width_px=200)) == 1 + 2 * 2
+    assert export_overlays([shown[1]], tmp_path, OverlayStyle(width=200)) == 1 + 2 * 2
     files = sorted((tmp_path / "s1").iterdir())
     assert len(files) == 2 * 2
     with Image.open(tmp_path / "s1.png") as sheet, Image.open(files[1]) as frame:
@@ -139,13 +140,13 @@ def test_sheet_and_frames_are_written(shown: list[Exhibit], tmp_path: Path) -> N
 
 def test_video_has_every_frame(shown: list[Exhibit], tmp_path: Path) -> None:
     av = pytest.importorskip("av")
-    export_overlays([shown[2]], tmp_path, OverlayStyle(width_px=201), fps=2.5)
+    export_overlays([shown[2]], tmp_path, OverlayStyle(width=201), fps=2.5)
     with av.open(str(tmp_path / "s2" / "SFT.mp4")) as container:
         stream = container.streams.video[0]
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
         assert float(stream.average_rate) == 2.5
     assert len(frames) == 2 and frames[0].shape == (134, 200, 3)
-    expected = draw_frame(shown[2], 1, "SFT", OverlayStyle(width_px=201))[:134, :200]
+    expected = draw_frame(shown[2], 1, "SFT", OverlayStyle(width=201))[:134, :200]
     assert np.abs(frames[1].astype(int) - expected).mean() < 12
 
 
@@ -200,7 +201,7 @@ def read_rerun(path: Path) -> tuple[set[str], set[int], dict[str, list[Any]]]:
 def test_rerun_recording_holds_everything(run: Path, tmp_path: Path) -> None:
     pytest.importorskip("rerun")
     path = tmp_path / "out" / "run.rrd"
-    assert write_rerun(exhibits(run, limit=2), path) == 4, "spatial questions here have no cameras"
+    assert write_rerun(exhibits(run, Wanted(limit=2)), path) == 4, "spatial questions here have no cameras"
     assert not list(path.parent.glob(".*"))
     entities, frames, sizes = read_rerun(path)
     assert {"/world/true", "/world/predicted/SFT", "/world/camera/image", "/world/path", "/texts"} <= entities

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -13,6 +14,7 @@ import tyro
 
 from rft3d.cli._words import did_you_mean
 from rft3d.evaluation import BENCHMARKS, ScoreConfig
+from rft3d.files import write_json
 from rft3d.locks import only_writer, outputs
 from rft3d.scenes import SOURCES, WORLDS
 from rft3d.tasks import TASKS
@@ -37,8 +39,6 @@ class JsonOut:
 
     def write(self, value: Any) -> None:
         """Write ``value`` where ``--out`` asks for it."""
-        from rft3d.files import write_json
-
         if self.out is not None:
             write_json(self.out, value)
 
@@ -92,6 +92,11 @@ def free(out: Path | None, force: bool, ours: Sequence[str] = ()) -> None:
     if strange:
         raise FileExistsError(f"--out {out}: holds {strange[0]}, which --force does not remove; move it away")
     shutil.rmtree(out)
+
+
+def tell(line: str) -> None:
+    """Print ``line`` on standard error."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def say(*things: Any) -> None:

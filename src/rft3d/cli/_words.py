@@ -88,32 +88,26 @@ def usage_error(verb: str, boxed: str) -> str:
 
 def _said(text: str) -> str:
     text, _, help_text = text.partition(" Argument helptext: ")
-    choice = re.search(r"invalid choice '(.*)' for argument '(.*?)'\. Expected one of \((.*)\)", text)
-    if choice:
+    if choice := re.search(r"invalid choice '(.*)' for argument '(.*?)'\. Expected one of \((.*)\)", text):
         value, option, listed = choice.groups()
         allowed = sorted(set(re.findall(r"'([^']*)'", listed)) - {"None"})
         return f"{option} {value}: must be one of {', '.join(allowed)}{did_you_mean(value, allowed)}"
-    number = re.search(r"Error parsing (\S+): (.*?): '(.*)'$", text)
-    if number:
+    if number := re.search(r"Error parsing (\S+): (.*?): '(.*)'$", text):
         kind = "a whole number" if "int()" in number[2] else "a number"
         return f"{number[1]} {number[3]}: must be {kind}"
-    several = re.search(r"Error parsing (\S+): .*?(?:arguments:? |instantiated from )\[(.*?)\]", text)
-    if several:
+    if several := re.search(r"Error parsing (\S+): .*?(?:arguments:? |instantiated from )\[(.*?)\]", text):
         shape = re.search(r"(?: (?:N|[\[A-Z.\]]{2,}))+", help_text)
         usual = re.search(r"\(default: ([^)]*[^) ])\)$", help_text)
         like = usual[1] if usual and usual[1] != "None" else shape[0].strip() if shape else "--help says"
         return f"{several[1]} {several[2].replace(chr(39), '').replace(',', '')}: must be numbers, as {like}"
-    value = re.search(r"Missing value for argument '(\S+)'\. Expected (\d+) values", text)
-    if value:
+    if value := re.search(r"Missing value for argument '(\S+)'\. Expected (\d+) values", text):
         return f"{value[1]}: needs {value[2]} value{'' if value[2] == '1' else 's'}"
-    missing = re.search(r"^Required options Missing from .*?: (.*?)( Unrecognized|$)", text)
-    if missing:
+    if missing := re.search(r"^Required options Missing from .*?: (.*?)( Unrecognized|$)", text):
         parts = [part.split() for part in missing[1].split("(required)") if part.strip()]
         return "needs " + ", ".join(
             " ".join(p[:2] if p[0].startswith("--") else p[:1]).replace("[", "") for p in parts
         )
-    unknown = re.search(r"Unrecognized(?: or misplaced)? options: (\S+)", text)
-    if unknown:
+    if unknown := re.search(r"Unrecognized(?: or misplaced)? options: (\S+)", text):
         word = unknown[1].rstrip(",")
         below = re.search(r"Available subcommands: ([\w, -]+?)(?: Perhaps|$)", text)
         if below and not word.startswith("-"):
@@ -122,7 +116,6 @@ def _said(text: str) -> str:
         near = re.search(r"Perhaps you meant: (--[\w.-]+)", text)
         what = "no such option" if word.startswith("-") else "one argument too many"
         return f"{word}: {what}" + (f"; did you mean {near[1]}?" if near else "")
-    sub = re.search(r"Missing subcommand Expected one of \{(.*?)\}", text)
-    if sub:
+    if sub := re.search(r"Missing subcommand Expected one of \{(.*?)\}", text):
         return f"say which: {sub[1]}"
     return re.sub(r"^Value error Error parsing \w+: ", "", text)  # our own words, of a config's field

@@ -1,20 +1,13 @@
 """``rft3d export KIND``: a run or a scene in other forms. A kind is a class here with ``run``."""
 
-from __future__ import annotations
-
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from rft3d.cli._choices import free
-
-if TYPE_CHECKING:
-    from rft3d.report.exhibit import Exhibit
+from rft3d.cli._choices import free, tell
+from rft3d.report.exhibit import Exhibit, OverlayStyle, Wanted, exhibits, export_overlays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,31 +18,12 @@ class _Shown:
     """what to write"""
     force: bool = False
     """replace what is at --out"""
-    tasks: tuple[str, ...] = ()
-    """only these tasks"""
-    only: tuple[str, ...] = ()
-    """only these models' answers (folders of RUN/eval)"""
-    ids: tuple[str, ...] = ()
-    """only the questions with these ids"""
-    limit: int = 8
-    """questions of each task, evenly spaced over the file; of a video, frames"""
-    pictures: Path | None = None
-    """folder besides the run's own that pictures may be taken from"""
+    wanted: tyro.conf.OmitArgPrefixes[Wanted]
 
     def shown(self) -> Iterator[Exhibit]:
         """What is to be drawn, each named on standard error as its turn comes: it may take minutes."""
-        from rft3d.report.exhibit import exhibits
-
         free(self.out, self.force)
-        return exhibits(
-            self.source,
-            tasks=self.tasks,
-            models=self.only,
-            ids=self.ids,
-            limit=self.limit,
-            pictures=self.pictures,
-            say=partial(print, file=sys.stderr, flush=True),
-        )
+        return exhibits(self.source, self.wanted, tell)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,21 +48,12 @@ class Overlay(_Shown):
     or a folder of pictures alone, the frames: rft3d detect --fov draws a model's boxes into them.
     """
 
-    width: int = 640
-    """pixels of a frame"""
-    colour: Literal["kind", "label"] = "kind"
-    """kind: green true, orange predicted; label: one colour a class, truth dashed"""
-    labels: bool = True
-    """labels and IoUs at the boxes; --no-labels leaves them out"""
+    style: tyro.conf.OmitArgPrefixes[OverlayStyle]
     fps: float | None = None
     """also an MP4 of each question and model, so many pictures a second"""
 
     def run(self) -> None:
-        shown = self.shown()
-        from rft3d.report.exhibit import OverlayStyle, export_overlays
-
-        style = OverlayStyle(self.width, self.colour, self.labels)
-        print(f"{self.out}: {export_overlays(shown, self.out, style, self.fps)} files")
+        print(f"{self.out}: {export_overlays(self.shown(), self.out, self.style, self.fps)} files")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +109,8 @@ class Verl:
         free(self.out, self.force)
         from rft3d.evaluation.export_verl import export_verl, read_options
 
-        told = partial(print, file=sys.stderr)
         options = read_options(self.options)
-        count = export_verl(self.samples, self.out, options, self.embed, self.pictures, told)
+        count = export_verl(self.samples, self.out, options, self.embed, self.pictures, tell)
         print(f"{self.out}: {count} samples in train.parquet; reward.py holds compute_score")
 
 

@@ -1,13 +1,11 @@
 """``rft3d headroom``: what RL can be expected to gain from a model, before any of it is run."""
 
-import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import tyro
 
-from rft3d.cli._choices import JsonOut, free, say
+from rft3d.cli._choices import JsonOut, free, say, tell
 from rft3d.evaluation.headroom import HeadroomConfig
 from rft3d.evaluation.results import TaskHeadroom
 
@@ -41,9 +39,11 @@ def main(args: Args) -> None:
     fingerprint = model_fingerprint(args.model)
     from rft3d.models import load_policy
 
-    def tell(task: TaskHeadroom) -> None:
+    def measured(task: TaskHeadroom) -> None:
         say(headroom_table(task), f"{task.sentence}\n")
 
-    policy, told = load_policy(args.model), partial(print, file=sys.stderr)
-    config, pictures = args.settings, args.pictures
-    args.write(headroom_of_files(policy, fingerprint, questions, config, tell, told=told, pictures=pictures))
+    policy = load_policy(args.model)
+    found = headroom_of_files(
+        policy, fingerprint, questions, args.settings, measured, told=tell, pictures=args.pictures
+    )
+    args.write(found)

@@ -1,13 +1,11 @@
 """``rft3d predict``: a model's answers to a samples file."""
 
-import sys
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import tyro
 
-from rft3d.cli._choices import free
+from rft3d.cli._choices import free, tell
 from rft3d.evaluation.predict import PredictConfig
 
 
@@ -42,10 +40,8 @@ def main(args: Args) -> None:
     next(iter(read_samples(args.samples)), None)  # a bad samples file is reported before torch is loaded
     from rft3d.models import load_policy
 
-    policy = load_policy(args.model)
-    told = partial(print, file=sys.stderr)
     out = predict(
-        policy, args.samples, args.out, model=fingerprint, config=args.config, force=args.force,
-        pictures=args.pictures, told=told,
+        load_policy(args.model), args.samples, args.out, model=fingerprint, config=args.config,
+        force=args.force, pictures=args.pictures, told=tell,
     )  # fmt: skip
     print(out)

@@ -1,13 +1,11 @@
 """``rft3d report``: run folders as one HTML file."""
 
-import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import tyro
 
-from rft3d.cli._choices import free
+from rft3d.cli._choices import free, tell
 
 
 @dataclass(frozen=True)
@@ -40,4 +38,4 @@ def main(args: Args) -> None:
 
     if args.runs[0].is_dir():  # else it is told below
         free(args.out or args.runs[0] / "report", force=True)
-    print(write_report(**vars(args), warn=partial(print, file=sys.stderr)))
+    print(write_report(**vars(args), warn=tell))

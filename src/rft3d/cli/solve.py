@@ -1,15 +1,13 @@
 """``rft3d solve``: spatial questions answered from boxes, and failures split."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import tyro
 
 from rft3d.cli._choices import JsonOut, SourceName, free, say
-
-if TYPE_CHECKING:
-    from rft3d.tasks import Sample
+from rft3d.evaluation.solving.places import BoxSource
+from rft3d.tasks import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,16 +23,9 @@ class Args(JsonOut):
 
     samples: Path | None = None
     """spatial samples file with the questions, or a question file of VSI-Bench, VLM-3R, SpaceR or Spatial-MLLM"""
-    scenes: str | None = None
-    """scene folder, posed clip, folder of them, or rooms:0-31; or what --source reads"""
+    boxes: tyro.conf.OmitArgPrefixes[BoxSource]
     source: SourceName = "auto"
-    """a data set's own format of --scenes; auto: one of the four above"""
-    metadata: tuple[Path, ...] = ()
-    """VSI-Bench's scene metadata: {arkitscenes,scannet,scannetpp}_meta_info_val.json"""
-    detections: Path | None = None
-    """a model's predictions for --detection-samples"""
-    detection_samples: Path | None = None
-    """detection samples file with the windows' cameras"""
+    """a data set's own format of --scenes; auto: a scene folder, posed clip, folder of them, or rooms:0-31"""
     blind: Path | None = None
     """questions about other rooms, as --samples: answer with what earns most on these, without looking;
     the --samples file itself: ten-fold by room"""
@@ -53,29 +44,24 @@ def main(args: Args) -> None:
     free(args.predictions_out, args.force)
     from rft3d.evaluation import write_predictions
     from rft3d.evaluation.solving.blind import solve_questions
-    from rft3d.evaluation.solving.official import check_official
-    from rft3d.evaluation.solving.places import places_from
-    from rft3d.evaluation.solving.split import as_predictions
+    from rft3d.evaluation.solving.split import as_predictions, check_official
     from rft3d.evaluation.tables import key_checks, solving_table
 
     if args.check_official:
-        if args.questions is None or not args.metadata:
+        if args.questions is None or not args.boxes.metadata:
             raise ValueError("--check-official needs --questions and --metadata")
-        checks = check_official(_asked(args.questions), places_from(metadata=args.metadata))
+        checks = check_official(_asked(args.questions), args.boxes.places())
         say(*key_checks(checks))
         if failed := [check.type for check in checks if not check.passed]:
             raise ValueError(f"the official key is not reproduced for {', '.join(failed)}")
         return
     if args.samples is None:
         raise ValueError("--samples is needed: the spatial questions to answer")
-    if args.blind is not None and (args.scenes or args.metadata or args.detections):
+    if args.blind is not None and args.boxes != BoxSource():
         raise ValueError("--blind uses no boxes: leave out --scenes, --metadata and --detections")
     samples, known, places = _asked(args.samples), [], None
     if args.blind is None:
-        places = places_from(
-            scenes=args.scenes, source=args.source, metadata=args.metadata, detections=args.detections,
-            detection_samples=args.detection_samples,
-        )  # fmt: skip
+        places = args.boxes.places(args.source)
     else:
         known = samples if args.blind == args.samples else _asked(args.blind)
     solved, rows = solve_questions(samples, places, known, args.predictions)

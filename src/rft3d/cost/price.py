@@ -148,25 +148,24 @@ def _frame_size(recipe: Recipe) -> tuple[int, int] | None:
 def _question(
     task: str, stage: SFTConfig | RFTConfig, recipe: Recipe, plan: Plan, patches: int, assumed: list[str]
 ) -> QuestionSize:
-    known = task in plan.frames and task in plan.question_tokens and task in plan.answer_tokens
-    first = None
-    if not known and Path(recipe.samples[task]).is_file():
-        first = next(iter(read_samples(recipe.samples[task])), None)
-    if not known and first is None:
-        raise ValueError(
-            f"no samples of {task} at {recipe.samples[task]} to measure; make them, or set plan.frames, "
-            f"plan.question_tokens and plan.answer_tokens of {task}"
-        )
-    frames = plan.frames.get(task) or len(first.frames if first else ())
+    frames = plan.frames.get(task)
     text, answer = plan.question_tokens.get(task), plan.answer_tokens.get(task)
-    if text is None and first is not None:
-        letters = len(first.prompt) - first.prompt.count("<image>") * len("<image>")
-        text = MARKUP_TOKENS + round(letters / LETTERS_PER_TOKEN)
-        assumed.append(f"{task}: {text} tokens of text in a prompt (plan.question_tokens.{task})")
-    if answer is None and first is not None:
-        answer = max(1, round(len(TASKS[task]().gold(first)) / LETTERS_PER_TOKEN))
-        assumed.append(f"{task}: answers of {answer} tokens (plan.answer_tokens.{task})")
-    assert text is not None and answer is not None
+    if frames is None or text is None or answer is None:
+        file = Path(recipe.samples[task])
+        first = next(iter(read_samples(file)), None) if file.is_file() else None
+        if first is None:
+            raise ValueError(
+                f"no samples of {task} at {file} to measure; make them, or set plan.frames, "
+                f"plan.question_tokens and plan.answer_tokens of {task}"
+            )
+        frames = frames or len(first.frames)
+        if text is None:
+            letters = len(first.prompt) - first.prompt.count("<image>") * len("<image>")
+            text = MARKUP_TOKENS + round(letters / LETTERS_PER_TOKEN)
+            assumed.append(f"{task}: {text} tokens of text in a prompt (plan.question_tokens.{task})")
+        if answer is None:
+            answer = max(1, round(len(TASKS[task]().gold(first)) / LETTERS_PER_TOKEN))
+            assumed.append(f"{task}: answers of {answer} tokens (plan.answer_tokens.{task})")
     limit = stage.max_new_tokens[task] if isinstance(stage, RFTConfig) else answer
     return QuestionSize(frames, patches, text, min(answer, limit), limit)
 

@@ -1,6 +1,7 @@
 """Extra facts about detections: which box convention a predictions file fits best, lmms-eval's SUN RGB-D score,
 and objects named twice."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,18 +93,18 @@ def sun_rgbd_score(samples: Sequence[Sample], predictions: Sequence[Prediction])
     decides; 101-point interpolation; mean over labels of the truth.
     """
     by_id = {prediction.id: prediction.text for prediction in predictions}
-    truths: dict[str, dict[int, list[NDArray[np.float64]]]] = {}
-    named: dict[str, list[tuple[int, NDArray[np.float64]]]] = {}
+    truths: dict[str, dict[int, list[NDArray[np.float64]]]] = defaultdict(lambda: defaultdict(list))
+    named: dict[str, list[tuple[int, NDArray[np.float64]]]] = defaultdict(list)
     for place, sample in enumerate(samples):
         for box in detection_truth(sample):
-            rows = truths.setdefault(_key(box), {}).setdefault(place, [])
-            rows.append(yaw_only(np.array(box.box)))
+            truths[_key(box)][place].append(yaw_only(np.array(box.box)))
         # its walk through the JSON takes the last box first
         for box in reversed(foreign_boxes(by_id.get(sample.id, ""), "sun-rgbd")):
-            named.setdefault(_key(box), []).append((place, np.array(box.box)))
-    means = []
-    for threshold in SUN_THRESHOLDS:
-        means.append(float(np.mean([_ap(truths[k], named.get(k, []), threshold) for k in truths])))
+            named[_key(box)].append((place, np.array(box.box)))
+    means = [
+        float(np.mean([_ap(truths[label], named[label], threshold) for label in truths]))
+        for threshold in SUN_THRESHOLDS
+    ]
     return SunRgbd(SUN_HARNESS, sum(means) / len(means), means[0], means[-1])
 
 

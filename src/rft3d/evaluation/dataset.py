@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from rft3d.evaluation.records import with_cameras
 from rft3d.files import model_folder, read_json, replacing
@@ -31,17 +30,11 @@ from rft3d.tasks.spatial.questions import QUESTION_TYPES
 from rft3d.tasks.types import Sample, Task
 
 
-class Asks(Protocol):
-    """The part of a task that writes questions."""
-
-    def samples(self, scene: Scene, frame_refs: Sequence[str], seed: int) -> list[Sample]: ...
-
-
 def write_dataset(
     scenes: Iterable[Scene],
     out: str | Path,
     *,
-    tasks: Mapping[str, Asks] | None = None,
+    tasks: Mapping[str, "Task | OnCuts"] | None = None,
     seed: int = 0,
     with_depth: bool = True,
     file_name: str = "samples.{task}.jsonl",
@@ -69,7 +62,7 @@ def write_dataset(
         2
     """
     out = Path(out)
-    chosen: Mapping[str, Asks] = {name: make() for name, make in TASKS.items()} if tasks is None else tasks
+    chosen = {name: make() for name, make in TASKS.items()} if tasks is None else tasks
     with only_writer(out), replacing(out) as staging:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise FileExistsError(f"{out} exists and is not an empty folder; choose another one")

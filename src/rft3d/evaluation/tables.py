@@ -1,21 +1,18 @@
 """Tables of scores for a terminal: what ``rft3d score``, ``compare`` and ``leaderboard`` print."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.markup import escape
+from rich.table import Table
+
+from rft3d.evaluation.benchmarks.run import find_benchmark
+from rft3d.evaluation.leaderboard import COLUMNS, Entry, rows
 from rft3d.evaluation.results import BenchmarkResult, TaskHeadroom, TaskResult
+from rft3d.evaluation.solving.split import VERDICTS, KeyCheck, SolvedRow
 from rft3d.evaluation.stats import Difference, Interval, is_rate
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from rft3d.evaluation.leaderboard import Entry
-    from rft3d.evaluation.solving.official import KeyCheck
-    from rft3d.evaluation.solving.split import SolvedRow
 
 
 def percent(value: float | None, undefined: str = "-") -> str:
@@ -33,9 +30,6 @@ def _table(
 ) -> Table:
     """A table with columns of words, of numbers, and of words again; nothing in its title is markup. ``gap``:
     characters between columns of a table without a frame; 0: with one."""
-    from rich.markup import escape
-    from rich.table import Table
-
     bare: dict[str, Any] = {"box": None, "padding": (0, gap, 0, 0)} if gap else {}
     table = Table(title=escape(title), **bare)
     for name in (*left, *right, *after):
@@ -46,8 +40,6 @@ def _table(
 
 def answer_table(record: Mapping[str, Any]) -> Table:
     """The boxes of :func:`rft3d.evaluation.infer.inference_record`: where, how large, turned how far."""
-    from rich.markup import escape
-
     title = f"{record['clip']}: {len(record['boxes'])} boxes"
     table = _table(title, ["label"], ["frame", "x y z (m)", "size (m)", "yaw roll pitch"], gap=2)
     for box in record["boxes"]:
@@ -200,9 +192,6 @@ def leaderboard_tables(
     benchmark: str, ours: Sequence[Entry], full: bool = False
 ) -> tuple[list[Table], list[str]]:
     """A table a protocol variant of one benchmark, and the footnotes that their last column numbers."""
-    from rft3d.evaluation.benchmarks.run import find_benchmark
-    from rft3d.evaluation.leaderboard import COLUMNS, rows
-
     parts = rows(benchmark, ours)
     every = [entry for _, entries in parts for entry in entries]
     notes = list(dict.fromkeys(note for entry in every for note in entry.notes))
@@ -229,12 +218,10 @@ def _entry_cell(entry: Entry, name: str) -> str:
     return f"{entry.metrics[name]:.1f}" + (f" [{found[0]:.1f}, {found[1]:.1f}]" if found else "")
 
 
-def solving_table(rows: Mapping[str, SolvedRow], beside: bool) -> tuple[Table, list[str]]:
+def solving_table(found: Mapping[str, SolvedRow], beside: bool) -> tuple[Table, list[str]]:
     """Rows of :func:`rft3d.evaluation.solving.solve_questions`, and lines that explain the columns. ``beside``: a
     model's own answers were given. No frame, so that it fits into 80 columns."""
-    from rft3d.evaluation.solving.split import VERDICTS
-
-    blind = not any(row.verdicts for row in rows.values())
+    blind = not any(row.verdicts for row in found.values())
     words: Mapping[str, str] = {**VERDICTS}
     titles = dict(zip(words, ("both", "other", "reason", "label", "off", "none"), strict=True))
     shown = [] if blind else [each for each in titles if beside or each == "undecided"]
@@ -243,7 +230,7 @@ def solving_table(rows: Mapping[str, SolvedRow], beside: bool) -> tuple[Table, l
     shares = ["blind" if blind else "boxes", *(["own"] if beside else [])]
     columns = ["asked", *shares, *(titles[each] for each in shown)]
     table = _table(title, ["question type"], columns, gap=1)
-    for kind, row in rows.items():
+    for kind, row in found.items():
         cells = [percent(row.solved), *([percent(row.own)] if beside else [])]
         table.add_row(kind, str(row.questions), *cells, *(str(row.verdicts[each]) for each in shown))
     return table, [f"{titles[each]}: {words[each]}" for each in shown]

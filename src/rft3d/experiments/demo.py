@@ -39,7 +39,7 @@ from rft3d.pretraining.encoders import EncoderConfig
 from rft3d.pretraining.endless import TASK_OPTIONS
 from rft3d.report import write_report
 from rft3d.report.draw import save
-from rft3d.report.exhibit import OverlayStyle, draw_sheet, exhibits
+from rft3d.report.exhibit import OverlayStyle, Wanted, draw_sheet, exhibits
 from rft3d.scenes import CATE8, WORLDS, RoomConfig
 from rft3d.training.config import OptimConfig
 
@@ -72,7 +72,7 @@ def run_demo(
         resamples = experiment.world.resamples // 3
         page = write_report(out, gallery=3 if quick else 12, resamples=resamples, warn=warn)
         print_demo(experiment, {seed: out}, console)
-        answered = exhibits(out, tasks=("detection",), limit=12)
+        answered = exhibits(out, Wanted(tasks=("detection",), limit=12))
         first = next(answered)
         first = next((each for each in chain([first], answered) if all(each.predicted.values())), first)
         picture = save(out / "picture.png", draw_sheet(first, OverlayStyle()))

@@ -98,7 +98,6 @@ def write_clip_report(
     if found.boxes:
         files["top"] = "top.png"
         save(out / "top.png", top_view(found, clip, true))
-    note = _drawing_note(found, clip, marked)
     if marked > 1:
         try:
             write_video(out / "annotated.mp4", drawn, fps=2.0)
@@ -106,23 +105,16 @@ def write_clip_report(
         except ModuleNotFoundError as error:
             if error.name != "av":
                 raise
-            note += " No video of them was written: pip install '.[video]'."
     files = {kind: str(out / name) for kind, name in files.items()}
     write_json(out / "answer.json", {**record, "files": files})
-    page = templates().get_template("clip.html.j2").render(
-        title=f"{found.sample.task}: {clip.name}",
-        record=record,
-        prompt=found.sample.prompt,
-        frames=[{"src": src, "name": name} for src, name in zip(names, clip.names, strict=True)],
-        legend={
-            **({"true box": TRUE_COLOUR} if len(true) else {}),
-            **{item.label: label_colour(item.label) for item in found.boxes},
-        },
-        drawing_note=note,
-        has_top="top" in files,
-        has_video="video" in files,
-    )  # fmt: skip
-    write_text(out / "index.html", page)
+    legend = {"true box": TRUE_COLOUR} if len(true) else {}
+    legend |= {item.label: label_colour(item.label) for item in found.boxes}
+    page = templates().get_template("clip.html.j2")
+    frames = dict(zip(names, clip.names, strict=True))
+    text = page.render(
+        record=record, found=found, clip=clip, frames=frames, legend=legend, files=files, marked=marked
+    )
+    write_text(out / "index.html", text)
     return files
 
 
@@ -176,19 +168,3 @@ def _drawn(found: Inference, clip: Clip, true: Boxes) -> tuple[list[NDArray[np.u
         marked += bool(labels)
         pictures.append(draw_boxes(frame, boxes, clip.K[place], colours, labels, scale=scale))
     return pictures, marked
-
-
-def _drawing_note(found: Inference, clip: Clip, marked: int) -> str:
-    if not found.boxes:
-        return ""
-    if clip.K is None:
-        return (
-            "No boxes are drawn into the frames: the camera is unknown. Give --intrinsics FX FY CX CY, or "
-            "--fov DEGREES for a guess."
-        )
-    if clip.T_world_camera is None:
-        return (
-            f"Boxes are drawn in frame {found.boxes[0].frame} only, whose camera they are in: the video holds "
-            "no poses. A folder with poses shows them in every frame."
-        )
-    return f"Boxes are drawn in {marked} of {len(clip.frames)} frames, moved by the clip's poses."

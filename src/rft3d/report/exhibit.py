@@ -56,25 +56,32 @@ class Exhibit:
     cloud: Cloud | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What of a source is shown; empty: all."""
+
+    tasks: tuple[str, ...] = ()
+    """only these tasks"""
+    only: tuple[str, ...] = ()
+    """only these models' answers (folders of RUN/eval)"""
+    ids: tuple[str, ...] = ()
+    """only the questions with these ids"""
+    limit: int = 8
+    """questions of each task, evenly spaced over the file; of a video, frames"""
+    pictures: Path | None = None
+    """folder besides the run's own that pictures may be taken from"""
+
+
 def exhibits(
-    source: str | Path,
-    *,
-    tasks: Sequence[str] = (),
-    models: Sequence[str] = (),
-    ids: Sequence[str] = (),
-    limit: int = 8,
-    pictures: str | Path | None = None,
-    say: Callable[[str], object] = lambda line: None,
+    source: str | Path, wanted: Wanted | None = None, say: Callable[[str], object] = lambda line: None
 ) -> Iterator[Exhibit]:
     """What ``source`` has to show: a run folder, or anything that :func:`rft3d.scenes.clips.read_clip` opens.
-
-    ``tasks``, ``models`` (folders), ``ids``: only these; all when empty. ``limit``: at most so many questions of
-    each task, evenly spaced over the file, or scenes, or frames of a video. ``pictures``: a folder besides the
-    run's own that they may come from. ``say``: told the number and name of each before it is read.
+    ``say``: told the number and name of each before it is read.
 
     ValueError: nothing to show, or an unknown task, model or id.
     """
-    where, run = Path(source), None
+    wanted = wanted or Wanted()
+    where, run, limit = Path(source), None, wanted.limit
     if where.is_dir() and not (where / "scene.json").is_file():
         with suppress(NothingToReport):
             run = read_run_folder(source, resamples=1)
@@ -85,24 +92,24 @@ def exhibits(
             say(f"{number}: {exhibit.id}")
             yield exhibit
         return
-    _check(run, tasks, models, ids)
-    inside = picture_folders(run.root, pictures)
-    wanted = [
+    _check(run, wanted)
+    inside = picture_folders(run.root, wanted.pictures)
+    chosen = [
         (task, task.samples[index])
         for task in run.tasks
-        if not tasks or task.name in tasks
-        for index in _chosen(task, ids, limit)
+        if not wanted.tasks or task.name in wanted.tasks
+        for index in _chosen(task, wanted.ids, limit)
         if read_cameras(task.samples[index])[0] is not None
     ]
-    for number, (task, sample) in enumerate(wanted, 1):
-        say(f"{number} of {len(wanted)}: {sample.id}")
+    for number, (task, sample) in enumerate(chosen, 1):
+        say(f"{number} of {len(chosen)}: {sample.id}")
         answers = {
             made.title: (made.scored.task, made.predictions.get(sample.id, Prediction(sample.id, "")).text)
             for made in task.runs
-            if not models or made.name in models
+            if not wanted.only or made.name in wanted.only
         }
         yield of_answers(sample, load_frames(sample, task.file.parent, inside), answers)
-    if not wanted:
+    if not chosen:
         raise ValueError(
             f"{source} has nothing to show: no question has pictures and cameras (meta 'intrinsics' and "
             "'T_world_camera'; rft3d rooms and rft3d samples write them)"
@@ -158,15 +165,15 @@ def _drawn_boxes(boxes: Sequence[SeenBox]) -> list[SeenBox]:
     return [box for box in boxes if box.box is not None]
 
 
-def _check(run: RunFolder, tasks: Sequence[str], models: Sequence[str], ids: Sequence[str]) -> None:
+def _check(run: RunFolder, wanted: Wanted) -> None:
     """Names that the user typed must exist."""
     known = {
         "task": {task.name for task in run.tasks},
         "model": {made.name for task in run.tasks for made in task.runs},
         "sample": {sample.id for task in run.tasks for sample in task.samples},
     }
-    for kind, wanted in (("task", tasks), ("model", models), ("sample", ids)):
-        for name in wanted:
+    for kind, names in (("task", wanted.tasks), ("model", wanted.only), ("sample", wanted.ids)):
+        for name in names:
             if name not in known[kind]:
                 some = ", ".join(sorted(known[kind])[:8]) or "none"
                 raise ValueError(f"{run.root} has no {kind} {name!r}; it has {some}")
@@ -177,17 +184,20 @@ Colour = Literal["kind", "label"]
 
 @dataclass(frozen=True)
 class OverlayStyle:
-    """``width_px``: of a frame. ``colour``: by ``kind`` (true or predicted) or ``label``."""
+    """How boxes are drawn over frames."""
 
-    width_px: int = 640
+    width: int = 640
+    """pixels of a frame"""
     colour: Colour = "kind"
+    """kind: green true, orange predicted; label: one colour a class, truth dashed"""
     labels: bool = True
+    """labels and IoUs at the boxes; --no-labels leaves them out"""
 
 
 def draw_frame(exhibit: Exhibit, frame: int, model: str | None, style: OverlayStyle) -> NDArray[np.uint8]:
-    """Frame ``frame`` with true boxes and those of ``model`` (None: truth alone), ``style.width_px`` wide."""
+    """Frame ``frame`` with true boxes and those of ``model`` (None: truth alone), ``style.width`` wide."""
     picture, cameras = exhibit.pictures[frame], exhibit.cameras
-    scale = style.width_px / picture.shape[1]
+    scale = style.width / picture.shape[1]
     if cameras is None:
         return draw_boxes(picture, np.zeros((0, 9)), np.eye(3), scale=scale)
     shown = [(box, True) for box in exhibit.true or ()]

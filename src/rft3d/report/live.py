@@ -4,25 +4,25 @@ The trainer needs no server and does not know who watches: everything comes from
 ``metrics.jsonl``, ``rollouts.jsonl`` and ``alarms.jsonl``, read as far as they are whole.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.rule import Rule
+from rich.table import Column, Table
 
 from rft3d.files import read_json
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.report.embed import duration, number, one_line
 from rft3d.runfolder import METRICS, ROLLOUTS, LoggedGroup, read_lines, read_records, records_of
 from rft3d.typed import is_number
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.table import Table
 
 BARS = "▁▂▃▄▅▆▇█"
 STALE_S = 90.0
@@ -109,9 +109,6 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
 
 def render_run(run: str | Path, now: float | None = None) -> RenderableType:
     """What ``rft3d watch`` prints: all stages in a line each, the latest one in full."""
-    from rich.console import Group
-    from rich.rule import Rule
-
     stages = read_stages(run, now)
     current = stages[-1]
     parts: list[RenderableType] = [_overview(stages), Rule(f"[bold]{_safe(current.name)}"), _curves(current)]
@@ -127,9 +124,6 @@ def watch(
     run: str | Path, *, once: bool = False, every_s: float = 2.0, console: Console | None = None
 ) -> None:
     """Print :func:`render_run` once, or draw it again every ``every_s`` seconds until Ctrl-C or the run's end."""
-    from rich.console import Console
-    from rich.live import Live
-
     if every_s <= 0:
         raise ValueError(f"--every must be above 0 seconds, got {every_s}")
     console = console or Console()
@@ -145,9 +139,6 @@ def watch(
 
 
 def _overview(stages: Sequence[StageState]) -> Table:
-    from rich.progress_bar import ProgressBar
-    from rich.table import Column, Table
-
     numbers = [Column(name, justify="right") for name in ("steps", "a step", "left")]
     table = Table.grid("stage", "", *numbers, "state", "alarms", padding=(0, 2, 0, 0))
     table.show_header = True
@@ -169,8 +160,6 @@ def _overview(stages: Sequence[StageState]) -> Table:
 
 def _curves(stage: StageState) -> Table:
     """One line a metric: first value, sparkline, last value."""
-    from rich.table import Column, Table
-
     first, last = (Column(justify="right") for _ in range(2))
     table = Table.grid("", first, "", last, padding=(0, 2, 0, 0))
     names = [n for n in stage.metrics.series if n.split("/")[0] in _SHOWN]
@@ -209,6 +198,4 @@ def _samples(path: Path) -> Iterator[RenderableType]:
 
 def _safe(text: str) -> str:
     """Untrusted text inside rich markup."""
-    from rich.markup import escape
-
     return escape(one_line(text))

@@ -80,20 +80,19 @@ class KnownSamples:
         return {s.id: (s, f.parent) for f in self._recipe_files() for s in read_samples(f)}
 
 
-def read_groups(root: Path, notes: list[str], most: int = MOST_GROUPS) -> list[tuple[str, LoggedGroup]]:
+def read_groups(root: Path, notes: list[str]) -> list[tuple[str, LoggedGroup]]:
     """The groups of all stages of run ``root`` with their stage's name, in the order of stages and steps."""
     groups: list[tuple[str, LoggedGroup]] = []
     for folder in sorted((root / "stages").glob("*/")):
         path = folder / ROLLOUTS
         lines = read_lines(path)
-        if len(lines) > most:
-            notes.append(
-                f"stages/{folder.name}/{path.name}: {most} of {len(lines)} groups, evenly spread, are read"
-            )
-            lines = [lines[i] for i in np.linspace(0, len(lines) - 1, most).round().astype(int)]
+        where = f"stages/{folder.name}/{path.name}"
+        if len(lines) > MOST_GROUPS:
+            notes.append(f"{where}: {MOST_GROUPS} of {len(lines)} groups, evenly spread, are read")
+            lines = [lines[i] for i in np.linspace(0, len(lines) - 1, MOST_GROUPS).round().astype(int)]
         read, skipped = records_of(LoggedGroup, lines)
         if skipped:
-            notes.append(f"stages/{folder.name}/{path.name}: {skipped} unreadable lines were skipped")
+            notes.append(f"{where}: {skipped} unreadable lines were skipped")
         groups += [(folder.name, group) for group in read]
     return groups
 
@@ -103,11 +102,8 @@ def group_view(
 ) -> tuple[ShownQuestion, tuple[Sample, Path] | None]:
     """One group for the page, and its sample when it could be found."""
     found = known.find(group)
-    sample = (
-        Sample(group.sample_id, group.task, group.scene_id, (), group.prompt, {})
-        if found is None
-        else found[0]
-    )
+    bare = Sample(group.sample_id, group.task, group.scene_id, (), group.prompt, {})
+    sample = found[0] if found else bare
     task = TASKS[sample.task]() if found is not None and sample.task in TASKS else None
     try:
         question = KnownQuestion(sample, task)
@@ -122,9 +118,8 @@ def group_view(
         task=group.task,
         seed=group.seed,
     )
-    if found is None:
-        view = replace(view, note="Its sample was not found, so no truth and no cameras are known.")
-    return view, found
+    missing = "Its sample was not found, so no truth and no cameras are known."
+    return view if found else replace(view, note=missing), found
 
 
 def _answer(made: LoggedCompletion, name: str, question: KnownQuestion, task: Task | None) -> ShownAnswer:

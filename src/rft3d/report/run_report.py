@@ -12,32 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.files import write_text
+from rft3d.report import embed, tables
 from rft3d.report.curves import curves_view
-from rft3d.report.embed import (
-    Blob,
-    Budget,
-    Pictures,
-    chunks,
-    duration,
-    pack_cloud,
-    pack_json,
-    render_page,
-    shown,
-)
 from rft3d.report.question_index import Scenes, TaskIndex, by_rank
 from rft3d.report.rollouts import KnownSamples, group_facts, group_view, read_groups, spread
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import Joined, join_runs
 from rft3d.report.scene_facts import Cloud, SceneFacts, drawn_again, point_cloud, room_config
-from rft3d.report.tables import (
-    alarms_of_reading,
-    class_tables,
-    difference_view,
-    facts_table,
-    headroom_view,
-    short_facts,
-    verdicts,
-)
 
 SAMPLE_CHUNK = 40
 GROUP_CHUNK = 8
@@ -69,7 +50,7 @@ def write_report(
         gallery: of each task, so many samples (worst, best, most changed, and evenly between) have their
             pictures put in first; the others follow while they fit.
         resamples: of the paired comparisons, and of intervals where a scores file is missing.
-        max_mb: the file's size in MB (10^6 bytes). Pictures, then rollouts and samples, are left out to keep
+        max_mb: the file's size in MB (10^6 bytes). embed.Pictures, then rollouts and samples, are left out to keep
             it, and the page says so.
         pictures: a folder besides the runs' own that pictures may be taken from.
         warn: told of every model that gave answers to a task which cannot be read, in a sentence.
@@ -106,14 +87,14 @@ class _Page:
 
     def __init__(self, joined: Joined, gallery: int, size: int, inside: Sequence[Path]) -> None:
         self.joined, self.gallery, self.inside = joined, gallery, inside
-        self.unreadable = alarms_of_reading(joined)
+        self.unreadable = tables.alarms_of_reading(joined)
         read = [[stage for stage in run.metrics if stage.watched] for run in joined.runs]
         self.alarms = [(title, found) for title, found in zip(joined.titles, read, strict=True) if found]
         self.notes = list(joined.notes)
-        self.pictures = Pictures()
+        self.pictures = embed.Pictures()
         self.scenes: Scenes = {}
-        self.blobs: list[Blob] = []
-        self.budget = Budget(size - _RESERVE)
+        self.blobs: list[embed.Blob] = []
+        self.budget = embed.Budget(size - _RESERVE)
 
     def render(self) -> str:
         context = self._tables()
@@ -146,7 +127,7 @@ class _Page:
             "pairs": self._pairs(),
             "clouds": self._clouds(tasks),
         }
-        packed = pack_json(shown(data))
+        packed = embed.pack_json(embed.shown(data))
         self.budget.left -= len(packed)
         rolled = by_rank(groups)
         wanted = [*first, *rolled[:ROLLOUT_PICTURES], *rest, *rolled[ROLLOUT_PICTURES:]]
@@ -155,7 +136,7 @@ class _Page:
         return self._html(context, packed)
 
     def _html(self, context: dict[str, Any], packed: str) -> str:
-        return render_page(
+        return embed.render_page(
             title=f"rft3d: {', '.join(self.joined.titles)}",
             lead=self._lead(),
             notes=self.notes,
@@ -167,27 +148,27 @@ class _Page:
     def _tables(self) -> dict[str, Any]:
         runs, changed = self.joined.runs, None
         if len(runs) == 1 and runs[0].config is not None and runs[0].defaults is not None:
-            changed = facts_table(("this run", "default"), (runs[0].config, runs[0].defaults))
+            changed = tables.facts_table(("this run", "default"), (runs[0].config, runs[0].defaults))
         return {
             "unreadable": self.unreadable,
-            "verdict": verdicts(self.joined),
-            "headroom": headroom_view(self.joined),
+            "verdict": tables.verdicts(self.joined),
+            "headroom": tables.headroom_view(self.joined),
             "alarms": self.alarms,
             "joined": self.joined,
-            "difference": difference_view,
-            "classes": class_tables(self.joined),
-            "facts": short_facts,
-            "config": facts_table(self.joined.titles, [run.config for run in runs]),
+            "difference": tables.difference_view,
+            "classes": tables.class_tables(self.joined),
+            "facts": tables.short_facts,
+            "config": tables.facts_table(self.joined.titles, [run.config for run in runs]),
             "changed": changed and changed["differing"],
-            "env": facts_table(self.joined.titles, [run.env for run in runs]),
+            "env": tables.facts_table(self.joined.titles, [run.env for run in runs]),
         }
 
     def _samples(self, index: TaskIndex) -> dict[str, Any]:
         """The task's index, and its samples' details as blobs, most wanted first."""
         order = [*index.first, *index.rest]
-        rows = (shown(index.details[i]) for i in order)
+        rows = (embed.shown(index.details[i]) for i in order)
         keep = int(self.budget.left * 0.4)  # texts never push all pictures out
-        blobs, count = chunks(f"s-{index.task.name}", rows, SAMPLE_CHUNK, self.budget, keep)
+        blobs, count = embed.chunks(f"s-{index.task.name}", rows, SAMPLE_CHUNK, self.budget, keep)
         self.blobs += blobs
         if count < len(index.task.samples):
             self.notes.append(
@@ -211,9 +192,9 @@ class _Page:
                     frames = () if found is None else self.pictures.numbered(*found, self.inside, rooms)
                     rows.append({"run": run, **group_facts(view)})
                     numbers.append(frames)
-                    yield shown(replace(view, frames=frames))
+                    yield embed.shown(replace(view, frames=frames))
 
-        blobs, count = chunks("g", views(), GROUP_CHUNK, self.budget, int(self.budget.left * 0.6))
+        blobs, count = embed.chunks("g", views(), GROUP_CHUNK, self.budget, int(self.budget.left * 0.6))
         self.blobs += blobs
         if count < len(rows):
             self.notes.append(f"only {count} rollout groups are in the page, to keep it small (--max-mb)")
@@ -235,10 +216,10 @@ class _Page:
                 continue
             if cloud is None:
                 continue
-            text = pack_cloud(*cloud)
+            text = embed.pack_cloud(*cloud)
             if not self.budget.take(len(text) + 80, keep):
                 break
-            self.blobs.append(Blob(f"c-{len(made)}", text))
+            self.blobs.append(embed.Blob(f"c-{len(made)}", text))
             made[str(number)] = len(made)
         return made
 
@@ -257,7 +238,7 @@ class _Page:
         for task in self.joined.tasks:
             for a, b in combinations(task.answered, 2):
                 made, count = task.between(a, b)
-                views = {name: difference_view(value, count) for name, value in made.items()}
+                views = {name: tables.difference_view(value, count) for name, value in made.items()}
                 found.setdefault(task.name, {})[f"{a}-{b}"] = views
         return found
 
@@ -278,6 +259,6 @@ class _Page:
             if env.get("commit"):
                 facts.append(f"commit {str(env['commit'])[:12]}")
             if run.stages:
-                facts.append(f"{duration(run.seconds)} of computing")
+                facts.append(f"{embed.duration(run.seconds)} of computing")
         facts += [f"{len(task.samples)} {task.name} samples" for task in self.joined.tasks]
         return " · ".join(dict.fromkeys(facts))

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from rft3d.answers import FrameBox, ParseFailure
 from rft3d.answers.vgllm import vgllm_frame_box
 from rft3d.evaluation.benchmarks.types import PYTORCH3D, Benchmark, Inputs, Variant, upstream_solid
+from rft3d.evaluation.solving.places import scene_key
 from rft3d.geometry import box_iou, transform_boxes
 from rft3d.scenes.readers.scanrefer import read_proposals
 from rft3d.tasks.grounding import Grounding, pool_iou
@@ -54,23 +55,20 @@ def variants(inputs: Inputs) -> list[Variant]:
     """raw, refined (with proposals), and both as upstream reads when asked for."""
     proposals = None if inputs.proposals is None else read_proposals(inputs.proposals)
     if proposals is not None:
-        missing = sorted({_scan(s) for s in inputs.samples} - proposals.keys())
+        missing = sorted({scene_key(s.scene) for s in inputs.samples} - proposals.keys())
         if missing:
             raise ValueError(
                 f"{inputs.proposals}: no proposals for {len(missing)} scenes such as {missing[0]!r}; "
                 "give the proposals of the split that the samples are from"
             )
     reader = Grounding()
+    pairs = list(zip(inputs.predictions, inputs.samples, strict=True))
     read: list[FrameBox | ParseFailure] = [
-        ParseFailure("truncated") if p.truncated else reader.parse(p.text, s)
-        for p, s in zip(inputs.predictions, inputs.samples, strict=True)
+        ParseFailure("truncated") if p.truncated else reader.parse(p.text, s) for p, s in pairs
     ]
     found = _both("ours", "JSON over any number of lines, exact IoU", inputs, read, proposals, upstream=False)
     if inputs.compat == "vg-llm":
-        again = [
-            vgllm_frame_box(p.text, len(s.truth["T_world_camera"]))
-            for p, s in zip(inputs.predictions, inputs.samples, strict=True)
-        ]
+        again = [vgllm_frame_box(p.text, len(s.truth["T_world_camera"])) for p, s in pairs]
         note = f"upstream's reading of one line, thin boxes unmatchable; {PYTORCH3D}"
         found += _both("vg-llm", note, inputs, again, proposals, upstream=True)
     return found
@@ -90,19 +88,15 @@ def _both(
     lists: list[tuple[str, str, list[Box | None]]] = [(name, f"raw: {note}", world)]
     if proposals is not None:
         pairs = zip(world, inputs.samples, strict=True)
-        refined = [box and refine(box, proposals[_scan(sample)]) for box, sample in pairs]
+        refined = [box and refine(box, proposals[scene_key(sample.scene)]) for box, sample in pairs]
         lists.append((f"{name}, refined", "snapped to the Mask3D proposal of highest IoU", refined))
     truncated = "scored when its line is whole" if upstream else "earns nothing, unread"
     found = []
     for title, footnote, boxes in lists:
-        pools = [
-            pool_iou(
-                sample,
-                _iou(box, sample, upstream),
-                isinstance(answer, FrameBox) and answer.frame == sample.truth.get("frame"),
-            )
-            for box, sample, answer in zip(boxes, inputs.samples, read, strict=True)
-        ]
+        pools = []
+        for box, sample, answer in zip(boxes, inputs.samples, read, strict=True):
+            right_frame = isinstance(answer, FrameBox) and answer.frame == sample.truth.get("frame")
+            pools.append(pool_iou(sample, _iou(box, sample, upstream), right_frame))
         finish = Grounding().metric_from
         found.append(Variant(title, footnote, pools, finish, HEADLINE, unreadable, truncated))
     return found
@@ -125,10 +119,6 @@ def _iou(box: Box | None, sample: Sample, upstream: bool) -> float:
     if upstream:
         box, truth = upstream_solid(box), upstream_solid(truth)
     return float(box_iou(np.array([box]), np.array([truth]))[0, 0])
-
-
-def _scan(sample: Sample) -> str:
-    return sample.scene.split("/")[-1]
 
 
 SCANREFER = Benchmark(

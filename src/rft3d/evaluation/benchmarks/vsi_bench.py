@@ -25,13 +25,7 @@ their version (:mod:`rft3d.answers.harness`).
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from rft3d.answers.harness import (
-    LMMS_EVAL,
-    VLMEVALKIT,
-    lmms_eval_number,
-    vlmevalkit_number,
-    vlmevalkit_option,
-)
+from rft3d.answers import harness
 from rft3d.answers.vgllm import vgllm_first_token, vgllm_number
 from rft3d.evaluation.benchmarks.types import Benchmark, Compat, Inputs, Variant
 from rft3d.evaluation.stats import Finish, Totals
@@ -97,13 +91,17 @@ def upstream_value(text: str, sample: Sample, compat: Compat = "vg-llm") -> floa
     if truth["question_type"] in NUMERIC_TYPES:
         number = _NUMBERS[compat](text)
         return None if number is None else mean_relative_accuracy(number, truth["answer"]).value
-    token = vlmevalkit_option(text) if compat == "vlmevalkit" else vgllm_first_token(text)
+    token = harness.vlmevalkit_option(text) if compat == "vlmevalkit" else vgllm_first_token(text)
     if token is None or len(token) != 1 or not token.isalpha():
         return None
     return float(token.lower() == str(truth["answer"]).lower())
 
 
-_NUMBERS = {"vg-llm": vgllm_number, "lmms-eval": lmms_eval_number, "vlmevalkit": vlmevalkit_number}
+_NUMBERS = {
+    "vg-llm": vgllm_number,
+    "lmms-eval": harness.lmms_eval_number,
+    "vlmevalkit": harness.vlmevalkit_number,
+}
 READ_AS: dict[Compat, tuple[str, str, str]] = {
     "vg-llm": (
         "vg-llm",
@@ -111,12 +109,12 @@ READ_AS: dict[Compat, tuple[str, str, str]] = {
         "no letter or number up to the first space",
     ),
     "lmms-eval": (
-        LMMS_EVAL,
+        harness.LMMS_EVAL,
         "letters strict (up to the first space), numbers lenient: the first digits or number words",
         "no letter up to the first space, no number anywhere",
     ),
     "vlmevalkit": (
-        VLMEVALKIT,
+        harness.VLMEVALKIT,
         "inside <answer>, else a letter of the last lines, the last number",
         "no letter or number by its rules",
     ),

@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,28 +34,32 @@ def scene_key(scene: str) -> str:
     return scene.split("/")[-1]
 
 
-def places_from(
-    *,
-    scenes: str | None = None,
-    source: str = "auto",
-    metadata: Sequence[Path] = (),
-    detections: Path | None = None,
-    detection_samples: Path | None = None,
-) -> Places:
-    """The boxes from exactly one of ``scenes``, ``metadata`` and ``detections``.
+@dataclass(frozen=True, kw_only=True)
+class BoxSource:
+    """Where boxes come from: exactly one of ``scenes``, ``metadata`` and ``detections``."""
 
-    ``scenes``: what :func:`rft3d.scenes.open_scenes` opens, or what the reader ``source`` of ``SOURCES`` reads.
-    ``metadata``: VSI-Bench's (or VLM-3R's) scene metadata. ``detections``: predictions to ``detection_samples``.
-    """
-    if sum(map(bool, (scenes, metadata, detections))) != 1:
-        raise ValueError("give exactly one of --scenes, --metadata and --detections, or --blind")
-    if scenes is not None:
-        return places_from_scenes(open_scenes(scenes) if source == "auto" else SOURCES[source](scenes))
-    if detections is not None:
-        if detection_samples is None:
+    scenes: str | None = None
+    """scene folder, posed clip, folder of them, or rooms:0-31; or what --source reads"""
+    metadata: tuple[Path, ...] = ()
+    """VSI-Bench's scene metadata: {arkitscenes,scannet,scannetpp}_meta_info_val.json"""
+    detections: Path | None = None
+    """a model's predictions for --detection-samples"""
+    detection_samples: Path | None = None
+    """detection samples file with the windows' cameras"""
+
+    def places(self, source: str = "auto") -> Places:
+        """The boxes; ``source``: the reader of ``SOURCES`` for ``scenes``, auto: what
+        :func:`rft3d.scenes.open_scenes` opens."""
+        if sum(map(bool, (self.scenes, self.metadata, self.detections))) != 1:
+            raise ValueError("give exactly one of --scenes, --metadata and --detections, or --blind")
+        if self.scenes is not None:
+            return places_from_scenes((open_scenes if source == "auto" else SOURCES[source])(self.scenes))
+        if self.detections is None:
+            return places_from_scenes(scene for path in self.metadata for scene in SOURCES["vsi_meta"](path))
+        if self.detection_samples is None:
             raise ValueError("--detections needs --detection-samples: the windows' cameras")
-        return places_from_detections(list(read_samples(detection_samples)), read_predictions(detections))
-    return places_from_scenes(scene for path in metadata for scene in SOURCES["vsi_meta"](path))
+        samples = list(read_samples(self.detection_samples))
+        return places_from_detections(samples, read_predictions(self.detections))
 
 
 def places_from_scenes(scenes: Iterable[Scene]) -> Places:
