@@ -24,7 +24,7 @@ from tests.report.browser import Browser, find_browser
 
 from rft3d.answers import LabelledBox, render_detections
 from rft3d.evaluation import Prediction, write_predictions
-from rft3d.report import write_report
+from rft3d.report import ReportConfig, write_report
 from rft3d.scenes import CATE20
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
@@ -80,7 +80,7 @@ def main() -> None:
         run = Path(scratch) / "run"
         make_run(run)
         began = time.perf_counter()
-        page = write_report(run, resamples=50)
+        page = write_report(run, config=ReportConfig(resamples=50))
         print(f"{'write the page':34} {time.perf_counter() - began:6.2f} s")
         print(f"{'size':34} {page.stat().st_size / 1e6:6.2f} MB")
         with Browser.open() as browser:

@@ -42,7 +42,7 @@ from rft3d.experiments import Experiment, numbers, run_experiments, write_result
 from rft3d.experiments.types import folder_of
 from rft3d.files import model_folder, plain, write_json
 from rft3d.models import load_policy
-from rft3d.report import write_report
+from rft3d.report import ReportConfig, write_report
 from rft3d.report.live import render_run
 from rft3d.scenes.clips import read_clip
 from rft3d.scenes.folder import write_scene
@@ -234,6 +234,7 @@ RECIPE |= {
 }
 HALF = Interval(value=0.5, low=0.4, high=0.6, level=0.95, scenes=1, samples=1, resamples=9)
 NONE = Unread(0, 0.0, {})
+FEW = ReportConfig(resamples=2)
 RESULT = BenchmarkResult(
     task="spatial", protocol={}, options={}, samples=1, scenes=1, missing=(),
     parse_failures=NONE, truncated=Share(0, 0.0), reward=1.0, reward_parts={}, headline={"micro": HALF}, metrics={},
@@ -309,7 +310,7 @@ KINDS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], Any]]] = {
     "run folder, watched": (_run, lambda folder: render_run(folder)),
     "experiments, tabled": (_arms, _tabled),
     "experiments, gone on with": (_arms, _went_on),
-    "run folder, reported": (_run, lambda folder: write_report(folder, folder / "report", resamples=2)),
+    "run folder, reported": (_run, lambda folder: write_report(folder, folder / "report", FEW)),
 }
 
 

@@ -16,7 +16,7 @@ from rft3d.evaluation.export_verl import export_verl
 from rft3d.evaluation.headroom import HeadroomConfig, headroom_of_files
 from rft3d.evaluation.predict import PredictConfig, predict
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
-from rft3d.report import write_report
+from rft3d.report import ReportConfig, write_report
 from rft3d.report.exhibit import Wanted, exhibits
 from rft3d.scenes.sources import load_frame_ref
 from rft3d.tasks.samples import write_samples
@@ -107,7 +107,8 @@ def test_pictures_elsewhere_are_not_opened(run: Path, tmp_path: Path, how: str) 
             export_verl(run / "samples.detection.jsonl", tmp_path / "verl", embed=embed)
     page = write_report(run, tmp_path / "closed").read_text()
     assert "lies outside" in page and page.count('id="p-') == 7
-    assert write_report(run, tmp_path / "open", pictures=private).read_text().count('id="p-') == 8
+    page = write_report(run, tmp_path / "open", ReportConfig(pictures=private)).read_text()
+    assert page.count('id="p-') == 8
     assert len(list(exhibits(run, Wanted(pictures=private)))) == 4
     assert load_frame_ref(name, run).shape == (112, 168, 3)  # who names no folder trusts the file
 

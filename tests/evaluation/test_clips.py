@@ -30,7 +30,7 @@ from rft3d.evaluation import (
 )
 from rft3d.geometry import box_iou_pairs, transform_boxes
 from rft3d.prompts import Generation, Prompt
-from rft3d.report import write_report
+from rft3d.report import ReportConfig, write_report
 from rft3d.scenes import Scene, load_rgb, read_posed_clip
 from rft3d.tasks import TASKS, Sample, make_task, read_samples
 
@@ -192,7 +192,7 @@ def test_predict_score_and_report_run_on_a_clip(tmp_path: Path) -> None:
             assert result.parse_failures.rate == (model != "gold")
             best = {"detection": "f1@0.25/present", "grounding": "acc@0.5", "spatial": "micro"}[name]
             assert result.metrics[best] == float(model == "gold"), name
-    index = write_report(run, gallery=2, resamples=5)
+    index = write_report(run, config=ReportConfig(gallery=2, resamples=5))
     assert index == run / "report" / "index.html"
     page = Page(index)
     assert "gold/detection.scores.json was missing" in page.html and "No pictures" not in page.html

@@ -8,7 +8,7 @@ import pytest
 from tests.report.runs import make_run, write_lines
 from tests.report.runs_on_disk import Page
 
-from rft3d.report import write_report
+from rft3d.report import ReportConfig, write_report
 from rft3d.report.curves import StageMetrics, read_metrics, spans_of
 from rft3d.runfolder import Alarm
 
@@ -46,7 +46,7 @@ def test_the_watched_stage_is_read_and_the_damage_is_said(run: Path) -> None:
 
 @pytest.fixture(scope="module")
 def page(run: Path) -> str:
-    return write_report(run, gallery=0, resamples=5).read_text(encoding="utf-8")
+    return write_report(run, config=ReportConfig(gallery=0, resamples=5)).read_text(encoding="utf-8")
 
 
 def test_the_page_says_what_was_seen_and_since_when(page: str) -> None:
@@ -59,7 +59,7 @@ def test_the_page_says_what_was_seen_and_since_when(page: str) -> None:
 
 
 def test_watched_signals_have_a_heading_and_the_place_of_an_honest_policy(run: Path) -> None:
-    made = write_report(run, gallery=0, resamples=5)
+    made = write_report(run, config=ReportConfig(gallery=0, resamples=5))
     (rft,) = [stage for stage in Page(made).index["curves"] if stage["stage"] == "rft"]
     panels = {panel["title"]: panel for panel in rft["panels"]}
     boxes = panels["watch/boxes_per_truth"]

@@ -16,7 +16,7 @@ from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.results import AtTemperature, Headroom, TaskHeadroom
 from rft3d.evaluation.stats import Difference
 from rft3d.files import write_json
-from rft3d.report import write_report
+from rft3d.report import ReportConfig, write_report
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import Joined, join_runs
 from rft3d.report.tables import alarms_of_reading, difference_view, headroom_view, verdicts
@@ -54,7 +54,7 @@ def test_unreadable_answers_are_said_in_red_and_readable_ones_are_not(run: Path,
     assert len(after) == len(before) + 1
     assert any("100.0 % of its detection answers cannot be read" in text for text in after)
     told: list[str] = []
-    page = write_report(broken, gallery=0, resamples=2, warn=told.append).read_text()
+    page = write_report(broken, config=ReportConfig(gallery=0, resamples=2), warn=told.append).read_text()
     [card] = re.findall(r'<div class="card alarm".*?</div></div>', page)
     assert told == after and all(text in card for text in after), "one card, however many models it is about"
 

@@ -18,7 +18,7 @@ from tests.report.runs_on_disk import make_run, rollouts_of
 
 from rft3d.evaluation import ClipConfig, Prediction, clip_questions, write_dataset, write_predictions
 from rft3d.geometry import box_corners, boxes_valid, invert_pose, project, transform_boxes
-from rft3d.report import write_report
+from rft3d.report import ReportConfig, write_report
 from rft3d.scenes import SOURCES
 from rft3d.tasks import TASKS, read_samples
 
@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(run: Path) -> Path:
-    return write_report(run, gallery=4, resamples=20)
+    return write_report(run, config=ReportConfig(gallery=4, resamples=20))
 
 
 def test_every_view_opens_and_numbers_are_those_of_scores_json(
@@ -285,7 +285,7 @@ def test_a_real_clip(browser: Browser, tmp_path: Path) -> None:
     sample = next(iter(read_samples(run / "samples.detection.jsonl")))
     (run / "stages" / "rft").mkdir(parents=True)
     (run / "stages" / "rft" / "rollouts.jsonl").write_text(rollouts_of(sample))
-    path = write_report(run, resamples=10)
+    path = write_report(run, config=ReportConfig(resamples=10))
     browser.goto(path, "#samples/detection/0")
     browser.wait("document.querySelector('canvas')?.view?.cloud")
     assert browser.js("document.querySelector('canvas').view.cloud.geometry.attributes.position.count") > 3000

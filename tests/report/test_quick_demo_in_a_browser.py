@@ -34,7 +34,7 @@ from rft3d.evaluation import (
 from rft3d.experiments.demo import demo_experiment, run_demo
 from rft3d.files import write_json
 from rft3d.geometry import box_corners, boxes_valid, invert_pose, project, transform_boxes, transform_points
-from rft3d.report import write_report
+from rft3d.report import ReportConfig, write_report
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import join_runs
 from rft3d.report.tables import alarms_of_reading
@@ -235,7 +235,7 @@ def test_predicted_boxes_of_a_model_that_can_see(
         ScoreConfig(resamples=10, options=options),
     )
     write_json(tmp_path / "eval" / "gold" / f"{task}.scores.json", made)
-    path = write_report(tmp_path, gallery=6, resamples=10, pictures=demo / "eval")
+    path = write_report(tmp_path, config=ReportConfig(gallery=6, resamples=10, pictures=demo / "eval"))
     checked = 0
     for index in range(4):
         browser.goto(path, f"#samples/{task}/{index}")

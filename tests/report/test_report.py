@@ -14,7 +14,7 @@ from tests.evaluation.fakes import detection_sample, spatial_sample
 from tests.report.runs_on_disk import HOSTILE, MODELS, Page, make_eval, make_run
 
 from rft3d.evaluation import Prediction, write_predictions
-from rft3d.report import write_report
+from rft3d.report import ReportConfig, write_report
 from rft3d.report.embed import CODE, clean, duration, number, percent
 from rft3d.report.rollouts import spread
 from rft3d.report.samples import read_cameras
@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(run: Path) -> Page:
-    path = write_report(run, gallery=4, resamples=20)
+    path = write_report(run, config=ReportConfig(gallery=4, resamples=20))
     assert path == run / "report" / "index.html"
     assert [p.name for p in path.parent.iterdir()] == ["index.html"], "one file, no temporary ones"
     return Page(path)
@@ -136,14 +136,14 @@ def test_two_runs_are_compared_on_what_they_share(run: Path, tmp_path: Path) -> 
     other = make_run(tmp_path / "second", seed=4, models=("sft",), count=4)
     samples = other / "eval" / "detection.samples.jsonl"
     samples.write_text(samples.read_text().replace("Find the things of room 1.", "Something else."))
-    page = Page(write_report([run, other], tmp_path / "out", gallery=2, resamples=20))
+    page = Page(write_report([run, other], tmp_path / "out", config=ReportConfig(gallery=2, resamples=20)))
     assert [column["title"] for column in page.index["columns"]][-1] == "second: SFT"
     last = len(page.index["columns"]) - 1
     pair = page.index["pairs"]["detection"][f"0-{last}"]
     assert pair["f1@0.25"]["n"] == 3, "four samples, one of them another question"
     assert "share an id with another run&#39;s but ask something else" in page.html
     assert "Differs between the runs" in page.html and "<td>seed</td><td>3</td><td>4</td>" in page.html
-    path = write_report([run, other], resamples=5, gallery=0)
+    path = write_report([run, other], config=ReportConfig(resamples=5, gallery=0))
     assert path == run / "report" / "compare.html"
 
 
@@ -155,7 +155,7 @@ def test_the_size_is_kept_and_what_is_missing_is_said(run: Path, tmp_path: Path)
     make_eval(many, {"detection": [detection_sample(n) for n in range(80)]}, ("sft",))
     for path in (many / "eval" / "frames").glob("*.png"):
         Image.fromarray(noise.integers(0, 255, (224, 336, 3), dtype=np.uint8)).save(path)
-    path = write_report(many, resamples=5, gallery=8, max_mb=2.5)
+    path = write_report(many, config=ReportConfig(resamples=5, gallery=8, max_mb=2.5))
     assert 2.0e6 < path.stat().st_size <= 2.5e6
     page = Page(path)
     assert "pictures are left out" in page.html
@@ -165,7 +165,7 @@ def test_the_size_is_kept_and_what_is_missing_is_said(run: Path, tmp_path: Path)
 
 def test_without_cameras_boxes_stay_in_the_first_camera_and_the_page_says_so(tmp_path: Path) -> None:
     make_eval(tmp_path, {"detection": [detection_sample(n, cameras=False) for n in range(2)]}, ("sft",))
-    detail = Page(write_report(tmp_path, resamples=5)).detail("detection", 0)
+    detail = Page(write_report(tmp_path, config=ReportConfig(resamples=5))).detail("detection", 0)
     assert detail["cameras"] is None
     assert "No boxes are drawn" in detail["note"] and "no intrinsics" in detail["note"]
     # x right, z forward, y down of the camera become x, y, -z of a z-up view
@@ -174,7 +174,7 @@ def test_without_cameras_boxes_stay_in_the_first_camera_and_the_page_says_so(tmp
 
 def test_a_plain_eval_folder_is_enough(tmp_path: Path) -> None:
     make_eval(tmp_path, {"spatial": [spatial_sample(number) for number in range(3)]}, ("sft",))
-    text = write_report(tmp_path, tmp_path / "elsewhere", resamples=5).read_text()
+    text = write_report(tmp_path, tmp_path / "elsewhere", config=ReportConfig(resamples=5)).read_text()
     assert "no stages/*/metrics.jsonl" in text and "macro8" in text
     assert "Paired comparison" not in text and "<h2>Cost" not in text
 
@@ -183,7 +183,7 @@ def test_missing_pictures_are_said(tmp_path: Path) -> None:
     make_eval(tmp_path, {"spatial": [spatial_sample(number) for number in range(3)]}, ("sft",))
     for path in (tmp_path / "eval" / "frames").glob("*.png"):
         path.unlink()
-    page = Page(write_report(tmp_path, resamples=5))
+    page = Page(write_report(tmp_path, config=ReportConfig(resamples=5)))
     assert "No pictures" in page.html and "(and " in page.html
 
 
@@ -199,7 +199,7 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
         ({"max_mb": 1}, "max_mb"),
     ):
         with pytest.raises(ValueError, match=name):
-            write_report(tmp_path, **wrong)
+            write_report(tmp_path, config=ReportConfig(**wrong))
     with pytest.raises(ValueError, match="no run folder given"):
         write_report([])
 
@@ -241,6 +241,6 @@ def test_a_missing_prediction_is_said(tmp_path: Path) -> None:
     samples = [spatial_sample(number) for number in range(3)]
     make_eval(tmp_path, {"spatial": samples}, ("sft",))
     write_predictions(tmp_path / "eval" / "sft" / "spatial.predictions.jsonl", [Prediction("q0", HOSTILE)])
-    page = Page(write_report(tmp_path, resamples=5))
+    page = Page(write_report(tmp_path, config=ReportConfig(resamples=5)))
     missing: list[Any] = [page.detail("spatial", i)["answers"][0]["missing"] for i in range(3)]
     assert missing == [False, True, True]

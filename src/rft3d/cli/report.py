@@ -6,9 +6,10 @@ from pathlib import Path
 import tyro
 
 from rft3d.cli._choices import free, tell
+from rft3d.report import ReportConfig, write_report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Args:
     """Turn run folders into one HTML file that opens offline: RUN/report/index.html.
 
@@ -23,19 +24,10 @@ class Args:
     """run folders, one or more"""
     out: Path | None = None
     """folder for the page; RUN/report when not given (of several: the first one's, as compare.html)"""
-    gallery: int = 16
-    """samples of each task whose pictures go in first: worst, best, most changed, and evenly between"""
-    resamples: int = 1000
-    """bootstrap resamples of the paired comparisons"""
-    pictures: Path | None = None
-    """folder besides the runs' own that pictures may be taken from"""
-    max_mb: float = 15.0
-    """size of the file in MB; pictures, then rollouts and samples are left out to keep it"""
+    config: tyro.conf.OmitArgPrefixes[ReportConfig]
 
 
 def main(args: Args) -> None:
-    from rft3d.report import write_report
-
     if args.runs[0].is_dir():  # else it is told below
         free(args.out or args.runs[0] / "report", force=True)
-    print(write_report(**vars(args), warn=tell))
+    print(write_report(args.runs, args.out, args.config, tell))

@@ -37,7 +37,7 @@ from rft3d.locks import only_writer
 from rft3d.models.tiny import TinyConfig
 from rft3d.pretraining.encoders import EncoderConfig
 from rft3d.pretraining.endless import TASK_OPTIONS
-from rft3d.report import write_report
+from rft3d.report import ReportConfig, write_report
 from rft3d.report.draw import save
 from rft3d.report.exhibit import OverlayStyle, Wanted, draw_sheet, exhibits
 from rft3d.scenes import CATE8, WORLDS, RoomConfig
@@ -69,8 +69,8 @@ def run_demo(
         write_json(out / "defaults.json", settings_of(full.world, 0))  # for the report: what was changed
         work([place], console, at_once=2, trackers=trackers)
         warn = partial(console.print, style="bold red", markup=False, soft_wrap=True)
-        resamples = experiment.world.resamples // 3
-        page = write_report(out, gallery=3 if quick else 12, resamples=resamples, warn=warn)
+        config = ReportConfig(gallery=3 if quick else 12, resamples=experiment.world.resamples // 3)
+        page = write_report(out, config=config, warn=warn)
         print_demo(experiment, {seed: out}, console)
         answered = exhibits(out, Wanted(tasks=("detection",), limit=12))
         first = next(answered)

@@ -1,15 +1,15 @@
 """Run folders as one HTML file: ``write_report([run, ...])`` writes ``report/index.html``.
 
 The page holds everything inside itself (pictures, data, code), so it opens from disk, offline, and can be
-sent as a file. Tables are written here; curves, samples, scenes, rollouts and comparisons are drawn by the
-page when they are looked at (``static/*.js``), from data packed by :mod:`rft3d.report.embed`.
+sent as a file. Tables are written by the template; curves, samples, scenes, rollouts and comparisons are drawn by
+the page when they are looked at (``static/*.js``), from data packed by :mod:`rft3d.report.embed`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from rft3d.files import write_text
 from rft3d.report import embed, tables
@@ -19,6 +19,7 @@ from rft3d.report.rollouts import KnownSamples, group_facts, group_view, read_gr
 from rft3d.report.run_folder import read_run_folder
 from rft3d.report.runs import Joined, join_runs
 from rft3d.report.scene_facts import Cloud, SceneFacts, drawn_again, point_cloud, room_config
+from rft3d.settings import Bounds, Checked, Count, Natural
 
 SAMPLE_CHUNK = 40
 GROUP_CHUNK = 8
@@ -31,14 +32,24 @@ ROLLOUT_PICTURES = 400
 _RESERVE = 30_000  # for notes that are written last
 
 
+@dataclass(frozen=True)
+class ReportConfig(Checked):
+    """What goes into a report."""
+
+    gallery: Natural = 16
+    """samples of each task whose pictures go in first: worst, best, most changed, and evenly between"""
+    resamples: Count = 1000
+    """bootstrap resamples of the paired comparisons, and of intervals where a scores file is missing"""
+    pictures: Path | None = None
+    """folder besides the runs' own that pictures may be taken from"""
+    max_mb: Annotated[float, Bounds(2, 1000)] = 15.0
+    """size of the file in MB (10^6 bytes); pictures, then rollouts and samples are left out to keep it"""
+
+
 def write_report(
     runs: str | Path | Sequence[str | Path],
     out: str | Path | None = None,
-    *,
-    gallery: int = 16,
-    resamples: int = 1000,
-    max_mb: float = 15.0,
-    pictures: str | Path | None = None,
+    config: ReportConfig | None = None,
     warn: Callable[[str], object] = lambda line: None,
 ) -> Path:
     """Write the report of one run folder, or of several side by side, and return the page's path.
@@ -47,12 +58,6 @@ def write_report(
         runs: run folders, or folders that ``rft3d rooms`` or ``rft3d samples`` wrote.
         out: folder of the page (``index.html``). None: the run's ``report/index.html``; with several runs
             the first one's ``report/compare.html``, so that its own report stays.
-        gallery: of each task, so many samples (worst, best, most changed, and evenly between) have their
-            pictures put in first; the others follow while they fit.
-        resamples: of the paired comparisons, and of intervals where a scores file is missing.
-        max_mb: the file's size in MB (10^6 bytes). embed.Pictures, then rollouts and samples, are left out to keep
-            it, and the page says so.
-        pictures: a folder besides the runs' own that pictures may be taken from.
         warn: told of every model that gave answers to a task which cannot be read, in a sentence.
 
     Raises:
@@ -65,15 +70,10 @@ def write_report(
     roots = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     if not roots:
         raise ValueError("no run folder given; a report needs at least one")
-    if gallery < 0:
-        raise ValueError(f"gallery must be at least 0, got {gallery}")
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
-    if not 2 <= max_mb <= 1000:
-        raise ValueError(f"max_mb must lie between 2 and 1000, got {max_mb}")
-    joined = join_runs([read_run_folder(root, resamples) for root in roots], resamples)
-    inside = [*roots, *([] if pictures is None else [Path(pictures)])]
-    page = _Page(joined, gallery, int(max_mb * 1e6), inside)
+    config = config or ReportConfig()
+    joined = join_runs([read_run_folder(root, config.resamples) for root in roots], config.resamples)
+    inside = [*roots, *([] if config.pictures is None else [config.pictures])]
+    page = _Page(joined, config.gallery, int(config.max_mb * 1e6), inside)
     for text in page.unreadable:
         warn(text)
     folder = Path(out) if out is not None else roots[0] / "report"

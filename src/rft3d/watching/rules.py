@@ -48,16 +48,25 @@ class Trend:
 
 @dataclass(frozen=True)
 class Rule:
-    """One alarm. ``judge`` returns what it saw, or None; ``keys``: the metrics that show it."""
+    """One alarm. ``judge`` returns what it saw, or None; what people do about it stands in its docstring. ``keys``:
+    the metrics that show it."""
 
-    name: str
     title: str
     judge: Callable[[Trend], str | None]
     keys: tuple[str, ...]
-    advice: str
+
+    @property
+    def name(self) -> str:
+        return self.judge.__name__.removeprefix("_")
+
+    @property
+    def advice(self) -> str:
+        return " ".join((self.judge.__doc__ or "").split())
 
 
 def _many_boxes(t: Trend) -> str | None:
+    """The reward pays for guesses. Match one to one and divide by the larger count (the detection task's
+    reward='matched'), or cap the number of boxes."""
     name = "boxes_per_truth"
     if not t.known(name) or not (t.now(name) > 1.5 and t.now(name) > min(1.3 * t.start(name), 2.5)):
         return None
@@ -65,6 +74,8 @@ def _many_boxes(t: Trend) -> str | None:
 
 
 def _few_boxes(t: Trend) -> str | None:
+    """A mean over predictions, and any F1, pays for leaving hard objects out. Use reward='matched', which
+    counts what is missing, and look at recall by class."""
     name = "boxes_per_truth"
     if not t.known(name) or not (t.now(name) < 0.75 and t.now(name) < max(0.75 * t.start(name), 0.3)):
         return None
@@ -72,6 +83,8 @@ def _few_boxes(t: Trend) -> str | None:
 
 
 def _duplicates(t: Trend) -> str | None:
+    """Duplicates are paid when several predictions may meet one truth. Match one to one; treat a repeated box
+    as a format fault; a KL term (beta > 0) slows the collapse."""
     name = "duplicates"
     if not t.known(name) or not (t.now(name) > 0.2 and t.now(name) > min(t.start(name) + 0.1, 0.5)):
         return None
@@ -80,6 +93,8 @@ def _duplicates(t: Trend) -> str | None:
 
 
 def _volume(t: Trend) -> str | None:
+    """Loose thresholds forgive inflated boxes: IoU 0.25 allows sides 1.59 times too long. Pay the IoU itself
+    beside the threshold, or raise the threshold, and look at the drawn boxes."""
     name = "volume_per_truth"
     if not t.known(name):
         return None
@@ -89,7 +104,9 @@ def _volume(t: Trend) -> str | None:
     return f"boxes have {now:.2f} times the volume of true ones, {t.start(name):.2f} times at the start"
 
 
-def _constant(t: Trend) -> str | None:
+def _constant_answer(t: Trend) -> str | None:
+    """The policy answers without looking. Shuffle options and frames in the training data, balance the answers,
+    and check that the log-probabilities change when the pictures do."""
     if not t.known("same_answer", "same_truth"):
         return None
     now, truth = t.now("same_answer"), t.now("same_truth")
@@ -99,6 +116,8 @@ def _constant(t: Trend) -> str | None:
 
 
 def _precision_recall(t: Trend) -> str | None:
+    """The policy trades one for the other instead of seeing better. Judge by both and by the IoU matched one to
+    one; stop early, or lower the learning rate."""
     if not t.known("precision", "recall"):
         return None
     for up, down in (("precision", "recall"), ("recall", "precision")):
@@ -112,6 +131,8 @@ def _precision_recall(t: Trend) -> str | None:
 
 
 def _format_only(t: Trend) -> str | None:
+    """The format mark is a local optimum: right layout, empty or arbitrary content. Lower the weight of the
+    format part, give more SFT first, or a denser reward (matched IoU instead of a threshold)."""
     if not t.known("format", "content") or t.now("format") < 0.9:
         return None
     now, best = t.now("content"), t.peak("content")
@@ -124,6 +145,8 @@ def _format_only(t: Trend) -> str | None:
 
 
 def _length(t: Trend) -> str | None:
+    """Look at the longest samples. A loss averaged per answer favours long wrong ones: use loss='token' or
+    'dr_grpo'; check max_new_tokens and the end token."""
     if t.known("tokens", "content") and t.gain("tokens") > 0.5 and t.gain("content") < 0.1:
         return (
             f"answers grew from {t.start('tokens'):.0f} to {t.now('tokens'):.0f} tokens; "
@@ -135,6 +158,8 @@ def _length(t: Trend) -> str | None:
 
 
 def _held_out_gap(t: Trend) -> str | None:
+    """The reward is no longer a proxy of what you want, or the training data are learned by heart. Stop at the
+    best held-out step, add data, raise beta, and compare reward and metric sample by sample."""
     if not t.known("held_out") or not t.known("reward"):
         return None
     rose = t.now("reward") - t.start("reward")
@@ -148,76 +173,21 @@ def _held_out_gap(t: Trend) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
+    Rule("More boxes than there are things", _many_boxes, ("watch/boxes_per_truth/{task}",)),
+    Rule("Only the sure boxes are named", _few_boxes, ("watch/boxes_per_truth/{task}",)),
+    Rule("The same box again and again", _duplicates, ("watch/duplicates/{task}",)),
+    Rule("Box sizes run away", _volume, ("watch/volume_per_truth/{task}",)),
     Rule(
-        "many_boxes",
-        "More boxes than there are things",
-        _many_boxes,
-        ("watch/boxes_per_truth/{task}",),
-        "The reward pays for guesses. Match one to one and divide by the larger count (the detection task's "
-        "reward='matched'), or cap the number of boxes.",
-    ),
-    Rule(
-        "few_boxes",
-        "Only the sure boxes are named",
-        _few_boxes,
-        ("watch/boxes_per_truth/{task}",),
-        "A mean over predictions, and any F1, pays for leaving hard objects out. Use reward='matched', "
-        "which counts what is missing, and look at recall by class.",
-    ),
-    Rule(
-        "duplicates",
-        "The same box again and again",
-        _duplicates,
-        ("watch/duplicates/{task}",),
-        "Duplicates are paid when several predictions may meet one truth. Match one to one; treat a repeated "
-        "box as a format fault; a KL term (beta > 0) slows the collapse.",
-    ),
-    Rule(
-        "volume",
-        "Box sizes run away",
-        _volume,
-        ("watch/volume_per_truth/{task}",),
-        "Loose thresholds forgive inflated boxes: IoU 0.25 allows sides 1.59 times too long. Pay the IoU "
-        "itself beside the threshold, or raise the threshold, and look at the drawn boxes.",
-    ),
-    Rule(
-        "constant_answer",
         "One answer to every question",
-        _constant,
+        _constant_answer,
         ("watch/same_answer/{task}", "watch/same_truth/{task}"),
-        "The policy answers without looking. Shuffle options and frames in the training data, balance the "
-        "answers, and check that the log-probabilities change when the pictures do.",
     ),
     Rule(
-        "precision_recall",
         "Precision and recall drift apart",
         _precision_recall,
         ("watch/precision/{task}", "watch/recall/{task}"),
-        "The policy trades one for the other instead of seeing better. Judge by both and by the IoU matched "
-        "one to one; stop early, or lower the learning rate.",
     ),
-    Rule(
-        "format_only",
-        "The format is kept, the content lost",
-        _format_only,
-        ("reward/{task}/*",),
-        "The format mark is a local optimum: right layout, empty or arbitrary content. Lower the weight of "
-        "the format part, give more SFT first, or a denser reward (matched IoU instead of a threshold).",
-    ),
-    Rule(
-        "length",
-        "Answers grow without getting better",
-        _length,
-        ("completion_length/{task}", "truncated/{task}"),
-        "Look at the longest samples. A loss averaged per answer favours long wrong ones: use loss='token' "
-        "or 'dr_grpo'; check max_new_tokens and the end token.",
-    ),
-    Rule(
-        "held_out_gap",
-        "Reward up, held-out metric down",
-        _held_out_gap,
-        ("reward/{task}", "held_out/{task}/*"),
-        "The reward is no longer a proxy of what you want, or the training data are learned by heart. Stop "
-        "at the best held-out step, add data, raise beta, and compare reward and metric sample by sample.",
-    ),
+    Rule("The format is kept, the content lost", _format_only, ("reward/{task}/*",)),
+    Rule("Answers grow without getting better", _length, ("completion_length/{task}", "truncated/{task}")),
+    Rule("Reward up, held-out metric down", _held_out_gap, ("reward/{task}", "held_out/{task}/*")),
 )
