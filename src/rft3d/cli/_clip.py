@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from rft3d.cli._choices import free
+from rft3d.cli._choices import free, say
 
 if TYPE_CHECKING:
     from rft3d.scenes.clips import Clip
@@ -103,21 +103,16 @@ def show_record(record: Mapping[str, Any], as_json: bool) -> None:
     if as_json or not sys.stdout.isatty():
         print(json.dumps(record, indent=2, allow_nan=False))
         return
-    from rich.console import Console
     from rich.markup import escape
 
     from rft3d.evaluation.tables import answer_table
 
-    console = Console()
-    for warning in record["warnings"]:
-        console.print(f"[bold red]warning:[/] {escape(warning)}")
+    say(*(f"[bold red]warning:[/] {escape(warning)}" for warning in record["warnings"]))
     if record["failure"] is not None:
-        console.print(f"[bold red]no answer:[/] {escape(record['failure']['reason'])}")
+        say(f"[bold red]no answer:[/] {escape(record['failure']['reason'])}")
     elif "boxes" in record:
-        console.print(answer_table(record))
+        say(answer_table(record))
     else:
         found = record["answer"]
-        console.print(f"[bold]{f'{found:g}' if isinstance(found, float) else escape(str(found))}[/]")
-    for note in record["notes"]:
-        console.print(f"note: {note}", markup=False, highlight=False)
-    console.print(f"open {record['files']['page']}", markup=False, highlight=False, soft_wrap=True)
+        say(f"[bold]{f'{found:g}' if isinstance(found, float) else escape(str(found))}[/]")
+    say(*(escape(f"note: {note}") for note in record["notes"]), escape(f"open {record['files']['page']}"))

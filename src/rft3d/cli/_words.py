@@ -6,63 +6,56 @@ A complaint is one line: what was given, what is wrong with it, what is allowed,
 import re
 from difflib import get_close_matches
 
-EXAMPLES: dict[str, tuple[str, str]] = {
-    "try": ("rft3d try", "rft3d try --room 12 --model rooms-sft"),
-    "demo": ("rft3d demo --quick", "rft3d demo --out runs/mine --seed 1"),
-    "experiment": ("rft3d experiment list", "rft3d experiment run --hours 12 --at-once 2"),
-    "rooms": (
-        "rft3d rooms --seed 0 --count 8 --out rooms8",
-        "rft3d rooms --like rooms --seed 500 --count 100 --out fresh",
-    ),
-    "samples": ("rft3d samples my/clip --out runs/clip", "rft3d samples rooms:0-7 --out runs/rooms"),
-    "data": ("rft3d data check data/scannet", "rft3d data prepare vsi --help"),
-    "train": (
-        "rft3d train recipes/rooms_rft.py --stages.0.steps 50",
-        "rft3d train recipes/rft_4b_detection.py --dry-run",
-    ),
-    "predict": (
-        "rft3d predict --model rooms --samples rooms8/samples.detection.jsonl --out p.jsonl",
-        "rft3d predict --model rooms --samples fresh/samples.spatial.jsonl --consensus 8 --out c.jsonl",
-    ),
-    "headroom": (
-        "rft3d headroom --model rooms-sft --samples fresh",
-        "rft3d headroom --model rooms-sft --samples fresh --temperatures 0.5 --out runs/mine/headroom.json",
-    ),
-    "score": (
-        "rft3d score p.jsonl --samples rooms8/samples.detection.jsonl --task detection",
-        "rft3d score mine.jsonl --samples vsi.jsonl --benchmark vsi-bench --out mine.json",
-    ),
-    "compare": (
-        "rft3d compare sft.jsonl rft.jsonl --samples rooms8/samples.detection.jsonl --task detection",
-        "rft3d compare a.jsonl b.jsonl --samples vsi.jsonl --benchmark vsi-bench",
-    ),
-    "solve": (
-        "rft3d solve --samples rooms8/samples.spatial.jsonl --scenes rooms8",
-        "rft3d solve --samples test.jsonl --blind train.jsonl --predictions mine.jsonl",
-    ),
-    "questions": (
-        "rft3d questions rooms:0-31 --out spatial.jsonl",
-        "rft3d questions embodiedscan_infos_train.pkl --source embodiedscan --answers think --out spatial.jsonl",
-    ),
-    "leaderboard": ("rft3d leaderboard", "rft3d leaderboard mine.json --benchmark vsi-bench --full"),
-    "detect": ("rft3d detect rooms:12", "rft3d detect kitchen.mp4 --model my/model --fov 65 --frames 6"),
-    "ground": (
-        'rft3d ground rooms:12 "the large bed"',
-        'rft3d ground walk.mp4 "the red chair" --model my/model',
-    ),
-    "ask": (
-        'rft3d ask rooms:12 "How many chair(s) are in this room?"',
-        'rft3d ask walk.mp4 "Which is closer to the door?" --options sofa table --model my/model',
-    ),
-    "estimate": (
-        "rft3d estimate recipes/rft_4b_detection.py",
-        "rft3d estimate recipes/rft_4b_detection.py --plan.gpus 2 --json",
-    ),
-    "cache": ("rft3d cache features", "rft3d cache features --keep-gb 20"),
-    "report": ("rft3d report runs/mine", "rft3d report runs/a runs/b --out runs/a-and-b"),
-    "watch": ("rft3d watch runs/mine", "rft3d watch runs/mine --once"),
-    "export": ("rft3d export overlay runs/mine --out figures", "rft3d export verl samples.jsonl --out verl"),
-}
+_LINES = """
+rft3d try
+rft3d try --room 12 --model rooms-sft
+rft3d demo --quick
+rft3d demo --out runs/mine --seed 1
+rft3d experiment list
+rft3d experiment run --hours 12 --at-once 2
+rft3d rooms --seed 0 --count 8 --out rooms8
+rft3d rooms --like rooms --seed 500 --count 100 --out fresh
+rft3d samples my/clip --out runs/clip
+rft3d samples rooms:0-7 --out runs/rooms
+rft3d data check data/scannet
+rft3d data prepare vsi --help
+rft3d train recipes/rooms_rft.py --stages.0.steps 50
+rft3d train recipes/rft_4b_detection.py --dry-run
+rft3d predict --model rooms --samples rooms8/samples.detection.jsonl --out p.jsonl
+rft3d predict --model rooms --samples fresh/samples.spatial.jsonl --consensus 8 --out c.jsonl
+rft3d headroom --model rooms-sft --samples fresh
+rft3d headroom --model rooms-sft --samples fresh --temperatures 0.5 --out runs/mine/headroom.json
+rft3d score p.jsonl --samples rooms8/samples.detection.jsonl --task detection
+rft3d score mine.jsonl --samples vsi.jsonl --benchmark vsi-bench --out mine.json
+rft3d compare sft.jsonl rft.jsonl --samples rooms8/samples.detection.jsonl --task detection
+rft3d compare a.jsonl b.jsonl --samples vsi.jsonl --benchmark vsi-bench
+rft3d solve --samples rooms8/samples.spatial.jsonl --scenes rooms8
+rft3d solve --samples test.jsonl --blind train.jsonl --predictions mine.jsonl
+rft3d questions rooms:0-31 --out spatial.jsonl
+rft3d questions embodiedscan_infos_train.pkl --source embodiedscan --answers think --out spatial.jsonl
+rft3d leaderboard
+rft3d leaderboard mine.json --benchmark vsi-bench --full
+rft3d detect rooms:12
+rft3d detect kitchen.mp4 --model my/model --fov 65 --frames 6
+rft3d ground rooms:12 "the large bed"
+rft3d ground walk.mp4 "the red chair" --model my/model
+rft3d ask rooms:12 "How many chair(s) are in this room?"
+rft3d ask walk.mp4 "Which is closer to the door?" --options sofa table --model my/model
+rft3d estimate recipes/rft_4b_detection.py
+rft3d estimate recipes/rft_4b_detection.py --plan.gpus 2 --json
+rft3d cache features
+rft3d cache features --keep-gb 20
+rft3d report runs/mine
+rft3d report runs/a runs/b --out runs/a-and-b
+rft3d watch runs/mine
+rft3d watch runs/mine --once
+rft3d export overlay runs/mine --out figures
+rft3d export verl samples.jsonl --out verl
+"""
+EXAMPLES: dict[str, list[str]] = {}
+"""Two of each verb."""
+for _line in _LINES.split("\n")[1:-1]:
+    EXAMPLES.setdefault(_line.split()[1], []).append(_line)
 
 
 def with_examples(verb: str, text: str) -> str:

@@ -27,12 +27,9 @@ from rft3d.tasks.types import Sample
 TEXT_FIELDS = ("text", "response", "prediction", "answer", "output", "boxes")
 ID_FIELDS = ("id", "sample_id", "question_id")
 SHAPES = (
-    "a record needs an id ("
-    + ", ".join(ID_FIELDS)
-    + ") and an answer ("
-    + ", ".join(TEXT_FIELDS)
-    + ": text, or the JSON itself; for grounding also frame and bbox_3d). Files: JSON lines or a list of such "
-    "records, {id: answer}, an lmms-eval log, a VLMEvalKit sheet"
+    f"a record needs an id ({', '.join(ID_FIELDS)}) and an answer ({', '.join(TEXT_FIELDS)}: text, or the JSON "
+    "itself; for grounding also frame and bbox_3d). Files: JSON lines or a list of such records, {id: answer}, an "
+    "lmms-eval log, a VLMEvalKit sheet"
 )
 
 

@@ -39,9 +39,8 @@ def write_rerun(exhibits: Iterable[Exhibit], path: str | Path) -> int:
     with replacing(path) as unfinished:
         recording.save(str(unfinished), default_blueprint=_blueprint())
         recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
-        for exhibit in exhibits:
-            _log(recording, exhibit, count)
-            count += 1
+        for count, exhibit in enumerate(exhibits, 1):
+            _log(recording, exhibit, count - 1)
         recording.flush()
         recording.disconnect()
         if not count:

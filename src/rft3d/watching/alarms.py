@@ -173,8 +173,7 @@ def _list_signals(answers: Sequence[Answered]) -> dict[str, float]:
 
 
 def _volumes(answers: Sequence[Answered]) -> dict[str, float]:
-    predicted = _log_volumes([box for a in answers for box in _numbers_of(a.answer)])
-    true = _log_volumes([box for a in answers for box in _numbers_of(a.gold)])
+    predicted, true = _log_volumes([a.answer for a in answers]), _log_volumes([a.gold for a in answers])
     if not len(predicted) or not len(true):
         return {}
     return {
@@ -203,13 +202,12 @@ def _boxes_of(answer: object) -> tuple[LabelledBox, ...]:
     return answer if isinstance(answer, tuple) else ()
 
 
-def _numbers_of(answer: object) -> list[tuple[float, ...]]:
-    if isinstance(answer, FrameBox):
-        return [answer.box]
-    return [item.box for item in _boxes_of(answer)]
-
-
-def _log_volumes(boxes: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """Logarithms of the volumes of the valid boxes."""
-    array = np.array(boxes, dtype=np.float64).reshape(-1, 9)
+def _log_volumes(answers: Sequence[object]) -> NDArray[np.float64]:
+    """Logarithms of the volumes of the valid boxes in all of ``answers``."""
+    boxes = [
+        each
+        for answer in answers
+        for each in ([answer] if isinstance(answer, FrameBox) else _boxes_of(answer))
+    ]
+    array = np.array([each.box for each in boxes], dtype=np.float64).reshape(-1, 9)
     return np.log(array[boxes_valid(array), 3:6]).sum(axis=1)

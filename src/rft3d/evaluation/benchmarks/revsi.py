@@ -24,16 +24,9 @@ from rft3d.evaluation.stats import Totals
 from rft3d.scenes.readers.vsi_bench import REVSI as TYPES
 from rft3d.tasks.types import mean
 
-CATEGORIES = {
-    "object_counting": "object_counting_",
-    "object_abs_distance": "object_abs_distance",
-    "object_size_estimation": "object_size_estimation",
-    "room_size_estimation": "room_size_estimation_",
-    "object_rel_direction": "object_rel_direction_",
-    "object_rel_distance": "object_rel_distance_",
-    "route_planning": "route_planning",
-}
-"""Category -> how the names of its question types begin."""
+CATEGORIES = ("object_counting", "object_abs_distance", "object_size_estimation", "room_size_estimation",
+              "object_rel_direction", "object_rel_distance", "route_planning")  # fmt: skip
+"""The names of a category's question types begin with its own."""
 
 
 def variants(inputs: Inputs) -> list[Variant]:
@@ -56,8 +49,8 @@ def means(totals: Totals) -> dict[str, float | None]:
     sums = {kind: totals.get(f"accuracy:{kind}", 0.0) for kind in TYPES}
     types = {kind: sums[kind] / count if count else None for kind, count in counts.items()}
     categories = {
-        name: mean(value for kind, value in types.items() if value is not None and kind.startswith(prefix))
-        for name, prefix in CATEGORIES.items()
+        name: mean(value for kind, value in types.items() if value is not None and kind.startswith(name))
+        for name in CATEGORIES
     }
     present = [value for value in categories.values() if value is not None]
     every = sum(counts.values())

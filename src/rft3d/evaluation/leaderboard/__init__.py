@@ -77,26 +77,20 @@ def our_entries(path: str | Path) -> list[Entry]:
     except ValueError as error:
         fix = "write one with rft3d score --benchmark NAME --out"
         raise ValueError(f"{path}: no benchmark's result ({error}); {fix}") from None
-    complete = "" if official.complete else f"NOT the complete benchmark: {dict(official.found)}"
-    return [
-        Entry(
-            benchmark.name,
-            path.stem,
-            "this package",
-            {k: 100 * value for k, value in each.metrics.items() if value is not None and is_rate(k)},
-            f"{path.name}, commit {str(result.commit)[:12]}",
-            tuple(note for note in (f"{variant}: {each.note}", complete) if note),
-            # our variants under the published protocols: only ScanRefer has two
-            ("refined" if variant.endswith("refined") else "raw") if benchmark.name == "scanrefer" else "",
-            ours=True,
-            intervals={
-                metric: (100 * found.low, 100 * found.high)
-                for metric, found in each.headline.items()
-                if found.low is not None and found.high is not None
-            },
-        )
-        for variant, each in result.variants.items()
-    ]
+    complete = () if official.complete else (f"NOT the complete benchmark: {dict(official.found)}",)
+    source, entries = f"{path.name}, commit {str(result.commit)[:12]}", []
+    for name, each in result.variants.items():
+        rates = {k: 100 * value for k, value in each.metrics.items() if value is not None and is_rate(k)}
+        notes, ends = (f"{name}: {each.note}", *complete), {}
+        for metric, found in each.headline.items():
+            if found.low is not None and found.high is not None:
+                ends[metric] = (100 * found.low, 100 * found.high)
+        # our variants under the published protocols: only ScanRefer has two
+        raw = "refined" if name.endswith("refined") else "raw"
+        variant = raw if benchmark.name == "scanrefer" else ""
+        ours = Entry(benchmark.name, path.stem, "this package", rates, source, notes, variant, True, ends)
+        entries.append(ours)
+    return entries
 
 
 def rows(benchmark: str, entries: Sequence[Entry] = ()) -> list[tuple[str, list[Entry]]]:
