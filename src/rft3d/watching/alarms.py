@@ -204,10 +204,6 @@ def _boxes_of(answer: object) -> tuple[LabelledBox, ...]:
 
 def _log_volumes(answers: Sequence[object]) -> NDArray[np.float64]:
     """Logarithms of the volumes of the valid boxes in all of ``answers``."""
-    boxes = [
-        each
-        for answer in answers
-        for each in ([answer] if isinstance(answer, FrameBox) else _boxes_of(answer))
-    ]
-    array = np.array([each.box for each in boxes], dtype=np.float64).reshape(-1, 9)
+    found = [(each,) if isinstance(each, FrameBox) else _boxes_of(each) for each in answers]
+    array = np.array([box.box for boxes in found for box in boxes], dtype=np.float64).reshape(-1, 9)
     return np.log(array[boxes_valid(array), 3:6]).sum(axis=1)
