@@ -86,9 +86,8 @@ class ScoredRun:
 
     def only(self, places: Iterable[int]) -> "ScoredRun":
         """The samples at these places alone."""
-        places = list(places)
-        samples, scores = (tuple(of[i] for i in places) for of in (self.samples, self.scores))
-        return ScoredRun(self.task, samples, scores)
+        pairs = [(self.samples[i], self.scores[i]) for i in places]
+        return ScoredRun(self.task, tuple(s for s, _ in pairs), tuple(score for _, score in pairs))
 
     @property
     def metrics(self) -> dict[str, float | None]:

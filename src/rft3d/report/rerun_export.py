@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rft3d.files import replacing
 from rft3d.geometry import boxes_valid, matrix_from_euler_zxy
@@ -96,7 +95,7 @@ def _log(recording: Any, exhibit: Exhibit, index: int) -> None:
         recording.log("world/camera/image", rr.Image(picture).compress(jpeg_quality=90))
 
 
-def box_arrays(boxes: Sequence[SeenBox]) -> dict[str, NDArray[np.float64]]:
+def box_arrays(boxes: Sequence[SeenBox]) -> dict[str, Any]:
     """Centres and half sizes ``(N, 3)`` in metres, quaternions ``(N, 4)`` xyzw."""
     from scipy.spatial.transform import Rotation
 
