@@ -47,13 +47,12 @@ class ComparedFiles:
         return next(iter(self.variants.values()))
 
 
-def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig | None = None) -> Differences:
+def compare_runs(run_a: ScoredRun, run_b: ScoredRun, config: ScoreConfig = ScoreConfig()) -> Differences:
     """B minus A by metric, for every one of the task that both define, those over everything first.
 
     Raises:
         ValueError: the runs are not of the same samples, or the task's metric is not a sum over samples.
     """
-    config = config or ScoreConfig()
     if [s.id for s in run_a.samples] != [s.id for s in run_b.samples]:
         raise ValueError("the two runs are not of the same samples in the same order; score them together")
     return _compared(run_a.samples, pools_of(run_a), pools_of(run_b), config)
@@ -82,7 +81,7 @@ def compare_prediction_files(
     *,
     task: str | None = None,
     benchmark: str | None = None,
-    config: ScoreConfig | None = None,
+    config: ScoreConfig = ScoreConfig(),
 ) -> ComparedFiles:
     """Everything that ``rft3d compare`` prints. Exactly one of ``task`` and ``benchmark`` is needed.
 
@@ -92,7 +91,6 @@ def compare_prediction_files(
     """
     if (task is None) == (benchmark is None):
         raise ValueError("give either a task or a benchmark to compare by")
-    config = config or ScoreConfig()
     samples = list(read_samples(samples_path))
     scored: list[tuple[ScoredRun, list[Variant]]] = []
     for path in map(Path, (path_a, path_b)):

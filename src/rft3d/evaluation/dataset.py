@@ -167,13 +167,12 @@ class OnCuts:
         ]
 
 
-def clip_questions(config: ClipConfig | None = None) -> dict[str, OnCuts]:
+def clip_questions(config: ClipConfig = ClipConfig()) -> dict[str, OnCuts]:
     """What :func:`rft3d.evaluation.write_dataset` needs as ``tasks`` to ask about clips.
 
     detection: windows of neighbouring frames that show an object. grounding: frames spread over the clip,
     each description's best frame among them. spatial: frames spread over the clip.
     """
-    config = config or ClipConfig()
     spatial = TASKS["spatial"](types=BOX_QUESTIONS, max_per_type=config.questions)
     return {
         "detection": OnCuts(TASKS["detection"](), partial(_windows, config)),

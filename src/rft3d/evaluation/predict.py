@@ -74,7 +74,7 @@ def predict(
     out: str | Path,
     *,
     model: str,
-    config: PredictConfig | None = None,
+    config: PredictConfig = PredictConfig(),
     progress: bool = True,
     force: bool = False,
     pictures: str | Path | None = None,
@@ -101,7 +101,7 @@ def predict(
     """
     from rich.console import Console
 
-    samples_path, out, config = Path(samples_path), Path(out), config or PredictConfig()
+    samples_path, out = Path(samples_path), Path(out)
     samples = list(read_samples(samples_path))
     if not samples:
         raise ValueError(f"{samples_path} holds no samples; one JSON object a line is needed")

@@ -151,7 +151,7 @@ class Made:
 def write_questions(
     scenes: Iterable[Scene],
     out: str | Path,
-    config: QuestionConfig | None = None,
+    config: QuestionConfig = QuestionConfig(),
     excluded: Callable[[str], bool] | None = None,
 ) -> Made:
     """Write a spatial samples file about ``scenes``, read one at a time, and say what became of them.
@@ -160,7 +160,6 @@ def write_questions(
     must not be asked about, e.g. :func:`exclude_list`. ValueError: two scenes of one id, a frame that is not a
     file, or thoughts about a scene without frames.
     """
-    config = config or QuestionConfig()
     made = Made(balance=Balance(OFFICIAL if config.distribution == "official" else {}))
     write_samples(out, _samples(scenes, Path(out), config, excluded, made))
     return made

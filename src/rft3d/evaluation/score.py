@@ -133,9 +133,8 @@ def score_texts(
     return task.score_many([a.text for a in answers], samples, [a.truncated for a in answers])
 
 
-def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> TaskResult:
+def summarise(run: ScoredRun, config: ScoreConfig = ScoreConfig()) -> TaskResult:
     """A scored run as a record: counts, rates, official metrics and headline intervals."""
-    config = config or ScoreConfig()
     drawn = resample_run(run, config.resamples, config.seed)
     count, task = len(run.samples), run.task
     truncated = sum(score.truncated for score in run.scores)
@@ -158,7 +157,10 @@ def summarise(run: ScoredRun, config: ScoreConfig | None = None) -> TaskResult:
 
 
 def score_files(
-    task_name: str, samples_path: str | Path, predictions_path: str | Path, config: ScoreConfig | None = None
+    task_name: str,
+    samples_path: str | Path,
+    predictions_path: str | Path,
+    config: ScoreConfig = ScoreConfig(),
 ) -> TaskResult:
     """Score ``predictions_path`` against ``samples_path``; :func:`summarise` plus where it comes from.
 
@@ -166,7 +168,6 @@ def score_files(
         >>> score_files("detection", "samples.jsonl", "gold.jsonl").metrics["f1@0.25/micro"]
         1.0
     """
-    config = config or ScoreConfig()
     samples_path, predictions_path = Path(samples_path), Path(predictions_path)
     samples = list(read_samples(samples_path))
     run, loaded = score_file(task_name, samples, predictions_path, config)

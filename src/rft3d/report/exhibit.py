@@ -73,14 +73,13 @@ class Wanted:
 
 
 def exhibits(
-    source: str | Path, wanted: Wanted | None = None, say: Callable[[str], object] = lambda line: None
+    source: str | Path, wanted: Wanted = Wanted(), say: Callable[[str], object] = lambda line: None
 ) -> Iterator[Exhibit]:
     """What ``source`` has to show: a run folder, or anything that :func:`rft3d.scenes.clips.read_clip` opens.
     ``say``: told the number and name of each before it is read.
 
     ValueError: nothing to show, or an unknown task, model or id.
     """
-    wanted = wanted or Wanted()
     where, run, limit = Path(source), None, wanted.limit
     if where.is_dir() and not (where / "scene.json").is_file():
         with suppress(NothingToReport):

@@ -49,7 +49,7 @@ class ReportConfig(Checked):
 def write_report(
     runs: str | Path | Sequence[str | Path],
     out: str | Path | None = None,
-    config: ReportConfig | None = None,
+    config: ReportConfig = ReportConfig(),
     warn: Callable[[str], object] = lambda line: None,
 ) -> Path:
     """Write the report of one run folder, or of several side by side, and return the page's path.
@@ -70,7 +70,6 @@ def write_report(
     roots = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     if not roots:
         raise ValueError("no run folder given; a report needs at least one")
-    config = config or ReportConfig()
     joined = join_runs([read_run_folder(root, config.resamples) for root in roots], config.resamples)
     inside = [*roots, *([] if config.pictures is None else [config.pictures])]
     page = _Page(joined, config.gallery, int(config.max_mb * 1e6), inside)
@@ -107,21 +106,15 @@ class _Page:
         views = [self._samples(index) for index in tasks]
         first = [number for index in tasks for number in index.pictures_of(index.first)]
         rest = [number for index in tasks for number in index.pictures_of(index.rest)]
+        spans = [(stage.stage, span) for _, read in self.alarms for stage in read for span in stage.spans]
         data = {
             "columns": self.joined.columns,
             "runs": self.joined.titles,
             "tasks": views,
             "curves": curves_view([(i, s) for i, run in enumerate(self.joined.runs) for s in run.metrics]),
             "alarms": [
-                {
-                    "stage": stage.stage,
-                    "since": span.alarm.since,
-                    "until": span.until,
-                    "keys": span.alarm.keys,
-                }
-                for _, stages in self.alarms
-                for stage in stages
-                for span in stage.spans
+                {"stage": name, "since": span.alarm.since, "until": span.until, "keys": span.alarm.keys}
+                for name, span in spans
             ],
             "groups": {"rows": group_rows, "chunk": GROUP_CHUNK},
             "pairs": self._pairs(),

@@ -40,10 +40,9 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def score_benchmark(
-    name: str, samples_path: str | Path, predictions_path: str | Path, config: ScoreConfig | None = None
+    name: str, samples_path: str | Path, predictions_path: str | Path, config: ScoreConfig = ScoreConfig()
 ) -> BenchmarkResult:
     """Every variant of benchmark ``name``, and whether this is the whole benchmark."""
-    config = config or ScoreConfig()
     benchmark = find_benchmark(name)
     if config.compat is not None and config.compat not in benchmark.compats:
         raise ValueError(

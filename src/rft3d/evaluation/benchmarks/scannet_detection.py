@@ -84,9 +84,7 @@ def _upstream(inputs: Inputs) -> Variant:
     named = [upstream_solids(boxes) for boxes, _ in read]
     truths = [upstream_solids(detection_truth(sample)) for sample in inputs.samples]
     ious = label_ious(list(zip(named, truths, strict=True)))
-    pools = []
-    for boxes, truth, iou in zip(named, truths, ious, strict=True):
-        pools.append(pool_boxes(Comparison(boxes, truth, iou), CATE31))
+    pools = [pool_boxes(both, CATE31) for both in map(Comparison, named, truths, ious)]
     return Variant(
         "vg-llm",
         "upstream's reading line by line, thin boxes unmatchable, 31 entries with lamp twice and towl",

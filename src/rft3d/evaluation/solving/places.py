@@ -91,7 +91,9 @@ def places_from_detections(samples: Sequence[Sample], predictions: Sequence[Pred
             continue
         answer = parse_detections(prediction.text)
         if not isinstance(answer, ParseFailure):
-            boxes += _moved(answer, typed(Pose, poses[0], f"sample {sample.id!r}: meta.T_world_camera[0]"))
+            T_world_camera = typed(Pose, poses[0], f"sample {sample.id!r}: meta.T_world_camera[0]")
+            moved = transform_boxes(T_world_camera, [box.box for box in answer]).tolist()
+            boxes += [LabelledBox(b.label, tuple(row)) for b, row in zip(answer, moved, strict=True)]
     return {scene: _place(fuse(boxes)) for scene, boxes in groups.items()}
 
 
@@ -118,10 +120,3 @@ def fuse(boxes: Sequence[LabelledBox]) -> list[LabelledBox]:
 def _place(boxes: Sequence[LabelledBox]) -> Place:
     rows = np.array([box.box for box in boxes]) if boxes else np.zeros((0, 9))
     return place_of([box.label for box in boxes], rows)
-
-
-def _moved(boxes: Sequence[LabelledBox], T_world_camera: Any) -> list[LabelledBox]:
-    """The valid ones of ``boxes`` in the world."""
-    valid = [box for box in boxes if boxes_valid(np.array([box.box]))[0]]
-    moved = transform_boxes(T_world_camera, [box.box for box in valid])
-    return [LabelledBox(box.label, tuple(row)) for box, row in zip(valid, moved.tolist(), strict=True)]
