@@ -92,8 +92,9 @@ def places_from_detections(samples: Sequence[Sample], predictions: Sequence[Pred
         answer = parse_detections(prediction.text)
         if not isinstance(answer, ParseFailure):
             T_world_camera = typed(Pose, poses[0], f"sample {sample.id!r}: meta.T_world_camera[0]")
-            moved = transform_boxes(T_world_camera, [box.box for box in answer]).tolist()
-            boxes += [LabelledBox(b.label, tuple(row)) for b, row in zip(answer, moved, strict=True)]
+            valid = [box for box in answer if boxes_valid(np.array([box.box]))[0]]
+            moved = transform_boxes(T_world_camera, [box.box for box in valid]).tolist()
+            boxes += [LabelledBox(b.label, tuple(row)) for b, row in zip(valid, moved, strict=True)]
     return {scene: _place(fuse(boxes)) for scene, boxes in groups.items()}
 
 
