@@ -40,8 +40,8 @@ class PrefixCache:
         self, stored: tuple[Tensor, Tensor] | None, key: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The prefixes with those of the groups ``part``, which may be shorter than the longest."""
-        if self.part is None:
-            return key, value
+        if self.part is None:  # as they come, heads stand inside tokens: every step would copy them
+            return key.contiguous(), value.contiguous()
         if stored is None:  # zeros: padding meets a weight of 0, and 0 times NaN is NaN
             shape = (len(self.prefix_valid), key.shape[1], self.prefix_valid.shape[1], key.shape[3])
             stored = (key.new_zeros(shape), value.new_zeros(shape))
