@@ -102,15 +102,16 @@ def _jobs(place: WorldSeed, until: float, trackers: Sequence[str]) -> Mapping[st
         return {}
     name = f"{place.root}"
     jobs = {name: Call(_do, (place, "prepare", None, until, trackers))}
+
+    def add(what: str, arm: Arm | None, own: str, after: str) -> None:
+        jobs[own] = Call(_do, (place, what, arm, until, trackers), after if after in jobs else name)
+
     if place.world.headroom:
-        jobs[f"{name} headroom"] = Call(_do, (place, "headroom", None, until, trackers), after=name)
-    for arm in left:
-        before = f"{name} {arm.base}" if arm.base is not None else name
-        own = f"{name} {arm.name}"
-        jobs[own] = Call(
-            _do, (place, "train", arm, until, trackers), after=before if before in jobs else name
-        )
-        jobs[f"{own} judged"] = Call(_do, (place, "judge", arm, until, trackers), after=own)
+        add("headroom", None, f"{name} headroom", name)
+    # RL from the start takes longest, so it begins first: the rest has time beside it
+    for arm in sorted(left, key=lambda arm: arm.base is not None or not isinstance(arm.stage, RFTConfig)):
+        add("train", arm, f"{name} {arm.name}", f"{name} {arm.base}")
+        add("judge", arm, f"{name} {arm.name} judged", f"{name} {arm.name}")
     return jobs
 
 
