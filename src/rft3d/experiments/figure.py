@@ -50,6 +50,7 @@ def _svg(curves: Mapping[str, Mapping[str, Line]], panels: Sequence[tuple[str, s
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with rc_context({"svg.hashsalt": "rft3d", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3}):
+        shown: dict[str, Any] = {}  # a line of each arm
         figure = figure_class(figsize=(3.2 * columns, 2.3 * rows + 0.5), layout="constrained")
         for number, (key, label) in enumerate(panels, 1):
             axes = figure.add_subplot(rows, columns, number)
@@ -60,15 +61,8 @@ def _svg(curves: Mapping[str, Mapping[str, Line]], panels: Sequence[tuple[str, s
                 steps, values = zip(*lines[key], strict=True)
                 axes.plot(steps, values, color=f"C{colour}", alpha=0.25)
                 means = smooth(list(values), len(values) / 15)
-                axes.plot(steps, means, color=f"C{colour}", label=title)
-        handles = {
-            text: line
-            for axes in figure.axes
-            for line, text in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=min(4, len(handles))
-        )
+                (shown[title],) = axes.plot(steps, means, color=f"C{colour}")
+        figure.legend(shown.values(), shown, loc="outside lower center", ncols=min(4, len(shown)))
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()
