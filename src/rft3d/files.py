@@ -223,20 +223,16 @@ class _Quote(reprlib.Repr):
 
 def source_commit() -> str | None:
     """The git commit this package runs from (``+dirty`` with local changes); None outside a checkout."""
-    root = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
     try:
-        commit = _git(root, "rev-parse", "HEAD")
-        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
+        commit, dirty = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + ("+dirty" if dirty else "")
-
-
-def _git(cwd: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=cwd, capture_output=True, text=True, timeout=10, check=True
-    )
-    return done.stdout.strip()
 
 
 class CachedClip(NamedTuple):

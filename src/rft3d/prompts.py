@@ -29,9 +29,7 @@ class Prompt:
     def __post_init__(self) -> None:
         found = self.text.count(IMAGE)
         if found != self.frames:
-            raise ValueError(
-                f"Prompt.text has {found} {IMAGE} placeholders but frames={self.frames}; give one per frame"
-            )
+            raise ValueError(f"Prompt.text has {found} {IMAGE} but frames={self.frames}; give one per frame")
 
     def segments(self) -> list[str]:
         """The text between the images: ``frames + 1`` strings; an image stands between neighbours."""

@@ -9,21 +9,11 @@ What cannot be is a ValueError that names the place, the value and what it must 
 
 import dataclasses
 import difflib
+import typing
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NoReturn,
-    TypeGuard,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, Literal, NoReturn, TypeGuard, TypeVar, Union
 
 import numpy as np
 
@@ -81,7 +71,7 @@ def typed(kind: Any, value: Any, where: str, *, extra: bool = False) -> Any:
         return value
     if dataclasses.is_dataclass(kind):
         return _record(kind, value, where, extra)
-    origin, inner = get_origin(kind), get_args(kind)
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         if isinstance(inner[1], Numbers):
             array = numbers(value, where, inner[1])
@@ -107,9 +97,7 @@ def typed(kind: Any, value: Any, where: str, *, extra: bool = False) -> Any:
         _wrong(where, value, "a table of named values")
     if inner[0] is int and not all(str(key).isdecimal() and len(str(key)) < 16 for key in value):
         _wrong(where, value, "a table of numbered values")
-    return {
-        inner[0](key): typed(inner[1], item, f"{where}.{key}", extra=extra) for key, item in value.items()
-    }
+    return {inner[0](k): typed(inner[1], each, f"{where}.{k}", extra=extra) for k, each in value.items()}
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -193,6 +181,6 @@ def _wrong(where: str, value: Any, wanted: str) -> NoReturn:
 @cache
 def _hints(kind: Any) -> tuple[dict[str, Any], list[str]]:
     """The type of each field, and the fields without a default."""
-    hints, fields = get_type_hints(kind, include_extras=True), dataclasses.fields(kind)
+    hints, fields = typing.get_type_hints(kind, include_extras=True), dataclasses.fields(kind)
     required = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
     return {field.name: hints[field.name] for field in fields}, required

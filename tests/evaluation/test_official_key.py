@@ -27,9 +27,9 @@ from rft3d.scenes.readers.records import QuestionRecord
 from rft3d.tasks import read_samples
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.spatial import Limits, Question, View
-from rft3d.tasks.spatial.read import read_question
 from rft3d.tasks.spatial.solve import Solved, Unsolved, place_of, solve, world_of
 from rft3d.tasks.spatial.thoughts import work_out
+from rft3d.tasks.spatial.view import read_question
 from rft3d.tasks.types import Sample
 
 BOXES = np.array(
@@ -200,7 +200,8 @@ def test_the_official_mix_of_answers_is_drawn(
         balance = Balance(shares)
         for _ in range(60):  # scenes
             turns = rng.choices((1, 2), k=64) if kind == "route_planning" else [1] * 64
-            offered = [Question(kind, "?", ", ".join(rng.choices(answers, k=n)), ()) for n in turns]
+            said = [", ".join(rng.choices(answers, k=n)) for n in turns]
+            offered = [Question(kind, (), text="?", answer=each) for each in said]
             chosen = balance.choose(offered, 4)
             assert [len(each.answer.split(", ")) for each in chosen[:1]] == turns[:1]  # type: ignore[union-attr]
         found = sum(balance.words[kind, word] for word in words) / balance.words.total()

@@ -230,7 +230,7 @@ def test_folders_that_are_no_checkpoint(policy: Policy, tmp_path: Path) -> None:
         load_policy(folder)
     index.unlink()
     (folder / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match="is a pickle, which is not read here"):
+    with pytest.raises(FileNotFoundError, match="is a pickle, which is not read"):
         load_policy(folder)
 
 

@@ -90,7 +90,7 @@ def test_patch_rows_equal_transformers_processor() -> None:
     [
         ([], "at least one frame"),
         ([np.zeros((40, 800, 3), np.uint8)[:10]], "800x10 pixels becomes 70x0: too flat"),
-        ([np.zeros((40, 60), np.uint8)], r"frame 0 must be \(height, width, 3\)"),
+        ([np.zeros((40, 60), np.uint8)], r"frame 0 is \(40, 60\) uint8, not"),
         ([np.zeros((40, 60, 3), np.float32)], "float32"),
         (
             [np.zeros((60, 80, 3), np.uint8), np.zeros((80, 60, 3), np.uint8)],

@@ -10,7 +10,6 @@ from tests.tiny import make_policy
 
 from rft3d.datasets.convert import caption_sample, detection_sample, grounding_sample, question_sample
 from rft3d.models import Policy
-from rft3d.models.policy import TINY_END
 from rft3d.models.tokens import token_id
 from rft3d.prompts import Prompt
 from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
@@ -91,7 +90,7 @@ def test_plain_rounding_is_upstreams_and_safe_rounding_protects_the_iou() -> Non
 def test_what_is_trained_behind_an_answer_and_what_stops_it_are_fields() -> None:
     tiny = make_policy()
     end = token_id(tiny.tokenizer, "<|im_end|>")
-    assert tiny.answer_end == TINY_END and tiny.answer_ids("4")[-1] == end
+    assert tiny.answer_end == "<|im_end|>" and tiny.answer_ids("4")[-1] == end
     real = Policy(tiny.model, tiny.tokenizer, tiny.frame_size, {})
     assert str(tiny.tokenizer.decode(real.answer_ids("4"))) == "4<|im_end|>\n"
     assert len(real.stop_ids) == 2 and len(real.model.suppressed) == 4

@@ -12,8 +12,8 @@ from rft3d.evaluation.questions import CLOSED, Balance
 from rft3d.scenes import make_room
 from rft3d.tasks.spatial import QUESTION_TYPES, Limits, View
 from rft3d.tasks.spatial.questions import ask, offer
-from rft3d.tasks.spatial.read import read_question
 from rft3d.tasks.spatial.solve import Place, Solved, Unsolved, place_of, seen_by_projection, solve, world_of
+from rft3d.tasks.spatial.view import read_question
 
 SEEDS = range(8)
 
@@ -27,7 +27,7 @@ def test_what_rooms_ask_the_boxes_answer(kind: str) -> None:
         for question in ask(view, kind, Random(seed), 6):
             asked += 1
             query = read_question(kind, f"These are frames of a video.\n{question.text}", question.options)
-            assert set(query.labels) <= {name.lower() for name in question.names}
+            assert set(query.labels) <= {name.lower() for name in question.labels}
             found = solve(query, place)
             assert isinstance(found, Solved), (question, found)
             if question.options:

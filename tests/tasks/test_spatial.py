@@ -40,12 +40,12 @@ def test_every_type_is_asked_in_the_hand_made_room(scene: Scene, frame_refs: lis
 
 def test_measured_answers(scene: Scene) -> None:
     (count,) = questions(scene, "object_counting")
-    assert (count.names, count.answer) == (("chair",), 2)
+    assert (count.labels, count.answer) == (("chair",), 2)
     (room,) = questions(scene, "room_size_estimation")
     assert room.answer == 20.0
-    sizes = {q.names[0]: q.answer for q in questions(scene, "object_size_estimation")}
+    sizes = {q.labels[0]: q.answer for q in questions(scene, "object_size_estimation")}
     assert sizes == {"bed": 160, "table": 90, "lamp": 160, "bin": 40, "dresser": 100, "monitor": 50}
-    distances = {frozenset(q.names): q.answer for q in questions(scene, "object_abs_distance")}
+    distances = {frozenset(q.labels): q.answer for q in questions(scene, "object_abs_distance")}
     # lamp and dresser: 0.0 apart in x ([4.45, 4.95]), 3.45 - 1.1 in y, overlapping in z
     assert distances[frozenset(("lamp", "dresser"))] == pytest.approx(2.4)
     assert frozenset(("table", "monitor")) not in distances  # they touch
@@ -54,7 +54,7 @@ def test_measured_answers(scene: Scene) -> None:
 
 def test_counting_may_ask_for_one(scene: Scene) -> None:
     ones = questions(scene, "object_counting", Limits(min_count=1))
-    assert {q.names[0]: q.answer for q in ones}["bed"] == 1
+    assert {q.labels[0]: q.answer for q in ones}["bed"] == 1
 
 
 def test_unseen_objects_are_never_named(scene: Scene, frame_refs: list[str]) -> None:
@@ -74,7 +74,7 @@ def test_directions_keep_clear_of_boundaries(scene: Scene, level: str) -> None:
     asked = questions(scene, f"object_rel_direction_{level}")
     assert len(asked) > 20
     for question in asked:
-        a, b, c = (view.one(label) for label in question.names)
+        a, b, c = (view.one(label) for label in question.labels)
         turn = s.turn_rad(a, b, c)
         assert all(abs(abs(degrees(turn)) - boundary) >= 10 for boundary in boundaries)
         assert question.answer == meaning(turn)
@@ -85,7 +85,7 @@ def test_directions_keep_clear_of_boundaries(scene: Scene, level: str) -> None:
 
 def test_direction_by_hand(scene: Scene) -> None:
     """Standing by the bin (0.4, 0.4), facing the lamp (4.6, 3.6): the bed is left, the dresser right."""
-    answers = {q.names: q.answer for q in questions(scene, "object_rel_direction_hard")}
+    answers = {q.labels: q.answer for q in questions(scene, "object_rel_direction_hard")}
     assert answers["bin", "lamp", "bed"] == "front-left"
     assert answers["bin", "lamp", "dresser"] == "front-right"
     assert answers["dresser", "bin", "bed"] == "front-right"
@@ -96,7 +96,7 @@ def test_relative_distance_options_differ_clearly(scene: Scene) -> None:
     asked = questions(scene, "object_rel_distance")
     assert asked
     for question in asked:
-        primary, *options = question.names
+        primary, *options = question.labels
         distances = sorted(s.closest_distance_m(view.boxes[o], view.boxes[primary]) for o in options)
         assert min(b - a for a, b in pairwise(distances)) >= 0.15
         best = s.closest_distance_m(view.boxes[str(question.answer)], view.boxes[primary])
@@ -106,7 +106,7 @@ def test_relative_distance_options_differ_clearly(scene: Scene) -> None:
 
 
 def test_routes_are_free_and_turn(scene: Scene) -> None:
-    asked = {q.names: q.answer for q in questions(scene, "route_planning")}
+    asked = {q.labels: q.answer for q in questions(scene, "route_planning")}
     # bed -> lamp heads along the far wall; the dresser is then to the right
     assert asked["bed", "lamp", "dresser"] == "Turn Right"
     assert asked["dresser", "lamp", "bed"] == "Turn Left"
@@ -124,7 +124,7 @@ def test_order_of_appearance(scene: Scene) -> None:
         assert len(set(question.options)) == 4 and question.answer in question.options
     glimpse = replace(scene.frames[0], visible={**scene.frames[0].visible, 2: 0.05})
     unsure = replace(scene, frames=(glimpse, *scene.frames[1:]))
-    named = {label for q in questions(unsure, "obj_appearance_order") for label in q.names}
+    named = {label for q in questions(unsure, "obj_appearance_order") for label in q.labels}
     assert "lamp" not in named and "bed" in named  # a glimpse of the lamp came before its first clear frame
 
 

@@ -9,9 +9,9 @@ import pytest
 from rft3d.scenes import RoomConfig, make_room
 from rft3d.tasks import Sample, Spatial
 from rft3d.tasks.spatial import QUESTION_TYPES
-from rft3d.tasks.spatial.read import Query, read_question
 from rft3d.tasks.spatial.solve import Place, Unsolved, place_of, world_of
 from rft3d.tasks.spatial.thoughts import work_out
+from rft3d.tasks.spatial.view import Query, read_question
 
 
 def asked() -> list[tuple[Sample, Query, Place]]:

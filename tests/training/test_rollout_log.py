@@ -19,8 +19,7 @@ from rft3d.training.data import Corpus
 from rft3d.training.grpo import train_rft
 from rft3d.training.loop import Watch
 from rft3d.training.rollout import Group, sampling_seed
-from rft3d.training.rollout_log import StageWatch, line_limit, logs_rollouts, rollout_line
-from rft3d.training.runs import Tracking
+from rft3d.training.runs import StageWatch, Tracking, line_limit, logs_rollouts, rollout_line
 
 CONFIG = RFTConfig(
     steps=3,
@@ -102,7 +101,7 @@ def test_the_rate_is_a_setting() -> None:
 def test_only_the_main_process_writes(
     groups: list[Group], tasks: Mapping[str, Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rft3d.training.rollout_log.is_main_process", lambda: False)
+    monkeypatch.setattr("rft3d.training.runs.is_main_process", lambda: False)
     watch = StageWatch(tmp_path, CONFIG, tasks, 0, Console(quiet=True))
     assert watch.observe(1, groups, {}) == {}
     assert not (tmp_path / "rollouts.jsonl").exists() or not (tmp_path / "rollouts.jsonl").read_text()

@@ -208,7 +208,7 @@ def test_lost_lines_of_the_log_are_noticed(
     (tmp_path / "metrics.jsonl").write_text("".join(lines[:2] + lines[4:]))
     training("sft", tmp_path)
     said = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
-    assert "metrics.jsonl has no line of step 3, 4: they are lost" in said
+    assert "metrics.jsonl has no line of step 3, 4: lost" in said
 
 
 # ------------------------------------------------------------------------------------ full disk

@@ -11,10 +11,10 @@ from typing import Any, Literal
 from rft3d.prompts import IMAGE
 from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
 from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES
-from rft3d.tasks.spatial.read import read_question
 from rft3d.tasks.spatial.solve import Place, Unsolved
 from rft3d.tasks.spatial.task import AFTER_NUMBER, BEFORE, spatial_prompt
 from rft3d.tasks.spatial.thoughts import work_out
+from rft3d.tasks.spatial.view import read_question
 from rft3d.tasks.types import Sample
 
 Answers = Literal["direct", "think", "think-prompt"]

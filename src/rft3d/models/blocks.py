@@ -147,9 +147,8 @@ class WideNorm(nn.LayerNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         wide = wide_type(input.dtype)
-        return F.layer_norm(
-            input.to(wide), self.normalized_shape, self.weight.to(wide), self.bias.to(wide), self.eps
-        )
+        weight, bias = self.weight.to(wide), self.bias.to(wide)
+        return F.layer_norm(input.to(wide), self.normalized_shape, weight, bias, self.eps)
 
 
 def wide_type(dtype: torch.dtype) -> torch.dtype:
@@ -263,9 +262,8 @@ class PatchEncoder(PatchTokens):
 
     def __init__(self, config: Any, mask: bool = False) -> None:
         super().__init__(config, config.registers, mask)
-        self.blocks = nn.ModuleList(
-            Block(config, qk_norm=False, eps=EXACT, scale=1.0) for _ in range(config.patch_depth)
-        )
+        blocks = (Block(config, qk_norm=False, eps=EXACT, scale=1.0) for _ in range(config.patch_depth))
+        self.blocks = nn.ModuleList(blocks)
         self.norm = WideNorm(config.embed_dim, eps=EXACT)
 
     def forward(self, images: Tensor) -> Tensor:

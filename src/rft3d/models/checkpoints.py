@@ -52,9 +52,7 @@ class TensorFiles:
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         with ExitStack() as stack:
-            handles = {
-                path: stack.enter_context(opened_tensors(path)) for path in dict.fromkeys(self.files.values())
-            }
+            handles = {path: stack.enter_context(opened_tensors(path)) for path in set(self.files.values())}
             return {name: handles[self.files[name]].get_tensor(name) for name in names}
 
 
@@ -81,9 +79,7 @@ def tensor_files(folder: Path) -> TensorFiles:
     single = folder / "model.safetensors"
     if not single.is_file():
         others = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth"))
-        hint = (
-            f"; {others[0]} is a pickle, which is not read here: convert it to safetensors" if others else ""
-        )
+        hint = f"; {others[0]} is a pickle, which is not read: convert it to safetensors" if others else ""
         raise FileNotFoundError(f"{folder} holds no model.safetensors and no index{hint}")
     with opened_tensors(single) as handle:
         return TensorFiles(folder, dict.fromkeys(handle.keys(), single))
@@ -92,9 +88,7 @@ def tensor_files(folder: Path) -> TensorFiles:
 def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no config.json; give a folder in one of the layouts of docs/models.md"
-        )
+        raise FileNotFoundError(f"{folder} holds no config.json; give a folder laid out as in docs/models.md")
     return read_json(path, dict)
 
 
@@ -104,9 +98,7 @@ def layout_of(config: Mapping[str, Any]) -> str:
     if kind.startswith("rft3d_"):
         return "own"
     if kind not in ("qwen2_5_vl", "qwen3_vl"):
-        raise ValueError(
-            f"config.json: model_type={kind!r}; only Qwen2.5-VL, Qwen3-VL and models made of them are known"
-        )
+        raise ValueError(f"config.json: model_type={kind!r}; known are Qwen2.5-VL, Qwen3-VL, models of them")
     if config.get("use_geometry_encoder"):
         return "v2"
     if config.get("use_vggt_feature"):
@@ -153,9 +145,8 @@ def load_geometry(encoder: GeometryEncoder, folder: Path) -> list[str]:
     own = encoder.state_dict()
     check_keys(folder, own.keys() - used, used - own.keys())
     shapes = stored.shapes()
-    wrong = [
-        f"{n} {shapes[n]} instead of {tuple(own[n].shape)}" for n in own if shapes[n] != tuple(own[n].shape)
-    ]
+    sizes = {name: tuple(value.shape) for name, value in own.items()}
+    wrong = [f"{n} {shapes[n]} instead of {size}" for n, size in sizes.items() if shapes[n] != size]
     if wrong:
         raise ValueError(f"{folder}: {len(wrong)} tensors have another shape, e.g. {wrong[0]}")
     with torch.no_grad():

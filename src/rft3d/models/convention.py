@@ -37,23 +37,21 @@ def extrinsic_from_intrinsic(angles: Angles) -> Angles:
 
 def house_text(text: str, convention: str) -> str:
     """What weights of ``convention`` wrote, with the house's angles (4 decimals)."""
-    if convention == "intrinsic_zxy":
-        return text
-    return _BOX.sub(lambda m: _translate(m, intrinsic_from_extrinsic, TRANSLATED_DECIMALS), text)
+    return _translated(text, convention, intrinsic_from_extrinsic, TRANSLATED_DECIMALS)
 
 
 def weights_text(text: str, convention: str) -> str:
     """A text with the house's angles as weights of ``convention`` write it, with as many decimals."""
-    if convention == "intrinsic_zxy":
-        return text
-    return _BOX.sub(lambda m: _translate(m, extrinsic_from_intrinsic, None), text)
+    return _translated(text, convention, extrinsic_from_intrinsic, None)
 
 
-def _translate(match: re.Match[str], change: Callable[[Angles], Angles], decimals: int | None) -> str:
-    numbers = [part.strip() for part in match[2].split(",")]
-    if len(numbers) != 9 or not all(_NUMBER.fullmatch(number) for number in numbers):
-        return match[0]
-    if decimals is None:
-        decimals = max(2, *(len(number.partition(".")[2]) for number in numbers))
-    changed = [str(round(angle, decimals) + 0.0) for angle in change([float(n) for n in numbers[6:]])]
-    return match[1] + ", ".join([*numbers[:6], *changed])
+def _translated(text: str, convention: str, change: Callable[[Angles], Angles], decimals: int | None) -> str:
+    def box(match: re.Match[str]) -> str:
+        numbers = [part.strip() for part in match[2].split(",")]
+        if len(numbers) != 9 or not all(_NUMBER.fullmatch(number) for number in numbers):
+            return match[0]
+        kept = decimals or max(2, *(len(number.partition(".")[2]) for number in numbers))
+        changed = [str(round(angle, kept) + 0.0) for angle in change([float(n) for n in numbers[6:]])]
+        return match[1] + ", ".join([*numbers[:6], *changed])
+
+    return text if convention == "intrinsic_zxy" else _BOX.sub(box, text)

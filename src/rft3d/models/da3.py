@@ -17,19 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rft3d.models.blocks import (
-    CLOSE,
-    EXACT,
-    Block,
-    EncoderSizes,
-    GeometryEncoder,
-    PatchTokens,
-    WideNorm,
-    count_blocks,
-    reset,
-    rope_tables,
-    sizes_in,
-)
+from rft3d.models import blocks
 
 _PREFIX = "model.backbone.pretrained."
 _UNUSED = re.compile(r"model\.(head|cam_enc|cam_dec|gs_head|gs_adapter)\.")
@@ -38,7 +26,7 @@ _HEAD_DIM = 64
 
 
 @dataclass(frozen=True)
-class DA3Config(EncoderSizes):
+class DA3Config(blocks.EncoderSizes):
     """Sizes; the defaults are DA3-BASE's. ``alternate_from=-1``: no block attends across frames."""
 
     embed_dim: int = 768
@@ -71,7 +59,7 @@ class DA3Config(EncoderSizes):
         return 0 <= self.alternate_from <= block and block % 2 == 1
 
 
-class Backbone(PatchTokens):
+class Backbone(blocks.PatchTokens):
     """The whole of it; ``camera_token`` exists where blocks alternate."""
 
     def __init__(self, config: DA3Config) -> None:
@@ -80,9 +68,10 @@ class Backbone(PatchTokens):
         if start > 0:
             self.camera_token = nn.Parameter(torch.randn(1, 2, config.embed_dim))
         self.blocks = nn.ModuleList(
-            Block(config, qk_norm=0 < start <= i, eps=EXACT, scale=1.0) for i in range(config.depth)
+            blocks.Block(config, qk_norm=0 < start <= i, eps=blocks.EXACT, scale=1.0)
+            for i in range(config.depth)
         )
-        self.norm = WideNorm(config.embed_dim, eps=CLOSE)
+        self.norm = blocks.WideNorm(config.embed_dim, eps=blocks.CLOSE)
 
     def resample(self, grid: Tensor, h: int, w: int) -> Tensor:
         """DINOv2's first way: a scale of ``(h + 0.1) / grid``, without anti-aliasing."""
@@ -93,7 +82,7 @@ class Backbone(PatchTokens):
         """Normalised ``(B, S, 3, H, W)`` of ``grid`` patches -> ``(B * S, h * w, width)``."""
         config, (batch, frames), (h, w) = self.config, images.shape[:2], grid
         x = inside = self.tokens(images.flatten(0, 1))
-        own = tuple(t.to(x.device) for t in rope_tables(config, h, w, 1, x.dtype))
+        own = tuple(t.to(x.device) for t in blocks.rope_tables(config, h, w, 1, x.dtype))
         # across frames: the special token at (0, 0), every patch at (1, 1)
         shared = tuple(t[[0] + [1] * (h * w)].repeat(frames, 1) for t in own)
         for i, block in enumerate(self.blocks):
@@ -108,7 +97,7 @@ class Backbone(PatchTokens):
         return (out if config.alternate_from < 0 else torch.cat([inside, out], dim=-1))[:, 1:]
 
 
-class DA3(GeometryEncoder):
+class DA3(blocks.GeometryEncoder):
     """Holder of the backbone, so that keys read ``model.backbone.pretrained.*`` as in ``depth-anything/DA3-*``."""
 
     Config = DA3Config
@@ -119,15 +108,15 @@ class DA3(GeometryEncoder):
         self.config = config
         backbone = Backbone(config)
         self.model = nn.ModuleDict({"backbone": nn.ModuleDict({"pretrained": backbone})})
-        reset(self, backbone, backbone.cls_token)
+        blocks.reset(self, backbone, backbone.cls_token)
 
     @classmethod
     def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> DA3Config:
         own = {n.removeprefix(_PREFIX): shape for n, shape in shapes.items() if n.startswith(_PREFIX)}
         normed = {int(n.split(".")[1]): s[0] for n, s in own.items() if n.endswith("attn.q_norm.weight")}
         return DA3Config(
-            **sizes_in(own, "", "blocks.0", next(iter(normed.values()), _HEAD_DIM)),
-            depth=count_blocks(own, "blocks"),
+            **blocks.sizes_in(own, "", "blocks.0", next(iter(normed.values()), _HEAD_DIM)),
+            depth=blocks.count_blocks(own, "blocks"),
             alternate_from=min(normed, default=-1),
         )
 

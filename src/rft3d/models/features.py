@@ -62,8 +62,6 @@ class FeatureCache:
     dtype: Format = "bfloat16"
     keep: int = 512
     keep_bytes: int = 4 << 30
-    damaged: int = 0
-    """Files found damaged so far (and removed)."""
     _memory: OrderedDict[str, FrozenFeatures] = field(default_factory=OrderedDict, repr=False)
     _memory_bytes: int = field(default=0, repr=False)
 
@@ -101,6 +99,7 @@ class FeatureCache:
         return features
 
     def _read(self, path: Path) -> FrozenFeatures | None:
+        found: dict[str, torch.Tensor] = {}
         try:
             with safe_open(str(path), framework="pt") as file:
                 found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
@@ -108,17 +107,13 @@ class FeatureCache:
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError, RuntimeError):  # the last one where torch cannot map the file
-            # evicted by another process between two looks at it: absent, not damaged
-            return self._drop(path) if path.exists() else None
-        if expected != _digest(found) or not {"vision", "grid"} <= set(found):
-            return self._drop(path)
+            expected = None
+        if not {"vision", "grid"} <= set(found) or expected != _digest(found):
+            path.unlink(missing_ok=True)  # damaged; or evicted by another process between two looks at it
+            return None
         with contextlib.suppress(OSError):  # evicted by another process meanwhile: we have it already
             os.utime(path)
         return FrozenFeatures(found["vision"], found.get("geometry"), found["grid"])
-
-    def _drop(self, path: Path) -> None:
-        self.damaged += 1
-        path.unlink(missing_ok=True)
 
     def put(self, key: str, features: FrozenFeatures) -> FrozenFeatures:
         """Keep ``features``; returns what :meth:`get` will, so that a run with and without hits agrees.

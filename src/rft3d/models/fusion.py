@@ -8,14 +8,7 @@ geometry merger are trained. Facts and names follow the released checkpoints (``
 
 from typing import Any
 
-from transformers import (
-    AutoConfig,
-    AutoModelForImageTextToText,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
-)
+import transformers
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import WeightRenaming
 
@@ -23,14 +16,14 @@ from rft3d.models.geometry import GeometryFields
 from rft3d.models.spatial import SpatialModel
 
 
-class SpatialConfig(GeometryFields, Qwen2_5_VLConfig):
+class SpatialConfig(GeometryFields, transformers.Qwen2_5_VLConfig):
     """Qwen2.5-VL's config plus the geometry branch."""
 
     model_type = "rft3d_qwen2_5_vl"
 
 
 class SpatialQwen(  # pyright: ignore[reportIncompatibleMethodOverride] - forward takes packed rows instead
-    SpatialModel, Qwen2_5_VLForConditionalGeneration
+    SpatialModel, transformers.Qwen2_5_VLForConditionalGeneration
 ):
     """See :class:`SpatialModel`."""
 
@@ -42,14 +35,14 @@ class SpatialQwen(  # pyright: ignore[reportIncompatibleMethodOverride] - forwar
         self.add_geometry(config)
 
 
-class SpatialConfig3(GeometryFields, Qwen3VLConfig):
+class SpatialConfig3(GeometryFields, transformers.Qwen3VLConfig):
     """Qwen3-VL's config plus the geometry branch."""
 
     model_type = "rft3d_qwen3_vl"
 
 
 class SpatialQwen3(  # pyright: ignore[reportIncompatibleMethodOverride]
-    SpatialModel, Qwen3VLForConditionalGeneration
+    SpatialModel, transformers.Qwen3VLForConditionalGeneration
 ):
     """What differs from Qwen2.5-VL: the tower's patches are 16 pixels (frames are resized twice from the original,
     onto the same grid of patches, so that a vision token and a geometry cell still cover the same part of the
@@ -91,5 +84,5 @@ register_checkpoint_conversion_mapping(
     overwrite=True,
 )
 for _config, _model in ((SpatialConfig, SpatialQwen), (SpatialConfig3, SpatialQwen3)):
-    AutoConfig.register(_config.model_type, _config, exist_ok=True)
-    AutoModelForImageTextToText.register(_config, _model, exist_ok=True)
+    transformers.AutoConfig.register(_config.model_type, _config, exist_ok=True)
+    transformers.AutoModelForImageTextToText.register(_config, _model, exist_ok=True)

@@ -78,9 +78,7 @@ def decode_mode(sampling: Sampling, device: torch.device) -> Literal["eager", "s
     if sampling.decode == "auto":
         return "graphs" if device.type == "cuda" else "eager"
     if sampling.decode == "graphs" and device.type != "cuda":
-        raise ValueError(
-            f"Sampling.decode='graphs' needs a CUDA device, the model is on {device}; use 'auto'"
-        )
+        raise ValueError(f"Sampling.decode='graphs' needs a CUDA device, not {device}; use 'auto'")
     return sampling.decode
 
 

@@ -53,12 +53,6 @@ def check_geometry_fields(config: Any) -> None:
             raise ValueError(f"config: {name}={getattr(config, name)!r} is not supported, only {values}")
 
 
-def build_encoder(config: Any) -> GeometryEncoder:
-    """The geometry encoder that a backbone's config asks for, with fresh weights."""
-    encoder = ENCODERS[config.geometry_encoder_type]
-    return encoder(encoder.Config(**(config.geometry_encoder or {})))
-
-
 @dataclass(frozen=True)
 class FrozenFeatures:
     """What the frozen encoders say of one clip; computed once, reused by every pass over it.
@@ -88,9 +82,8 @@ class GeometryMerger(nn.Module):
     def __init__(self, patch_dim: int, hidden_dim: int, out_dim: int) -> None:
         super().__init__()
         self.ln_q = nn.RMSNorm(patch_dim, eps=1e-6)
-        self.mlp = nn.Sequential(
-            nn.Linear(4 * patch_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, out_dim)
-        )
+        layers = nn.Linear(4 * patch_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, out_dim)
+        self.mlp = nn.Sequential(*layers)
 
     def reset(self, seed: int) -> None:
         """A fresh merger as VG-LLM starts one: weights N(0, 0.02), biases 0, norm 1; not zero."""

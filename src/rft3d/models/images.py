@@ -69,9 +69,7 @@ def prepare_frames(
     first: Grid | None = None
     for index, frame in enumerate(frames):
         if frame.ndim != 3 or frame.shape[2] not in (3, 4) or frame.dtype != np.uint8:
-            raise ValueError(
-                f"frame {index} must be (height, width, 3) or (.., 4) uint8, got {frame.shape} {frame.dtype}"
-            )
+            raise ValueError(f"frame {index} is {frame.shape} {frame.dtype}, not (h, w, 3 or 4) uint8")
         grid = plan(size, frame.shape[0], frame.shape[1])
         first = first or grid
         if grid != first:
@@ -81,20 +79,15 @@ def prepare_frames(
                 "the frames of a clip must have one shape"
             )
         wanted = (grid.cols * patch, grid.full_rows * patch)
-        picture = _on_white(frame)
+        picture = frame
+        if frame.shape[2] == 4:
+            white = Image.new("RGBA", (frame.shape[1], frame.shape[0]), (255, 255, 255, 255))
+            picture = np.asarray(Image.alpha_composite(white, Image.fromarray(frame)).convert("RGB"))
         if (picture.shape[1], picture.shape[0]) != wanted:
             picture = np.asarray(Image.fromarray(picture).resize(wanted, Image.Resampling.BICUBIC))
         top = (grid.full_rows - grid.rows) * patch // 2
         prepared.append(picture[top : top + grid.rows * patch])
     return torch.from_numpy(np.stack(prepared)).permute(0, 3, 1, 2).float() / 255
-
-
-def _on_white(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if frame.shape[2] == 3:
-        return frame
-    picture = Image.fromarray(frame)
-    white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-    return np.asarray(Image.alpha_composite(white, picture).convert("RGB"))
 
 
 def crop_to_cells(images: Tensor, cell: int) -> Tensor:

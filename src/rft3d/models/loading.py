@@ -14,22 +14,11 @@ from transformers.utils import logging as hf_logging
 
 from rft3d.digests import check_list
 from rft3d.files import SHIPPED_MODELS, blaming, read_json
-from rft3d.models.checkpoints import (
-    V1_NAMES,
-    TensorFiles,
-    check_keys,
-    check_tied,
-    geometry_of,
-    layout_of,
-    load_geometry,
-    read_config,
-    renamed,
-    tensor_files,
-)
+from rft3d.models import checkpoints
 from rft3d.models.fusion import SpatialConfig, SpatialConfig3, SpatialQwen, SpatialQwen3
 from rft3d.models.geometry import BOX_CONVENTIONS, GeometryMerger, check_geometry_fields
 from rft3d.models.images import VGLLM_WIDTH
-from rft3d.models.policy import META, TEXT_RULES, TINY_END, Policy, without_bars
+from rft3d.models.policy import META, TEXT_RULES, Policy, without_bars
 from rft3d.models.spatial import SpatialModel
 
 OFF = "off"
@@ -87,27 +76,26 @@ def load_spatial(
     folder = resolve(where)
     check_list(folder)
     with blaming(folder, *_ODD_CONFIG, fix="its config.json or rft3d_policy.json is not as it was saved"):
-        raw = read_config(folder)
-        layout = layout_of(raw)
+        raw = checkpoints.read_config(folder)
+        layout = checkpoints.layout_of(raw)
         meta = read_json(folder / META) if (folder / META).is_file() else {}
-        stored = tensor_files(folder)
+        stored = checkpoints.tensor_files(folder)
         config, fresh = _config(folder, raw, layout, stored, geometry)
         if box_convention is not None:
             config.box_convention = box_convention
         elif layout != "own":
             config.box_convention = raw.get("box_convention", BOX_CONVENTIONS[layout == "v1"])
-        check_tied(stored, bool(config.tie_word_embeddings))
+        checkpoints.check_tied(stored, bool(config.tie_word_embeddings))
         model = _load(folder, layout, config, fresh, dtype)
         if config.use_geometry_encoder and geometry is not None:
-            load_geometry(model.geometry_net, resolve(geometry))
+            checkpoints.load_geometry(model.geometry_net, resolve(geometry))
         if fresh:
             cast(GeometryMerger, model.geometry_merger).reset(MERGER_SEED)
         model.freeze_encoders()
         torch.nn.Module.to(model, torch.device(device))
         size = meta.get("frame_size", VGLLM_WIDTH)
-        rules: dict[str, Any] = {"answer_end": TINY_END} if meta else {}  # public weights get the defaults
-        for name in meta.keys() & TEXT_RULES:
-            rules[name] = tuple(meta[name]) if isinstance(meta[name], list) else meta[name]
+        told = ((name, meta[name]) for name in TEXT_RULES if name in meta)
+        rules: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in told}
         return Policy(
             model.eval(),
             _tokenizer(folder),
@@ -126,14 +114,16 @@ def backbone_of(config: Any) -> str:
 
 
 def _config(
-    folder: Path, raw: Mapping[str, Any], layout: str, stored: TensorFiles, geometry: str | Path | None
+    folder: Path,
+    raw: Mapping[str, Any],
+    layout: str,
+    stored: checkpoints.TensorFiles,
+    geometry: str | Path | None,
 ) -> tuple[Any, bool]:
     """The config with the geometry branch's sizes, and whether that branch has to be made."""
     kind = str(raw["model_type"]).removeprefix("rft3d_")
     if kind not in CLASSES:
-        raise ValueError(
-            f"{folder / 'config.json'}: model_type is {raw['model_type']!r}; known are {', '.join(CLASSES)}"
-        )
+        raise ValueError(f"{folder / 'config.json'}: model_type is {kind!r}; known are {', '.join(CLASSES)}")
     config_class = CLASSES[kind][0]
     if layout == "own":
         config = config_class.from_pretrained(folder)
@@ -153,7 +143,8 @@ def _config(
                 f"{folder} holds a plain {kind} without a geometry encoder; say where to take one from, "
                 "geometry='facebook/VGGT-1B' (or another encoder, or a folder), or geometry='off' to do without"
             )
-        config.geometry_encoder_type, sizes = geometry_of(tensor_files(resolve(geometry)).shapes())
+        shapes = checkpoints.tensor_files(resolve(geometry)).shapes()
+        config.geometry_encoder_type, sizes = checkpoints.geometry_of(shapes)
     else:
         if not _has_geometry(stored, layout):
             asked = "use_geometry_encoder" if layout == "v2" else "use_vggt_feature"
@@ -161,8 +152,8 @@ def _config(
                 f"{folder}: config.json says {asked} but the weights hold no geometry encoder; download them "
                 "again, or give geometry='off' to run without the geometry prior"
             )
-        shapes = {renamed(name, layout): shape for name, shape in stored.shapes().items()}
-        config.geometry_encoder_type, sizes = geometry_of(shapes, _prefix(config))
+        shapes = {checkpoints.renamed(name, layout): shape for name, shape in stored.shapes().items()}
+        config.geometry_encoder_type, sizes = checkpoints.geometry_of(shapes, _prefix(config))
         merger = shapes.get("geometry_merger.mlp.0.weight")
         if merger is not None:
             config.geometry_merger_hidden_dim = merger[0]
@@ -174,8 +165,8 @@ def _prefix(config: Any) -> str:
     return f"geometry_encoder.{config.geometry_encoder_type}."
 
 
-def _has_geometry(stored: TensorFiles, layout: str) -> bool:
-    return any(renamed(name, layout).startswith("geometry_encoder.") for name in stored.files)
+def _has_geometry(stored: checkpoints.TensorFiles, layout: str) -> bool:
+    return any(checkpoints.renamed(name, layout).startswith("geometry_encoder.") for name in stored.files)
 
 
 def _load(folder: Path, layout: str, config: Any, fresh: bool, dtype: torch.dtype | None) -> SpatialModel:
@@ -187,12 +178,12 @@ def _load(folder: Path, layout: str, config: Any, fresh: bool, dtype: torch.dtyp
             config=config,
             dtype=dtype or "auto",
             output_loading_info=True,
-            key_mapping=V1_NAMES if layout == "v1" else None,
+            key_mapping=checkpoints.V1_NAMES if layout == "v1" else None,
             use_safetensors=True,
         )
     model, info = cast("tuple[SpatialModel, dict[str, Any]]", loaded)
     missing = set(info["missing_keys"])
-    unexpected = {renamed(name, layout) for name in info["unexpected_keys"]}
+    unexpected = {checkpoints.renamed(name, layout) for name in info["unexpected_keys"]}
     geometry = tuple(f"{part}." for part in ("geometry_encoder", "geometry_merger"))
     if fresh:  # exactly the branch that is made next, nothing more
         missing -= {n for n in model.state_dict() if n.startswith(geometry)}
@@ -203,7 +194,7 @@ def _load(folder: Path, layout: str, config: Any, fresh: bool, dtype: torch.dtyp
         unexpected = {n for n in unexpected if not n.startswith(geometry)}
     if config.tie_word_embeddings:  # a copy of the embeddings, checked to be one
         unexpected -= {"lm_head.weight"}
-    check_keys(folder, missing, unexpected)
+    checkpoints.check_keys(folder, missing, unexpected)
     if layout == "v1":
         # transformers would undo the renaming when it saves; what we save is V2.
         del model._weight_conversions
@@ -217,9 +208,8 @@ def _without_report() -> Iterator[None]:
     hf_logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Initializing zero-element"
-            )  # odd sizes fit no tensors: an error
+            # odd sizes fit no tensors: an error
+            warnings.filterwarnings("ignore", "Initializing zero-element")
             yield
     finally:
         hf_logging.set_verbosity(before)

@@ -38,8 +38,6 @@ PATCHES_AT_ONCE = 16384
 """Patches of the clips that are encoded together: 16 clips of the demo's, one of 32 frames of 518x392."""
 TEXT_RULES = ("answer_end", "stops", "suppress_visual")
 """Fields of a policy about texts that are saved with it."""
-TINY_END = "<|im_end|>"
-"""``answer_end`` of tiny policies, and of folders that were saved before it was a field."""
 SHARD_SIZE = "5GB"
 FROZEN = ("model.visual.", "geometry_encoder.")
 
@@ -76,9 +74,7 @@ class Policy:
     def __post_init__(self) -> None:
         if isinstance(self.frame_size, int):
             if self.frame_size < 2 * GEOMETRY_PATCH or self.frame_size % GEOMETRY_PATCH:
-                raise ValueError(
-                    f"frame_size={self.frame_size} must be a multiple of {GEOMETRY_PATCH}, 28 or more"
-                )
+                raise ValueError(f"frame_size={self.frame_size} must be a multiple of 14, 28 or more")
         elif self.frame_size[0] % 28 or self.frame_size[1] % 28:
             raise ValueError(f"frame_size={self.frame_size} must be multiples of 28 (patch 14, 2x2 merge)")
         hidden = VISUAL_SPECIALS if self.suppress_visual else ()
@@ -149,10 +145,8 @@ class Policy:
         return encoder_key(self.model, preparation, FROZEN)
 
     def _encode_chunk(self, clips: Mapping[str, Sequence[NDArray[np.uint8]]]) -> dict[str, FrozenFeatures]:
-        """Features of clips of equal length from disk, or all of them together from the encoders.
-
-        All or none: what an encoder gives depends in its last bits on how many clips it gets.
-        """
+        """Features of clips of equal length from disk, or all of them together from the encoders: what these give
+        depends in its last bits on how many clips they get."""
         stored = {key: known for key in clips if (known := self.features.get(key)) is not None}
         if len(stored) == len(clips):
             return stored

@@ -58,14 +58,9 @@ def shared_prefix_attention(
         stored = prefix_cache.prefix_of(int(getattr(module, "layer_idx", -1)))
         out = _cached(query, key, value, *stored, prefix_cache, scaling)
     else:
+        causal, gqa = attention_mask is None and query.shape[2] > 1, query.shape[1] != key.shape[1]
         out = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=attention_mask,
-            is_causal=attention_mask is None and query.shape[2] > 1,
-            scale=scaling,
-            enable_gqa=query.shape[1] != key.shape[1],
+            query, key, value, attention_mask, is_causal=causal, scale=scaling, enable_gqa=gqa
         )
     return out.transpose(1, 2), None
 
@@ -91,13 +86,9 @@ def _packed(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: 
     causal = torch.ones(c, c, dtype=torch.bool, device=query.device).tril()
     mask = torch.cat([layout.prefix_valid[:, None].expand(-1, c, -1), causal.expand(batch, -1, -1)], dim=-1)
     mask = mask[:, None, None].expand(-1, g, -1, -1, -1).flatten(0, 1)
+    keys, values = with_prefix(key[:, :, :p], own_key), with_prefix(value[:, :, :p], own_value)
     rest = F.scaled_dot_product_attention(
-        suffixes(query),
-        with_prefix(key[:, :, :p], own_key),
-        with_prefix(value[:, :, :p], own_value),
-        attn_mask=mask,
-        scale=scaling,
-        enable_gqa=gqa,
+        suffixes(query), keys, values, attn_mask=mask, scale=scaling, enable_gqa=gqa
     )
     rest = rest.view(batch, g, heads, c, dim).transpose(1, 2).reshape(batch, heads, g * c, dim)
     return torch.cat([first, rest], dim=2)
@@ -217,14 +208,8 @@ def pack(rows: Sequence[Row], pad_id: int) -> Packed:
                 at.append(b * length + (offset + k - 1 if k else n - 1))
                 targets.append(suffix[k])
                 owner.append((b, i))
-    return Packed(
-        ids,
-        positions,
-        Layout(p, g, c, valid),
-        torch.tensor(at, dtype=torch.long),
-        torch.tensor(targets, dtype=torch.long),
-        torch.tensor(owner, dtype=torch.long).view(-1, 2),
-    )
+    before, wanted, owners = (torch.tensor(each, dtype=torch.long) for each in (at, targets, owner))
+    return Packed(ids, positions, Layout(p, g, c, valid), before, wanted, owners.view(-1, 2))
 
 
 LOGIT_BYTES = 256 * 2**20

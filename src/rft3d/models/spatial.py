@@ -20,13 +20,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_
 from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
 
 from rft3d.models.blocks import GeometryEncoder
-from rft3d.models.geometry import (
-    FrozenFeatures,
-    GeometryMerger,
-    build_encoder,
-    cells_of,
-    check_geometry_fields,
-)
+from rft3d.models.geometry import ENCODERS, FrozenFeatures, GeometryMerger, cells_of, check_geometry_fields
 from rft3d.models.images import CLIP_MEAN, CLIP_STD, GEOMETRY_PATCH, crop_to_cells, qwen_patches
 from rft3d.models.kv_cache import PrefixCache
 from rft3d.models.prefix import ATTENTION, Packed, chunk_size, token_logps
@@ -66,7 +60,8 @@ class SpatialModel(_Base):
         """Build the geometry branch if the config asks for it, set attention, freeze the encoders."""
         check_geometry_fields(config)
         if config.use_geometry_encoder:
-            encoder = build_encoder(config)
+            kind = ENCODERS[config.geometry_encoder_type]
+            encoder = kind(kind.Config(**(config.geometry_encoder or {})))
             self.geometry_encoder = nn.ModuleDict({config.geometry_encoder_type: encoder})
             self.geometry_merger = GeometryMerger(
                 encoder.config.width, config.geometry_merger_hidden_dim, self.lm_head.in_features
@@ -162,11 +157,8 @@ class SpatialModel(_Base):
         cache: PrefixCache | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        """The language model over tokens whose picture places hold ``fused``, levels as its layers take them.
-
-        The places are filled here, not by transformers, whose way of handing over features differs by release
-        (one that does not know a name ignores it silently).
-        """
+        """The language model over tokens whose picture places hold ``fused``, levels as its layers take them. They
+        are filled here: transformers takes features by names that differ by release, and ignores unknown ones."""
         embeds: Tensor = self.model.get_input_embeddings()(input_ids)
         if fused is not None:
             at = input_ids == self.config.image_token_id
@@ -213,9 +205,8 @@ class SpatialModel(_Base):
         """Run the prefixes once, add them to ``cache``; ``(B, vocab)`` logits of each first new token. May be
         called for one part of the groups after the other; the caller then ends the filling."""
         p = packed.layout.prefix_len
-        hidden = self._hidden(
-            packed.input_ids[:, :p], packed.position_ids[:, :, :p], self.fuse(features), cache=cache
-        )
+        ids, positions = packed.input_ids[:, :p], packed.position_ids[:, :, :p]
+        hidden = self._hidden(ids, positions, self.fuse(features), cache=cache)
         last = packed.layout.prefix_valid.sum(-1) - 1
         return self._logits(hidden[torch.arange(len(hidden), device=hidden.device), last])
 

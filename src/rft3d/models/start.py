@@ -16,9 +16,6 @@ from rft3d.models.features import FORMATS
 from rft3d.models.policy import TEXT_RULES
 from rft3d.settings import Checked
 
-DType = Literal["auto", "stored", "bfloat16", "float32"]
-BoxConvention = Literal["intrinsic_zxy", "extrinsic_zxy"]
-
 
 @dataclass(frozen=True)
 class LoadConfig(Checked):
@@ -26,12 +23,12 @@ class LoadConfig(Checked):
 
     device: str = "auto"
     """``auto``: the GPU that accelerate gives this process, else the CPU; or a name like ``cpu``."""
-    dtype: DType = "auto"
+    dtype: Literal["auto", "stored", "bfloat16", "float32"] = "auto"
     """Number format of the weights. ``auto``: bfloat16 on a GPU, float32 on a CPU; ``stored``: as in the files."""
     geometry: str | None = None
     """Where VGGT comes from when the weights hold none (a folder or hub repository), or ``off``: without the
     geometry prior (the paper's ablation). None: the weights' own."""
-    box_convention: BoxConvention | None = None
+    box_convention: Literal["intrinsic_zxy", "extrinsic_zxy"] | None = None
     """How the weights write angles; None: as their config says. ``extrinsic_zxy`` for VG-LLM's V2 from before
     2025-11-27."""
     answer_end: str | None = None

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from rft3d.models.fusion import SpatialConfig, SpatialQwen
-from rft3d.models.policy import TINY_END, Policy
+from rft3d.models.policy import Policy
 from rft3d.models.tokens import number_values, special_ids, token_id
 from rft3d.models.vggt import VGGTConfig
 
@@ -96,16 +96,13 @@ def build_tiny(
         torch.manual_seed(seed)
         model = SpatialQwen(full)
         _initialise_embeddings(model.lm_head.weight, tokenizer)  # tied: the same rows read and write
-    return Policy(model, tokenizer, config.frame_size, task_options or {}, answer_end=TINY_END)
+    return Policy(model, tokenizer, config.frame_size, task_options or {}, answer_end="<|im_end|>")
 
 
 def _initialise_embeddings(weight: Tensor, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Rows of norm one on average; numbers lie on a smooth curve, so that 1.4 starts out close to 1.5.
-
-    A stand-in for what a pretrained language model knows about numbers: Fourier features of the value
-    (wavelengths from 0.5 to 25), turned by a random rotation and mixed with the row's own random start,
-    so that `3`, `3.0` and `, 3.0` stay apart.
-    """
+    """Rows of norm one on average; numbers lie on a smooth curve, so that 1.4 starts out close to 1.5, as in a
+    pretrained model: Fourier features of the value (wavelengths from 0.5 to 25), turned by a random rotation
+    and mixed with the row's own random start, so that `3`, `3.0` and `, 3.0` stay apart."""
     hidden = weight.shape[1]
     values = number_values(tokenizer)
     waves = torch.linspace(math.log(2 * math.pi / 25), math.log(2 * math.pi / 0.5), hidden // 2).exp()

@@ -14,22 +14,12 @@ frame-block and global-block outputs of one round side by side; only that round'
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from rft3d.models.blocks import (
-    CLOSE,
-    EXACT,
-    Block,
-    EncoderSizes,
-    GeometryEncoder,
-    PatchEncoder,
-    alternate,
-    count_blocks,
-    reset,
-    sizes_in,
-)
+from rft3d.models import blocks
 
 _HEADS = re.compile(r"(^|\.)((camera|point|depth|track)_head\.|_resnet_(mean|std)$)")
 _LATER_BLOCK = re.compile(r"(^|\.)(?:frame|global)_blocks\.(\d+)\.")
@@ -37,7 +27,7 @@ _UNUSED = re.compile(r"(point|conf|camera)_(decoder|head)\.|image_(mean|std)$")
 
 
 @dataclass(frozen=True)
-class VGGTConfig(EncoderSizes):
+class VGGTConfig(blocks.EncoderSizes):
     """Sizes of the aggregator; the defaults are VGGT-1B's. ``output_round``: the 0-based round whose output is
     used. VG-LLM takes 22 of 24, so later rounds are neither built nor computed (their checkpoint keys are
     ignored)."""
@@ -51,9 +41,7 @@ class VGGTConfig(EncoderSizes):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.output_round < self.rounds:
-            raise ValueError(
-                f"VGGTConfig.output_round={self.output_round} must lie in [0, rounds={self.rounds})"
-            )
+            raise ValueError(f"VGGTConfig.output_round={self.output_round} not in [0, rounds={self.rounds})")
 
     @property
     def width(self) -> int:
@@ -74,17 +62,15 @@ class Aggregator(nn.Module):
     def __init__(self, config: VGGTConfig) -> None:
         super().__init__()
         dim = config.embed_dim
-        self.patch_embed = PatchEncoder(config, mask=True)
+        self.patch_embed = blocks.PatchEncoder(config, mask=True)
         self.camera_token = nn.Parameter(torch.zeros(1, 2, 1, dim))
         self.register_token = nn.Parameter(torch.zeros(1, 2, config.registers, dim))
-        used, scale = config.output_round + 1, config.layer_scale_init
-        self.frame_blocks, self.global_blocks = (
-            nn.ModuleList(Block(config, qk_norm=True, eps=CLOSE, scale=scale) for _ in range(used))
-            for _ in ("frame", "global")
-        )
+        block = partial(blocks.Block, config, qk_norm=True, eps=blocks.CLOSE, scale=config.layer_scale_init)
+        self.frame_blocks = nn.ModuleList(block() for _ in range(config.output_round + 1))
+        self.global_blocks = nn.ModuleList(block() for _ in range(config.output_round + 1))
 
 
-class VGGT(GeometryEncoder):
+class VGGT(blocks.GeometryEncoder):
     """Holder of the aggregator, so that keys read ``vggt.aggregator.*`` as in released checkpoints."""
 
     Config = VGGTConfig
@@ -95,15 +81,17 @@ class VGGT(GeometryEncoder):
         self.config = config
         self.aggregator = own = Aggregator(config)
         patches = own.patch_embed
-        reset(self, patches, own.camera_token, own.register_token, patches.cls_token, patches.register_tokens)
+        blocks.reset(
+            self, patches, own.camera_token, own.register_token, patches.cls_token, patches.register_tokens
+        )
 
     @classmethod
     def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> VGGTConfig:
         """The used round is the last but one, as in VG-LLM."""
-        rounds = count_blocks(shapes, "aggregator.frame_blocks")
+        rounds = blocks.count_blocks(shapes, "aggregator.frame_blocks")
         return VGGTConfig(
-            **sizes_in(shapes, "aggregator.patch_embed.", "aggregator.frame_blocks.0"),
-            patch_depth=count_blocks(shapes, "aggregator.patch_embed.blocks"),
+            **blocks.sizes_in(shapes, "aggregator.patch_embed.", "aggregator.frame_blocks.0"),
+            patch_depth=blocks.count_blocks(shapes, "aggregator.patch_embed.blocks"),
             rounds=rounds,
             output_round=max(0, rounds - 2),
             registers=shapes["aggregator.register_token"][2],
@@ -119,7 +107,7 @@ class VGGT(GeometryEncoder):
         pair = torch.cat([own.camera_token, own.register_token], dim=2)
         specials = pair[:, [0] + [1] * (frames - 1)].expand(batch, -1, -1, -1)
         patches = own.patch_embed(images.flatten(0, 1))
-        return alternate(patches, specials, own.frame_blocks, own.global_blocks, grid, self.config)
+        return blocks.alternate(patches, specials, own.frame_blocks, own.global_blocks, grid, self.config)
 
 
 @dataclass(frozen=True)
@@ -130,7 +118,7 @@ class Pi3Config(VGGTConfig):
     output_round: int = 17
 
 
-class Pi3(GeometryEncoder):
+class Pi3(blocks.GeometryEncoder):
     """What is used is the last pair of decoder blocks, as in VG-LLM's second release; names as in
     ``yyfz233/Pi3``."""
 
@@ -140,20 +128,22 @@ class Pi3(GeometryEncoder):
     def __init__(self, config: Pi3Config) -> None:
         super().__init__()
         self.config = config
-        self.encoder = PatchEncoder(config)
+        self.encoder = blocks.PatchEncoder(config)
         self.register_token = nn.Parameter(torch.zeros(1, 1, config.specials, config.embed_dim))
         self.decoder = nn.ModuleList(
-            Block(config, qk_norm=True, eps=EXACT, scale=config.layer_scale_init)
+            blocks.Block(config, qk_norm=True, eps=blocks.EXACT, scale=config.layer_scale_init)
             for _ in range(2 * config.rounds)
         )
-        reset(self, self.encoder, self.register_token, self.encoder.cls_token, self.encoder.register_tokens)
+        blocks.reset(
+            self, self.encoder, self.register_token, self.encoder.cls_token, self.encoder.register_tokens
+        )
 
     @classmethod
     def sizes(cls, shapes: Mapping[str, tuple[int, ...]]) -> Pi3Config:
-        rounds = count_blocks(shapes, "decoder") // 2
+        rounds = blocks.count_blocks(shapes, "decoder") // 2
         return Pi3Config(
-            **sizes_in(shapes, "encoder.", "decoder.0"),
-            patch_depth=count_blocks(shapes, "encoder.blocks"),
+            **blocks.sizes_in(shapes, "encoder.", "decoder.0"),
+            patch_depth=blocks.count_blocks(shapes, "encoder.blocks"),
             rounds=rounds,
             output_round=rounds - 1,
             registers=shapes["register_token"][2] - 1,
@@ -165,4 +155,4 @@ class Pi3(GeometryEncoder):
     def features(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
         specials = self.register_token.expand(*images.shape[:2], -1, -1)
         patches = self.encoder(images.flatten(0, 1))
-        return alternate(patches, specials, self.decoder[0::2], self.decoder[1::2], grid, self.config)
+        return blocks.alternate(patches, specials, self.decoder[0::2], self.decoder[1::2], grid, self.config)

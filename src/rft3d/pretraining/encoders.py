@@ -4,9 +4,8 @@ The real model starts from public weights of both; the demo makes its own in a m
 here are thrown away.
 
 Public weights arrive aligned (Qwen's vision tower was trained with its language model). For the tiny model
-:func:`match_scales` and :func:`name_classes` take their place; without them SFT spends most of its minutes on
-finding out that the token ``chair`` and what a chair looks like have to do with each other (``docs/log.md`` has
-the figures).
+:func:`match_scales` and :func:`name_classes` do that; without them SFT spends most of its time learning that the
+token ``chair`` belongs to what a chair looks like (``docs/log.md`` has the figures).
 """
 
 import time
@@ -171,9 +170,8 @@ def pretrain_encoders(
             step_all(optimizers, lr_scale(config.optim, step, config.steps))
             values = {k: float(v.detach()) for k, v in losses.items()}
             recent = [*recent[-19:], values]
-            log.write(
-                step + 1, {"loss": float(loss.detach()), **values, "seconds": time.perf_counter() - began}
-            )
+            seconds = time.perf_counter() - began
+            log.write(step + 1, {"loss": float(loss.detach()), **values, "seconds": seconds})
             if config.save_every and (step + 1) % config.save_every == 0:
                 state.save(step + 1)
             note = "point {point_m:.2f} m, box centre {centre_m:.2f} m, class {class:.2f}"

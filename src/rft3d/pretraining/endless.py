@@ -1,4 +1,4 @@
-"""Endless procedural rooms for training: every batch is new, nothing can be learned by heart.
+"""Endless procedural rooms for training: every batch is new, so nothing can be memorised.
 
 A *batch* holds some rooms of one world, rendered, labelled and tokenized by worker processes; it is a function
 of (seed, index) only, so a resumed run sees what an uninterrupted one would.
@@ -85,9 +85,7 @@ def dense_clip(scene: Scene, labels: Sequence[str]) -> DenseClip:
     for frame in scene.frames:
         depth, instances = load_depth(frame), load_instances(frame)
         if depth is None or instances is None:
-            raise ValueError(
-                f"scene {scene.id} frame {frame.name} has no depth or instances; dense labels need both"
-            )
+            raise ValueError(f"scene {scene.id} frame {frame.name}: dense labels need depth and instances")
         rgb.append(load_rgb(frame))
         z = depth[centres].astype(np.float64)
         rays = camera_rays(frame.intrinsics, depth.shape[1], depth.shape[0])[centres]
@@ -96,18 +94,22 @@ def dense_clip(scene: Scene, labels: Sequence[str]) -> DenseClip:
         points.append(seen.astype(np.float32))
         patch_boxes.append(box_of[instances[centres]])
         classes.append(_histogram(label_of[instances], len(labels) + 1))
-    return DenseClip(
-        np.stack(rgb), np.stack(points), np.stack(patch_boxes), np.stack(classes).astype(np.float16)
-    )
+    return DenseClip(*map(np.stack, (rgb, points, patch_boxes, classes)))
 
 
-def _histogram(classes: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+def _histogram(classes: NDArray[np.int64], count: int) -> NDArray[np.float16]:
     """Class shares per 28×28 token, from a subsample of its pixels."""
     sub = classes[HISTOGRAM_STRIDE // 2 :: HISTOGRAM_STRIDE, HISTOGRAM_STRIDE // 2 :: HISTOGRAM_STRIDE]
     per = 2 * PATCH // HISTOGRAM_STRIDE
     h, w = sub.shape[0] // per, sub.shape[1] // per
     cells = sub[: h * per, : w * per].reshape(h, per, w, per).transpose(0, 2, 1, 3).reshape(h, w, -1)
-    return (cells[..., None] == np.arange(count)).mean(2, dtype=np.float32)
+    return (cells[..., None] == np.arange(count)).mean(2, dtype=np.float32).astype(np.float16)
+
+
+def samples_a_room(spatial: int) -> dict[str, dict[str, int]]:
+    """By world and task; finding spatial questions in a dense room takes long."""
+    each = {"detection": 1, "grounding": 6, "spatial": spatial}
+    return {"rooms": each, "easy": each, "dense": each | {"spatial": 0}}
 
 
 @dataclass(frozen=True)
@@ -118,18 +120,12 @@ class RoomMix:
     """Batches of each world in a round."""
     rooms: int = 64
     """Rooms in a batch."""
-    per_room: Mapping[str, Mapping[str, int]] = field(
-        default_factory=lambda: {
-            "rooms": {"detection": 1, "grounding": 6, "spatial": 14},
-            "easy": {"detection": 1, "grounding": 6, "spatial": 14},
-            "dense": {"detection": 1, "grounding": 6, "spatial": 0},
-        }
-    )
-    """Samples of each task that a room contributes (finding spatial questions in a dense room takes long)."""
+    per_room: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: samples_a_room(14))
+    """Samples of each task that a room contributes."""
     options: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: TASK_OPTIONS | {"spatial": {"max_per_type": 3}}
     )
-    """Many questions a room cost little: its frames are read once."""
+    """Many questions about a room cost little: its frames are run once."""
     hints: bool = False
     """Whether spatial questions come with what their answers follow from (:mod:`.hints`)."""
     seed: int = 0
@@ -209,17 +205,9 @@ def endless(
 
 def in_order(made: Dataset[T], places: Sequence[int], workers: int) -> Iterator[T]:
     """``made[k]`` for each of ``places``, in order, made ahead by ``workers`` processes of one thread (0: here)."""
-    return iter(
-        DataLoader(
-            made,
-            batch_size=None,
-            sampler=places,
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            multiprocessing_context="spawn" if workers else None,
-            worker_init_fn=_one_thread,
-        )
-    )
+    ahead: dict[str, Any] = {"prefetch_factor": 4, "multiprocessing_context": "spawn"} if workers else {}
+    ahead |= {"num_workers": workers, "worker_init_fn": _one_thread}
+    return iter(DataLoader(made, batch_size=None, sampler=places, **ahead))
 
 
 def _one_thread(_: int) -> None:

@@ -1,9 +1,9 @@
-"""Hints for spatial questions, while the shipped model learns them: the quantities that an answer follows from.
+"""Hints for spatial questions, while the shipped model learns them: the numbers that an answer follows from.
 
-The letter of an option says one bit or two. The turn behind "to my left" says by how much the policy was wrong, so
-linear read-outs of the hidden state at the last token of a question learn such quantities beside the answer. They
-are thrown away at the end of the stage; prompts, answers and the shipped model know nothing of them
-(``docs/log.md`` has the figures).
+An option's letter carries one bit or two. The turn behind "to my left" also says by how much the policy was wrong,
+so linear read-outs of the hidden state at a question's last token learn such numbers beside the answer. They are
+removed at the end of the stage; neither prompts nor answers nor the shipped model contain them (``docs/log.md`` has
+the figures).
 """
 
 import math

@@ -23,7 +23,7 @@ from rft3d.models import Policy, load_policy
 from rft3d.models.tiny import TinyConfig, build_tiny
 from rft3d.models.tokens import train_tokenizer
 from rft3d.pretraining.encoders import EncoderConfig, pretrain_encoders
-from rft3d.pretraining.endless import TASK_OPTIONS, DenseClip, RoomMix, endless
+from rft3d.pretraining.endless import TASK_OPTIONS, DenseClip, RoomMix, endless, samples_a_room
 from rft3d.pretraining.hints import hinted
 from rft3d.scenes import CATE20, WORLDS, make_room
 from rft3d.scenes.rooms import PALETTE
@@ -56,11 +56,7 @@ class WeightsConfig:
     """Only steps, rates, weights of the tasks and seed count here; what is asked is ``mix``."""
     question_mix: RoomMix = field(
         default_factory=lambda: RoomMix(
-            per_room={
-                "rooms": {"detection": 1, "grounding": 6, "spatial": 45},
-                "easy": {"detection": 1, "grounding": 6, "spatial": 45},
-                "dense": {"detection": 1, "grounding": 6, "spatial": 0},
-            },
+            per_room=samples_a_room(45),
             options=TASK_OPTIONS | {"spatial": {"max_per_type": 9}},
             hints=True,
             seed=1,
@@ -72,7 +68,7 @@ class WeightsConfig:
         task_weights={"spatial": 2.0},
         save_every=50,
     )
-    """The second stage of SFT, mostly spatial questions, with hints: without them directions stay at the floor."""
+    """The second stage of SFT, mostly spatial questions, with hints: without them directions are not learned."""
     seed: int = 0
     workers: int = 1
     """Processes that draw rooms ahead."""
@@ -87,9 +83,8 @@ def make_tokenizer(config: WeightsConfig) -> PreTrainedTokenizerBase:
     """A tokenizer from the prompts and gold answers of some rooms of each world."""
     texts: list[str] = []
     for world, count in config.tokenizer_rooms.items():
-        tasks = [
-            TASKS[n](**config.mix.options[n]) for n, wanted in config.mix.per_room[world].items() if wanted
-        ]
+        wanted = [name for name, asked in config.mix.per_room[world].items() if asked]
+        tasks = [TASKS[name](**config.mix.options[name]) for name in wanted]
         for seed in range(TOKENIZER_FIRST_SEED, TOKENIZER_FIRST_SEED + count):
             scene = make_room(seed, WORLDS[world])
             refs = [f"rooms:{seed}/{k}" for k in range(len(scene.frames))]
@@ -171,9 +166,8 @@ def train_on_rooms(
                     require_finite(step, metrics)
                     metrics["grad_norm"] = engine.step(step)
                 metrics["seconds"] = time.perf_counter() - began
-                loop.end_step(
-                    step, metrics, ", ".join(f"{k[5:]} {v:.2f}" for k, v in metrics.items() if "/" in k)
-                )
+                note = ", ".join(f"{k[5:]} {v:.2f}" for k, v in metrics.items() if "/" in k)
+                loop.end_step(step, metrics, note)
         loop.finish()
 
 

@@ -159,9 +159,7 @@ def shaped_ious(boxes: np.ndarray, truths: np.ndarray, iou: np.ndarray) -> NDArr
     """(1 + DIoU) / 2 in [0, 1] of every valid ``(N, 9)`` with every ``(M, 9)`` box; their IoUs are ``(N, M)``."""
     corners, others = box_corners(boxes), box_corners(truths)
     with np.errstate(over="ignore", invalid="ignore"):  # squares of a huge box overflow
-        own, their = (
-            ((each[:, :, None] - each[:, None]) ** 2).sum(-1).max((1, 2)) for each in (corners, others)
-        )
+        own, their = (((x[:, :, None] - x[:, None]) ** 2).sum(-1).max((1, 2)) for x in (corners, others))
         squared = np.maximum(own[:, None], their)
         for row, each in enumerate(corners):  # all at once would be N M 64 distances in memory
             across = ((each[None, :, None] - others[:, None]) ** 2).sum(-1).max((1, 2))

@@ -80,16 +80,9 @@ def logged(
     score: Score, text: str, tokens: int | None = None, advantage: float | None = None
 ) -> LoggedCompletion:
     """``text`` and its ``score`` as run folders keep them, rounded to 4 decimals."""
-    failure = score.failure
-    return LoggedCompletion(
-        text,
-        tokens,
-        score.truncated,
-        tuple(LoggedPart(p.name, round(p.value, 4), p.weight, p.reason) for p in score.parts),
-        round(score.total, 4),
-        advantage,
-        None if failure is None else f"{failure.reason} {failure.excerpt}".strip(),
-    )
+    parts = tuple(LoggedPart(p.name, round(p.value, 4), p.weight, p.reason) for p in score.parts)
+    said = f"{score.failure.reason} {score.failure.excerpt}".strip() if score.failure else None
+    return LoggedCompletion(text, tokens, score.truncated, parts, round(score.total, 4), advantage, said)
 
 
 def format_part(failure: ParseFailure | None) -> Part:
@@ -124,14 +117,12 @@ def exact_match(answer: str, truth: str) -> Part:
     return Part("exact_match", float(equal), f"{answer!r} {'is' if equal else 'is not'} {truth!r}")
 
 
-def mean_relative_accuracy(answer: int | float, truth: int | float, inclusive: bool = True) -> Part:
+def mean_relative_accuracy(answer: int | float, truth: int | float) -> Part:
     """MRA: how many of ten thresholds theta = 0.5, 0.55 … 0.95 an answer passes, as a share.
 
-    It passes theta when ``|answer - truth| / |truth| <= 1 - theta``.
-
-    ``inclusive=False`` compares with ``<``, as the papers print it; the harnesses (and published
-    numbers) use ``<=``. A truth of 0 is defined as all or nothing: 1 for the answer 0. A NaN or
-    infinite answer earns 0; ValueError when ``truth`` itself is not finite.
+    It passes theta when ``|answer - truth| / |truth| <= 1 - theta`` (the papers print ``<``, the harnesses and
+    published numbers have ``<=``). A truth of 0 is defined as all or nothing: 1 for the answer 0. A NaN or infinite
+    answer earns 0; ValueError when ``truth`` itself is not finite.
 
     Examples:
         >>> mean_relative_accuracy(9, 10).reason
@@ -144,5 +135,5 @@ def mean_relative_accuracy(answer: int | float, truth: int | float, inclusive: b
     if truth == 0:
         return Part("mra", float(answer == 0), f"{answer:g} for 0")
     error = abs(answer - truth) / abs(truth)
-    passed = sum(error <= bound if inclusive else error < bound for bound in TOLERANCES)
+    passed = sum(error <= bound for bound in TOLERANCES)
     return Part("mra", passed / 10, f"{answer:g} for {truth:g}, {error:.1%} off: {passed} of 10 thresholds")

@@ -77,17 +77,10 @@ class Captioning(Task):
                 continue
             box = np.asarray(thing.box, dtype=np.float64)
             truth = caption_truth(words[thing.id], box, box, 1.0)
-            made.append(
-                Sample(
-                    id=f"{scene.id}:{self.name}:{thing.id}",
-                    task=self.name,
-                    scene=scene.id,
-                    frames=refs,
-                    prompt=caption_prompt(box[:3], scene.frames[0].T_world_camera, len(refs)),
-                    truth=truth,
-                    meta={"label": thing.label, "object_id": thing.id},
-                )
-            )
+            prompt = caption_prompt(box[:3], scene.frames[0].T_world_camera, len(refs))
+            meta = {"label": thing.label, "object_id": thing.id}
+            name = f"{scene.id}:{self.name}:{thing.id}"
+            made.append(Sample(name, self.name, scene.id, refs, prompt, truth, meta))
         return made
 
     def gold(self, sample: Sample) -> str:
@@ -163,15 +156,8 @@ def pool_captions(
         if texts is not None:
             spaced = [spaced_words(text) for text in sample.truth["references"]]
             rouge = rouge_l(spaced_words(texts[place] if boxed else ""), spaced)
-        pooled.append(
-            {
-                "samples": 1.0,
-                "boxes": float(boxed),
-                "cider": cider.score(counted, refs),
-                "rouge_l": rouge,
-                **bleu_counts(counted, refs),
-            }
-        )
+        sums = {"samples": 1.0, "boxes": float(boxed), "cider": cider.score(counted, refs), "rouge_l": rouge}
+        pooled.append(sums | bleu_counts(counted, refs))
     return pooled
 
 

@@ -124,20 +124,9 @@ class Detection(Checked, Task):
             rows = [{"label": thing.label, "bbox_3d": box.tolist()} for thing, box in pairs]
         if self.order == "azimuth":
             rows.sort(key=lambda row: atan2(row["bbox_3d"][0], row["bbox_3d"][2]))
-        return [
-            Sample(
-                id=f"{scene.id}:detection:0",
-                task=self.name,
-                scene=scene.id,
-                frames=refs,
-                prompt=IMAGE * len(refs) + PROMPT,
-                truth={"boxes": rows},
-                meta={
-                    "objects": len(rows),
-                    **({} if self.rounding == "safe" else {"rounding": self.rounding}),
-                },
-            )
-        ]
+        meta = {"objects": len(rows), **({} if self.rounding == "safe" else {"rounding": self.rounding})}
+        prompt = IMAGE * len(refs) + PROMPT
+        return [Sample(f"{scene.id}:detection:0", self.name, scene.id, refs, prompt, {"boxes": rows}, meta)]
 
     def gold(self, sample: Sample) -> str:
         """The truth in upstream's layout; rounded, so its IoU is not quite 1."""
@@ -248,9 +237,7 @@ def metric_from(totals: Mapping[str, float], classes: Sequence[str]) -> dict[str
     """The numbers that :meth:`Detection.metric_from` lists, of sums of :func:`pool_boxes`."""
     rates = {label: class_rates(totals, label) for label in classes}
     micro = _prf(*(totals.get(kind, 0.0) for kind in _KINDS))
-    present = [
-        label for label in classes if totals.get(f"tp:{label}", 0.0) + totals.get(f"fn:{label}", 0.0) > 0
-    ]
+    present = [c for c in classes if totals.get(f"tp:{c}", 0.0) + totals.get(f"fn:{c}", 0.0) > 0]
     result: dict[str, float | None] = {}
     for name in ("f1", "precision", "recall") if totals.get("samples") else ():
         result[f"{name}@0.25"] = mean(rates[label][name] for label in classes)

@@ -108,24 +108,19 @@ class Grounding(Checked, Task):
         if self.canonical:
             box = canonical_boxes(box)
         frames = "".join(f"Frame-{i}: {IMAGE}" for i in range(len(refs)))
-        return Sample(
-            id=f"{scene.id}:grounding:{index}",
-            task=self.name,
-            scene=scene.id,
-            frames=refs,
-            prompt=PROMPT.format(frames=frames, description=expression.text.capitalize()),
-            truth={
-                "frame": frame,
-                "bbox_3d": box[0].tolist(),
-                "box_world": np.asarray(target.box, dtype=np.float64).tolist(),
-                "T_world_camera": [f.T_world_camera.tolist() for f in scene.frames],
-            },
-            meta={
-                "label": target.label,
-                **({} if self.rounding == "safe" else {"rounding": self.rounding}),
-                "unique": sum(thing.label == target.label for thing in scene.objects) == 1,
-            },
-        )
+        prompt = PROMPT.format(frames=frames, description=expression.text.capitalize())
+        truth = {
+            "frame": frame,
+            "bbox_3d": box[0].tolist(),
+            "box_world": np.asarray(target.box, dtype=np.float64).tolist(),
+            "T_world_camera": [f.T_world_camera.tolist() for f in scene.frames],
+        }
+        meta = {
+            "label": target.label,
+            **({} if self.rounding == "safe" else {"rounding": self.rounding}),
+            "unique": sum(thing.label == target.label for thing in scene.objects) == 1,
+        }
+        return Sample(f"{scene.id}:grounding:{index}", self.name, scene.id, refs, prompt, truth, meta)
 
     def gold(self, sample: Sample) -> str:
         """The best frame and the box in it, in upstream's layout; rounded, so its IoU is not quite 1."""
@@ -199,11 +194,7 @@ def pool_iou(sample: Sample, iou: float, frame_right: bool) -> dict[str, float]:
 
 
 def _target_frame(scene: Scene, expression: Expression, first_clear: bool) -> int | None:
-    """The frame that a description asks for; None when none shows its target.
-
-    The expression's best frame, else the one that shows most of the target; ``first_clear``: the first that shows
-    at least ``CLEAR`` times as much.
-    """
+    """The frame that a description asks for (see :class:`Grounding`); None when none shows its target."""
     if expression.best_frame is not None and not first_clear:
         return expression.best_frame
     shares = [frame.visible.get(expression.target, 0.0) for frame in scene.frames]

@@ -113,9 +113,8 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
         where = f"{path}:{number}"
         sample = sample_from_record(record, where)
         if sample.id in seen:
-            raise ValueError(
-                f"{where}.id is {sample.id!r}, already used on line {seen[sample.id]}; rename one of them"
-            )
+            first = seen[sample.id]
+            raise ValueError(f"{where}.id is {sample.id!r}, already used on line {first}; rename one of them")
         seen[sample.id] = number
         yield sample
 

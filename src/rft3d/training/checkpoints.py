@@ -118,20 +118,18 @@ def newest_whole(folder: Path, say: Callable[[str], None], ranks: Ranks = ALONE)
     A damaged one is named through ``say`` and passed over for the one before it. All ranks call it and get the
     same answer; each reads its own part. ValueError: there are checkpoints, but all of them are damaged.
     """
-    damage: list[str] = []
+    bad: list[str] = []
     for path in _by_name(folder):
         try:
             checkpoint = verified(path, ranks)
         except ValueError as error:
-            damage.append(str(error))
+            bad.append(str(error))
             continue
-        for line in damage:
+        for line in bad:
             say(f"{line}; going on from {path.name}")
         return checkpoint
-    if damage:
-        raise ValueError(
-            f"no usable checkpoint: {'; '.join(damage)}. Delete {folder} to start the stage again"
-        )
+    if bad:
+        raise ValueError(f"no usable checkpoint: {'; '.join(bad)}. Delete {folder} to start the stage again")
     return None
 
 

@@ -37,10 +37,9 @@ class Clips:
     def load(self, clip: int) -> list[NDArray[np.uint8]]:
         """The clip's pictures; ValueError naming a sample that shows them when one cannot be read."""
         folder, refs = self.frames[clip]
+        inside = picture_folders(folder, self.pictures)
         with self._of_sample(clip):
-            return [
-                load_frame_ref(ref, folder, inside=picture_folders(folder, self.pictures)) for ref in refs
-            ]
+            return [load_frame_ref(ref, folder, inside=inside) for ref in refs]
 
     def size(self, clip: int) -> tuple[int, int, int]:
         """Frames, height and width of the clip, from the first picture's header where it is a file."""
@@ -89,16 +88,15 @@ def read_clips(files: Mapping[str, Path], tasks: Sequence[str], pictures: Path |
     clips: dict[tuple[Path, tuple[str, ...]], int] = {}
     placed: dict[str, list[tuple[int, Sample]]] = {}
     for name in tasks:
-        folder = Path(files[name]).resolve().parent
+        file = files[name]
+        folder = Path(file).resolve().parent
         rows = placed[name] = []
-        for sample in read_samples(files[name]):
+        for sample in read_samples(file):
             if sample.task != name:
-                raise ValueError(
-                    f"{files[name]}: sample {sample.id!r} is of task {sample.task!r}, not {name!r}"
-                )
+                raise ValueError(f"{file}: sample {sample.id!r} is of task {sample.task!r}, not {name!r}")
             rows.append((clips.setdefault((folder, sample.frames), len(clips)), sample))
         if not rows:
-            raise ValueError(f"{files[name]} holds no samples; one JSON object a line is needed")
+            raise ValueError(f"{file} holds no samples; one JSON object a line is needed")
     by_clip: dict[str, list[list[Sample]]] = {name: [[] for _ in clips] for name in tasks}
     for name, rows in placed.items():
         for clip, sample in rows:

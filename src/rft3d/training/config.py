@@ -10,9 +10,9 @@ from typing import Annotated, ClassVar, Literal
 from rft3d.settings import Bounds, Checked, Count, Natural, NotNegative, Positive, Share
 
 Scale = Literal["group", "task", "none"]
-Credit = Literal["none", "marginal"]
-Parallel = Literal["single", "ddp", "zero2", "fsdp2"]
 LossKind = Literal["token", "grpo", "dapo", "dr_grpo", "gspo", "cispo"]
+LONGEST = {"detection": 160, "grounding": 40, "spatial": 12}
+"""Tokens of an answer, at most."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,7 @@ class SFTConfig(Checked):
     """Scenes of a task in one forward and backward (0: all): bounds memory, changes the gradient by rounding."""
     memory: MemoryConfig = MemoryConfig()
     lora: LoRAConfig = LoRAConfig()
-    max_new_tokens: Mapping[str, Count] = field(
-        default_factory=lambda: {"detection": 160, "grounding": 40, "spatial": 12}
-    )
+    max_new_tokens: Mapping[str, Count] = field(default_factory=LONGEST.copy)
     """Longest answers to held-out samples."""
 
     @property
@@ -117,9 +115,7 @@ class RFTConfig(Checked):
     """Prompts (groups) of each task in a step."""
     group_size: Annotated[int, Bounds(2)] = 8
     """Completions per prompt; one alone has nothing to be compared with. Not given in the paper."""
-    max_new_tokens: Mapping[str, Count] = field(
-        default_factory=lambda: {"detection": 160, "grounding": 40, "spatial": 12}
-    )
+    max_new_tokens: Mapping[str, Count] = field(default_factory=LONGEST.copy)
     """Longest completions of each task, tokens."""
     temperature: Positive = 1.0
     """Sampling temperature; log-probabilities are taken at the same one. Not given in the paper."""
@@ -135,7 +131,7 @@ class RFTConfig(Checked):
     """Factor on a task's loss; 1 where absent."""
     baseline: Literal["mean", "leave_one_out"] = "mean"
     """What a completion is compared with: the mean of the group, or of its other members (RLOO)."""
-    credit: Credit = "none"
+    credit: Literal["none", "marginal"] = "none"
     """Extra advantage of a detected box's own tokens: none, or what the box adds to the answer's reward
     (``marginal``)."""
     credit_weight: NotNegative = 1.0
@@ -198,7 +194,7 @@ class Plan(Checked):
     answer_tokens: Mapping[str, Count] = field(default_factory=dict)
     """Mean length of answers; where absent, guessed from the first gold answer (SFT) or the limit (RFT)."""
     gpus: Count = 1  # Devices of the run.
-    parallel: Parallel = "single"
+    parallel: Literal["single", "ddp", "zero2", "fsdp2"] = "single"
     """``single`` and ``ddp`` hold everything on each device, ``zero2`` splits gradients and optimizer state,
     ``fsdp2`` the weights too."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -207,6 +203,4 @@ class Plan(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.frame_size is not None and (self.frame_size[0] % 28 or self.frame_size[1] % 28):
-            raise ValueError(
-                f"plan.frame_size={self.frame_size} must be multiples of 28 (2 x 2 patches of 14)"
-            )
+            raise ValueError(f"plan.frame_size={self.frame_size} must be multiples of 28 (2x2 patches of 14)")

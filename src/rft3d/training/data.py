@@ -3,9 +3,9 @@
 A draw is a function of (seed, step) only, so a resumed run sees what an uninterrupted one would.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar, overload
 
 import numpy as np
@@ -94,33 +94,25 @@ class Flat(Sequence[Item]):
 
 
 class LazyRows(Sequence[Sequence[Item]]):
-    """``rows[scene]``: a task's items, tokenized when a scene is asked for; the latest ``keep`` scenes stay, since
-    tens of thousands of prompts of 32 frames (8,000 tokens each) do not fit."""
+    """``rows[scene]``: a task's items, tokenized when a scene is asked for; the latest 256 stay, since tens of
+    thousands of prompts of 32 frames (8,000 tokens each) do not fit."""
 
     def __init__(
-        self,
-        policy: Policy,
-        task: Task,
-        samples: Sequence[Sequence[Sample]],
-        grid: Callable[[int], Tensor],
-        keep: int = 256,
+        self, policy: Policy, task: Task, samples: Sequence[Sequence[Sample]], grid: Callable[[int], Tensor]
     ) -> None:
-        self.policy, self.task, self.samples, self.grid, self.keep = policy, task, samples, grid, keep
-        self.recent: OrderedDict[int, list[Item]] = OrderedDict()
+        self.policy, self.task, self.samples, self.grid = policy, task, samples, grid
+        self.tokenized = lru_cache(256)(self._tokenized)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, scene: int) -> list[Item]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        scene = range(len(self))[scene]
-        if scene not in self.recent:
-            group = self.samples[scene]
-            grid = self.grid(scene) if group else torch.zeros(0, 3)
-            self.recent[scene] = [item_of(self.policy, self.task, scene, sample, grid) for sample in group]
-        self.recent.move_to_end(scene)
-        while len(self.recent) > self.keep:
-            self.recent.popitem(last=False)
-        return self.recent[scene]
+        return self.tokenized(range(len(self))[scene])
+
+    def _tokenized(self, scene: int) -> list[Item]:
+        group = self.samples[scene]
+        grid = self.grid(scene) if group else torch.zeros(0, 3)
+        return [item_of(self.policy, self.task, scene, sample, grid) for sample in group]
 
 
 def item_of(policy: Policy, task: Task, scene: int, sample: Sample, grid: Tensor) -> Item:
@@ -144,20 +136,18 @@ def tokenize(
     Raises:
         ValueError: the task can't read its own gold answer of a sample (a damaged truth).
     """
-    by_scene: dict[str, list[list[Item]]] = {}
     layouts: dict[bytes, Tensor] = {}  # most prompts share their positions: a quarter of a corpus's memory
+
+    def sharing(item: Item) -> Item:
+        positions = item.prompt.positions
+        known = layouts.setdefault(positions.numpy().tobytes(), positions)
+        return replace(item, prompt=replace(item.prompt, positions=known))
+
+    by_scene: dict[str, list[list[Item]]] = {name: [] for name in tasks}
     for name, task in tasks.items():
-        rows: list[list[Item]] = []
         for scene, group in enumerate(samples[name]):
-            items = []
             grid = features[scene].grid.cpu()
-            for sample in group:
-                item = item_of(policy, task, scene, sample, grid)
-                positions = item.prompt.positions
-                known = layouts.setdefault(positions.numpy().tobytes(), positions)
-                items.append(replace(item, prompt=replace(item.prompt, positions=known)))
-            rows.append(items)
-        by_scene[name] = rows
+            by_scene[name].append([sharing(item_of(policy, task, scene, each, grid)) for each in group])
     return Corpus(features, by_scene)
 
 

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class Engine:
             model.checkpoint_layers(True)
         self.placement = kind(self.accelerator, model, self.config)
         self.network = self.placement.network
+        self.accumulating = self.placement.accumulating
         self.updates = 0  # taken by this process
 
     def finish(self) -> None:
@@ -58,10 +59,6 @@ class Engine:
         if self.memory.gradient_checkpointing:
             self.policy.model.checkpoint_layers(False)
         self.policy.model = self.placement.plain()
-
-    def accumulating(self, last: bool) -> AbstractContextManager[None]:
-        """Around one forward and backward of a step: under DDP only the last one exchanges gradients."""
-        return self.placement.accumulating(last)
 
     def backward(self, loss: Tensor) -> None:
         """Backward of this rank's share of a loss whose weights count all ranks (gradients are averaged)."""

@@ -31,7 +31,7 @@ from rft3d.training.config import RFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.loop import Loop, Watch
 from rft3d.training.rollout import Rollouts, rollout_metrics
-from rft3d.training.rollout_log import StageWatch
+from rft3d.training.runs import StageWatch
 from rft3d.training.update import AdaptersOff, Reference, update_policy
 
 
@@ -55,7 +55,10 @@ def train_rft(
     """
     watch = watch or Watch()
     Rollouts(policy, tasks, corpus, config)  # wrong settings are named before anything is done
-    reference = _reference(policy, config)
+    reference: Reference | None = None  # made before anything is loaded or added
+    if config.beta:
+        adapted = config.lora.rank and not config.lora.merger
+        reference = AdaptersOff() if adapted else reference_copy(policy.model)
     loop = Loop(policy, folder, watch, config)
     engine = loop.engine
     if isinstance(reference, torch.nn.Module):
@@ -92,10 +95,3 @@ def reference_copy(model: SpatialModel) -> SpatialModel:
         shared.append(model.geometry_encoder)
     reference = copy.deepcopy(model, {id(module): module for module in shared})
     return reference.requires_grad_(False).eval()
-
-
-def _reference(policy: Policy, config: RFTConfig) -> Reference | None:
-    """The reference of the KL term, made before anything is loaded or added; None without one."""
-    if config.beta == 0:
-        return None
-    return AdaptersOff() if config.lora.rank and not config.lora.merger else reference_copy(policy.model)

@@ -107,9 +107,7 @@ class Loop(ExitStack):
         self.log = MetricsLog(folder / "metrics.jsonl", self.start, self.steps)
         if lost := self.log.lost:
             shown = ", ".join(map(str, lost[:5])) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
-            self._say(
-                f"metrics.jsonl has no line of step {shown}: they are lost; the weights have these steps"
-            )
+            self._say(f"metrics.jsonl has no line of step {shown}: lost; the weights have these steps")
 
     def _say(self, line: str) -> None:
         if is_main_process():

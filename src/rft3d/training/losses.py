@@ -105,9 +105,8 @@ def policy_loss(
     else:
         acting = (ratio < 1 - epsilon) & (advantages < 0) | (ratio > 1 + high) & (advantages > 0)
     share = weights / weights.sum().clamp_min(1e-12)
-    return PolicyLoss(
-        (per_token * weights).sum(), (kl.detach() * share).sum(), (acting.float() * share).sum()
-    )
+    loss = (per_token * weights).sum()
+    return PolicyLoss(loss, (kl.detach() * share).sum(), (acting.float() * share).sum())
 
 
 def sequence_mean(values: Tensor, sequence: Tensor) -> Tensor:

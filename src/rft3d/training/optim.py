@@ -36,19 +36,14 @@ def optimizers_of(
         {"params": [p for p in rest.values() if p.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [g for g in groups if g["params"]]
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=1e-8)
-    ]
+    adamw = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=1e-8)
+    optimizers: list[torch.optim.Optimizer] = [adamw]
     if chosen:
-        optimizers.append(
-            torch.optim.Muon(
-                list(chosen.values()),
-                lr=config.muon_lr,
-                momentum=config.momentum,
-                weight_decay=config.weight_decay,
-                adjust_lr_fn="original",
-            )
+        mine, decay = list(chosen.values()), config.weight_decay
+        muon = torch.optim.Muon(
+            mine, lr=config.muon_lr, momentum=config.momentum, weight_decay=decay, adjust_lr_fn="original"
         )
+        optimizers.append(muon)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]  # what step_all scales

@@ -100,9 +100,8 @@ class ModelPlacement:
 
     def place(self) -> tuple[Any, list[torch.optim.Optimizer]]:
         """The network to call and its optimizers."""
-        network, *optimizers = self.accelerator.prepare(
-            self.model, *build_optimizers(self.model, self.config)
-        )
+        made = build_optimizers(self.model, self.config)
+        network, *optimizers = self.accelerator.prepare(self.model, *made)
         return network, optimizers
 
     def place_frozen(self, model: SpatialModel) -> None:
@@ -175,9 +174,7 @@ class SplitState(ModelPlacement):
     def refuse(optim: OptimConfig, lora: LoRAConfig) -> None:
         ModelPlacement.refuse(optim, lora)
         if optim.name == "muon":
-            raise ValueError(
-                "optim.name='muon' needs whole matrices, which ZeRO cuts; use adamw, or FSDP2 or DDP"
-            )
+            raise ValueError("optim.name='muon' needs matrices that ZeRO cuts; use adamw, FSDP2 or DDP")
         if optim.interpolate < 1:
             raise ValueError(
                 f"optim.interpolate={optim.interpolate:g} changes weights, whose masters DeepSpeed keeps to "

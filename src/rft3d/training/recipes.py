@@ -123,9 +123,7 @@ def run_recipe(path: Path, overrides: list[str]) -> None:
 def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
     tasks_needed = check_recipe(recipe, path)
     if recipe.model is None:
-        raise ValueError(
-            f"{path}: no policy to start from; give --model FOLDER (rft3d demo leaves some in models/)"
-        )
+        raise ValueError(f"{path}: no policy to start from; give --model FOLDER (rft3d demo makes some)")
     for kind in ("samples", "held_out"):
         require_files(path, {f"{kind}.{task}": file for task, file in getattr(recipe, kind).items()})
     clips = read_clips(recipe.samples, tasks_needed, recipe.pictures)
@@ -234,9 +232,7 @@ def load_recipe(path: Path) -> Recipe:
     holds."""
     if path.suffix in (".toml", ".json"):
         with blaming(path, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, fix="mend the line"):
-            data = (
-                read_json(path) if path.suffix == ".json" else tomllib.loads(path.read_text(encoding="utf-8"))
-            )
+            data = read_json(path) if path.suffix == ".json" else tomllib.loads(path.read_text("utf-8"))
         return typed(Recipe, data, str(path))
     return config_in(path, Recipe)
 
@@ -270,20 +266,15 @@ def check_recipe(recipe: Recipe, path: Path) -> tuple[str, ...]:
     for index, stage in enumerate(recipe.stages):
         wanted = list(stage.asked)
         if not wanted:
-            raise ValueError(
-                f"{path}: stage {index} trains on nothing; give at least one task a count above 0"
-            )
+            raise ValueError(f"{path}: stage {index} trains on nothing; give a task a count above 0")
         lacking = [name for name in wanted if name not in recipe.samples]
         if lacking:
             raise ValueError(
                 f"{path}: stage {index} trains on {', '.join(lacking)} but the recipe names no samples "
                 "file for it; add one to 'samples' or set its count to 0"
             )
-        unlimited = [name for name in recipe.held_out if name not in stage.max_new_tokens]
-        if unlimited:
-            raise ValueError(
-                f"{path}: stage {index} has no max_new_tokens for held-out {', '.join(unlimited)}"
-            )
-        if isinstance(stage, RFTConfig) and (short := [n for n in wanted if n not in stage.max_new_tokens]):
-            raise ValueError(f"{path}: stage {index} has no max_new_tokens for {', '.join(short)}")
+        limited = {"held-out ": recipe.held_out, "": wanted if isinstance(stage, RFTConfig) else ()}
+        for kind, names in limited.items():
+            if free := [name for name in names if name not in stage.max_new_tokens]:
+                raise ValueError(f"{path}: stage {index} has no max_new_tokens for {kind}{', '.join(free)}")
     return tuple(name for name in TASKS if name in {*recipe.samples, *recipe.held_out})

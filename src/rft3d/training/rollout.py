@@ -98,9 +98,7 @@ class Group:
 
     def _differs(self, config: RFTConfig) -> bool:
         """Whether rewards, or boxes with a credit of their own, tell the completions apart."""
-        boxes = config.credit != "none" and any(
-            isinstance(score.evidence, Comparison) for score in self.scores
-        )
+        boxes = config.credit != "none" and any(isinstance(s.evidence, Comparison) for s in self.scores)
         values = np.array([[*(part.value for part in s.parts), s.total] for s in self.scores])
         return boxes or bool((np.ptp(values, axis=0) >= 1e-12).any())
 
@@ -116,10 +114,8 @@ class Collected:
 
     def assigned(self, assign: Callable[[list[Group]], list[Group]]) -> "Collected":
         """With advantages, by ``assign``."""
-        drawn = assign(self.drawn)
-        return replace(
-            self, drawn=drawn, trained=drawn if self.trained is self.drawn else assign(self.trained)
-        )
+        drawn, all_kept = assign(self.drawn), self.trained is self.drawn
+        return replace(self, drawn=drawn, trained=drawn if all_kept else assign(self.trained))
 
     def metrics(self) -> dict[str, float]:
         """How many groups were left out or sampled for others; nothing where all are kept."""
@@ -224,10 +220,8 @@ class Rollouts:
     def _answers(
         self, asked: Sequence[tuple[str, Item]], step: int, per: int, temperature: float
     ) -> list[list[Completion]]:
-        config = self.config
-        sampling = Sampling(
-            temperature=temperature, seed=sampling_seed(config, step), prefill=config.memory.prefill
-        )
+        config, seed = self.config, sampling_seed(self.config, step)
+        sampling = Sampling(temperature=temperature, seed=seed, prefill=config.memory.prefill)
         prompts = [self.corpus.asked(item, config.max_new_tokens[name]) for name, item in asked]
         return self.sampler.sample(prompts, per, sampling)
 

@@ -89,14 +89,9 @@ def _cut(groups: Sequence[Group], config: RFTConfig, ranks: Ranks) -> list[Micro
             chunk = kept[at : at + config.micro_groups]
             told = [token_weights(g, [factor * w for w in ws], config.clip_cov) for g, ws in chunk]
             rows = [row for g, _ in chunk for row in g.advantages]
-            batches.append(
-                MicroBatch(
-                    [g for g, _ in chunk],
-                    torch.cat(told),
-                    torch.tensor([a for row in rows for a in row.tolist()]).float(),
-                    torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row) for row in rows])),
-                )
-            )
+            advantages = torch.tensor([a for row in rows for a in row.tolist()]).float()
+            sequence = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row) for row in rows]))
+            batches.append(MicroBatch([g for g, _ in chunk], torch.cat(told), advantages, sequence))
     return batches
 
 
@@ -191,19 +186,9 @@ def _backward(
         sums["logp_gap"] = float((apart.abs() * weights).sum())
         if config.importance_cap:
             scaled = weights * apart.exp().clamp_max(config.importance_cap)
-    found = policy_loss(
-        logps,
-        old,
-        batch.advantages.to(policy.device),
-        scaled,
-        batch.ref_logps,
-        config.beta,
-        config.epsilon,
-        config.epsilon_high,
-        config.kl_bias_correction,
-        config.loss,
-        batch.sequence.to(policy.device),
-    )
+    settings = (config.beta, config.epsilon, config.epsilon_high, config.kl_bias_correction, config.loss)
+    advantages, sequence = batch.advantages.to(policy.device), batch.sequence.to(policy.device)
+    found = policy_loss(logps, old, advantages, scaled, batch.ref_logps, *settings, sequence)
     engine.backward(found.loss)
     weight = float(weights.sum())
     sums |= {"loss": float(found.loss.detach()), "entropy": float((entropy * weights).sum())}

@@ -76,13 +76,11 @@ class VllmSampler:
         import importlib.util
 
         if not isinstance(policy.model, SpatialQwen):
-            raise ValueError(
-                f"sampler 'vllm' serves Qwen2.5-VL, not {type(policy.model).__name__}; use sampler='own'"
-            )
+            kind = type(policy.model).__name__
+            raise ValueError(f"sampler 'vllm' serves Qwen2.5-VL, not {kind}; use sampler='own'")
         if importlib.util.find_spec("vllm") is None:
-            raise ModuleNotFoundError(
-                "sampler 'vllm' needs vLLM, see docs/vllm.md; or use sampler='own'", name="vllm"
-            )
+            missing = "sampler 'vllm' needs vLLM, see docs/vllm.md; or use sampler='own'"
+            raise ModuleNotFoundError(missing, name="vllm")
         self.policy = policy
         self.engine: Any = None
         self.seen: tuple[int, ...] = ()
@@ -100,13 +98,8 @@ class VllmSampler:
             # the merger may have changed what a clip's features are: never those of older weights
             names = [f"{key}/{self.pushes}/{i}" for i in range(len(own.grid))]
             picture = {"image_embeds": fused, "image_grid_thw": own.grid.cpu()}
-            prompts.append(
-                {
-                    "prompt_token_ids": self.one_per_frame(row.prefix),
-                    "multi_modal_data": {"image": picture},
-                    "multi_modal_uuids": {"image": names},
-                }
-            )
+            shown = {"multi_modal_data": {"image": picture}, "multi_modal_uuids": {"image": names}}
+            prompts.append({"prompt_token_ids": self.one_per_frame(row.prefix), **shown})
             digest = hashlib.blake2b(f"{sampling.seed}/{key}".encode(), digest_size=4).digest()
             settings.append(
                 SamplingParams(
@@ -148,9 +141,8 @@ class VllmSampler:
         return self.engine
 
     def _start(self) -> Any:
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = (
-            "0"  # in this process, for weights handed over in memory
-        )
+        # in this process, for weights handed over in memory
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         from vllm import LLM  # pyright: ignore[reportMissingImports]
 

@@ -32,8 +32,8 @@ from rft3d.evaluation.solving.split import (
 )
 from rft3d.rewards.score import TOLERANCES
 from rft3d.tasks.spatial import NUMERIC_TYPES
-from rft3d.tasks.spatial.read import Query
 from rft3d.tasks.spatial.solve import LETTERS, Solved, Unsolved
+from rft3d.tasks.spatial.view import Query
 from rft3d.tasks.types import Sample
 
 ENOUGH = 20

@@ -32,8 +32,8 @@ from typing import Literal
 from rft3d.evaluation.records import Prediction, agree
 from rft3d.evaluation.solving.places import scene_key
 from rft3d.tasks.spatial import NUMERIC_TYPES, Spatial
-from rft3d.tasks.spatial.read import Query, read_question
 from rft3d.tasks.spatial.solve import Place, Solved, Unsolved, solve
+from rft3d.tasks.spatial.view import Query, read_question
 from rft3d.tasks.types import Sample
 
 RIGHT = 0.5

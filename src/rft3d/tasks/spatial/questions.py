@@ -9,17 +9,7 @@ from functools import cache, partial
 from itertools import islice, pairwise, permutations, product
 from random import Random
 
-from rft3d.tasks.spatial.semantics import (
-    DIRECTIONS,
-    closest_distance_m,
-    floor_area_m2,
-    longest_edge_cm,
-    margin_deg,
-    path_is_free,
-    turn_rad,
-    turn_word,
-    walk,
-)
+from rft3d.tasks.spatial import semantics
 from rft3d.tasks.spatial.view import Question, View, ordered_triples, shuffled
 
 MIN_DISTANCE_M = 0.3
@@ -51,7 +41,8 @@ def counting(view: View, rng: Random) -> Iterator[Question]:
     for label in shuffled(view.named, rng):
         count = view.count(label)
         if count >= view.limits.min_count:
-            yield Question("object_counting", f"How many {label}(s) are in this room?", count, (label,))
+            text = f"How many {label}(s) are in this room?"
+            yield Question("object_counting", (label,), text=text, answer=count)
 
 
 def abs_distance(view: View, rng: Random) -> Iterator[Question]:
@@ -60,14 +51,14 @@ def abs_distance(view: View, rng: Random) -> Iterator[Question]:
     pairs = [(a, b) for i, a in enumerate(labels) for b in labels[i + 1 :]]
     for pair in shuffled(pairs, rng):
         first, second = shuffled(pair, rng)
-        distance = closest_distance_m(view.boxes[first], view.boxes[second])
+        distance = semantics.closest_distance_m(view.boxes[first], view.boxes[second])
         if distance < MIN_DISTANCE_M:
             continue
         text = (
             f"Measuring from the closest point of each object, what is the distance between the {first} "
             f"and the {second} (in meters)?"
         )
-        yield Question("object_abs_distance", text, round(distance, 1), (first, second))
+        yield Question("object_abs_distance", (first, second), text=text, answer=round(distance, 1))
 
 
 def object_size(view: View, rng: Random) -> Iterator[Question]:
@@ -77,31 +68,31 @@ def object_size(view: View, rng: Random) -> Iterator[Question]:
             "What is the length of the longest dimension (length, width, or height) of the "
             f"{label}, measured in centimeters?"
         )
-        size = longest_edge_cm(view.one(label))
+        size = semantics.longest_edge_cm(view.one(label))
         if size > 0:
-            yield Question("object_size_estimation", text, size, (label,))
+            yield Question("object_size_estimation", (label,), text=text, answer=size)
 
 
 def room_size(view: View, rng: Random) -> Iterator[Question]:
     """Floor area, square metres, one decimal; only where it is known."""
-    area = round(floor_area_m2(view.scene) or 0.0, 1)
+    area = round(semantics.floor_area_m2(view.scene) or 0.0, 1)
     if area > 0:
         text = (
             "What is the size of this room (in square meters)? \n"
             "If multiple rooms are shown, estimate the size of the combined space."
         )
-        yield Question("room_size_estimation", text, area, ())
+        yield Question("room_size_estimation", (), text=text, answer=area)
 
 
 def rel_distance(view: View, rng: Random) -> Iterator[Question]:
     """Which of four is closest to a unique object; any two of the four distances differ clearly."""
-    large = (floor_area_m2(view.scene) or 0.0) > LARGE_ROOM_M2
+    large = (semantics.floor_area_m2(view.scene) or 0.0) > LARGE_ROOM_M2
     gap = OPTION_GAP_LARGE_M if large else view.limits.option_gap_m
     for primary in shuffled(view.unique, rng):
         distances: dict[str, float] = {}
         # greedy in random order: takes a label when it is clearly apart from those taken before
         for label in shuffled((other for other in view.named if other != primary), rng):
-            distance = closest_distance_m(view.boxes[label], view.boxes[primary])
+            distance = semantics.closest_distance_m(view.boxes[label], view.boxes[primary])
             if all(abs(distance - taken) >= gap for taken in distances.values()):
                 distances[label] = distance
             if len(distances) == 4:
@@ -114,7 +105,7 @@ def rel_distance(view: View, rng: Random) -> Iterator[Question]:
             f"is the closest to the {primary}?"
         )
         answer = min(distances, key=lambda label: distances[label])
-        yield Question("object_rel_distance", text, answer, (primary, *options), options)
+        yield Question("object_rel_distance", (primary, *options), options, text=text, answer=answer)
 
 
 _DIRECTION_TEXT = {
@@ -133,16 +124,17 @@ _DIRECTION_TEXT = {
 
 def rel_direction(level: str, view: View, rng: Random) -> Iterator[Question]:
     """Standing by A and facing B, where is C; unique objects, far enough apart, clear of every boundary."""
-    meaning, answers, boundaries = DIRECTIONS[level]
+    meaning, answers, boundaries = semantics.DIRECTIONS[level]
     for a, b, c in ordered_triples(view.unique, rng):
         if min(view.apart_m(a, b), view.apart_m(a, c), view.apart_m(b, c)) < MIN_APART_M:
             continue
-        turn = turn_rad(view.one(a), view.one(b), view.one(c))
-        if margin_deg(turn, boundaries) < view.limits.angle_margin_deg:
+        turn = semantics.turn_rad(view.one(a), view.one(b), view.one(c))
+        if semantics.margin_deg(turn, boundaries) < view.limits.angle_margin_deg:
             continue
         text = f"If I am standing by the {a} and facing the {b}, " + _DIRECTION_TEXT[level].format(b=b, c=c)
         options = tuple(shuffled(answers, rng))
-        yield Question(f"object_rel_direction_{level}", text, meaning(turn), (a, b, c), options)
+        kind = f"object_rel_direction_{level}"
+        yield Question(kind, (a, b, c), options, text=text, answer=meaning(turn))
 
 
 def route(view: View, rng: Random) -> Iterator[Question]:
@@ -186,7 +178,7 @@ def _free(view: View, start: str, end: str) -> bool:
     """Whether a leg is long enough and roughly free; the other things of the route may stand in the way, too."""
     scene = view.scene
     others = [thing for thing in scene.objects if thing.label not in (start, end)]
-    return view.apart_m(start, end) >= MIN_APART_M and path_is_free(
+    return view.apart_m(start, end) >= MIN_APART_M and semantics.path_is_free(
         view.one(start), view.one(end), others, scene.floor_polygon
     )
 
@@ -194,9 +186,9 @@ def _free(view: View, start: str, end: str) -> bool:
 def _turns(view: View, start: tuple[str, ...], steps: tuple[str | None, ...]) -> list[str] | None:
     """The words of a route's turns; None where one is unclear."""
     words: list[str] = []
-    for *_, turn in walk(start[0], view.one(start[1]), steps, view.one):
-        word = turn_word(turn)
-        if word is None or margin_deg(turn, (45.0, 135.0)) < view.limits.angle_margin_deg:
+    for *_, turn in semantics.walk(start[0], view.one(start[1]), steps, view.one):
+        word = semantics.turn_word(turn)
+        if word is None or semantics.margin_deg(turn, (45.0, 135.0)) < view.limits.angle_margin_deg:
             return None
         words.append(word)
     return words
@@ -218,7 +210,8 @@ def _route_question(
     options = [", ".join(each) for each in product(TURNS, repeat=len(words))]
     if len(words) > 1:
         options = [answer, *rng.sample([option for option in options if option != answer], 3)]
-    return Question("route_planning", text, answer, names, tuple(shuffled(options, rng)), steps)
+    shown = tuple(shuffled(options, rng))
+    return Question("route_planning", names, shown, steps, text=text, answer=answer)
 
 
 def appearance_order(view: View, rng: Random) -> Iterator[Question]:
@@ -244,7 +237,7 @@ def appearance_order(view: View, rng: Random) -> Iterator[Question]:
             "What will be the first-time appearance order of the following categories in the video: "
             f"{', '.join(shuffled(order, rng))}?"
         )
-        yield Question("obj_appearance_order", text, ", ".join(order), order, options)
+        yield Question("obj_appearance_order", order, options, text=text, answer=", ".join(order))
 
 
 Maker = Callable[[View, Random], Iterator[Question]]
@@ -257,7 +250,7 @@ _NUMERIC: dict[str, Maker] = {
 MAKERS: dict[str, Maker] = {
     **_NUMERIC,
     "object_rel_distance": rel_distance,
-    **{f"object_rel_direction_{level}": partial(rel_direction, level) for level in DIRECTIONS},
+    **{f"object_rel_direction_{level}": partial(rel_direction, level) for level in semantics.DIRECTIONS},
     "route_planning": route,
     "obj_appearance_order": appearance_order,
 }

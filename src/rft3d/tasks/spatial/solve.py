@@ -24,20 +24,10 @@ import numpy as np
 
 from rft3d.answers import render_number
 from rft3d.geometry import boxes_valid, invert_pose, project, transform_points
+from rft3d.geometry.rotations import Array
 from rft3d.scenes.types import Frame, Scene
-from rft3d.tasks.spatial.read import Query
-from rft3d.tasks.spatial.semantics import (
-    DIRECTIONS,
-    Array,
-    closest_distance_m,
-    direction_easy,
-    first_frame,
-    floor_area_m2,
-    longest_edge_cm,
-    turn_rad,
-    turn_word,
-    walk,
-)
+from rft3d.tasks.spatial import semantics
+from rft3d.tasks.spatial.view import Query
 
 FLOOR = "floor"
 LETTERS = "ABCDEFGH"
@@ -97,12 +87,12 @@ def world_of(scene: Scene) -> Place:
     ids: dict[str, list[int]] = {}
     for thing in things:
         ids.setdefault(thing.label.strip().lower(), []).append(thing.id)
-    seen = {label: first_frame(scene.frames, group, 0.1) for label, group in ids.items()}
+    seen = {label: semantics.first_frame(scene.frames, group, 0.1) for label, group in ids.items()}
     known = {label: index for label, index in seen.items() if index is not None}
     return place_of(
         [thing.label for thing in things],
         np.stack([thing.box for thing in things]) if things else np.zeros((0, 9)),
-        floor_area_m2=floor_area_m2(scene),
+        floor_area_m2=semantics.floor_area_m2(scene),
         first_seen=known if any(frame.visible for frame in scene.frames) else None,
         counts={label.lower(): count for label, count in scene.counts.items()},
     )
@@ -147,11 +137,11 @@ def _counting(query: Query, place: Place) -> Solved | Unsolved:
 
 def _distance(query: Query, place: Place) -> Solved | Unsolved:
     first, second = (place.boxes[label] for label in query.labels)
-    return Solved(round(closest_distance_m(first, second), 1))
+    return Solved(round(semantics.closest_distance_m(first, second), 1))
 
 
 def _size(query: Query, place: Place) -> Solved | Unsolved:
-    return Solved(float(longest_edge_cm(place.boxes[query.labels[0]][0])))
+    return Solved(float(semantics.longest_edge_cm(place.boxes[query.labels[0]][0])))
 
 
 def _room(query: Query, place: Place) -> Solved | Unsolved:
@@ -172,25 +162,26 @@ def _rel_distance(query: Query, place: Place) -> Solved | Unsolved:
     missing = _missing(candidates, place)
     if not found:
         return Unsolved("none of the candidates", missing)
-    distances = {label: closest_distance_m(place.boxes[label], place.boxes[primary]) for label in found}
+    ours = place.boxes[primary]
+    distances = {each: semantics.closest_distance_m(place.boxes[each], ours) for each in found}
     return _option(query, min(distances, key=lambda label: distances[label]), missing)
 
 
 def _direction(level: str, query: Query, place: Place) -> Solved | Unsolved:
     a, b, c = (place.boxes[label][0] for label in query.labels)
-    meaning, _, _ = DIRECTIONS[level]
-    return _option(query, meaning(turn_rad(a, 2 * a - b if query.away else b, c)))
+    meaning, _, _ = semantics.DIRECTIONS[level]
+    return _option(query, meaning(semantics.turn_rad(a, 2 * a - b if query.away else b, c)))
 
 
 def _route(query: Query, place: Place) -> Solved | Unsolved:
     if None not in query.steps or not any(query.steps):
         return Unsolved("no steps could be read")
     try:
-        turns = route_turns(query, place)
+        angles = [turn for *_, turn in route_turns(query, place)]
     except ValueError as problem:
         return Unsolved(str(problem))
     # a turn of less than 45 degrees is none, but the question asks for one
-    words = (turn_word(turn) or f"Turn {direction_easy(turn).capitalize()}" for *_, turn in turns)
+    words = (semantics.turn_word(a) or f"Turn {semantics.direction_easy(a).capitalize()}" for a in angles)
     return _option(query, ", ".join(words))
 
 
@@ -198,7 +189,7 @@ def route_turns(query: Query, place: Place) -> list[tuple[str, str, str, float]]
     """The turns of a route question; see :func:`.semantics.walk`."""
     start, faced = (place.boxes[label][0, :2] for label in query.labels[:2])
     facing = 2 * start - faced if query.away else faced
-    return walk(query.labels[0], facing, query.steps, lambda label: place.boxes[label][0, :2])
+    return semantics.walk(query.labels[0], facing, query.steps, lambda label: place.boxes[label][0, :2])
 
 
 def _order(query: Query, place: Place) -> Solved | Unsolved:
@@ -231,7 +222,7 @@ _SOLVERS = {
     "object_size_estimation": _size,
     "room_size_estimation": _room,
     "object_rel_distance": _rel_distance,
-    **{f"object_rel_direction_{level}": partial(_direction, level) for level in DIRECTIONS},
+    **{f"object_rel_direction_{level}": partial(_direction, level) for level in semantics.DIRECTIONS},
     "route_planning": _route,
     "obj_appearance_order": _order,
 }

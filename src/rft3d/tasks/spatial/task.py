@@ -28,15 +28,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, ClassVar, Literal
 
-from rft3d.answers import (
-    ParseFailure,
-    ParseMode,
-    parse_number,
-    parse_option,
-    render_number,
-    render_thought,
-    split_sections,
-)
+from rft3d.answers import ParseFailure, ParseMode, render_thought, split_sections
+from rft3d.answers.scalars import parse_number, parse_option, render_number
 from rft3d.prompts import IMAGE
 from rft3d.rewards import Evidence, Part, Score, exact_match, format_part, mean_relative_accuracy, zero_parts
 from rft3d.rewards.score import think_format_part
@@ -130,15 +123,10 @@ class Spatial(Checked, Task):
         if self.answers == "think":
             truth["thought"] = think(question, view, self.decimals)
         view_name = self.name if self.answers == "direct" else f"{self.name}-{self.answers}"
-        return Sample(
-            id=f"{view.scene.id}:{view_name}:{question.type}:{index}",
-            task=self.name,
-            scene=view.scene.id,
-            frames=refs,
-            prompt=spatial_prompt(len(refs), question.text, options, self.answers == "think"),
-            truth=truth,
-            meta={"question_type": question.type, "labels": list(question.names)},
-        )
+        name = f"{view.scene.id}:{view_name}:{question.type}:{index}"
+        prompt = spatial_prompt(len(refs), question.text, options, self.answers == "think")
+        meta = {"question_type": question.type, "labels": list(question.labels)}
+        return Sample(name, self.name, view.scene.id, refs, prompt, truth, meta)
 
     def gold(self, sample: Sample) -> str:
         """The letter or number; behind a thought when the sample has one."""
@@ -164,14 +152,13 @@ class Spatial(Checked, Task):
             unread = Readings(dict.fromkeys(_MODES))
             return Score(zero_parts(self.rewards, TRUNCATED), truncated=True, evidence=unread)
         readings = {mode: self.parse(text, sample, mode) for mode in _MODES}
-        parts = {
-            mode: _accuracy(r, sample) for mode, r in readings.items() if not isinstance(r, ParseFailure)
-        }
-        read = Readings({mode: parts[mode].value if mode in parts else None for mode in _MODES})
+        read = {mode: r for mode, r in readings.items() if not isinstance(r, ParseFailure)}
+        parts = {mode: _accuracy(r, sample) for mode, r in read.items()}
+        evidence = Readings({mode: parts[mode].value if mode in parts else None for mode in _MODES})
         reading = readings[self.mode]
         if isinstance(reading, ParseFailure):
-            return Score(zero_parts(self.rewards, reading.reason), reading, evidence=read)
-        return Score((_format(text, sample, readings["strict"]), parts[self.mode]), evidence=read)
+            return Score(zero_parts(self.rewards, reading.reason), reading, evidence=evidence)
+        return Score((_format(text, sample, readings["strict"]), parts[self.mode]), evidence=evidence)
 
     def pools(self, samples: Sequence[Sample], scores: Sequence[Score]) -> list[dict[str, float]]:
         """Per answer: :func:`pool_readings`."""

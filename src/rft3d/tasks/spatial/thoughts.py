@@ -20,17 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft3d.geometry import box_distance, transform_points
-from rft3d.tasks.spatial.read import Query
-from rft3d.tasks.spatial.semantics import (
-    DIRECTIONS,
-    Array,
-    closest_distance_m,
-    longest_edge_cm,
-    polygon_area_m2,
-    turn_rad,
-)
+from rft3d.geometry.rotations import Array
+from rft3d.tasks.spatial import semantics
 from rft3d.tasks.spatial.solve import LETTERS, Place, Solved, Unsolved, route_turns, solve
-from rft3d.tasks.spatial.view import Question, View
+from rft3d.tasks.spatial.view import Query, Question, View
 
 FRAME_NOTE = "From the first camera (x right, y ahead, z up, in metres):"
 WORLD_NOTE = "From above (metres):"
@@ -44,14 +37,12 @@ def think(question: Question, view: View, decimals: int = 2) -> str:
 
     ``decimals``: of the metres in it.
     """
-    names = question.names
-    first = {name: index for name in names if (index := view.appearance(name)) is not None}
-    query = Query(question.type, names, question.options, question.steps)
+    first = {name: index for name in question.labels if (index := view.appearance(name)) is not None}
     corners = view.scene.floor_polygon
     if corners is not None:
         corners = transform_points(view.T_floor_world, np.c_[corners, np.zeros(len(corners))])[:, :2]
     writer = _Writer(
-        query, Place(view.boxes, first_seen=first), f"{question.answer:g}" if not question.options else "",
+        question, Place(view.boxes, first_seen=first), f"{question.answer:g}" if not question.options else "",
         FRAME_NOTE, view.T_floor_world, decimals, corners,
     )  # fmt: skip
     thought = _WRITERS[question.type](writer)
@@ -163,7 +154,7 @@ def _abs_distance(w: _Writer) -> str:
 def _object_size(w: _Writer) -> str:
     (label,) = w.query.labels
     box = w.place.boxes[label][0]
-    longest = longest_edge_cm(box)
+    longest = semantics.longest_edge_cm(box)
     return (
         f"The {label} measures {w.size(box)} metres. "
         f"Its longest edge is {longest / 100:.{w.decimals}f} metres, {longest} centimeters."
@@ -175,7 +166,7 @@ def _room_size(w: _Writer) -> str | Unsolved:
         return _floor_box(w.place)
     note = f"{w.note} the floor's corners are {'; '.join(f'({w.metres(corner)})' for corner in w.corners)}."
     edges = np.linalg.norm(np.roll(w.corners, -1, axis=0) - w.corners, axis=1)
-    if len(w.corners) == 4 and abs(edges[0] * edges[1] - polygon_area_m2(w.corners)) < 1e-6:
+    if len(w.corners) == 4 and abs(edges[0] * edges[1] - semantics.polygon_area_m2(w.corners)) < 1e-6:
         sides = f"{edges[0]:.{w.decimals}f} and {edges[1]:.{w.decimals}f}"
         return f"{note} Its sides are {sides}, their product is {w.number}."
     return f"{note} The polygon's area is {w.number}."
@@ -199,10 +190,11 @@ def _rel_distance(w: _Writer) -> str | Unsolved:
     if missing:
         return Unsolved(f"no {' and no '.join(missing)}", tuple(missing))
     nearest_of = {
-        label: min(boxes[label], key=lambda box: closest_distance_m(box[None], boxes[primary]))
+        label: min(boxes[label], key=lambda box: semantics.closest_distance_m(box[None], boxes[primary]))
         for label in candidates
     }
-    apart = {label: closest_distance_m(box[None], boxes[primary]) for label, box in nearest_of.items()}
+    one = boxes[primary]
+    apart = {label: semantics.closest_distance_m(box[None], one) for label, box in nearest_of.items()}
     notes = (f"{label} {w.at(nearest_of[label])} {apart[label]:.{w.decimals}f}" for label in apart)
     nearest = min(apart, key=lambda label: apart[label])
     return (
@@ -219,7 +211,7 @@ def _rel_direction(w: _Writer) -> str:
     return (
         f"{w.note} {w.named(w.query.labels)}. Bearings from the {one} (0 ahead, left counts up): "
         f"{facing} {w.bearing(a, ahead)}, the {three} {w.bearing(a, c)}. Facing {facing}, "
-        f"I turn {w.turned(turn_rad(a, ahead, c))} to face the {three}."
+        f"I turn {w.turned(semantics.turn_rad(a, ahead, c))} to face the {three}."
     )
 
 
@@ -242,7 +234,7 @@ _WRITERS: dict[str, Callable[[_Writer], str | Unsolved]] = {
     "object_size_estimation": _object_size,
     "room_size_estimation": _room_size,
     "object_rel_distance": _rel_distance,
-    **{f"object_rel_direction_{level}": _rel_direction for level in DIRECTIONS},
+    **{f"object_rel_direction_{level}": _rel_direction for level in semantics.DIRECTIONS},
     "route_planning": _route,
     "obj_appearance_order": _appearance_order,
 }
