@@ -15,10 +15,9 @@ from rft3d.evaluation.records import Prediction, write_predictions
 from rft3d.experiments import Arm, Claim, Experiment, World, load_experiments, run_experiments, write_results
 from rft3d.experiments import run as running
 from rft3d.experiments.lab import Lab
-from rft3d.experiments.load import check, quickened
 from rft3d.experiments.numbers import Found, difference_of, value_of, verdict
 from rft3d.experiments.page import arms_grid, claims_grid, print_demo
-from rft3d.experiments.places import places
+from rft3d.experiments.places import check, places, quickened
 from rft3d.experiments.rooms import corrupted
 from rft3d.experiments.settings import our_arm, paper_arm
 from rft3d.experiments.types import folder_of

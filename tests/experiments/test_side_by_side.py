@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rft3d.experiments.side_by_side import Call, processes, run_jobs
+from rft3d.experiments.run import Call, processes, run_jobs
 
 _folder = Path()
 

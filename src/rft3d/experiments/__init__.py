@@ -15,4 +15,4 @@ __all__ = [
     "run_experiments", "write_results",
 ]  # fmt: skip
 
-__getattr__ = lazily(__name__, "types", "load", "places", "run", "page", "demo")
+__getattr__ = lazily(__name__, "types", "places", "run", "page", "demo")

@@ -1,7 +1,7 @@
 from rft3d.experiments.demo import run_demo as run_demo
-from rft3d.experiments.load import load_experiments as load_experiments
 from rft3d.experiments.page import write_results as write_results
 from rft3d.experiments.places import listing as listing
+from rft3d.experiments.places import load_experiments as load_experiments
 from rft3d.experiments.run import run_experiments as run_experiments
 from rft3d.experiments.types import Arm as Arm
 from rft3d.experiments.types import Claim as Claim

@@ -9,9 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from rft3d.experiments.lab import settings_of
-from rft3d.experiments.load import quick_arm
 from rft3d.experiments.page import print_demo
-from rft3d.experiments.places import WorldSeed
+from rft3d.experiments.places import WorldSeed, quick_arm
 from rft3d.experiments.run import name_arms, work
 from rft3d.experiments.settings import (
     COLUMNS,

@@ -1,10 +1,104 @@
-"""What there is to do: every run folder with its arms, and how far each is. Costs no torch."""
+"""Experiments from ``recipes/experiments/*.py``, checked before anything runs; their quick versions; what there is
+to do: every run folder with its arms, and how far each is. Costs no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rft3d.experiments.types import STANDARD, Arm, Experiment, World, folder_of, held_out_folder
+from rft3d.experiments.types import (
+    STANDARD,
+    Arm,
+    Claim,
+    Elsewhere,
+    Experiment,
+    World,
+    derived_options,
+    folder_of,
+    held_out_folder,
+)  # fmt: skip
+from rft3d.settings import config_in
+from rft3d.training.config import SFTConfig
+
+
+def load_experiments(folder: Path, quick: bool = False) -> list[Experiment]:
+    """What ``config()`` of every Python file in ``folder`` returns, by rank and name; ``quick``: tiny versions.
+
+    Raises:
+        ValueError: no recipe, one that returns something else, arms that contradict each other.
+    """
+    files = sorted(folder.glob("*.py"))
+    if not files:
+        raise ValueError(f"no experiment in {folder}; give a folder with *.py files like recipes/experiments")
+    found = sorted(
+        (config_in(file, Experiment) for file in files),
+        key=lambda experiment: (experiment.rank, experiment.name),
+    )
+    check(found)
+    return [quickened(experiment) for experiment in found] if quick else found
+
+
+def check(experiments: Sequence[Experiment]) -> None:
+    """ValueError where names clash, a base or a claim's arm is missing, or a view has no samples."""
+    arms: dict[tuple[str, str], tuple[Arm, str]] = {}
+    worlds: dict[str, World] = {}
+    for experiment in experiments:
+        where = f"experiment {experiment.name!r}"
+        world = worlds.setdefault(experiment.world.name, experiment.world)
+        if world != experiment.world:
+            raise ValueError(f"{where}: another experiment has a different world called {world.name!r}")
+        known = derived_options(world.views)
+        for arm in experiment.arms:
+            before, owner = arms.setdefault((world.name, arm.name), (arm, experiment.name))
+            if before != arm:
+                raise ValueError(f"{where}: arm {arm.name!r} differs from the one in {owner!r}")
+            missing = [view for view in arm.views() if view not in known]
+            missing += [view for view in arm.judge if view not in world.held_out]
+            missing += [name for name in arm.elsewhere if name not in world.elsewhere]
+            if missing:
+                raise ValueError(f"{where}: arm {arm.name!r} asks for what the world has not: {missing}")
+            experiment.chain(arm.name)
+        for claim in experiment.claims:
+            _check_judged(experiment, claim)
+
+
+def _check_judged(experiment: Experiment, claim: Claim) -> None:
+    world = experiment.world
+    asked = world.held_out if claim.where == STANDARD else world.elsewhere[claim.where].views
+    for view, _ in claim.metrics:
+        for name, own in ((claim.arm, view), (claim.against, claim.against_view or view)):
+            arm = experiment.arm(name)
+            if own not in arm.judge or own not in asked or claim.where not in (STANDARD, *arm.elsewhere):
+                raise ValueError(
+                    f"experiment {experiment.name!r}: claim {claim.text!r} is about {own!r} in {claim.where!r}, "
+                    f"where arm {arm.name!r} is not judged"
+                )
+
+
+def quickened(experiment: Experiment) -> Experiment:
+    """The same experiment in a minute: few rooms, two steps an arm, one seed. Its numbers mean nothing."""
+    world = experiment.world
+    limits = dict.fromkeys(world.max_new_tokens, 12)
+    small = replace(
+        world, train_rooms=8, held_out_rooms=2, watched_rooms=min(world.watched_rooms, 2), resamples=20,
+        max_new_tokens=limits, watch_every=2,
+        elsewhere={name: Elsewhere(replace(each.rooms, max_objects=each.rooms.min_objects), each.views)
+                   for name, each in world.elsewhere.items()},
+    )  # fmt: skip
+    return replace(experiment, world=small, arms=tuple(quick_arm(arm) for arm in experiment.arms), seeds=(0,))
+
+
+def quick_arm(arm: Arm) -> Arm:
+    """``arm`` with two steps of two prompts or scenes and answers of 12 tokens."""
+    stage = arm.stage
+    if stage is None:
+        return arm
+    limits = dict.fromkeys(stage.max_new_tokens, 12)
+    steps = min(stage.steps, 2)
+    if isinstance(stage, SFTConfig):
+        return replace(arm, stage=replace(stage, steps=steps, scenes_per_step=2, max_new_tokens=limits))
+    counts = {view: min(count, 2) for view, count in stage.prompts_per_step.items()}
+    quick = replace(stage, steps=steps, prompts_per_step=counts, group_size=2, max_new_tokens=limits)
+    return replace(arm, stage=quick)
 
 
 @dataclass(frozen=True)

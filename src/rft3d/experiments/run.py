@@ -2,13 +2,23 @@
 
 A run folder's *rooms* come first, then every arm after the one that it starts from, and an arm's evaluation
 after the arm. What was stopped goes on with the same command.
+
+Tiny models leave the second core idle for much of a step (sampling token by token, bookkeeping between small
+matrix products), so two arms with one thread each finish well before one after the other with two threads each.
 """
 
+import multiprocessing
+import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -16,15 +26,23 @@ from rich.console import Console
 from rft3d import runfolder
 from rft3d.experiments.lab import Lab
 from rft3d.experiments.places import WorldSeed, places
-from rft3d.experiments.side_by_side import Call, processes, run_jobs
 from rft3d.experiments.types import STANDARD, Arm, Experiment
 from rft3d.locks import only_writer
-from rft3d.process import Stopped, end_with_parent, keep_freed_memory
+from rft3d.process import Stopped, end_with_parent, keep_freed_memory, on_sigterm
 from rft3d.training.config import RFTConfig
 from rft3d.training.loop import OnStep
 
 _now = time.monotonic
 """One clock for all processes of the system."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """``call(*args)`` in a worker, not before the job named ``after`` is done. Both must pickle."""
+
+    call: Callable[..., None]
+    args: tuple[Any, ...]
+    after: str = ""
 
 
 def run_experiments(
@@ -167,3 +185,53 @@ def _stopper(until: float) -> OnStep:
             signal.raise_signal(signal.SIGTERM)
 
     return on_step
+
+
+def processes(wanted: int) -> int:
+    """How many workers this machine has cores for."""
+    return max(1, min(wanted, os.cpu_count() or 1))
+
+
+def run_jobs(
+    jobs: Mapping[str, Call], workers: int, begin: Callable[..., None], begin_args: tuple[Any, ...]
+) -> None:
+    """Run ``jobs`` (name to job), first come first served, with ``workers`` processes.
+
+    ``begin(*begin_args)`` runs once in each worker. When a job fails, or this process gets SIGTERM, the other
+    workers get SIGTERM too: training ends its step and saves it.
+
+    Raises:
+        Stopped: the jobs were stopped on request.
+        RuntimeError: a worker died.
+        Exception: what a job raised.
+    """
+    waiting, running = dict(jobs), dict[Future[None], str]()
+    done: set[str] = set()
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin, begin_args)
+    with on_sigterm(_stop):
+        try:
+            while waiting or running:
+                ready = [name for name, job in waiting.items() if not job.after or job.after in done]
+                for name in ready[: workers - len(running)]:
+                    job = waiting.pop(name)
+                    running[pool.submit(job.call, *job.args)] = name
+                if not running:
+                    raise ValueError(f"jobs {', '.join(waiting)} wait for jobs that are not there")
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(future)
+                    future.result()
+                    done.add(name)
+        except BaseException as problem:  # Ctrl-C too: no worker may go on computing
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            if isinstance(problem, BrokenProcessPool):
+                raise RuntimeError(
+                    "a worker process died (out of memory, or killed); the same command goes on from there"
+                ) from problem
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped("the arms were asked to stop and save their state; the same command goes on from there")
