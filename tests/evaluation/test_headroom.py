@@ -11,7 +11,7 @@ import pytest
 
 from rft3d.answers import FrameBox, LabelledBox, parse_detections, render_detections, render_frame_box
 from rft3d.evaluation.consensus import agreed_boxes, consensus
-from rft3d.evaluation.headroom import HeadroomConfig, headroom
+from rft3d.evaluation.headroom import HeadroomConfig, Questioned
 from rft3d.evaluation.predict import PredictConfig, predict
 from rft3d.evaluation.records import read_predictions
 from rft3d.prompts import Generation, Prompt
@@ -121,7 +121,7 @@ def test_headroom_sees_what_sampling_knows(questions: tuple[Path, list[Sample]])
     path, samples = questions
     config = HeadroomConfig(k=3, temperatures=(0.5,), resamples=50)
     seen: list[int] = []
-    found = headroom(Noisy(), TASKS["spatial"](), samples, [path.parent], config, seen.append)
+    found = Questioned(Noisy(), TASKS["spatial"](), samples, [path.parent], config, seen.append).headroom()
     row = found.temperatures[0]
     values = {
         name: row.answers[name]["micro"].value for name in ("greedy", "one sample", "best of k", "consensus")
@@ -137,7 +137,8 @@ def test_without_a_gap_the_sentence_promises_nothing(questions: tuple[Path, list
     path, samples = questions
     policy = Noisy()
     policy.right = lambda prompt: "100"  # type: ignore[method-assign]
-    found = headroom(policy, TASKS["spatial"](), samples, [path.parent], HeadroomConfig(k=3, resamples=20))
+    few = HeadroomConfig(k=3, resamples=20)
+    found = Questioned(policy, TASKS["spatial"](), samples, [path.parent], few).headroom()
     assert "expect RL to gain little" in found.sentence
 
 

@@ -1,7 +1,5 @@
 """What several verbs share: names to choose from, the options of scoring, ``--out`` and ``--force``, printing."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
+from rich.console import Console
 
 from rft3d.cli._words import did_you_mean
 from rft3d.evaluation import BENCHMARKS, ScoreConfig
@@ -101,8 +100,6 @@ def tell(line: str) -> None:
 
 def say(*things: Any) -> None:
     """Print tables and lines of text."""
-    from rich.console import Console
-
     console = Console()
     for thing in things:
         console.print(thing, highlight=False, soft_wrap=isinstance(thing, str))

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import tyro
 
-from rft3d.cli._clip import ClipOptions, run
+from rft3d.cli.detect import ClipOptions, run
+from rft3d.evaluation.infer import spatial_question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,5 @@ class Args(ClipOptions):
 
 
 def main(args: Args) -> None:
-    from rft3d.evaluation.infer import spatial_question
-
     limit = args.max_new_tokens or (1024 if args.think else 64)
     run(args, "ask", 32, limit, lambda clip: spatial_question(clip, args.question, args.options, args.think))

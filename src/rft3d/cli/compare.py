@@ -6,6 +6,8 @@ from pathlib import Path
 import tyro
 
 from rft3d.cli._choices import Scoring, free, say
+from rft3d.evaluation import compare_prediction_files
+from rft3d.evaluation.tables import comparison_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +27,6 @@ class Args(Scoring):
 def main(args: Args) -> None:
     args.check()
     free(args.out, args.force)
-    from rft3d.evaluation import compare_prediction_files
-    from rft3d.evaluation.tables import comparison_table
-
     found = compare_prediction_files(
         args.samples, args.a, args.b, task=args.task, benchmark=args.benchmark, config=args
     )

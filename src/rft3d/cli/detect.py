@@ -1,14 +1,69 @@
-"""``rft3d detect``: the objects in a video, as 3D boxes."""
+"""``rft3d detect``: the objects in a video, as 3D boxes.
 
+Also what ``ground``, ``ask`` and ``try`` share with it: options, and clip -> question -> model -> page.
+"""
+
+import json
+import os
+import sys
+import webbrowser
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import tyro
+from rich.markup import escape
 
-from rft3d.cli._clip import ClipOptions, open_page, run
+from rft3d.cli._choices import free, say
+from rft3d.evaluation.dataset import room_config_of
+from rft3d.evaluation.infer import detection_question
+from rft3d.evaluation.tables import answer_table
+from rft3d.scenes.clips import Clip, ClipSampling, read_clip, with_fov, with_intrinsics
+from rft3d.tasks.types import Sample
 
 ROOM = 7
 """Seed of the room that is shown when no source is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Options of every verb that lets a model look at one clip."""
+
+    model: str = "rooms"
+    """rooms or rooms-sft (shipped; they know procedural rooms only), a model folder, or a hub repository"""
+    out: Path | None = None
+    """folder for the page and pictures; runs/VERB/NAME when not given"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU when there is one"""
+    temperature: float = 0.0
+    """0 is greedy"""
+    seed: int = 0
+    """seed of sampling (no effect when greedy)"""
+    json: bool = False
+    """print JSON on a terminal too (elsewhere it always is JSON)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions(ModelOptions):
+    """Options of every verb that looks at a clip of your own."""
+
+    source: tyro.conf.Positional[str]
+    """video, picture, folder of pictures, scene folder, posed clip, a folder of them, or rooms:SEED"""
+    frames: int | None = None
+    """frames to look at; when not given as many as the model was trained on"""
+    every: float = 0.0
+    """seconds from one frame to the next; 0: the frames are spread over the clip"""
+    start: float = 0.0
+    """look at the video from this second on"""
+    end: float | None = None
+    """look at the video up to this second"""
+    intrinsics: Annotated[tuple[float, float, float, float] | None, tyro.conf.arg(metavar="FX FY CX CY")] = (
+        None
+    )
+    """in pixels of the video as a player shows it: boxes are then drawn into the frames"""
+    fov: float | None = None
+    """horizontal field of view in degrees, instead of --intrinsics (a phone held sideways: 60 to 75)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +92,53 @@ def main(args: Args) -> None:
 
 def find(args: Args, verb: str) -> dict[str, Any]:
     """Look, print and write the page into ``runs/VERB`` (``--out``); returns what was printed."""
-    from rft3d.evaluation.infer import detection_question
-
     return run(args, verb, 4, args.max_new_tokens, detection_question)
+
+
+def run(
+    args: ClipOptions, verb: str, frames: int, max_new_tokens: int, question: Callable[[Clip], Sample]
+) -> dict[str, Any]:
+    """Answer ``question`` about the clip; JSON or a short table on standard output, pages beside it."""
+    if args.intrinsics is not None and args.fov is not None:
+        raise ValueError("give --intrinsics or --fov, not both")
+    world = room_config_of(args.model)
+    count = (world.frames if world else frames) if args.frames is None else args.frames
+    clip = read_clip(args.source, ClipSampling(count, args.every or None, args.start, args.end), world)
+    if args.intrinsics is not None:
+        clip = with_intrinsics(clip, *args.intrinsics)
+    elif args.fov is not None:
+        clip = with_fov(clip, args.fov)
+    sample = question(clip)  # a bad clip or question is reported before torch is loaded
+    from rft3d.report.clip_page import answer_clip
+
+    out = args.out or Path("runs") / verb / clip.name
+    free(out, force=True)
+    record = answer_clip(
+        args.model, args.device, clip, sample, out,
+        max_new_tokens=max_new_tokens, temperature=args.temperature, seed=args.seed,
+    )  # fmt: skip
+    show_record(record, args.json)
+    return record
+
+
+def open_page(record: Mapping[str, Any]) -> None:
+    """Show the page in a browser, where a person is looking and there is a screen."""
+    screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.stdout.isatty() and screen:
+        webbrowser.open(Path(record["files"]["page"]).resolve().as_uri())
+
+
+def show_record(record: Mapping[str, Any], as_json: bool) -> None:
+    """``record`` as JSON where a program reads on or ``as_json`` asks for it, else as a short table."""
+    if as_json or not sys.stdout.isatty():
+        print(json.dumps(record, indent=2, allow_nan=False))
+        return
+    say(*(f"[bold red]warning:[/] {escape(warning)}" for warning in record["warnings"]))
+    if record["failure"] is not None:
+        say(f"[bold red]no answer:[/] {escape(record['failure']['reason'])}")
+    elif "boxes" in record:
+        say(answer_table(record))
+    else:
+        found = record["answer"]
+        say(f"[bold]{f'{found:g}' if isinstance(found, float) else escape(str(found))}[/]")
+    say(*(escape(f"note: {note}") for note in record["notes"]), escape(f"open {record['files']['page']}"))

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import tyro
 
-from rft3d.cli._clip import ClipOptions, run
+from rft3d.cli.detect import ClipOptions, run
+from rft3d.evaluation.infer import grounding_question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,4 @@ class Args(ClipOptions):
 
 
 def main(args: Args) -> None:
-    from rft3d.evaluation.infer import grounding_question
-
     run(args, "ground", 32, args.max_new_tokens, lambda clip: grounding_question(clip, args.text))

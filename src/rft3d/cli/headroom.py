@@ -6,8 +6,10 @@ from pathlib import Path
 import tyro
 
 from rft3d.cli._choices import JsonOut, free, say, tell
-from rft3d.evaluation.headroom import HeadroomConfig
+from rft3d.digests import model_fingerprint
+from rft3d.evaluation.headroom import HeadroomConfig, headroom_of_files, read_questions
 from rft3d.evaluation.results import TaskHeadroom
+from rft3d.evaluation.tables import headroom_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +33,6 @@ class Args(JsonOut):
 
 def main(args: Args) -> None:
     free(args.out, args.force)
-    from rft3d.digests import model_fingerprint
-    from rft3d.evaluation.headroom import headroom_of_files, read_questions
-    from rft3d.evaluation.tables import headroom_table
-
     questions = read_questions(args.samples, args.limit)  # bad files are reported before torch is loaded
     fingerprint = model_fingerprint(args.model)
     from rft3d.models import load_policy

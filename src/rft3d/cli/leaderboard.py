@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from rich.markup import escape
 
 from rft3d.cli._choices import BenchmarkName, say
+from rft3d.evaluation import BENCHMARKS
+from rft3d.evaluation.leaderboard import our_entries
+from rft3d.evaluation.tables import leaderboard_tables
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,6 @@ class Args:
 
 
 def main(args: Args) -> None:
-    from rich.markup import escape
-
-    from rft3d.evaluation.benchmarks.run import BENCHMARKS
-    from rft3d.evaluation.leaderboard import our_entries
-    from rft3d.evaluation.tables import leaderboard_tables
-
     ours = [entry for path in args.scores for entry in our_entries(path)]
     for name in BENCHMARKS if args.benchmark is None else (args.benchmark,):
         tables, notes = leaderboard_tables(name, ours, args.full)

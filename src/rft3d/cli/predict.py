@@ -6,7 +6,9 @@ from pathlib import Path
 import tyro
 
 from rft3d.cli._choices import free, tell
-from rft3d.evaluation.predict import PredictConfig
+from rft3d.digests import model_fingerprint
+from rft3d.evaluation import PredictConfig, predict
+from rft3d.tasks import read_samples
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,6 @@ class Args:
 
 def main(args: Args) -> None:
     free(args.out, force=True)  # before torch is loaded
-    from rft3d.digests import model_fingerprint
-    from rft3d.evaluation.predict import predict
-    from rft3d.tasks.samples import read_samples
-
     fingerprint = model_fingerprint(args.model)
     next(iter(read_samples(args.samples)), None)  # a bad samples file is reported before torch is loaded
     from rft3d.models import load_policy

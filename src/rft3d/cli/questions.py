@@ -6,7 +6,10 @@ from pathlib import Path
 import tyro
 
 from rft3d.cli._choices import SourceName, free
-from rft3d.evaluation.questions import QuestionConfig
+from rft3d.datasets.leaks import leaking, place
+from rft3d.datasets.prepare import holds_questions, keep_questions
+from rft3d.evaluation.questions import NEEDS, QuestionConfig, exclude_list, write_questions
+from rft3d.scenes import SOURCES, open_scenes
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,6 @@ class Args:
 
 def main(args: Args) -> None:
     free(args.out, args.force)
-    from rft3d.datasets.leaks import leaking, place
-    from rft3d.datasets.prepare import holds_questions, keep_questions
-    from rft3d.evaluation.questions import NEEDS, exclude_list, write_questions
-    from rft3d.scenes import SOURCES, open_scenes
-
     listed = exclude_list(args.exclude, place)
 
     def excluded(scene: str) -> bool:

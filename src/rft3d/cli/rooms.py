@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rft3d.cli._choices import WorldName, free
+from rft3d.evaluation import world_of_model, write_dataset
+from rft3d.scenes import WORLDS, iter_rooms
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,6 @@ def main(args: Args) -> None:
         raise ValueError(f"--count must be at least 1, got {args.count}")
     if args.seed < 0:
         raise ValueError(f"--seed must be at least 0, got {args.seed}")
-    from rft3d.evaluation.dataset import world_of_model, write_dataset
-    from rft3d.scenes import WORLDS, iter_rooms
-
     config, tasks = world_of_model(args.like) if args.like else (None, None)
     config = WORLDS[args.world] if args.world else config
     rooms = iter_rooms(range(args.seed, args.seed + args.count), config)

@@ -1,12 +1,15 @@
 """``rft3d samples``: questions about real clips and scene folders."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 from rft3d.cli._choices import free
-from rft3d.evaluation import ClipConfig
+from rft3d.evaluation import ClipConfig, check_gold, clip_questions, write_dataset
+from rft3d.scenes import open_scenes
+from rft3d.tasks import make_task, read_samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +36,6 @@ class Args:
 
 def main(args: Args) -> None:
     free(args.out, args.force, ours=("scenes", "samples.*"))
-    import shlex
-
-    from rft3d.evaluation import check_gold, clip_questions, write_dataset
-    from rft3d.scenes import open_scenes
-    from rft3d.tasks import make_task, read_samples
-
     if not 0 <= args.decimals <= 9:
         raise ValueError(f"--decimals must be in 0..9, got {args.decimals}")
     questions = clip_questions(args.cuts)

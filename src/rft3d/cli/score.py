@@ -6,6 +6,7 @@ from pathlib import Path
 import tyro
 
 from rft3d.cli._choices import Scoring, free, say
+from rft3d.evaluation import score_benchmark, score_files, tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,6 @@ class Args(Scoring):
 def main(args: Args) -> None:
     args.check()
     free(args.out, args.force)
-    from rft3d.evaluation import score_benchmark, score_files, tables
-
     if args.task is not None:
         result = score_files(args.task, args.samples, args.predictions, args)
         args.write(result)

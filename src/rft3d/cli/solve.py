@@ -6,7 +6,12 @@ from pathlib import Path
 import tyro
 
 from rft3d.cli._choices import JsonOut, SourceName, free, say
+from rft3d.datasets.prepare import asked_in
+from rft3d.evaluation import write_predictions
+from rft3d.evaluation.solving.blind import solve_questions
 from rft3d.evaluation.solving.places import BoxSource
+from rft3d.evaluation.solving.split import as_predictions, check_official
+from rft3d.evaluation.tables import key_checks, solving_table
 from rft3d.tasks import Sample
 
 
@@ -42,11 +47,6 @@ class Args(JsonOut):
 def main(args: Args) -> None:
     free(args.out, args.force)
     free(args.predictions_out, args.force)
-    from rft3d.evaluation import write_predictions
-    from rft3d.evaluation.solving.blind import solve_questions
-    from rft3d.evaluation.solving.split import as_predictions, check_official
-    from rft3d.evaluation.tables import key_checks, solving_table
-
     if args.check_official:
         if args.questions is None or not args.boxes.metadata:
             raise ValueError("--check-official needs --questions and --metadata")
@@ -73,8 +73,6 @@ def main(args: Args) -> None:
 
 
 def _asked(path: Path) -> list[Sample]:
-    from rft3d.datasets.prepare import asked_in
-
     samples, left_out = asked_in(path)
     for reason, count in left_out.items():
         print(f"{path}: left out {count} x {reason}")

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, fields
 
 from rft3d.cli import detect
-from rft3d.cli._clip import ModelOptions, open_page
 
 
 @dataclass(frozen=True, kw_only=True)
-class Args(ModelOptions):
+class Args(detect.ModelOptions):
     """Make a room that the shipped model has never seen, let it find the objects, open the page."""
 
     room: int = detect.ROOM
@@ -17,7 +16,7 @@ class Args(ModelOptions):
 
 
 def main(args: Args) -> None:
-    shared = {field.name: getattr(args, field.name) for field in fields(ModelOptions)}
+    shared = {field.name: getattr(args, field.name) for field in fields(detect.ModelOptions)}
     record = detect.find(detect.Args(source=f"rooms:{args.room}", **shared), "try")
     if args.open:
-        open_page(record)
+        detect.open_page(record)

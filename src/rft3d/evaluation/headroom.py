@@ -64,94 +64,32 @@ class HeadroomConfig(Checked):
             )
 
 
-def headroom(
-    policy: TextPolicy,
-    task: Task,
-    samples: Sequence[Sample],
-    inside: Sequence[Path],
-    config: HeadroomConfig,
-    advance: Callable[[int], None] = lambda count: None,
-) -> TaskHeadroom:
-    """Headroom of ``policy`` on one task's ``samples``.
+@dataclass(frozen=True)
+class Questioned:
+    """A policy that is asked one task's ``samples``.
 
     ``inside``: the folders that pictures may lie in, the first the one that their paths are relative to.
     ``advance(n)`` is called after every n questions (``len(temperatures) + 1`` times each).
     """
-    if task.name not in SHOWN:
-        raise ValueError(f"task {task.name!r} has no headroom; only {', '.join(SHOWN)} have one")
-    if not samples:
-        raise ValueError(f"no {task.name} samples to measure headroom on")
-    questions = _Questions(policy, task, samples, inside, config, advance)
-    greedy = questions.drawn(questions.scores([texts[0] for texts in questions.texts(0.0, 1)]))
-    measured = tuple(questions.measured(temperature, greedy) for temperature in config.temperatures)
-    found = TaskHeadroom(task.name, config.k, len(samples), greedy.scenes, SHOWN[task.name], measured)
-    return replace(found, sentence=sentence(found))
 
-
-def headroom_of_files(
-    policy: Any,
-    model: str,
-    questions: Mapping[Path, Sequence[Sample]],
-    config: HeadroomConfig,
-    tell: Callable[[TaskHeadroom], object] = lambda measured: None,
-    show: bool = True,
-    told: Callable[[str], object] = lambda line: None,
-    pictures: Path | None = None,
-) -> Headroom:
-    """Headroom of ``policy`` on ``questions`` (those asked of each samples file).
-
-    ``model``: its fingerprint. ``tell`` gets what was measured of a file as soon as it is known; ``show``: a
-    progress bar on standard error; ``told`` gets a line about each question that a damaged picture leaves out;
-    ``pictures``: a folder besides those of the samples files in which pictures may lie.
-    """
-    from rich.console import Console
-
-    found: list[TaskHeadroom] = []
-    for file, samples in questions.items():
-        task = make_task(samples[0].task, options=policy.task_options.get(samples[0].task))
-        inside = picture_folders(file.parent, pictures)
-        samples = [sample for sample in samples if _readable(sample, inside, told)]
-        count = len(samples) * (1 + len(config.temperatures))
-        with progress(Console(stderr=True, quiet=not show), task.name, count) as advance:
-            measured = headroom(policy, task, samples, inside, config, lambda n: advance(n, ""))
-        asked, digest = tuple(s.id for s in samples), file_digest(file)
-        found.append(replace(measured, samples_file=str(file), samples_sha256=digest, ids=asked))
-        tell(measured)
-    return Headroom(model, source_commit(), tuple(found))
-
-
-def read_questions(paths: Sequence[Path], limit: int = 0) -> dict[Path, list[Sample]]:
-    """:func:`spread_questions` of each file; a folder stands for its ``samples.<task>.jsonl``."""
-    found: dict[Path, list[Sample]] = {}
-    for path in paths:
-        files = [path / f"samples.{task}.jsonl" for task in SHOWN] if path.is_dir() else [path]
-        there = [file for file in files if file.is_file() or not path.is_dir()]
-        if not there:
-            raise ValueError(
-                f"--samples {path}: the folder holds no samples.<task>.jsonl ({', '.join(SHOWN)})"
-            )
-        found |= {file: spread_questions(file, limit) for file in there}
-    return found
-
-
-def spread_questions(file: Path, limit: int = 0) -> list[Sample]:
-    """``limit`` questions of a samples file, evenly spaced over it; 0: all."""
-    samples = list(read_samples(file))
-    if not samples:
-        raise ValueError(f"{file} is empty; there is nothing to measure on")
-    if not limit or limit >= len(samples):
-        return samples
-    return [samples[i * len(samples) // limit] for i in range(limit)]
-
-
-@dataclass(frozen=True)
-class _Questions:
     policy: TextPolicy
     task: Task
     samples: Sequence[Sample]
     inside: Sequence[Path]
     config: HeadroomConfig
-    advance: Callable[[int], None]
+    advance: Callable[[int], None] = lambda count: None
+
+    def headroom(self) -> TaskHeadroom:
+        """Headroom of the policy on these questions."""
+        name, count = self.task.name, len(self.samples)
+        if name not in SHOWN:
+            raise ValueError(f"task {name!r} has no headroom; only {', '.join(SHOWN)} have one")
+        if not count:
+            raise ValueError(f"no {name} samples to measure headroom on")
+        greedy = self.drawn(self.scores([texts[0] for texts in self.texts(0.0, 1)]))
+        measured = tuple(self.measured(temperature, greedy) for temperature in self.config.temperatures)
+        found = TaskHeadroom(name, self.config.k, count, greedy.scenes, SHOWN[name], measured)
+        return replace(found, sentence=sentence(found))
 
     def texts(self, temperature: float, per: int) -> list[Sequence[Generation]]:
         """``per`` answers to each question."""
@@ -197,6 +135,63 @@ class _Questions:
         flat = sum(len({score.total for score in group}) == 1 for group in by_group) / len(self.samples)
         answers = {name: intervals(run) for name, run in {"greedy": greedy, **drawn}.items()}
         return AtTemperature(temperature, flat, answers, gaps)
+
+
+def headroom_of_files(
+    policy: Any,
+    model: str,
+    questions: Mapping[Path, Sequence[Sample]],
+    config: HeadroomConfig,
+    tell: Callable[[TaskHeadroom], object] = lambda measured: None,
+    show: bool = True,
+    told: Callable[[str], object] = lambda line: None,
+    pictures: Path | None = None,
+) -> Headroom:
+    """Headroom of ``policy`` on ``questions`` (those asked of each samples file).
+
+    ``model``: its fingerprint. ``tell`` gets what was measured of a file as soon as it is known; ``show``: a
+    progress bar on standard error; ``told`` gets a line about each question that a damaged picture leaves out;
+    ``pictures``: a folder besides those of the samples files in which pictures may lie.
+    """
+    from rich.console import Console
+
+    found: list[TaskHeadroom] = []
+    for file, samples in questions.items():
+        task = make_task(samples[0].task, options=policy.task_options.get(samples[0].task))
+        inside = picture_folders(file.parent, pictures)
+        samples = [sample for sample in samples if _readable(sample, inside, told)]
+        count = len(samples) * (1 + len(config.temperatures))
+        with progress(Console(stderr=True, quiet=not show), task.name, count) as advance:
+            asking = Questioned(policy, task, samples, inside, config, lambda n: advance(n, ""))
+            measured = asking.headroom()
+        asked, digest = tuple(s.id for s in samples), file_digest(file)
+        found.append(replace(measured, samples_file=str(file), samples_sha256=digest, ids=asked))
+        tell(measured)
+    return Headroom(model, source_commit(), tuple(found))
+
+
+def read_questions(paths: Sequence[Path], limit: int = 0) -> dict[Path, list[Sample]]:
+    """:func:`spread_questions` of each file; a folder stands for its ``samples.<task>.jsonl``."""
+    found: dict[Path, list[Sample]] = {}
+    for path in paths:
+        files = [path / f"samples.{task}.jsonl" for task in SHOWN] if path.is_dir() else [path]
+        there = [file for file in files if file.is_file() or not path.is_dir()]
+        if not there:
+            raise ValueError(
+                f"--samples {path}: the folder holds no samples.<task>.jsonl ({', '.join(SHOWN)})"
+            )
+        found |= {file: spread_questions(file, limit) for file in there}
+    return found
+
+
+def spread_questions(file: Path, limit: int = 0) -> list[Sample]:
+    """``limit`` questions of a samples file, evenly spaced over it; 0: all."""
+    samples = list(read_samples(file))
+    if not samples:
+        raise ValueError(f"{file} is empty; there is nothing to measure on")
+    if not limit or limit >= len(samples):
+        return samples
+    return [samples[i * len(samples) // limit] for i in range(limit)]
 
 
 def _readable(sample: Sample, inside: Sequence[Path], told: Callable[[str], object]) -> bool:

@@ -188,17 +188,16 @@ def inference_record(
 
 def boxes_in_frame(found: Inference, clip: Clip, frame: int) -> tuple[list[str], NDArray[np.float64]]:
     """Labels and ``(N, 9)`` valid boxes in the camera of ``frame``: its own, or all when poses are known."""
-    labels, rows = [], []
-    for item in found.boxes:
-        if not item.valid or (item.frame != frame and clip.T_world_camera is None):
-            continue
+    labels, rows, poses = [], [np.zeros((0, 9))], clip.T_world_camera
+    for item in (each for each in found.boxes if each.valid):
         box = np.array([item.bbox_3d])
-        if item.frame != frame and clip.T_world_camera is not None:
-            poses = clip.T_world_camera
+        if item.frame != frame:
+            if poses is None:
+                continue
             box = transform_boxes(invert_pose(poses[frame]) @ poses[item.frame], box)
         labels.append(item.label)
-        rows.append(box[0])
-    return labels, np.array(rows, dtype=np.float64).reshape(-1, 9)
+        rows.append(box)
+    return labels, np.concatenate(rows)
 
 
 def _sample(
