@@ -1,5 +1,7 @@
 """What several verbs share: names to choose from, the options of scoring, ``--out`` and ``--force``, printing."""
 
+from __future__ import annotations
+
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
