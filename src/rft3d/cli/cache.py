@@ -5,6 +5,8 @@ from pathlib import Path
 
 import tyro
 
+from rft3d.files import CacheFolder
+
 
 @dataclass(frozen=True)
 class Args:
@@ -23,8 +25,6 @@ class Args:
 
 
 def main(args: Args) -> None:
-    from rft3d.files import CacheFolder
-
     if not args.folder.is_dir():
         raise FileNotFoundError(f"no feature cache at {args.folder}")
     cache = CacheFolder(args.folder)

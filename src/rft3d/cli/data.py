@@ -6,7 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from rft3d.datasets import Scan2cap, ScannetDetection, Scanrefer, Vgllm, Vsi
+from rft3d.datasets import Scan2cap, ScannetDetection, Scanrefer, Vgllm, Vsi, extract_recordings
+from rft3d.datasets.check import check_folder
+from rft3d.evaluation.conventions import convention_words, conventions_of_file
 
 Benchmark = ScannetDetection | Scanrefer | Scan2cap | Vsi | Annotated[Vgllm, tyro.conf.subcommand("vg-llm")]
 
@@ -56,19 +58,13 @@ class Args:
 def main(args: Args) -> int:
     if isinstance(args.do, Check):
         if args.do.samples is not None:
-            from rft3d.evaluation.conventions import convention_words, conventions_of_file
-
             found = conventions_of_file(args.do.folder, args.do.samples)
             print("\n".join(convention_words(found)))
             return 0 if found[0].convention == "house" else 1
-        from rft3d.datasets.check import check_folder
-
         report = check_folder(args.do.folder, args.do.media, fast=args.do.fast)
         print(report.text())
         return report.exit_code
     if isinstance(args.do, Extract):
-        from rft3d.datasets import extract_recordings
-
         words, whole = extract_recordings(args.do.scans, args.do.out, args.do.every, args.do.workers)
         print(f"{args.do.out}: {words}")
         return 0 if whole else 1

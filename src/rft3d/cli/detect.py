@@ -19,6 +19,7 @@ from rft3d.cli._choices import free, say
 from rft3d.evaluation.dataset import room_config_of
 from rft3d.evaluation.infer import detection_question
 from rft3d.evaluation.tables import answer_table
+from rft3d.report.clip_page import answer_clip
 from rft3d.scenes.clips import Clip, ClipSampling, read_clip, with_fov, with_intrinsics
 from rft3d.tasks.types import Sample
 
@@ -109,8 +110,6 @@ def run(
     elif args.fov is not None:
         clip = with_fov(clip, args.fov)
     sample = question(clip)  # a bad clip or question is reported before torch is loaded
-    from rft3d.report.clip_page import answer_clip
-
     out = args.out or Path("runs") / verb / clip.name
     free(out, force=True)
     record = answer_clip(

@@ -7,7 +7,10 @@ from pathlib import Path
 import tyro
 
 from rft3d.cli._choices import free, tell
+from rft3d.evaluation.export_verl import export_verl, read_options
+from rft3d.report.card import write_card
 from rft3d.report.exhibit import Exhibit, OverlayStyle, Wanted, exhibits, export_overlays
+from rft3d.report.rerun_export import write_rerun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +37,7 @@ class Rerun(_Shown):
     """
 
     def run(self) -> None:
-        shown = self.shown()
-        from rft3d.report.rerun_export import write_rerun
-
-        print(f"{self.out}: {write_rerun(shown, self.out)} questions or scenes")
+        print(f"{self.out}: {write_rerun(self.shown(), self.out)} questions or scenes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +78,6 @@ class Card:
 
     def run(self) -> None:
         free(self.out, self.force)
-        from rft3d.report.card import write_card
-
         licences = {"data": self.data_licence, "base": self.base_licence}
         print(write_card(self.source, self.name, self.out, licences))
 
@@ -107,8 +105,6 @@ class Verl:
 
     def run(self) -> None:
         free(self.out, self.force)
-        from rft3d.evaluation.export_verl import export_verl, read_options
-
         options = read_options(self.options)
         count = export_verl(self.samples, self.out, options, self.embed, self.pictures, tell)
         print(f"{self.out}: {count} samples in train.parquet; reward.py holds compute_score")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import tyro
 
+from rft3d.report.live import watch
+
 
 @dataclass(frozen=True)
 class Args:
@@ -22,6 +24,4 @@ class Args:
 
 
 def main(args: Args) -> None:
-    from rft3d.report.live import watch
-
     watch(args.run, once=args.once, every_s=args.every)
