@@ -37,10 +37,11 @@ from rft3d.datasets import (
     VsiSettings,
     read_meta,
 )
-from rft3d.datasets.convert import detection_sample, grounding_sample, type_from_words
 from rft3d.datasets.detection import run_windows
 from rft3d.datasets.extract import extract_scan
+from rft3d.datasets.vgllm import detection_sample, grounding_sample
 from rft3d.datasets.views import frame_area, frame_area_upstream, rotated_frames, spaced_frames
+from rft3d.datasets.vsi import type_from_words
 from rft3d.datasets.work import Job, JobOutput, prepare_samples
 from rft3d.geometry import box_iou_pairs, canonical_boxes, transform_boxes
 from rft3d.scenes.readers.vgllm import vgllm

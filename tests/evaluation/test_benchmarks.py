@@ -13,7 +13,7 @@ import pytest
 from rft3d.answers import LabelledBox, render_detections, render_frame_box
 from rft3d.answers.types import FrameBox
 from rft3d.cli import main
-from rft3d.datasets.vsi import VsiSettings, vsi_jobs
+from rft3d.datasets.vsi import frames_of
 from rft3d.evaluation import BENCHMARKS, Prediction, ScoreConfig, score_benchmark, write_predictions
 from rft3d.evaluation.benchmarks.scannet_detection import CATE31_UPSTREAM
 from rft3d.evaluation.benchmarks.scanrefer import refine
@@ -335,11 +335,9 @@ def test_revsi_has_seven_categories_and_a_key_for_each_number_of_frames(tmp_path
         list(vsi_bench(write_rows(tmp_path, [revsi_row(0, "obj_appearance_order", "A")])))
     (record,) = vsi_bench(write_rows(tmp_path, [revsi_row(0, "object_counting_single", "2", "all")]))
     assert record.video == "all_frame/scene0000_00.mp4" and record.extra["frame_budget"] == "all"
-    (job,) = vsi_jobs([record], VsiSettings(frames=8))
-    assert job.payload.settings.frames == 8  # all frames: as many as are asked for
+    assert frames_of(record, 8) == 8  # all frames: as many as are asked for
     (record,) = vsi_bench(write_rows(tmp_path, [revsi_row(0, "object_counting_single", "2", 16)]))
-    (job,) = vsi_jobs([record], VsiSettings(frames=8))
-    assert job.payload.settings.frames == 16
+    assert frames_of(record, 8) == 16
 
 
 def write_rows(tmp_path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from tests.scenes.published import write_meta
 
 from rft3d.cli import main
-from rft3d.datasets.convert import question_sample
 from rft3d.datasets.prepare import asked_in
+from rft3d.datasets.vsi import question_sample
 from rft3d.evaluation.questions import OFFICIAL, Balance, QuestionConfig, write_questions
 from rft3d.evaluation.records import Prediction, read_predictions, write_predictions
 from rft3d.evaluation.solving.blind import answer_blindly, answer_by_folds, prior_of

@@ -8,7 +8,8 @@ import pytest
 import torch
 from tests.tiny import make_policy
 
-from rft3d.datasets.convert import caption_sample, detection_sample, grounding_sample, question_sample
+from rft3d.datasets.vgllm import caption_sample, detection_sample, grounding_sample
+from rft3d.datasets.vsi import question_sample
 from rft3d.models import Policy
 from rft3d.models.tokens import token_id
 from rft3d.prompts import Prompt

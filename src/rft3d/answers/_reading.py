@@ -133,24 +133,19 @@ def _split(text: str) -> tuple[Sections, str | None, bool]:
     if len(text) > MAX_TEXT_CHARS:
         return Sections(answer=text), None, False
     think, rest, unclosed = _split_thought(text)
-    start = rest.find(ANSWER)
-    if start < 0:
+    before, opened, inside = rest.partition(ANSWER)
+    if not opened:
         return Sections(answer=rest, think=think), unclosed, False
-    start += len(ANSWER)
-    end = rest.find(END_ANSWER, start)
-    if end < 0:
-        return Sections(answer=rest[start:], think=think, tagged=True), END_ANSWER, False
+    answer, closed, _ = inside.partition(END_ANSWER)
+    if not closed:
+        return Sections(answer=inside, think=think, tagged=True), END_ANSWER, False
     counts = [text.count(tag) for tag in TAGS]
     stripped = text.strip()
     ends_well = stripped.endswith(END_ANSWER)
-    well_formed = (
-        counts == [1, 1, 1, 1]
-        and stripped.startswith(THINK)
-        and ends_well
-        and not rest[: start - len(ANSWER)].strip()
-    )
+    framed = stripped.startswith(THINK) and ends_well and not before.strip()
     alone = counts == [0, 0, 1, 1] and stripped.startswith(ANSWER) and ends_well
-    return Sections(rest[start:end], think, tagged=True, well_formed=well_formed), unclosed, alone
+    sections = Sections(answer, think, tagged=True, well_formed=counts == [1, 1, 1, 1] and framed)
+    return sections, unclosed, alone
 
 
 def _split_thought(text: str) -> tuple[str | None, str, str | None]:
@@ -158,18 +153,15 @@ def _split_thought(text: str) -> tuple[str | None, str, str | None]:
 
     Templates that put ``<think>`` into the prompt give texts with only the closing tag.
     """
-    end = text.find(END_THINK)
-    start = text.find(THINK)
-    if end >= 0:
-        opened = 0 <= start < end
-        return text[start + len(THINK) if opened else 0 : end], text[end + len(END_THINK) :], None
-    if start < 0:
+    head, closed, rest = text.partition(END_THINK)
+    _, opened, inside = head.partition(THINK)
+    if closed:
+        return inside if opened else head, rest, None
+    if not opened:
         return None, text, None
     # No </think>: either the text was cut inside the thought, or the model went on to its answer.
-    answer = text.find(ANSWER, start)
-    if answer < 0:
-        return text[start + len(THINK) :], "", END_THINK
-    return text[start + len(THINK) : answer], text[answer:], None
+    thought, answering, rest = inside.partition(ANSWER)
+    return (thought, ANSWER + rest, None) if answering else (thought, "", END_THINK)
 
 
 def render_thought(think: str, answer: str) -> str:

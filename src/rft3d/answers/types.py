@@ -1,8 +1,4 @@
-"""Typed values that text is parsed into, and the typed failure when it can't be.
-
-Nothing in :mod:`rft3d.answers` raises on wild text: every parser returns its value or a
-:class:`ParseFailure` with a reason and an excerpt.
-"""
+"""Typed values that text is parsed into, and the typed failure when it can't be."""
 
 from dataclasses import dataclass
 from typing import Literal

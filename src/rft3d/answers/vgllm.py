@@ -19,6 +19,7 @@ import operator
 import re
 import warnings
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, cast
 
 import numpy as np
@@ -173,14 +174,8 @@ def _number(value: object) -> int | float:
 
 def _depth(line: str) -> int:
     """Deepest nesting, at least: brackets in strings count too, which only makes the bound stricter."""
-    depth = deepest = 0
-    for char in line:
-        if char in _OPEN:
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in _CLOSE:
-            depth -= 1
-    return deepest
+    steps = ((char in _OPEN) - (char in _CLOSE) for char in line)
+    return max(accumulate(steps, initial=0))
 
 
 def _upstream_box(value: object) -> tuple[float, ...] | None:

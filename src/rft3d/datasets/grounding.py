@@ -142,14 +142,8 @@ def make_grounding(job: ReferringJob, settings: GroundingSettings, root: Path) -
             cut = replace(job.scene, frames=frames, objects=(thing,), expressions=asked)
             own = [refs[index] for index in chosen]
             (sample,) = task.samples(cut, own, 0)
-            facts = {
-                "seen": best is not None,
-                "split": settings.split,
-                "dataset": "scannet",
-                "object_id": row.object_id,
-                "ann_id": row.ann_id,
-                "draw": draw,
-            }
+            shared = {"split": settings.split, "dataset": "scannet", "object_id": row.object_id}
+            facts = {"seen": best is not None, **shared, "ann_id": row.ann_id, "draw": draw}
             meta = {key: value for key, value in sample.meta.items() if key != "unique"}
             if (row.scene, row.object_id) in job.unique:  # unknown without ScanNet's label table
                 meta["unique"] = job.unique[row.scene, row.object_id]
@@ -200,20 +194,15 @@ def make_captions(job: ReferringJob, settings: GroundingSettings, root: Path) ->
         for draw in range(settings.draws if training else 1):
             chosen = choose_frames(target, job.scene, row, draw, settings)
             again = f":{draw}" if settings.draws > 1 else ""
-            sample = Sample(
-                id=f"{job.scene.id}:captioning:{row.object_id}{f':{row.ann_id}{again}' if training else ''}",
-                task="captioning",
-                scene=job.scene.id,
-                frames=tuple(refs[index] for index in chosen),
-                prompt=caption_prompt(box[:3], job.scene.frames[chosen[0]].T_world_camera, len(chosen)),
-                truth=caption_truth([each.text.capitalize() for each in rows], true_box, box, iou),
-                meta={
-                    "label": row.object_name,
-                    "object_id": row.object_id,
-                    "split": settings.split,
-                    "dataset": "scannet",
-                },
+            identity = (
+                f"{job.scene.id}:captioning:{row.object_id}{f':{row.ann_id}{again}' if training else ''}"
             )
+            prompt = caption_prompt(box[:3], job.scene.frames[chosen[0]].T_world_camera, len(chosen))
+            truth = caption_truth([each.text.capitalize() for each in rows], true_box, box, iou)
+            meta = {"label": row.object_name, "object_id": row.object_id, "split": settings.split}
+            meta["dataset"] = "scannet"
+            frames = tuple(refs[index] for index in chosen)
+            sample = Sample(identity, "captioning", job.scene.id, frames, prompt, truth, meta)
             samples.append(with_cameras(sample, job.scene, refs))
     return JobOutput(tuple(samples))
 

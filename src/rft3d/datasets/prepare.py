@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from rft3d.datasets.check.annotations import kind_of
-from rft3d.datasets.convert import NotASample, question_sample
 from rft3d.datasets.detection import DetectionSettings, detection_jobs, make_detection
 from rft3d.datasets.grounding import GroundingSettings, make_captions, make_grounding, referring_jobs
 from rft3d.datasets.leaks import leaking
 from rft3d.datasets.vgllm import Angles, make_vgllm, old_angles, vgllm_jobs
-from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, vsi_jobs
-from rft3d.datasets.work import Job, JobOutput, Output, Prepared, prepare_samples
+from rft3d.datasets.vsi import Question, VsiSettings, make_vsi, question_sample, vsi_jobs
+from rft3d.datasets.work import Job, JobOutput, NotASample, Output, Prepared, prepare_samples
 from rft3d.evaluation.questions import Made as MadeQuestions
 from rft3d.evaluation.questions import QuestionConfig
 from rft3d.evaluation.solving.places import places_from_scenes
@@ -95,28 +94,25 @@ class _Referring(_FromInfos):
     """ScanNet's scans folder: <scan>/<scan>.txt, .aggregation.json, segs.json and _vh_clean_2.ply"""
     labels: Path | None = None
     """scannetv2-labels.combined.tsv: tells unique from multiple"""
+    settings: GroundingSettings = field(default_factory=GroundingSettings)
 
     def _prepare(
-        self,
-        benchmark: str,
-        settings: GroundingSettings,
-        make: Callable[..., JobOutput],
-        proposals: Path | None = None,
+        self, benchmark: str, make: Callable[..., JobOutput], proposals: Path | None = None
     ) -> Prepared:
         rows = list(scanrefer(self.descriptions))
         wanted = {row.scene for row in rows}
-        _refuse_leaks(wanted, settings.split, self.descriptions)
+        _refuse_leaks(wanted, self.settings.split, self.descriptions)
         unique = {} if self.labels is None else unique_objects(rows, read_nyu40(self.labels))
-        boxes = None if proposals is None or settings.split == "train" else read_proposals(proposals)
+        boxes = None if proposals is None or self.settings.split == "train" else read_proposals(proposals)
         left_out: Counter[str] = Counter()
         scenes = (
             replace(scene, frames=tuple(sorted(scene.frames, key=lambda frame: frame.name)))
             for scene in self._scenes(left_out, wanted)
         )
         jobs = referring_jobs(scenes, rows, unique, self.scans, boxes)
-        work = partial(make, settings=settings)
+        work = partial(make, settings=self.settings)
         inputs = [self.descriptions, self.infos, *filter(None, (self.labels, proposals))]
-        made = self._write(benchmark, asdict(settings), jobs, work, inputs, len(wanted))
+        made = self._write(benchmark, asdict(self.settings), jobs, work, inputs, len(wanted))
         return replace(made, skipped={**made.skipped, **left_out})
 
 
@@ -124,11 +120,9 @@ class _Referring(_FromInfos):
 class Scanrefer(_Referring):
     """ScanRefer: which frame shows the described object best, and its box there."""
 
-    settings: GroundingSettings = field(default_factory=GroundingSettings)
-
     def prepare(self) -> Prepared:
         """Write the samples. ValueError: damaged annotations, or a training set with validation scans."""
-        return self._prepare("scanrefer", self.settings, make_grounding)
+        return self._prepare("scanrefer", make_grounding)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +135,7 @@ class Scan2cap(_Referring):
 
     def prepare(self) -> Prepared:
         """Write the samples. ValueError: damaged annotations, or a training set with validation scans."""
-        return self._prepare("scan2cap", self.settings, make_captions, self.proposals)
+        return self._prepare("scan2cap", make_captions, self.proposals)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +168,8 @@ class Vsi(_FromMedia):
         places = places_from_scenes(scene for path in self.metadata for scene in vsi_meta(path))
         read = vsi_bench if self.settings.split == "test" else question_records
         records = [record for path in self.questions for record in read(path)]
-        jobs = vsi_jobs(records, self.settings, places)
-        make = partial(make_vsi, media=None if self.no_frames else self.media)
+        jobs = vsi_jobs(records, places)
+        make = partial(make_vsi, settings=self.settings, media=None if self.no_frames else self.media)
         inputs = [*self.questions, *self.metadata]
         return self._write("vsi", asdict(self.settings), jobs, make, inputs, len(jobs))
 

@@ -7,6 +7,7 @@ lack cameras: such samples serve SFT and are refused by every score.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,18 +17,20 @@ import numpy as np
 
 from rft3d.datasets.check.angles import angle_verdict
 from rft3d.datasets.check.annotations import record_boxes
-from rft3d.datasets.convert import NotASample, caption_sample, detection_sample, grounding_sample
 from rft3d.datasets.views import Target, any_frame, target_frame
-from rft3d.datasets.work import Job, JobOutput, relative
+from rft3d.datasets.work import Job, JobOutput, NotASample, relative
 from rft3d.geometry import invert_pose, transform_boxes
+from rft3d.prompts import IMAGE
 from rft3d.scenes.readers.records import ChatRecord
 from rft3d.scenes.readers.vgllm import vgllm
 from rft3d.scenes.types import Frame
 from rft3d.tasks.types import Sample
 
+Fields = dict[str, Any]
 Angles = Literal["detect", "intrinsic", "extrinsic"]
 TELLING_RECORDS = 2000
 """Records that are looked at to detect the angles' convention."""
+_WORLD = {"box_world": "gt_bbox", "T_world_camera": "T_world_camera"}
 
 
 def old_angles(path: Path, angles: Angles) -> bool:
@@ -96,3 +99,62 @@ def _with_target(record: ChatRecord) -> ChatRecord:
     place = any_frame(target, frames) if best is None else best
     seen = transform_boxes(invert_pose(frames[place].T_world_camera), box[None])[0]
     return replace(record, extra={**extra, "target": {"frame": place, "bbox_3d": seen.tolist()}})
+
+
+def detection_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
+    """A sample of VG-LLM's detection record: boxes are in the first frame's camera already."""
+    if "boxes" not in record.extra:
+        raise NotASample("record without boxes")
+    boxes = record.extra["boxes"]
+    prompt = _shown(record.turns[0], IMAGE * len(frames), len(frames))
+    return _of_chat("detection", record, frames, prompt, {"boxes": boxes}, {"objects": len(boxes)})
+
+
+def grounding_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
+    """A sample of VG-LLM's ScanRefer record; without cameras (the train file may lack them) it serves SFT only."""
+    if "target" not in record.extra:
+        raise NotASample("record without target")
+    known = {key: record.extra[name] for key, name in _WORLD.items() if name in record.extra}
+    target, metadata = record.extra["target"], record.extra.get("metadata", {})
+    truth = {key: target[key] for key in ("frame", "bbox_3d")} | (known if len(known) == len(_WORLD) else {})
+    meta = {key: metadata[key] for key in ("object_id", "ann_id") if key in metadata}
+    if record.question_type in ("unique", "multiple"):
+        meta["unique"] = record.question_type == "unique"
+    named = "".join(f"Frame-{index}: {IMAGE}" for index in range(len(frames)))
+    prompt = _shown(record.extra.get("prompt", record.turns[0]), named, len(frames))
+    return _of_chat("grounding", record, frames, prompt, truth, meta)
+
+
+def caption_sample(record: ChatRecord, frames: Sequence[str]) -> Sample:
+    """A sample of VG-LLM's Scan2Cap record."""
+    caption = record.turns[1]
+    truth: dict[str, Any] = {
+        "caption": caption,
+        "references": record.extra.get("annotations", [caption]),
+        "iou": record.extra.get("iou", 1.0),
+    }
+    for name, key in (("gt_box", "box_world"), ("input_box", "input_box_world")):
+        if name in record.extra:
+            truth[key] = [*record.extra[name], 0.0, 0.0, 0.0]
+    prompt = _shown(record.turns[0], IMAGE * len(frames), len(frames))
+    return _of_chat("captioning", record, frames, prompt, truth, {})
+
+
+def _of_chat(
+    task: str, record: ChatRecord, frames: Sequence[str], prompt: str, truth: Fields, meta: Fields
+) -> Sample:
+    cameras = {key: record.extra[key] for key in ("intrinsics", "T_world_camera") if key in record.extra}
+    identity = f"{record.scene or 'vgllm'}:{task}:{record.id}"
+    meta = {**meta, "dataset": record.dataset, "rounding": "plain", **cameras}
+    return Sample(identity, task, record.scene or record.id, tuple(frames), prompt, truth, meta)
+
+
+def _shown(text: str, pictures: str, count: int) -> str:
+    """The human text as a model sees it: ``pictures`` first where it names none; a newline after an image tag
+    goes, as upstream's loader does it."""
+    if IMAGE not in text:
+        text = pictures + text.lstrip("\n")
+    text = text.replace(f"{IMAGE}\n", IMAGE)
+    if text.count(IMAGE) != count:
+        raise NotASample("as many image tags as pictures are needed")
+    return text

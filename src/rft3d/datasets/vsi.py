@@ -3,7 +3,8 @@
 The protocol (lmms-eval's and VG-LLM's): 32 frames of the video at ``linspace(0, N - 1, 32)`` cut to whole
 numbers, all of them when there are fewer; the question in the official wording. Videos are decoded once a
 scene into PNG files beside the samples file (PyAV, ``pip install '.[video]'``), so that training and
-scoring need no decoder.
+scoring need no decoder. A question keeps its own words; only the placeholders of frames are set. What cannot become
+a sample is left out with a reason, never replaced by another one.
 
 Training questions show picture files where the media folder has them (ScanNet's posed pictures, ScanNet++'s
 DSLR pictures, ARKitScenes' low-resolution frames) and the video otherwise. ``like="vg-llm"`` draws those
@@ -11,35 +12,44 @@ frames as its converter does: the sorted list turned by a random offset, 32 spre
 Scans of benchmarks are left out and counted.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from rft3d.datasets.convert import Answers, NotASample, Question, question_sample
 from rft3d.datasets.detection import Like
 from rft3d.datasets.leaks import leaking
-from rft3d.datasets.work import Job, JobOutput, relative
+from rft3d.datasets.work import Job, JobOutput, NotASample, relative
 from rft3d.evaluation.solving.places import scene_key
 from rft3d.files import excerpt
 from rft3d.scenes.clips import ClipSampling, read_video, spread_indices
 from rft3d.scenes.images import write_image
+from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
 from rft3d.scenes.readers.vsi_bench import COUNTS
 from rft3d.settings import Checked, Count
-from rft3d.tasks.spatial.solve import Place
+from rft3d.tasks.spatial.questions import NUMERIC_TYPES, QUESTION_TYPES
+from rft3d.tasks.spatial.solve import Place, Unsolved
+from rft3d.tasks.spatial.task import AFTER_NUMBER, BEFORE, spatial_prompt
+from rft3d.tasks.spatial.thoughts import work_out
+from rft3d.tasks.spatial.view import read_question
 from rft3d.tasks.types import Sample
 
-PICTURES: dict[str, tuple[str, ...]] = {
-    "scannet": ("scannet/posed_images/{scene}/*.jpg",),
-    "scannetpp": ("scannetpp/data/{scene}/dslr/resized_undistorted_images/*.JPG",),
-    "arkitscenes": (
-        "arkitscenes/3dod/Training/{scene}/{scene}_frames/lowres_wide/*.png",
-        "arkitscenes/3dod/Validation/{scene}/{scene}_frames/lowres_wide/*.png",
-    ),
+Answers = Literal["direct", "think", "think-prompt"]
+Question = ChatRecord | QuestionRecord
+REVSI_AFTER_NUMBER = "Answer the question using a single integer or decimal number."
+KEPT = ("revsi_type", "frame_budget", "pruned")
+"""Of a question's ``extra`` in a sample's ``meta``: what benchmarks choose by."""
+_OPTION = re.compile(r"^\(?([A-Z])[.):]\s*(.+)$")
+_TAG = re.compile(r"<(?:image|video)>\n?")
+PICTURES = {
+    "scannet": "scannet/posed_images/{scene}/*.jpg",
+    "scannetpp": "scannetpp/data/{scene}/dslr/resized_undistorted_images/*.JPG",
+    "arkitscenes": "arkitscenes/3dod/*/{scene}/{scene}_frames/lowres_wide/*.png",
 }
 """Where VG-LLM's media folder holds a scan's pictures."""
 
@@ -69,91 +79,80 @@ class VsiSettings(Checked):
             raise ValueError("a benchmark's samples hold no worked thoughts; ask with --answers think-prompt")
 
 
-@dataclass(frozen=True)
-class VsiJob:
-    """All questions about one video or scan, and what is known of its place."""
-
-    records: tuple[Question, ...]
-    settings: VsiSettings
-    place: Place | None = None
-
-    @property
-    def key(self) -> str:
-        first = self.records[0]
-        return f"{first.dataset}/{first.scene or first.video}"
+def scan_of(record: Question) -> str:
+    """The scan or video that a question is about."""
+    return f"{record.dataset}/{record.scene or record.video}"
 
 
-def vsi_jobs(
-    records: Iterable[Question], settings: VsiSettings, places: Mapping[str, Place] | None = None
-) -> list[Job]:
-    """A job a scan, in the order in which scans first occur."""
+def vsi_jobs(records: Iterable[Question], places: Mapping[str, Place]) -> list[Job]:
+    """A job a scan, in the order in which scans first occur: its questions, and what is known of its place."""
     groups: dict[str, list[Question]] = {}
     for record in records:
-        groups.setdefault(VsiJob((record,), settings).key, []).append(record)
-    jobs = []
-    for key, mine in groups.items():
-        place = (places or {}).get(scene_key(mine[0].scene or ""))
-        budget = str(mine[0].extra.get("frame_budget"))  # ReVSI's key is true of that many frames
-        shown = replace(settings, frames=int(budget)) if budget.isdigit() else settings
-        jobs.append(Job(key, VsiJob(tuple(mine), shown, place)))
-    return jobs
+        groups.setdefault(scan_of(record), []).append(record)
+    return [Job(key, (mine, places.get(scene_key(mine[0].scene or "")))) for key, mine in groups.items()]
 
 
-def make_vsi(job: VsiJob, media: Path | None, root: Path) -> JobOutput:
+def frames_of(record: Question, asked: int) -> int:
+    """How many frames a question shows: ReVSI's keys are true of a number of frames, others of any."""
+    budget = str(record.extra.get("frame_budget"))
+    return int(budget) if budget.isdigit() else asked
+
+
+def make_vsi(
+    payload: tuple[list[Question], Place | None], settings: VsiSettings, media: Path | None, root: Path
+) -> JobOutput:
     """The samples about one scan; decodes its video when it has no pictures.
 
     ``media`` None: the samples name no pictures.
     """
+    records, place = payload
+    first, training = records[0], settings.split == "train"
+    if training and first.scene is not None and leaking([first.scene]):
+        return JobOutput((), {"question about a benchmark's room": len(records)})
+    settings = replace(settings, frames=frames_of(first, settings.frames))
     skipped: Counter[str] = Counter()
-    scene = job.records[0].scene
-    if job.settings.split == "train" and scene is not None and leaking([scene]):
-        return JobOutput((), {"question about a benchmark's room": len(job.records)})
     samples: list[Sample] = []
-    pictures = _pictures(job, media) if media is not None else []
-    video = _video_frames(job, media, root) if media is not None and not pictures else []
-    for record in job.records:
-        frames = _drawn(pictures, record, job) if pictures else video
+    pictures = _pictures(first, media) if media is not None and training else []
+    video = _video_frames(first, settings.frames, media, root) if media is not None and not pictures else []
+    for record in records:
+        frames = _drawn(pictures, record, settings) if pictures else video
         try:
             shown = [relative(path, root) for path in frames]
-            samples.append(question_sample(record, shown, job.settings.answers, job.place))
+            samples.append(question_sample(record, shown, settings.answers, place))
         except NotASample as reason:
-            if job.settings.split == "test":  # every question of a benchmark counts
-                raise ValueError(f"{job.key}, question {record.id}: {reason}") from None
+            if not training:  # every question of a benchmark counts
+                raise ValueError(f"{scan_of(record)}, question {record.id}: {reason}") from None
             skipped[str(reason)] += 1
     return JobOutput(tuple(samples), dict(skipped))
 
 
-def _pictures(job: VsiJob, media: Path) -> list[Path]:
-    record = job.records[0]
-    if job.settings.split == "train" and record.scene:
-        for pattern in PICTURES.get(record.dataset, ()):
-            if found := sorted(media.glob(pattern.format(scene=record.scene))):
-                return found
-    return []
+def _pictures(record: Question, media: Path) -> list[Path]:
+    pattern = PICTURES.get(record.dataset) if record.scene else None
+    return sorted(media.glob(pattern.format(scene=record.scene))) if pattern else []
 
 
-def _drawn(pictures: Sequence[Path], record: Question, job: VsiJob) -> list[Path]:
+def _drawn(pictures: Sequence[Path], record: Question, settings: VsiSettings) -> list[Path]:
     count = len(pictures)
-    places = spread_indices(count, job.settings.frames)
-    if job.settings.like == "vg-llm":
-        offset = Random(f"{job.settings.seed}:{job.key}:{record.id}").randrange(count)
+    places = spread_indices(count, settings.frames)
+    if settings.like == "vg-llm":
+        offset = Random(f"{settings.seed}:{scan_of(record)}:{record.id}").randrange(count)
         places = sorted((offset + place) % count for place in places)
     return [pictures[place] for place in places]
 
 
-def _video_frames(job: VsiJob, media: Path, root: Path) -> list[Path]:
-    video = find_video(media, job.records[0])
-    if ".." in Path(job.key).parts or Path(job.key).is_absolute():
+def _video_frames(record: Question, count: int, media: Path, root: Path) -> list[Path]:
+    video, scan = find_video(media, record), Path(scan_of(record))
+    if ".." in scan.parts or scan.is_absolute():
         raise ValueError(
-            f"the annotations name the scan {excerpt(job.key)}; frames are kept below {root} only"
+            f"the annotations name the scan {excerpt(str(scan))}; frames are kept below {root} only"
         )
-    folder = root / "frames" / Path(job.key).with_suffix("")
-    done = folder / f"{job.settings.frames}.txt"
+    folder = root / "frames" / scan.with_suffix("")
+    done = folder / f"{count}.txt"
     if done.is_file():  # an earlier job, or a run that was stopped
         files = [folder / name for name in done.read_text(encoding="ascii").split()]
         if all(file.is_file() for file in files):
             return files
-    clip = read_video(video, ClipSampling(frames=job.settings.frames))
+    clip = read_video(video, ClipSampling(frames=count))
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{index:06d}.png" for index in clip.indices]
     for file, pixels in zip(files, clip.frames, strict=True):
@@ -181,3 +180,119 @@ def missing_questions(records: Iterable[Question]) -> dict[str, int]:
     for record in records:
         found[str(record.question_type)] += 1
     return {kind: COUNTS[kind] - found[kind] for kind in COUNTS if found[kind] != COUNTS[kind]}
+
+
+def question_sample(
+    record: Question, frames: Sequence[str], answers: Answers = "direct", place: Place | None = None
+) -> Sample:
+    """A spatial sample of a question with a key.
+
+    Args:
+        answers: ``direct``; ``think``: with a thought worked out from the boxes of ``place``; or
+            ``think-prompt``: the prompt asks for a thought and the truth's is empty, for RFT and evaluation,
+            not for SFT.
+        place: what is known of the scene.
+
+    Raises:
+        NotASample: no spatial question, or ``think`` where the boxes don't lead to the key.
+    """
+    if isinstance(record, ChatRecord):
+        record = _question_in(record)
+    kind = record.question_type
+    if kind not in QUESTION_TYPES:
+        found = type_from_words(record.question, len(record.options))
+        if found is None:
+            raise NotASample("question of no VSI-Bench type")
+        kind = found
+    truth: dict[str, Any] = {"question_type": kind}
+    if kind in NUMERIC_TYPES:
+        truth["answer"] = _number(record)
+    else:
+        truth["answer"], truth["options"] = _choice(record)
+    if answers != "direct":
+        truth["thought"] = "" if answers == "think-prompt" else _thought(kind, record, truth, place)
+    number = REVSI_AFTER_NUMBER if "frame_budget" in record.extra else AFTER_NUMBER
+    prompt = spatial_prompt(
+        len(frames), record.question.strip(), truth.get("options", []), answers != "direct", number
+    )
+    kept = {key: value for key, value in record.extra.items() if key in KEPT}
+    identity, scene = f"{record.dataset}:{kind}:{record.id}", record.scene or record.id
+    meta = {"question_type": kind, "dataset": record.dataset, **kept}
+    return Sample(identity, "spatial", scene, tuple(frames), prompt, truth, meta)
+
+
+def _question_in(record: ChatRecord) -> QuestionRecord:
+    """VLM-3R's record: VSI-Bench's prompt as text, the answer as the other turn."""
+    text = _TAG.sub("", record.turns[0]).strip()
+    head, _, tail = text.partition("\nOptions:\n")
+    options = tuple(line for line in tail.splitlines() if _OPTION.match(line)) if tail else ()
+    body = head.removeprefix(BEFORE).strip().removesuffix(AFTER_NUMBER).strip()
+    return QuestionRecord(
+        record.id, record.scene, record.dataset, record.question_type or "", body, options,
+        record.turns[1].strip(), record.video,
+    )  # fmt: skip
+
+
+def _thought(kind: str, record: QuestionRecord, truth: dict[str, Any], place: Place | None) -> str:
+    if place is None:
+        raise NotASample(f"no thought for {kind}: no boxes of the scene")
+    try:
+        query = read_question(kind, record.question, truth.get("options", ()))
+    except ValueError:
+        raise NotASample(f"no thought for {kind}: its wording is not known") from None
+    thought = work_out(query, place, truth["answer"])
+    if isinstance(thought, Unsolved):
+        reason = "a thing that it names has no box" if thought.missing else thought.reason
+        raise NotASample(f"no thought for {kind}: {reason}")
+    return thought
+
+
+_WORDS = (
+    ("object_counting", ("how many",)),
+    ("room_size_estimation", ("size of this room",)),
+    ("object_size_estimation", ("longest dimension",)),
+    ("object_abs_distance", ("distance between",)),
+    ("object_rel_distance", ("closest to",)),
+    ("obj_appearance_order", ("first-time appearance",)),
+    ("route_planning", ("robot",)),
+)
+"""VSI-Bench's wording of each type; SpaceR's SR questions use it and don't name the type."""
+
+
+def type_from_words(question: str, options: int) -> str | None:
+    """The VSI-Bench type of a question in the official wording; None when it is none of them."""
+    low = question.lower()
+    if "standing by" in low and "facing" in low and "robot" not in low:
+        hard, medium = "front-left" in low or "quadrant" in low, "back" in low
+        return (
+            f"object_rel_direction_{'hard' if hard else 'medium' if medium else 'easy'}" if options else None
+        )
+    for kind, words in _WORDS:
+        if all(word in low for word in words) and (kind in NUMERIC_TYPES) == (options == 0):
+            return kind
+    return None
+
+
+def _number(record: QuestionRecord) -> float:
+    try:
+        value = float(record.answer)
+    except ValueError:
+        raise NotASample("key that is not a number") from None
+    if not value > 0 or value == float("inf"):
+        raise NotASample("key that is not positive")
+    return value
+
+
+def _choice(record: QuestionRecord) -> tuple[str, list[str]]:
+    options = []
+    for letter, text in zip("ABCDEFGH", record.options, strict=False):
+        match = _OPTION.match(text)
+        if match and match[1] != letter:
+            raise NotASample("options out of order")
+        options.append(f"{letter}. {match[2] if match else text}")
+    answer = record.answer.strip().rstrip(".").upper()[:1]
+    if not 2 <= len(options) <= 4:
+        raise NotASample("not two to four options")
+    if answer not in "ABCD"[: len(options)] or not answer:
+        raise NotASample("key that is not an option")
+    return answer, options

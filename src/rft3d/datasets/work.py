@@ -49,6 +49,10 @@ class JobOutput:
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
+class NotASample(ValueError):
+    """Why a record can't become a sample; the reason is what is counted."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What was written. ``resumed``: jobs that an earlier run had done already."""
@@ -192,11 +196,8 @@ def read_meta(samples: Path | str) -> dict[str, Any]:
 def _finished(out: Path, plan: Mapping[str, Any], force: bool) -> Prepared | None:
     if not out.exists():
         return None
-    if (
-        meta_path(out).exists()
-        and (meta := read_meta(out))["plan"] == plan
-        and meta["sha256"] == file_digest(out)
-    ):
+    meta = read_meta(out) if meta_path(out).exists() else {}
+    if meta.get("plan") == plan and meta["sha256"] == file_digest(out):
         shutil.rmtree(_parts(out), ignore_errors=True)  # of a run that was killed at its very end
         return Prepared(out, meta["samples"], meta["jobs"], meta["jobs"], meta["skipped"])
     if force:

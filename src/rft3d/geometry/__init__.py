@@ -9,7 +9,6 @@ from rft3d.geometry.boxes import (
     BOX_FACES,
     CORNER_SIGNS,
     box_corners,
-    box_from_axis_aligned,
     boxes_from_extrinsic,
     boxes_valid,
     canonical_boxes,
@@ -27,7 +26,7 @@ from rft3d.geometry.rotations import (
 
 __all__ = [
     "BOX_EDGES", "BOX_FACES", "CORNER_SIGNS", "backproject", "box_corners", "box_distance",
-    "box_from_axis_aligned", "box_iou", "box_iou_pairs", "boxes_from_extrinsic", "boxes_valid", "camera_rays",
+    "box_iou", "box_iou_pairs", "boxes_from_extrinsic", "boxes_valid", "camera_rays",
     "canonical_boxes", "euler_zxy_from_matrix", "greedy_match", "invert_pose", "matrix_from_euler_zxy",
     "matrix_from_euler_zxy_extrinsic", "optimal_match", "pose_from", "project", "transform_boxes",
     "transform_points",

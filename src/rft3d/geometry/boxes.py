@@ -15,7 +15,6 @@ from rft3d.geometry.rotations import (
     exact_shape,
     matrix_from_euler_zxy,
     matrix_from_euler_zxy_extrinsic,
-    trailing_shape,
 )
 
 SIZE_RANGE_M = (1e-50, 1e50)
@@ -61,15 +60,6 @@ def box_corners(boxes: ArrayLike) -> Array:
     boxes = many_boxes("boxes", boxes)
     local = CORNER_SIGNS * (0.5 * boxes[:, None, 3:6])
     return local @ np.swapaxes(matrix_from_euler_zxy(boxes[:, 6:9]), -1, -2) + boxes[:, None, :3]
-
-
-def box_from_axis_aligned(minimum: ArrayLike, maximum: ArrayLike) -> Array:
-    """``(..., 3)`` smallest and largest coordinates in metres -> ``(..., 9)`` unrotated boxes."""
-    minimum, maximum = trailing_shape("minimum", minimum, (3,)), trailing_shape("maximum", maximum, (3,))
-    if not np.all(maximum > minimum):
-        raise ValueError(f"maximum must exceed minimum on every axis, got {minimum} and {maximum}")
-    centre, size = 0.5 * (minimum + maximum), maximum - minimum
-    return np.concatenate([centre, size, np.zeros_like(size)], axis=-1)
 
 
 def transform_boxes(pose: ArrayLike, boxes: ArrayLike) -> Array:

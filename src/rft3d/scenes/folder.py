@@ -30,24 +30,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rft3d.files import excerpt, write_text
-from rft3d.scenes.images import (
-    depth_to_millimetres,
-    load_depth,
-    load_instances,
-    load_rgb,
-    read_depth,
-    write_image,
-)
+from rft3d.scenes.images import MILLIMETRES, load_depth, load_instances, load_rgb, read_depth, write_image
 from rft3d.scenes.readers._files import nearest_rigid
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject, validate_scene
 from rft3d.settings import Checked, Positive
 from rft3d.typed import Array, Box9, Matrix3, Matrix4, Numbers, Text, typed_file
 
+DEPTH_LIMIT_M = 65.535
+"""The farthest depth that fits a 16-bit millimetre file."""
 DATA_ROOT = "RFT3D_DATA_ROOT"
 """Environment variable: the folder within which links are followed out of a scene's own."""
 _PIXELS: dict[str, Callable[[Frame], NDArray[np.generic]]] = {
     "rgb": load_rgb,
-    "depth": lambda frame: depth_to_millimetres(load_depth(frame)),
+    "depth": lambda frame: _millimetres(load_depth(frame)),
     "instances": lambda frame: load_instances(frame).astype(np.uint16),
 }
 
@@ -102,6 +97,19 @@ def _written(frame: Frame, folder: Path) -> _Frame:
             pictures[kind] = f"{kind}/{frame.name}.png"
             write_image(folder / pictures[kind], pixels(frame))
     return _Frame(**{**vars(frame), **pictures})
+
+
+def _millimetres(depth_m: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Rounded millimetres; unknown (0, negative, not finite) becomes 0.
+
+    ValueError: a depth beyond :data:`DEPTH_LIMIT_M`.
+    """
+    known = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, 0.0)
+    if known.max(initial=0.0) > DEPTH_LIMIT_M:
+        raise ValueError(
+            f"depth must stay below {DEPTH_LIMIT_M} m to fit 16 bits, got {known.max():.2f}; clip it first"
+        )
+    return np.round(known * MILLIMETRES).astype(np.uint16)
 
 
 def read_scene(folder: Path | str) -> Scene:
@@ -192,7 +200,7 @@ def read_posed_clip(path: Path | str) -> Scene:
     for k, frame in enumerate(data.frames):
         rgb = file_below(frame.rgb, file, f"frames[{k}].rgb")
         depth = frame.depth and file_below(frame.depth, file, f"frames[{k}].depth")
-        loader = partial(read_depth, depth, data.depth_scale or 1000.0) if depth else None
+        loader = partial(read_depth, depth, data.depth_scale or MILLIMETRES) if depth else None
         visible = {seen.box: seen.in_view_fraction for seen in frame.visible or ()}
         camera = (data.intrinsics, nearest_rigid(frame.camera_to_scene), width, height)
         frames.append(Frame(f"{frame.index:03d}", *camera, rgb, loader, visible=visible))

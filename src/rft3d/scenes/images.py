@@ -25,8 +25,6 @@ MAX_PIXELS = 100_000_000
 # Pillow's readers raise all of these on damaged files
 _DAMAGE = (ValueError, OSError, SyntaxError, LookupError, TypeError, struct.error, zlib.error)
 _DAMAGE += (Image.DecompressionBombError, MemoryError, OverflowError)
-DEPTH_LIMIT_M = 65.535
-"""The farthest depth that fits a 16-bit millimetre file."""
 
 
 @contextmanager
@@ -94,16 +92,3 @@ def read_depth(path: Path, units_per_m: float = MILLIMETRES) -> NDArray[np.float
 def load_instances(frame: Frame) -> NDArray[np.int32]:
     """``(H, W)`` int32 object id + 1, 0 for no object."""
     return _pixels(frame, "instances", frame.instances).astype(np.int32, copy=False)
-
-
-def depth_to_millimetres(depth_m: NDArray[np.floating]) -> NDArray[np.uint16]:
-    """Rounded millimetres; unknown (0, negative, not finite) becomes 0.
-
-    ValueError: a depth beyond :data:`DEPTH_LIMIT_M`.
-    """
-    known = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, 0.0)
-    if known.max(initial=0.0) > DEPTH_LIMIT_M:
-        raise ValueError(
-            f"depth must stay below {DEPTH_LIMIT_M} m to fit 16 bits, got {known.max():.2f}; clip it first"
-        )
-    return np.round(known * MILLIMETRES).astype(np.uint16)

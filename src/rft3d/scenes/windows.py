@@ -31,13 +31,9 @@ def select_frames(scene: Scene, indices: Sequence[int], id: str | None = None) -
         raise ValueError(
             f"scene {scene.id!r}: indices must be ascending frames out of 0..{count - 1}, got {kept}"
         )
-    expressions = (_remapped(scene, expression, kept) for expression in scene.expressions)
-    return replace(
-        scene,
-        id=scene.id if id is None else id,
-        frames=tuple(scene.frames[index] for index in kept),
-        expressions=tuple(expression for expression in expressions if expression is not None),
-    )
+    frames = tuple(scene.frames[index] for index in kept)
+    expressions = filter(None, (_remapped(scene, expression, kept) for expression in scene.expressions))
+    return replace(scene, id=id or scene.id, frames=frames, expressions=tuple(expressions))
 
 
 def _remapped(scene: Scene, expression: Expression, kept: Sequence[int]) -> Expression | None:

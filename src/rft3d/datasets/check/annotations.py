@@ -38,14 +38,16 @@ _READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
     "spacer": partial(spacer, source=None),
     "samples": read_samples,
 }
-_TELLING = {
-    "samples": {"id", "task", "scene", "frames", "prompt", "truth"},
-    "scanrefer": {"scene_id", "object_id", "ann_id", "description"},
-    "vlm3r": {"conversations", "data_source", "scene_name"},
-    "spacer": {"problem", "problem_type", "solution"},
-    "vsi_bench": {"question_type", "question", "ground_truth"},
-}
-"""Fields that only records of a kind have."""
+_TELLING = (
+    ("samples", {"id", "task", "scene", "frames", "prompt", "truth"}),
+    ("scanrefer", {"scene_id", "object_id", "ann_id", "description"}),
+    ("vlm3r", {"conversations", "data_source", "scene_name"}),
+    ("spacer", {"problem", "problem_type", "solution"}),
+    ("vsi_bench", {"question_type", "question", "ground_truth"}),
+    ("vlm3r", {"conversations", "video"}),  # Spatial-MLLM's
+    ("vgllm", {"conversations"}),
+)
+"""Fields that tell a kind: the first whose fields are all there."""
 
 
 def kind_of(path: Path) -> str | None:
@@ -59,13 +61,9 @@ def kind_of(path: Path) -> str | None:
     if first is None:
         return None
     _, data = first
-    for kind, fields in _TELLING.items():
+    for kind, fields in _TELLING:
         if fields <= data.keys():
             return kind
-    if {"conversations", "video"} <= data.keys():  # Spatial-MLLM's
-        return "vlm3r"
-    if "conversations" in data:
-        return "vgllm"
     if data and all(isinstance(v, dict) and "object_counts" in v for v in islice(data.values(), 3)):
         return "vsi_meta"
     return None
@@ -134,7 +132,7 @@ def check_file(path: Path, kind: str, root: Path, media: Path) -> Iterator[Findi
             if isinstance(record, Sample):
                 training |= record.meta.get("split") == "train"
             if len(sets) < ANGLE_SAMPLES:
-                sets += _boxes(record)
+                sets += record_boxes(record)
             absent = (name for name in _media(record) if not (folder / name).exists())
             gone.update((name, None) for name in absent if len(gone) < 1000)
     except ValueError as error:
@@ -164,28 +162,29 @@ def check_file(path: Path, kind: str, root: Path, media: Path) -> Iterator[Findi
         yield Finding("leak", where, what, mend, hits)
 
 
-def record_boxes(record: ChatRecord) -> list[BoxSet]:
-    """The boxes of a VG-LLM record with what is known of their cameras."""
-    extra, poses = record.extra, record.extra.get("T_world_camera")
-    if extra.get("boxes"):
-        return [_box_set(record.scene or record.id, extra["boxes"], poses)]
-    if "target" in extra and poses is not None and "gt_bbox" in extra:
-        target = extra["target"]
-        return [_one_box(record.scene or record.id, target, poses[target["frame"]], extra["gt_bbox"])]
-    return []
-
-
-def _boxes(record: Any) -> list[BoxSet]:
+def record_boxes(record: Any) -> list[BoxSet]:
+    """The boxes of a VG-LLM record or a sample, with what is known of their cameras."""
     if isinstance(record, ChatRecord):
-        return record_boxes(record)
-    if not isinstance(record, Sample):
-        return []
-    truth, poses = record.truth, record.meta.get("T_world_camera")
-    if record.task == "detection" and truth.get("boxes"):
-        return [_box_set(record.scene, truth["boxes"], poses)]
-    if record.task == "grounding" and {"bbox_3d", "box_world", "T_world_camera", "frame"} <= truth.keys():
-        return [_one_box(record.scene, truth, truth["T_world_camera"][truth["frame"]], truth["box_world"])]
+        names = ("boxes", "T_world_camera", "target", "gt_bbox")
+        return _box_sets(record.scene or record.id, *map(record.extra.get, names))
+    if isinstance(record, Sample) and record.task == "detection":
+        return _box_sets(record.scene, record.truth.get("boxes"), record.meta.get("T_world_camera"))
+    if isinstance(record, Sample) and record.task == "grounding":
+        truth = record.truth
+        return _box_sets(record.scene, None, truth.get("T_world_camera"), truth, truth.get("box_world"))
     return []
+
+
+def _box_sets(scene: str, rows: Any, poses: Any, target: Any = None, true_world: Any = None) -> list[BoxSet]:
+    """Boxes in the first camera (detection), or the target's in its own and the same in the world (grounding)."""
+    if rows:
+        boxes = np.array([row["bbox_3d"] for row in rows], dtype=np.float64)
+        pose = None if poses is None else np.array(poses[0])
+        return [BoxSet(scene, tuple(row["label"] for row in rows), boxes, pose)]
+    if target is None or poses is None or true_world is None:
+        return []
+    pose = np.array(poses[target["frame"]])
+    return [BoxSet(scene, ("",), np.array([target["bbox_3d"]]), pose, np.array([true_world]))]
 
 
 def _media(record: Any) -> Sequence[str]:
@@ -238,18 +237,6 @@ def _check_angles(sets: list[BoxSet], where: str, converts: bool) -> Iterator[Fi
 def _is_training(path: Path, kind: str) -> bool:
     """Whether a file is meant for training: VLM-3R and SpaceR always, others by their name."""
     return kind in ("vlm3r", "spacer") or bool(re.search(r"(^|[^a-z])train", path.stem.lower()))
-
-
-def _box_set(scene: str, rows: list[dict[str, Any]], poses: Any) -> BoxSet:
-    """The boxes of a detection record, in the first of its cameras."""
-    boxes = np.array([row["bbox_3d"] for row in rows], dtype=np.float64)
-    pose = None if poses is None else np.array(poses[0])
-    return BoxSet(scene, tuple(row["label"] for row in rows), boxes, pose)
-
-
-def _one_box(scene: str, row: dict[str, Any], pose: Any, true_world: Any) -> BoxSet:
-    """The box of a grounding record, and the same one in the world."""
-    return BoxSet(scene, ("",), np.array([row["bbox_3d"]]), np.array(pose), np.array([true_world]))
 
 
 def without_path(error: ValueError, path: Path) -> str:

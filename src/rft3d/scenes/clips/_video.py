@@ -240,12 +240,8 @@ def _upright(frame: Any, stream: Any, path: Path) -> tuple[NDArray[np.uint8], tu
     aspect = float(stream.sample_aspect_ratio or 1)  # square pixels unless the file says otherwise
     width, height = round(frame.width * aspect), frame.height
     scale = min(1.0, LONGEST_SIDE / max(width, height))
-    pixels = frame.reformat(
-        width=max(1, round(width * scale)),
-        height=max(1, round(height * scale)),
-        format="rgb24",
-        interpolation="BICUBIC",
-    ).to_ndarray()
+    shown = (max(1, round(width * scale)), max(1, round(height * scale)))
+    pixels = frame.reformat(*shown, format="rgb24", interpolation="BICUBIC").to_ndarray()
     turns, rest = divmod(round(frame.rotation), 90)
     if rest:
         raise ValueError(f"{path}: its frames are turned by {frame.rotation} degrees; only quarters are read")

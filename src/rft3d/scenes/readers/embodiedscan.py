@@ -100,7 +100,8 @@ def embodiedscan(
     for where, entry, names in info_entries(infos):
         if entry.scan is None or (scenes is not None and entry.scan not in scenes):
             continue
-        scene = _scene(entry, where, names, root, image_size, seen, problems)
+        seen.update(instance=len(entry.instances), image=len(entry.images))
+        scene = _scene(entry, where, names, root, image_size, problems)
         if scene is not None:
             yield validate_scene(scene, file=infos)
     for kind, found in problems.items():
@@ -118,10 +119,8 @@ def info_entries(infos: Path) -> Iterator[tuple[str, InfoEntry, dict[int, str]]]
     found = load_restricted(infos)
     with blaming(infos, ValueError, TypeError, LookupError, OverflowError):
         listed, entries = found["metainfo"]["categories"], list(found["data_list"])
-        pairs = ((name, number) for number, name in enumerate(listed))
-        names = {
-            int(n): str(name) for name, n in (pairs if isinstance(listed, list) else dict(listed).items())
-        }
+        numbered = {name: n for n, name in enumerate(listed)} if isinstance(listed, list) else dict(listed)
+        names = {int(n): str(name) for name, n in numbered.items()}
     for index, data in enumerate(entries):
         where = f"{infos}.data_list[{index}]"
         yield where, typed(InfoEntry, data, where, extra=True), names
@@ -133,12 +132,10 @@ def _scene(
     names: dict[int, str],
     root: Path,
     image_size: tuple[int, int] | None,
-    seen: Counter[str],
     problems: dict[str, list[str]],
 ) -> Scene | None:
     objects, frames = [], []
     for k, item in enumerate(entry.instances):
-        seen["instance"] += 1
         try:
             objects.append(_object(k, item, names, f"{where}.instances[{k}]"))
         except ValueError as problem:
@@ -147,7 +144,6 @@ def _scene(
     if not entry.images:
         raise ValueError(f"{where}.images is empty; it must have some")
     for k, image in enumerate(entry.images):
-        seen["image"] += 1
         place = f"{where}.images[{k}]"
         try:
             K = entry.cam2img

@@ -30,7 +30,7 @@ from typing import Annotated
 import numpy as np
 
 from rft3d.files import blaming, excerpt, read_json
-from rft3d.geometry import box_from_axis_aligned, transform_points
+from rft3d.geometry import transform_points
 from rft3d.scenes.readers._files import iter_records, nearest_rigid
 from rft3d.scenes.readers.records import ReferringRow
 from rft3d.scenes.types import SceneObject
@@ -44,6 +44,10 @@ _PLY_TYPES = {
     "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4",
     "float32": "<f4", "double": "<f8", "float64": "<f8",
 }  # fmt: skip
+_PLY_HEADER = re.compile(
+    r"ply\nformat binary_little_endian [^\n]*\n(?:(?:comment|obj_info)\b[^\n]*\n)*"
+    r"element vertex (\d+)\n((?:property \w+ \w+\n)+)(?=element |\Z)"
+)
 
 
 @dataclass(frozen=True)
@@ -165,8 +169,9 @@ def scan_objects(folder: Path | str) -> tuple[SceneObject, ...]:
         if len(mine) == 0:
             where = f"{file}.segGroups[{k}].segments is {wanted[:8].tolist()}"
             raise ValueError(f"{where}; they must occur in segIndices")
-        low, high = mine.min(axis=0), mine.max(axis=0)
-        box = box_from_axis_aligned(low, np.maximum(high, low + LEAST_SIZE_M))
+        low = mine.min(axis=0)
+        high = np.maximum(mine.max(axis=0), low + LEAST_SIZE_M)
+        box = np.concatenate([0.5 * (low + high), high - low, np.zeros(3)])
         found.append(SceneObject(group.objectId, group.label, box))
     return tuple(sorted(found, key=lambda item: item.id))
 
@@ -180,47 +185,22 @@ def ply_vertices(path: Path) -> Array:
         head, end, data = path.read_bytes().partition(b"end_header\n")
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    if not end or not head.startswith(b"ply"):
-        raise ValueError(f"{path}: not a PLY file (no end of its header)")
+    header = _PLY_HEADER.match(head[:65536].decode("latin1"))
+    if not end or header is None:
+        raise ValueError(f"{path}: not a binary little endian PLY file that begins with plain vertices")
     with blaming(path, ValueError, LookupError, TypeError, OverflowError, MemoryError):
-        return _vertices(path, head[:65536].decode("latin1"), data)
-
-
-def _vertices(path: Path, head: str, data: bytes) -> Array:
-    layout, count, fields, elements = "", 0, [], 0
-    for words in map(str.split, head.splitlines()):
-        match words:
-            case ["format", layout, *_]:
-                pass
-            case ["element", name, number]:
-                elements += 1
-                if elements == 1 and name != "vertex":
-                    raise ValueError(f"{path}: its first element must be 'vertex'")
-                count = int(number) if elements == 1 else count
-            case ["property", kind, name] if elements == 1 and kind in _PLY_TYPES:
-                fields.append((name, _PLY_TYPES[kind]))
-            case ["property", *_] if elements == 1:
-                raise ValueError(f"{path}: unknown vertex property {' '.join(words)!r}")
-    if layout != "binary_little_endian":
-        raise ValueError(f"{path}: must be a binary little endian PLY, its format is {layout!r}")
-    if count < 0 or not {"x", "y", "z"} <= {name for name, _ in fields}:
-        raise ValueError(f"{path}: its vertices have no x, y, z")
-    dtype = np.dtype(fields)
-    if len(data) < count * dtype.itemsize:
-        raise ValueError(f"{path}: cut off, {count} vertices were announced")
-    vertices = np.frombuffer(data, dtype, count)
-    return np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
+        properties = (line.split() for line in header[2].splitlines())
+        dtype, count = np.dtype([(name, _PLY_TYPES[kind]) for _, kind, name in properties]), int(header[1])
+        if len(data) < count * dtype.itemsize:
+            raise ValueError(f"{path}: cut off, {count} vertices were announced")
+        vertices = np.frombuffer(data, dtype, count)
+        return np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
 
 
 def read_nyu40(path: Path | str) -> Mapping[str, int]:
-    """``raw_category -> nyu40id`` of ``scannetv2-labels.combined.tsv``. ValueError: no such file or columns."""
-    path = Path(path)
-    try:
-        with path.open(encoding="utf-8", newline="") as file, blaming(path, csv.Error, UnicodeDecodeError):
-            rows = list(csv.DictReader(file, delimiter="\t"))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; it comes with ScanNet") from None
-    try:
+    """``raw_category -> nyu40id`` of ``scannetv2-labels.combined.tsv``. ValueError: no such columns."""
+    damage = (csv.Error, LookupError, TypeError, ValueError)
+    fix = "it needs the columns raw_category and nyu40id of ScanNet's table"
+    with blaming(path, *damage, fix=fix), Path(path).open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t")
         return {row["raw_category"]: int(row["nyu40id"]) for row in rows}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: needs the columns raw_category and nyu40id ({error!r})") from None

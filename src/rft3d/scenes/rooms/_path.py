@@ -13,6 +13,8 @@ from rft3d.geometry.rotations import Array
 from rft3d.scenes.rooms._layout import RoomLayout
 from rft3d.scenes.rooms._parts import Rect
 
+Point = tuple[float, float]
+
 EYE_M = 1.5
 PITCH_DEG = 17.0
 """Eye height and downward pitch that clips vary around."""
@@ -66,18 +68,13 @@ def _aim(x: float, y: float, room: RoomLayout, reach: float) -> tuple[float, flo
 
 
 def camera_path(
-    rng: Random,
-    room: RoomLayout,
-    frames: int,
-    fov_deg: float,
-    pan_deg: float,
-    jitter: float,
-    variation: float,
+    rng: Random, room: RoomLayout, frames: int, fov_deg: float, pan_deg: float, shake: tuple[float, float]
 ) -> list[Array] | None:
     """``frames`` camera poses, or None when there is nowhere to stand.
 
-    ``variation`` scales how far eye height and pitch of a clip stray from 1.5 m and 17 degrees.
+    ``shake``: how much the hand shakes, and how far eye height and pitch stray from 1.5 m and 17 degrees.
     """
+    jitter, variation = shake
     solids = [p.footprint() for p in room.placed if p.support is None]
     pan = math.radians(pan_deg) * rng.uniform(0.85, 1.15)
     reach = (math.radians(fov_deg) * 0.8 + pan) / 2
@@ -120,13 +117,8 @@ def camera_path(
 
 
 def _stroll(
-    rng: Random,
-    room: RoomLayout,
-    solids: list[Rect],
-    spot: tuple[float, float],
-    heading: float,
-    steps: list[float],
-) -> list[tuple[float, float]]:
+    rng: Random, room: RoomLayout, solids: list[Rect], spot: Point, heading: float, steps: list[float]
+) -> list[Point]:
     """A straight stretch of 0.2-0.8 m through ``spot``, roughly sideways; shorter if the way is blocked."""
     length = rng.uniform(0.35, 0.8)
     direction = heading + math.pi / 2 + rng.uniform(-0.6, 0.6)

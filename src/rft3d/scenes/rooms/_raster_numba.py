@@ -364,26 +364,17 @@ def _tone(value):
 
 
 @compiled
-def _bulb(cameras, points, out):
-    """Ceiling light on a row of points, without shadow; the ceiling itself gets a constant glimmer."""
-    ex, ey, ez = cameras[0, 0], cameras[0, 1], cameras[0, 2]
+def _shine(cameras, view, points, gain, fade, ceiling, out):
+    """Light ``view`` on a row of points, without shadow, weaker with the square of the distance times ``fade``;
+    the ceiling itself gets a constant."""
+    ex, ey, ez = cameras[view, 0], cameras[view, 1], cameras[view, 2]
     for u in range(out.shape[0]):
         lx, ly, lz = ex - points[0, u], ey - points[1, u], ez - points[2, u]
         nz = points[5, u]
         d2 = lx * lx + ly * ly + lz * lz
         facing = max(0.0, points[3, u] * lx + points[4, u] * ly + nz * lz)
-        direct = facing * 1.9 / (math.sqrt(d2) * (1.0 + 0.12 * d2))
-        out[u] = direct if nz > -0.99 else 0.4
-
-
-@compiled
-def _beam(cameras, points, out):
-    """Sun on a row of points, without shadow."""
-    ex, ey, ez = cameras[1, 0], cameras[1, 1], cameras[1, 2]
-    for u in range(out.shape[0]):
-        lx, ly, lz = ex - points[0, u], ey - points[1, u], ez - points[2, u]
-        facing = max(0.0, points[3, u] * lx + points[4, u] * ly + points[5, u] * lz)
-        out[u] = facing / math.sqrt(lx * lx + ly * ly + lz * lz)
+        direct = facing * gain / (math.sqrt(d2) * (1.0 + fade * d2))
+        out[u] = direct if nz > -0.99 else ceiling
 
 
 @compiled
@@ -449,10 +440,10 @@ def _shade(
             points[0, u], points[1, u], points[2, u] = px, py, pz
             points[3, u], points[4, u], points[5, u] = nx, ny, nz
             paint[0, u], paint[1, u], paint[2, u], paint[3, u], paint[4, u] = r, g, b, glow, dark
-        _bulb(cameras, points, bulb)
+        _shine(cameras, 0, points, 1.9, 0.12, 0.4, bulb)
         _shadow(cameras, 0, points, lamp, n, 1.0, bulb)
         if light[9] > 0.0:
-            _beam(cameras, points, beam)
+            _shine(cameras, 1, points, 1.0, 0.0, 0.0, beam)
             _shadow(cameras, 1, points, sun, n, 0.0, beam)
         for u in range(width):
             nx, ny, nz, glow, dark = points[3, u], points[4, u], points[5, u], paint[3, u], paint[4, u]

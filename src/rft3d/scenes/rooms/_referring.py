@@ -14,6 +14,8 @@ from rft3d.scenes.rooms._layout import Placed, RoomLayout
 from rft3d.scenes.rooms._parts import Rect, gap
 from rft3d.scenes.types import Expression
 
+Spans = list[list[tuple[float, float]]]
+
 COLOUR_MARGIN = 0.22
 DISTANCE_MARGIN_M = 0.4
 SIZE_RATIO = 1.25
@@ -93,18 +95,17 @@ def _by_distance(
     closest, farthest = ("closest to", "farthest from") if len(mates) > 1 else ("closer to", "farther from")
     for anchor in anchors:
         here = placed[anchor]
-
-        def far(j: int, anchor: int = anchor, here: Placed = here) -> tuple[float, float]:
-            return gap(areas[j], areas[anchor]), math.hypot(placed[j].x - here.x, placed[j].y - here.y)
-
-        mine, theirs = far(k), [far(j) for j in mates]
+        mine, *theirs = (
+            (gap(areas[j], areas[anchor]), math.hypot(placed[j].x - here.x, placed[j].y - here.y))
+            for j in (k, *mates)
+        )
         if all(mine[i] + DISTANCE_MARGIN_M < min(t[i] for t in theirs) for i in (0, 1)):
             yield f"the {name} {closest} the {here.thing.label}"
         if all(mine[i] - DISTANCE_MARGIN_M > max(t[i] for t in theirs) for i in (0, 1)):
             yield f"the {name} {farthest} the {here.thing.label}"
 
 
-def _azimuths(placed: Sequence[Placed], T_world_cameras: Array) -> list[list[tuple[float, float]]]:
+def _azimuths(placed: Sequence[Placed], T_world_cameras: Array) -> Spans:
     """``[frame][object]`` interval of angles to the right of the optical axis, radians; (nan, nan) when a
     corner of the footprint is so far round that left and right lose their meaning."""
     out = []
@@ -126,24 +127,14 @@ def _azimuths(placed: Sequence[Placed], T_world_cameras: Array) -> list[list[tup
 
 
 def _by_side(
-    placed: Sequence[Placed],
-    spans: list[list[tuple[float, float]]],
-    k: int,
-    mates: list[int],
-    anchors: list[int],
+    placed: Sequence[Placed], spans: Spans, k: int, mates: list[int], anchors: list[int]
 ) -> Iterator[str]:
     """Left and right of an anchor in every frame: intervals apart for the target, and for every classmate on
     the other side. A comparison with nan is False, so a thing behind the camera fits neither side."""
     name, m = placed[k].thing.label, ANGLE_MARGIN_RAD
+    mirrored = [[(-high, -low) for low, high in row] for row in spans]
     for anchor in anchors:
-        left = all(row[k][1] + m < row[anchor][0] for row in spans)
-        right = all(row[k][0] - m > row[anchor][1] for row in spans)
-        if not left and not right:
-            continue
-
-        def beyond(j: int, row: list[tuple[float, float]], anchor: int = anchor, left: bool = left) -> bool:
-            return row[j][0] - m > row[anchor][1] if left else row[j][1] + m < row[anchor][0]
-
-        if all(beyond(j, row) for j in mates for row in spans):
-            side = "to the left of" if left else "to the right of"
-            yield f"the {name} {side} the {placed[anchor].thing.label}"
+        for side, rows in (("left", spans), ("right", mirrored)):
+            here = all(row[k][1] + m < row[anchor][0] for row in rows)
+            if here and all(row[j][0] - m > row[anchor][1] for j in mates for row in rows):
+                yield f"the {name} to the {side} of the {placed[anchor].thing.label}"

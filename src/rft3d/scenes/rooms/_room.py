@@ -115,7 +115,7 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> RoomPlan:
         if len(layout.placed) < config.min_objects:
             continue
         shake = (config.jitter, config.camera_variation)
-        poses = camera_path(camera, layout, config.frames, config.fov_deg, config.pan_deg, *shake)
+        poses = camera_path(camera, layout, config.frames, config.fov_deg, config.pan_deg, shake)
         if poses is None:
             continue
         K = intrinsics(config.width, config.height, config.fov_deg)
