@@ -68,7 +68,7 @@ def _parse_int(digits: str) -> int | float:
     return int(digits) if len(digits) <= 18 else float(digits)
 
 
-def _refuse_constant(name: str) -> float:
+def _no_constant(name: str) -> float:
     raise Unreadable(f"{name} is not a JSON number")
 
 
@@ -79,9 +79,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_int=_parse_int, parse_constant=_refuse_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_int=_parse_int, parse_constant=_no_constant)
 
 
 def load_json(text: str) -> Any:
@@ -118,14 +116,12 @@ def answer_text(text: object, mode: ParseMode) -> str:
         raise Unreadable(f"no closing {unclosed}")
     if mode == "strict" and not (sections.well_formed or alone) and any(tag in text for tag in TAGS):
         raise Unreadable("tags are not exactly <think>…</think><answer>…</answer>")
-    if len(sections.answer) > MAX_ANSWER_CHARS:
-        raise Unreadable(
-            f"too long: an answer of {len(sections.answer)} characters, the limit is {MAX_ANSWER_CHARS}"
-        )
-    answer = sections.answer.strip()
-    if not answer:
+    answer = sections.answer
+    if len(answer) > MAX_ANSWER_CHARS:
+        raise Unreadable(f"too long: an answer of {len(answer)} characters, the limit is {MAX_ANSWER_CHARS}")
+    if not answer.strip():
         raise Unreadable("the answer is empty")
-    return answer
+    return answer.strip()
 
 
 def _split(text: str) -> tuple[Sections, str | None, bool]:

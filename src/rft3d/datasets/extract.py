@@ -149,9 +149,8 @@ def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
         for frame in recording.frames[::every]:
             picture, pose = (folder / f"{frame.index:05d}{ending}" for ending in (".jpg", ".txt"))
             if not picture.is_file() or picture.stat().st_size != frame.colour_bytes:
-                write_bytes(
-                    picture, recording.colour_data(frame), synced=False
-                )  # its size is looked at above
+                # not synced: its size is looked at
+                write_bytes(picture, recording.colour_data(frame), synced=False)
             text = _matrix(frame.T_world_camera)
             if not pose.is_file() or pose.read_text(encoding="utf-8") != text:
                 write_text(pose, text, synced=False)

@@ -194,9 +194,8 @@ def make_captions(job: ReferringJob, settings: GroundingSettings, root: Path) ->
         for draw in range(settings.draws if training else 1):
             chosen = choose_frames(target, job.scene, row, draw, settings)
             again = f":{draw}" if settings.draws > 1 else ""
-            identity = (
-                f"{job.scene.id}:captioning:{row.object_id}{f':{row.ann_id}{again}' if training else ''}"
-            )
+            again = f":{row.ann_id}{again}" if training else ""
+            identity = f"{job.scene.id}:captioning:{row.object_id}{again}"
             prompt = caption_prompt(box[:3], job.scene.frames[chosen[0]].T_world_camera, len(chosen))
             truth = caption_truth([each.text.capitalize() for each in rows], true_box, box, iou)
             meta = {"label": row.object_name, "object_id": row.object_id, "split": settings.split}

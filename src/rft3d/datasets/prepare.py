@@ -96,9 +96,7 @@ class _Referring(_FromInfos):
     """scannetv2-labels.combined.tsv: tells unique from multiple"""
     settings: GroundingSettings = field(default_factory=GroundingSettings)
 
-    def _prepare(
-        self, benchmark: str, make: Callable[..., JobOutput], proposals: Path | None = None
-    ) -> Prepared:
+    def _prepare(self, name: str, make: Callable[..., JobOutput], proposals: Path | None = None) -> Prepared:
         rows = list(scanrefer(self.descriptions))
         wanted = {row.scene for row in rows}
         _refuse_leaks(wanted, self.settings.split, self.descriptions)
@@ -112,7 +110,7 @@ class _Referring(_FromInfos):
         jobs = referring_jobs(scenes, rows, unique, self.scans, boxes)
         work = partial(make, settings=self.settings)
         inputs = [self.descriptions, self.infos, *filter(None, (self.labels, proposals))]
-        made = self._write(benchmark, asdict(self.settings), jobs, work, inputs, len(wanted))
+        made = self._write(name, asdict(self.settings), jobs, work, inputs, len(wanted))
         return replace(made, skipped={**made.skipped, **left_out})
 
 
@@ -157,9 +155,7 @@ class Vsi(_FromMedia):
         ValueError: damaged annotations, missing videos, or a test file that isn't the whole benchmark.
         """
         if self.media is None and not self.no_frames:
-            raise ValueError(
-                "give the folder of videos (--media), or --no-frames to score answers without them"
-            )
+            raise ValueError("give the folder of videos (--media), or --no-frames to score without them")
         if (self.settings.answers == "think") != bool(self.metadata):
             raise ValueError(
                 "worked thoughts (--answers think) and scene metadata (--metadata) need each other; for RFT and "
@@ -198,9 +194,7 @@ def question_records(path: Path) -> Iterator[Question]:
     """The questions of a file of VSI-Bench, VLM-3R, SpaceR or Spatial-MLLM, told by its first record."""
     if (kind := kind_of(path)) in QUESTIONS:
         return RECORDS[kind](path)
-    raise ValueError(
-        f"{path}: neither VSI-Bench's, VLM-3R's, SpaceR's nor Spatial-MLLM's layout of questions"
-    )
+    raise ValueError(f"{path}: not a question file of VSI-Bench, VLM-3R, SpaceR or Spatial-MLLM")
 
 
 def asked_in(path: Path) -> tuple[list[Sample], Counter[str]]:
@@ -252,6 +246,4 @@ def keep_questions(
 def _refuse_leaks(scans: Iterable[str], split: str, file: Path) -> None:
     if split == "train" and (found := leaking(scans)):
         shown = "; ".join(f"{name}: {', '.join(ids[:3])} ({len(ids)})" for name, ids in found.items())
-        raise ValueError(
-            f"{file}: training annotations with scans of benchmarks ({shown}); is this the val file?"
-        )
+        raise ValueError(f"{file}: training data with scans of benchmarks ({shown}); is this the val file?")

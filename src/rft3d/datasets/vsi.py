@@ -143,9 +143,7 @@ def _drawn(pictures: Sequence[Path], record: Question, settings: VsiSettings) ->
 def _video_frames(record: Question, count: int, media: Path, root: Path) -> list[Path]:
     video, scan = find_video(media, record), Path(scan_of(record))
     if ".." in scan.parts or scan.is_absolute():
-        raise ValueError(
-            f"the annotations name the scan {excerpt(str(scan))}; frames are kept below {root} only"
-        )
+        raise ValueError(f"scan {excerpt(str(scan))} of the annotations: frames are kept below {root} only")
     folder = root / "frames" / scan.with_suffix("")
     done = folder / f"{count}.txt"
     if done.is_file():  # an earlier job, or a run that was stopped
@@ -164,9 +162,7 @@ def _video_frames(record: Question, count: int, media: Path, root: Path) -> list
 def find_video(media: Path, record: Question) -> Path:
     """The video of a record below ``media``; ValueError naming where it was looked for."""
     if record.video is None:
-        raise ValueError(
-            f"{record.dataset}/{record.scene}: no video is named and {media} has no pictures of the scan"
-        )
+        raise ValueError(f"{record.dataset}/{record.scene}: no video is named and {media} has no pictures")
     tried = [media / record.video, media / record.dataset / f"{record.scene}.mp4"]
     for path in tried:
         if path.is_file():
@@ -176,10 +172,8 @@ def find_video(media: Path, record: Question) -> Path:
 
 def missing_questions(records: Iterable[Question]) -> dict[str, int]:
     """Question type -> how many of the released test split are missing (negative: too many)."""
-    found = dict.fromkeys(COUNTS, 0)
-    for record in records:
-        found[str(record.question_type)] += 1
-    return {kind: COUNTS[kind] - found[kind] for kind in COUNTS if found[kind] != COUNTS[kind]}
+    found = Counter(record.question_type for record in records)
+    return {kind: count - found[kind] for kind, count in COUNTS.items() if found[kind] != count}
 
 
 def question_sample(
@@ -264,9 +258,8 @@ def type_from_words(question: str, options: int) -> str | None:
     low = question.lower()
     if "standing by" in low and "facing" in low and "robot" not in low:
         hard, medium = "front-left" in low or "quadrant" in low, "back" in low
-        return (
-            f"object_rel_direction_{'hard' if hard else 'medium' if medium else 'easy'}" if options else None
-        )
+        level = "hard" if hard else "medium" if medium else "easy"
+        return f"object_rel_direction_{level}" if options else None
     for kind, words in _WORDS:
         if all(word in low for word in words) and (kind in NUMERIC_TYPES) == (options == 0):
             return kind

@@ -187,9 +187,7 @@ def read_meta(samples: Path | str) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; was {samples} made by rft3d data prepare?") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT or meta.get("version") != VERSION:
-        raise ValueError(
-            f"{path}: must have format {FORMAT!r} and version {VERSION}; prepare the samples again"
-        )
+        raise ValueError(f"{path}: must be {FORMAT!r}, version {VERSION}; prepare the samples again")
     return meta
 
 
@@ -202,9 +200,7 @@ def _finished(out: Path, plan: Mapping[str, Any], force: bool) -> Prepared | Non
         return Prepared(out, meta["samples"], meta["jobs"], meta["jobs"], meta["skipped"])
     if force:
         return None
-    raise FileExistsError(
-        f"{out} exists and was made with other settings or files; choose another name or --force"
-    )
+    raise FileExistsError(f"{out} exists, made with other settings or files; choose another name or --force")
 
 
 def _open_parts(parts: Path, plan: Mapping[str, Any], force: bool) -> None:
@@ -213,9 +209,7 @@ def _open_parts(parts: Path, plan: Mapping[str, Any], force: bool) -> None:
     if found == plan:
         return
     if found is not None and not force:
-        raise FileExistsError(
-            f"{parts} holds the parts of a run with other settings; finish that run, or --force"
-        )
+        raise FileExistsError(f"{parts} holds the parts of a run with other settings; finish it, or --force")
     if parts.exists():  # without a plan it is unknown which settings they come from
         note.unlink(missing_ok=True)
         shutil.rmtree(parts)

@@ -7,7 +7,6 @@ Conventions: metres, radians, right-handed frames; a box is ``[x y z dx dy dz ya
 from rft3d.geometry.boxes import (
     BOX_EDGES,
     BOX_FACES,
-    CORNER_SIGNS,
     box_corners,
     boxes_from_extrinsic,
     boxes_valid,
@@ -25,7 +24,7 @@ from rft3d.geometry.rotations import (
 )
 
 __all__ = [
-    "BOX_EDGES", "BOX_FACES", "CORNER_SIGNS", "backproject", "box_corners", "box_distance",
+    "BOX_EDGES", "BOX_FACES", "backproject", "box_corners", "box_distance",
     "box_iou", "box_iou_pairs", "boxes_from_extrinsic", "boxes_valid", "camera_rays",
     "canonical_boxes", "euler_zxy_from_matrix", "greedy_match", "invert_pose", "matrix_from_euler_zxy",
     "matrix_from_euler_zxy_extrinsic", "optimal_match", "pose_from", "project", "transform_boxes",

@@ -62,9 +62,7 @@ def box_iou_pairs(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
     boxes_a, boxes_b = many_boxes("boxes_a", boxes_a), many_boxes("boxes_b", boxes_b)
     n = len(boxes_a)
     if n != len(boxes_b):
-        raise ValueError(
-            f"boxes_a and boxes_b must have the same length, got {boxes_a.shape} and {boxes_b.shape}"
-        )
+        raise ValueError(f"boxes_a and boxes_b need the same length, got {boxes_a.shape} and {boxes_b.shape}")
     prepared = _prepare(boxes_a, boxes_b)
     out: Array = iou_pairs(*prepared, n)
     rows = np.flatnonzero(np.isnan(out))

@@ -106,9 +106,7 @@ def _millimetres(depth_m: NDArray[np.floating]) -> NDArray[np.uint16]:
     """
     known = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, 0.0)
     if known.max(initial=0.0) > DEPTH_LIMIT_M:
-        raise ValueError(
-            f"depth must stay below {DEPTH_LIMIT_M} m to fit 16 bits, got {known.max():.2f}; clip it first"
-        )
+        raise ValueError(f"a depth of {known.max():.2f} m does not fit 16 bits; clip it at {DEPTH_LIMIT_M} m")
     return np.round(known * MILLIMETRES).astype(np.uint16)
 
 

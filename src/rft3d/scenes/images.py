@@ -67,9 +67,7 @@ def _pixels(
         pixels = source if isinstance(source, np.ndarray) else source()
     expected = (frame.height, frame.width, *channels)
     if pixels.shape != expected:
-        raise ValueError(
-            f"frame {frame.name!r}: {field} must have shape {expected} (height, width), got {pixels.shape}"
-        )
+        raise ValueError(f"frame {frame.name!r}: {field} must have shape {expected}, got {pixels.shape}")
     return pixels
 
 

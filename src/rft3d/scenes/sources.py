@@ -190,9 +190,7 @@ def load_frame_ref(
         frames = drawn_room(int(match[1]), config or RoomConfig()).frames
         index = int(match[2])
         if index >= len(frames):
-            raise ValueError(
-                f"frame reference {ref!r}: the room has {len(frames)} frames; pass its own config"
-            )
+            raise ValueError(f"frame reference {ref!r}: the room has {len(frames)} frames; pass its config")
         return load_rgb(frames[index])
     path = frame_file(ref, root, inside)
     status = path.stat()

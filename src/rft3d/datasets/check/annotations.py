@@ -144,9 +144,8 @@ def check_file(path: Path, kind: str, root: Path, media: Path) -> Iterator[Findi
         yield Finding("missing", where, what, "pip install '.[data]'")
         return
     title = "" if samples else f"{TITLES[kind]}, "
-    yield Finding(
-        "present", where, f"{title}{count} {'samples' if samples else 'records'} about {len(scans)} scans"
-    )
+    what = f"{title}{count} {'samples' if samples else 'records'} about {len(scans)} scans"
+    yield Finding("present", where, what)
     if samples:
         yield from _check_stale(path, where)
     yield from _check_angles(sets, where, converts=kind == "vgllm")

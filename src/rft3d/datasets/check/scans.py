@@ -82,9 +82,7 @@ def check_pictures(files: Iterable[Path], root: Path, fast: bool) -> Iterator[Fi
             count += len(pictures)
             if not pictures:
                 empty.append(folder.name)
-            poseless += [
-                f"{folder.name}/{path.name}" for path in pictures if not _posed(path.with_suffix(".txt"))
-            ]
+            poseless += [f"{folder.name}/{path.name}" for path in pictures if not _posed(path)]
             pictures = [] if fast else pictures
             broken += [f"{folder.name}/{path.name}" for path in pictures if not whole(path)]
             twice += [f"{folder.name}/{b.name} = {a.name}" for a, b in same_files(pictures)]
@@ -202,9 +200,10 @@ def _aligned(info: Path) -> bool:
         return False
 
 
-def _posed(path: Path) -> bool:
+def _posed(picture: Path) -> bool:
     try:
-        matrix = np.array(path.read_text(encoding="ascii").split(), dtype=np.float64)
+        text = picture.with_suffix(".txt").read_text(encoding="ascii")
+        matrix = np.array(text.split(), dtype=np.float64)
     except (FileNotFoundError, ValueError):
         return False
     return matrix.size == 16 and bool(np.isfinite(matrix).all())

@@ -46,9 +46,7 @@ def read_clip(
         return _noted(_first(scenes, path, sampling), sampling)
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(
-            f"nothing at {path}; give a video, a picture, a folder of pictures, {SCENE_LIKE}"
-        )
+        raise FileNotFoundError(f"nothing at {path}; give a video, a picture, a folder of them, {SCENE_LIKE}")
     if path.is_dir():
         clip = _read_folder(path, sampling)
     elif path.suffix.lower() in PICTURES:

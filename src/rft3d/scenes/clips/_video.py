@@ -65,14 +65,10 @@ def read_video(path: Path | str, sampling: ClipSampling | None = None) -> Clip:
     transfer = next((HDR_TRANSFERS[t] for _, _, t in decoded if t in HDR_TRANSFERS), None)
     notes = []
     if transfer:
-        notes.append(
-            f"HDR video ({transfer}): converted without tone mapping, colours are flatter than in training"
-        )
+        notes.append(f"HDR video ({transfer}): without tone mapping, colours are flatter than in training")
     length_s = index.seconds(index.pts[-1])
     if length_s < WHOLE * declared_s - 1.0:
-        notes.append(
-            f"the file says {declared_s:.1f} s but holds {length_s:.1f} s of video: it may be cut off"
-        )
+        notes.append(f"the file says {declared_s:.1f} s but holds {length_s:.1f} s: it may be cut off")
     size = decoded[0][1]
     times, scale = tuple(index.seconds(index.pts[place]) for place in places), frames[0].shape[1] / size[0]
     total = len(index.pts)
@@ -129,9 +125,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                     "e.g. ffmpeg -i IN -c:v libx264 OUT.mp4"
                 )
             if (context.width or 0) * (context.height or 0) > MAX_PIXELS:
-                raise ValueError(
-                    f"{path}: frames of {context.width}x{context.height}, more than {MAX_PIXELS=}"
-                )
+                raise ValueError(f"{path}: frames of {context.width}x{context.height}, over {MAX_PIXELS=}")
             stream.thread_type = "AUTO"
             yield container, stream
     except (FFmpegError, UnicodeDecodeError) as error:  # a stream's name may be any bytes

@@ -73,12 +73,10 @@ def _old(record: dict[str, Any], root: Path, where: str) -> Scene:
         R = CAMERA_FROM_UPRIGHT @ Rt.T
         frames.append(_frame(_picture(root, image["image_path"]), K, R.T, int(width), int(height)))
     elif record.get("img_paths") is not None:
-        aligned = numbers(
-            annos.get("axis_align_matrix", np.eye(4)), f"{where}.annos.axis_align_matrix", (4, 4)
-        )
+        align = numbers(annos.get("axis_align_matrix", np.eye(4)), f"{where}.annos.axis_align_matrix", (4, 4))
         K = pinhole(numbers(record["intrinsics"], f"{where}.intrinsics", (4, 4)))
         for name, pose in zip(record["img_paths"], record["extrinsics"], strict=True):
-            T = nearest_rigid(aligned @ np.asarray(pose, dtype=np.float64))
+            T = nearest_rigid(align @ np.asarray(pose, dtype=np.float64))
             if np.isfinite(T).all():
                 frames.append(Frame(Path(name).stem, K, T, *picture_size(root / name), root / name))
     return Scene(Path(record["pts_path"]).stem, "mmdet3d", tuple(frames), objects)

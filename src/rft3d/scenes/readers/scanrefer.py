@@ -67,9 +67,7 @@ def scanrefer(path: Path | str) -> Iterator[ReferringRow]:
     for where, row in iter_records(path, _Row):
         for name in ("object_id", "ann_id"):
             if not str(value := getattr(row, name)).isdecimal():
-                raise ValueError(
-                    f"{where}.{name} is {excerpt(value)}; it must be a whole number, as text or not"
-                )
+                raise ValueError(f"{where}.{name} is {excerpt(value)}; it must be a whole number or its text")
         label = row.object_name.replace("_", " ")
         text = row.description.strip()
         yield ReferringRow(row.scene_id, int(row.object_id), label, str(int(row.ann_id)), text)
@@ -99,9 +97,7 @@ def read_proposals(path: str | Path) -> dict[str, Array]:
         where = f"{path}.{scene}"
         rows = np.zeros((0, 6)) if listed == [] else numbers(listed, where, (-1, -1))
         if rows.shape[1] < 6:
-            raise ValueError(
-                f"{where} is {excerpt(listed)}; it must be a list of [x, y, z, dx, dy, dz] in metres"
-            )
+            raise ValueError(f"{where} is {excerpt(listed)}; it must hold [x, y, z, dx, dy, dz] in metres")
         found[scene.split("/")[-1]] = np.pad(rows[:, :6], ((0, 0), (0, 3)))
     return found
 
@@ -156,9 +152,7 @@ def scan_objects(folder: Path | str) -> tuple[SceneObject, ...]:
     file = folder / f"{folder.name}_vh_clean_2.0.010000.segs.json"
     segments = typed_file(_Segments, file).segIndices
     if len(segments) != len(points):
-        raise ValueError(
-            f"{file}.segIndices has {len(segments)} entries; it must be one a vertex ({len(points)})"
-        )
+        raise ValueError(f"{file}.segIndices has {len(segments)}; it must be one a vertex ({len(points)})")
     order = np.argsort(segments, kind="stable")
     file, found = folder / f"{folder.name}.aggregation.json", []
     for k, group in enumerate(typed_file(_Aggregation, file).segGroups):

@@ -105,9 +105,7 @@ def _boxes(row: _Record, old_angles: bool, frames: int, where: str) -> dict[str,
     if row.target is not None:
         frame = row.target.frame
         if not 0 <= frame < frames:
-            raise ValueError(
-                f"{where}.target.frame is {frame}; it must be below the number of images ({frames})"
-            )
+            raise ValueError(f"{where}.target.frame is {frame}, not below the number of images ({frames})")
         found["target"] = {"frame": frame, "bbox_3d": numbers(row.target.bbox_3d)}
     return found
 
@@ -118,9 +116,7 @@ def _cameras(row: _Record, frames: int, where: str) -> dict[str, Any]:
         return {}
     K = K.reshape(-1, 4, 4)
     if len(poses) != frames or len(K) not in (1, frames):
-        raise ValueError(
-            f"{where}.cam2global holds {len(poses)} matrices; it must be one an image ({frames})"
-        )
+        raise ValueError(f"{where}.cam2global holds {len(poses)}; it must be one an image ({frames})")
     return {
         "intrinsics": [pinhole(K[i % len(K)]).tolist() for i in range(frames)],
         "T_world_camera": [nearest_rigid(T_world_raw @ pose).tolist() for pose in poses],

@@ -200,9 +200,7 @@ def vlm3r(path: Path | str) -> Iterator[ChatRecord]:
             raise ValueError(f"{where}.data_source is {excerpt(source)}; it must be one of {DATASETS}")
         scene, kind = row.scene_name or (row.video and Path(row.video).stem), row.question_type
         if not scene:
-            raise ValueError(
-                f"{where} lacks the field 'scene_name'; without a video nothing else tells the scan"
-            )
+            raise ValueError(f"{where} lacks the field 'scene_name', and no video tells the scan")
         yield ChatRecord(
             id=record_id(row.id, where),
             scene=scene,

@@ -230,9 +230,7 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     """``labels`` as a tuple, or ``ValueError`` on unknown, repeated or no names."""
     unknown = [name for name in labels if name not in BUILDERS]
     if unknown:
-        raise ValueError(
-            f"RoomConfig.labels holds unknown classes {excerpt(unknown)}; known: {', '.join(BUILDERS)}"
-        )
+        raise ValueError(f"RoomConfig.labels: unknown {excerpt(unknown)}; known: {', '.join(BUILDERS)}")
     if not labels or len(set(labels)) != len(labels):
         raise ValueError(f"RoomConfig.labels must be distinct and at least one, got {excerpt(labels)}")
     return tuple(labels)

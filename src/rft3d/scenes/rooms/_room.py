@@ -129,13 +129,11 @@ def plan_room(seed: int, config: RoomConfig | None = None) -> RoomPlan:
 def scene_objects(layout: RoomLayout) -> tuple[SceneObject, ...]:
     """Furniture as records: id = index, box = tight upright box whose x axis is the front."""
     objects = []
-    for index, p in enumerate(layout.placed):
+    for k, p in enumerate(layout.placed):
         low, high = p.thing.low, p.thing.high
         dx, dy, dz = high[0] - low[0], high[1] - low[1], high[2] - low[2]
         box = np.array([p.x, p.y, p.z + dz / 2, dx, dy, dz, p.yaw, 0.0, 0.0])
-        objects.append(
-            SceneObject(index, p.thing.label, box, {"colour": p.thing.colour, "size": p.thing.size})
-        )
+        objects.append(SceneObject(k, p.thing.label, box, {"colour": p.thing.colour, "size": p.thing.size}))
     return tuple(objects)
 
 
