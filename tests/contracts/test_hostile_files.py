@@ -26,7 +26,7 @@ from rft3d.report.live import read_stages, render_run
 from rft3d.report.run_folder import read_run_folder
 from rft3d.scenes.clips import read_clip
 from rft3d.scenes.images import read_image
-from rft3d.scenes.readers._files import iter_objects, parquet_rows, picture_size
+from rft3d.scenes.readers.records import iter_objects, parquet_rows, picture_size
 
 
 def _png(width: int, height: int) -> bytes:
@@ -227,7 +227,7 @@ def test_what_parquet_says_of_itself_is_bounded(monkeypatch, tmp_path: Path, nam
         return [row for _, row in parquet_rows(path)]
 
     assert rows() == [{"a": 1}, {"a": 2}]
-    monkeypatch.setattr(f"rft3d.scenes.readers._files.{name}", 0)
+    monkeypatch.setattr(f"rft3d.scenes.readers.records.{name}", 0)
     with pytest.raises(ValueError, match=rf"s\.parquet.*it says it has \d+, more than {name} = 0"):
         rows()
     path.write_bytes(path.read_bytes()[:-9])
@@ -236,8 +236,8 @@ def test_what_parquet_says_of_itself_is_bounded(monkeypatch, tmp_path: Path, nam
 
 
 def test_one_endless_record_is_refused(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("rft3d.scenes.readers._files.CHUNK", 1000)
-    monkeypatch.setattr("rft3d.scenes.readers._files.MAX_RECORD", 10_000)
+    monkeypatch.setattr("rft3d.scenes.readers.records.CHUNK", 1000)
+    monkeypatch.setattr("rft3d.scenes.readers.records.MAX_RECORD", 10_000)
     (tmp_path / "a.json").write_text('[{"a": "' + "x" * 100_000)
     with pytest.raises(ValueError, match=r"a\.json: record 0 is longer than MAX_RECORD=10000 characters"):
         list(iter_objects(tmp_path / "a.json"))

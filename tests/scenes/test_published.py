@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rft3d.datasets.extract import read_sens
+from rft3d.datasets.extract import extract_scan, read_sens
 from rft3d.geometry import box_corners, box_iou_pairs, boxes_from_extrinsic, invert_pose
 from rft3d.scenes import SOURCES, Scene, load_rgb, validate_scene
-from rft3d.scenes.readers._files import iter_objects
 from rft3d.scenes.readers.embodiedscan import embodiedscan
+from rft3d.scenes.readers.records import iter_objects
 from rft3d.scenes.readers.scanrefer import (
     axis_alignment,
     ply_vertices,
@@ -96,7 +96,7 @@ def test_embodiedscan_names_what_is_wrong(tmp_path: Path, change: Callable[[Any]
 
 def test_sens_recordings(tmp_path: Path) -> None:
     path = write_sens(tmp_path / VAL / f"{VAL}.sens", lost=2)
-    recording = read_sens(path).whole()
+    recording = read_sens(path)
     assert len(recording.frames) == 13 and not np.isfinite(recording.frames[2].T_world_camera).all()
     first = T_WORLD_RAW @ recording.frames[0].T_world_camera
     np.testing.assert_allclose(first, room().frames[0].T_world_camera, atol=1e-5)
@@ -106,7 +106,7 @@ def test_sens_recordings(tmp_path: Path) -> None:
     cut.write_bytes(path.read_bytes()[:-2000])
     assert read_sens(cut).truncated
     with pytest.raises(ValueError, match=r"cut off after \d+ of 13 frames"):
-        read_sens(cut).whole()
+        extract_scan(cut, tmp_path / "out")
     cut.write_bytes(b"\x07\0\0\0" + path.read_bytes()[4:])
     with pytest.raises(ValueError, match="version 4"):
         read_sens(cut)
@@ -276,7 +276,7 @@ def test_scene_metadata(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
 def test_json_streams(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rft3d.scenes.readers._files.CHUNK", size)
+    monkeypatch.setattr("rft3d.scenes.readers.records.CHUNK", size)
     values = [{"a": "ü]}{" * k, "n": [1, {"b": None}]} for k in range(5)]
     path = tmp_path / "x.json"
     for text in (

@@ -158,11 +158,10 @@ def _worked_out(node: ast.expr) -> Any:
         case ast.BinOp(op=op, left=left, right=right) if type(op) in _OPERATORS:
             return _OPERATORS[type(op)](_number(_worked_out(left)), _number(_worked_out(right)))
         case _:
-            pass
-    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-    if isinstance(node, ast.Name) or not names <= _MODULE_NAMES:
-        raise ValueError("a bare name is not a number, and an unknown one is an error")
-    raise _NotRun
+            names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+            if isinstance(node, ast.Name) or not names <= _MODULE_NAMES:
+                raise ValueError("a bare name is not a number, and an unknown one is an error")
+            raise _NotRun
 
 
 def _number(value: object) -> int | float:

@@ -28,7 +28,7 @@ from rft3d.geometry.rotations import Array
 from rft3d.locks import only_writer
 from rft3d.process import in_turn, progress
 from rft3d.scenes.images import MAX_PIXELS
-from rft3d.scenes.readers._files import pinhole
+from rft3d.scenes.readers.records import pinhole
 
 VERSION = 4
 COLOUR = {0: "raw", 1: "png", 2: "jpeg"}
@@ -41,7 +41,6 @@ LARGEST_FRAME = 1 << 28
 class SensFrame:
     """Where one frame lies in the file. ``T_world_camera`` as stored (may be -inf)."""
 
-    index: int
     T_world_camera: Array
     colour_at: int
     colour_bytes: int
@@ -63,13 +62,6 @@ class SensFile:
     @property
     def truncated(self) -> bool:
         return len(self.frames) < self.declared
-
-    def whole(self) -> "SensFile":
-        """The recording itself. ValueError: it is cut off."""
-        if self.truncated:
-            said = f"cut off after {len(self.frames)} of {self.declared} frames"
-            raise ValueError(f"{self.path}: {said}; download it again")
-        return self
 
     def colour_data(self, frame: SensFrame) -> bytes:
         """The stored bytes of the colour picture: a whole JPEG or PNG file where ``colour_kind`` says so."""
@@ -119,7 +111,7 @@ def _frames(file: BinaryIO, declared: int, size: int, path: Path) -> Iterator[Se
         if at + colour_bytes + depth_bytes > size:
             return
         T = np.array(pose, dtype=np.float64).reshape(4, 4)
-        yield SensFrame(index, T, at, colour_bytes)
+        yield SensFrame(T, at, colour_bytes)
         file.seek(at + colour_bytes + depth_bytes)
 
 
@@ -137,7 +129,10 @@ def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
         ValueError: a damaged or truncated recording, or one whose pictures are not JPEGs.
         InUse: another process writes the same scan.
     """
-    recording = read_sens(sens).whole()
+    recording = read_sens(sens)
+    if recording.truncated:
+        said = f"cut off after {len(recording.frames)} of {recording.declared} frames"
+        raise ValueError(f"{sens}: {said}; download it again")
     if recording.colour_kind != "jpeg":
         raise ValueError(f"{sens}: its pictures are {recording.colour_kind}, only JPEG is copied")
     folder = out / sens.stem
@@ -146,8 +141,8 @@ def extract_scan(sens: Path, out: Path, every: int = 10) -> int:
     with only_writer(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "intrinsic.txt", _matrix(K))
-        for frame in recording.frames[::every]:
-            picture, pose = (folder / f"{frame.index:05d}{ending}" for ending in (".jpg", ".txt"))
+        for index, frame in enumerate(recording.frames[::every]):
+            picture, pose = (folder / f"{index * every:05d}{ending}" for ending in (".jpg", ".txt"))
             if not picture.is_file() or picture.stat().st_size != frame.colour_bytes:
                 # not synced: its size is looked at
                 write_bytes(picture, recording.colour_data(frame), synced=False)

@@ -229,18 +229,13 @@ def keep_questions(
             "rft3d data prepare vsi --answers think --metadata ..."
         )
     samples, left_out = asked_in(path)
-    made = MadeQuestions(left_out=left_out)
-    kept: list[Sample] = []
-    scenes = {sample.scene: excluded(sample.scene) for sample in samples}
-    for sample in samples:
-        kind = str(sample.meta.get("question_type"))
-        if not scenes[sample.scene] and kind in config.types:
-            made.by_type[kind] += 1
-            kept.append(sample)
-    made.excluded = [scene for scene, out_of_it in scenes.items() if out_of_it]
-    made.scenes = len({sample.scene for sample in kept})
+    gone = {sample.scene: excluded(sample.scene) for sample in samples}
+    asked = (sample for sample in samples if not gone[sample.scene])
+    kept = [sample for sample in asked if sample.meta.get("question_type") in config.types]
     write_samples(out, kept)
-    return made
+    kinds = Counter(str(sample.meta["question_type"]) for sample in kept)
+    scenes = len({sample.scene for sample in kept})
+    return MadeQuestions(scenes, [name for name in gone if gone[name]], by_type=kinds, left_out=left_out)
 
 
 def _refuse_leaks(scans: Iterable[str], split: str, file: Path) -> None:

@@ -61,18 +61,6 @@ def best_frame(areas: Sequence[float]) -> int | None:
     return best if best is not None and areas[best] > 0 else None
 
 
-def nearest_view(box: ArrayLike, frames: Sequence[Frame]) -> int:
-    """The frame whose optical axis points most nearly at the box: for objects that no frame shows."""
-    centre = np.asarray(box, dtype=np.float64)[:3]
-
-    def cosine(frame: Frame) -> float:
-        T = np.asarray(frame.T_world_camera)
-        ray = centre - T[:3, 3]
-        return float(ray @ T[:3, 2] / max(np.linalg.norm(ray), 1e-9))
-
-    return max(range(len(frames)), key=lambda index: cosine(frames[index]))
-
-
 def _in_camera(box: ArrayLike, frame: Frame) -> tuple[Array, bool]:
     """``(8, 3)`` corners in the frame's camera, and whether the camera is inside the box."""
     boxed = transform_boxes(invert_pose(frame.T_world_camera), np.asarray(box, dtype=np.float64)[None])
@@ -191,6 +179,15 @@ def target_frame(target: Target, frames: Sequence[Frame], *, upstream: bool) -> 
 
 
 def any_frame(target: Target, frames: Sequence[Frame]) -> int:
-    """For a validation sample whose object no frame shows: the frame that comes nearest to showing it."""
+    """For a validation sample whose object no frame shows: the frame that comes nearest to showing it.
+
+    The first one in which its box covers most, else the one whose optical axis points most nearly at it.
+    """
     best = best_frame([frame_area(target.box, frame) for frame in frames])
-    return nearest_view(target.box, frames) if best is None else best
+    if best is not None:
+        return best
+    poses = np.stack([frame.T_world_camera for frame in frames])
+    rays = target.box[:3] - poses[:, :3, 3]
+    return int(
+        np.argmax((rays * poses[:, :3, 2]).sum(axis=1) / np.maximum(np.linalg.norm(rays, axis=1), 1e-9))
+    )

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from rft3d.files import excerpt, write_text
 from rft3d.scenes.images import MILLIMETRES, load_depth, load_instances, load_rgb, read_depth, write_image
-from rft3d.scenes.readers._files import nearest_rigid
+from rft3d.scenes.readers.records import as_rigid
 from rft3d.scenes.types import Expression, Frame, Scene, SceneObject, validate_scene
 from rft3d.settings import Checked, Positive
 from rft3d.typed import Array, Box9, Matrix3, Matrix4, Numbers, Text, typed_file
@@ -200,7 +200,7 @@ def read_posed_clip(path: Path | str) -> Scene:
         depth = frame.depth and file_below(frame.depth, file, f"frames[{k}].depth")
         loader = partial(read_depth, depth, data.depth_scale or MILLIMETRES) if depth else None
         visible = {seen.box: seen.in_view_fraction for seen in frame.visible or ()}
-        camera = (data.intrinsics, nearest_rigid(frame.camera_to_scene), width, height)
+        camera = (data.intrinsics, as_rigid(frame.camera_to_scene), width, height)
         frames.append(Frame(f"{frame.index:03d}", *camera, rgb, loader, visible=visible))
     objects = tuple(SceneObject(box.id, box.label, box.bbox_9dof) for box in data.boxes or ())
     order = {frame.index: k for k, frame in enumerate(data.frames)}

@@ -17,8 +17,7 @@ from rft3d.datasets.vsi import missing_questions
 from rft3d.datasets.work import read_meta
 from rft3d.digests import file_digest
 from rft3d.files import read_json
-from rft3d.scenes.readers._files import iter_objects
-from rft3d.scenes.readers.records import ChatRecord, QuestionRecord
+from rft3d.scenes.readers.records import ChatRecord, QuestionRecord, iter_objects
 from rft3d.scenes.readers.vsi_bench import spacer
 from rft3d.scenes.sources import RECORDS, SOURCES
 from rft3d.scenes.types import Scene

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rft3d.files import replacing
 from rft3d.scenes.clips._clip import LONGEST_SIDE, Clip, ClipSampling, spread_indices
 from rft3d.scenes.images import MAX_PIXELS
-from rft3d.scenes.readers._files import nearest_place
+from rft3d.scenes.readers.records import nearest_place
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that need tone mapping to look right."""

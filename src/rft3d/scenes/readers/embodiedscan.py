@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from rft3d.files import blaming, excerpt
-from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
+from rft3d.scenes.readers.records import as_rigid, picture_size, pinhole
 from rft3d.scenes.restricted_pickle import load_restricted
 from rft3d.scenes.types import Frame, Scene, SceneObject, validate_scene
 from rft3d.typed import Box9, Matrix4, Text, numbers, typed
@@ -156,7 +156,7 @@ def _scene(
         image_size = image_size or picture_size(rgb)
         named = (_whole(n, f"{place}.visible_instance_ids") for n in image.visible_instance_ids)
         visible = {n: 1.0 for n in named if n in known or not 0 <= n < places}
-        T = nearest_rigid(entry.axis_align_matrix @ pose)
+        T = as_rigid(entry.axis_align_matrix @ pose)
         frames.append(Frame(rgb.stem, pinhole(K), T, *image_size, rgb, visible=visible))
     scan = (entry.scan or "").replace("/", "_")
     return Scene(scan, "embodiedscan", tuple(frames), tuple(objects)) if frames else None

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from rft3d.files import blaming
-from rft3d.scenes.readers._files import nearest_rigid, picture_size, pinhole
+from rft3d.scenes.readers.records import as_rigid, picture_size, pinhole
 from rft3d.scenes.restricted_pickle import load_restricted
 from rft3d.scenes.types import Frame, Scene, SceneObject, validate_scene
 from rft3d.typed import Array, numbers
@@ -44,17 +44,14 @@ def mmdet3d(infos: Path | str, media: Path | str | None = None) -> Iterator[Scen
     infos = Path(infos)
     root = Path(media) if media is not None else infos.parent
     found = load_restricted(infos)
-    old, names = isinstance(found, list), {}
-    damage = (ValueError, TypeError, LookupError, OverflowError, AttributeError)
-    with blaming(infos, *damage):
-        if not old:
-            names = {int(number): str(name) for name, number in found["metainfo"]["categories"].items()}
-        rows = list(enumerate(found if old else found["data_list"]))
-    for index, record in rows:
-        where = f"{infos}.data_list[{index}]"
-        with blaming(infos, *damage):
+    old = isinstance(found, list)
+    with blaming(infos, ValueError, TypeError, LookupError, OverflowError, AttributeError):
+        categories = {} if old else found["metainfo"]["categories"]
+        names = {int(number): str(name) for name, number in categories.items()}
+        for index, record in enumerate(found if old else found["data_list"]):
+            where = f"{infos}.data_list[{index}]"
             scene = _old(record, root, where) if old else _new(record, names, root, where)
-        yield validate_scene(scene, frames=False, file=infos)
+            yield validate_scene(scene, frames=False, file=infos)
 
 
 def _old(record: dict[str, Any], root: Path, where: str) -> Scene:
@@ -76,7 +73,7 @@ def _old(record: dict[str, Any], root: Path, where: str) -> Scene:
         align = numbers(annos.get("axis_align_matrix", np.eye(4)), f"{where}.annos.axis_align_matrix", (4, 4))
         K = pinhole(numbers(record["intrinsics"], f"{where}.intrinsics", (4, 4)))
         for name, pose in zip(record["img_paths"], record["extrinsics"], strict=True):
-            T = nearest_rigid(align @ np.asarray(pose, dtype=np.float64))
+            T = as_rigid(align @ np.asarray(pose, dtype=np.float64))
             if np.isfinite(T).all():
                 frames.append(Frame(Path(name).stem, K, T, *picture_size(root / name), root / name))
     return Scene(Path(record["pts_path"]).stem, "mmdet3d", tuple(frames), objects)
@@ -117,7 +114,7 @@ def _factors(depth2img: Array) -> tuple[Array, Array]:
 def _frame(path: Path, K: Array, R_world_camera: Array, width: int, height: int) -> Frame:
     T = np.eye(4)
     T[:3, :3] = R_world_camera
-    return Frame(path.stem, pinhole(K), nearest_rigid(T), width, height, path)
+    return Frame(path.stem, pinhole(K), as_rigid(T), width, height, path)
 
 
 def _picture(root: Path, name: str) -> Path:

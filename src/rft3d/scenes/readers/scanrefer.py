@@ -31,8 +31,7 @@ import numpy as np
 
 from rft3d.files import blaming, excerpt, read_json
 from rft3d.geometry import transform_points
-from rft3d.scenes.readers._files import iter_records, nearest_rigid
-from rft3d.scenes.readers.records import ReferringRow
+from rft3d.scenes.readers.records import ReferringRow, as_rigid, iter_records
 from rft3d.scenes.types import SceneObject
 from rft3d.typed import Array, Numbers, Text, numbers, typed_file
 
@@ -136,7 +135,7 @@ def axis_alignment(path: Path) -> Array:
         matrix = np.empty(0)
     if matrix.size != 16 or not np.isfinite(matrix).all():
         raise ValueError(f"{path}: axisAlignment must be 16 numbers, got {line[1].strip()[:80]!r}")
-    return nearest_rigid(matrix.reshape(4, 4))
+    return as_rigid(matrix.reshape(4, 4))
 
 
 def scan_objects(folder: Path | str) -> tuple[SceneObject, ...]:

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rft3d.geometry import boxes_from_extrinsic
-from rft3d.scenes.readers._files import iter_records, nearest_rigid, pinhole
-from rft3d.scenes.readers.records import ChatRecord, read_turns, record_id, scan_in
+from rft3d.scenes.readers.records import ChatRecord, as_rigid, id_of, iter_records, pinhole, scan_in, turns_in
 from rft3d.typed import Array, Box9, Matrices4, Matrix4, Numbers, Text
 
 _Box6 = Annotated[Any, Numbers((6,))]
@@ -84,10 +83,10 @@ def vgllm(path: Path | str, *, old_angles: bool = False) -> Iterator[ChatRecord]
         extra = {**_boxes(row, old_angles, len(images), where), **_cameras(row, len(images), where), **extra}
         metadata = row.metadata or {}
         yield ChatRecord(
-            id=record_id(row.id, where),
+            id=id_of(row.id, where),
             scene=scan_in(*images[:1], row.video),
             dataset=str(metadata.get("dataset", "scannet" if scan_in(*images[:1]) else "vgllm")),
-            turns=read_turns(row.conversations, where, answered=row.gt_bbox is None),
+            turns=turns_in(row.conversations, where, answered=row.gt_bbox is None),
             images=images,
             video=row.video,
             question_type=metadata.get("question_type"),
@@ -119,5 +118,5 @@ def _cameras(row: _Record, frames: int, where: str) -> dict[str, Any]:
         raise ValueError(f"{where}.cam2global holds {len(poses)}; it must be one an image ({frames})")
     return {
         "intrinsics": [pinhole(K[i % len(K)]).tolist() for i in range(frames)],
-        "T_world_camera": [nearest_rigid(T_world_raw @ pose).tolist() for pose in poses],
+        "T_world_camera": [as_rigid(T_world_raw @ pose).tolist() for pose in poses],
     }

@@ -37,8 +37,7 @@ import numpy as np
 from rft3d.files import excerpt, read_json
 from rft3d.geometry import euler_zxy_from_matrix
 from rft3d.geometry.rotations import Array
-from rft3d.scenes.readers._files import iter_records
-from rft3d.scenes.readers.records import ChatRecord, QuestionRecord, read_turns, record_id, scan_in
+from rft3d.scenes.readers.records import ChatRecord, QuestionRecord, id_of, iter_records, scan_in, turns_in
 from rft3d.scenes.types import Scene, SceneObject, validate_scene
 from rft3d.typed import Text, typed
 
@@ -202,10 +201,10 @@ def vlm3r(path: Path | str) -> Iterator[ChatRecord]:
         if not scene:
             raise ValueError(f"{where} lacks the field 'scene_name', and no video tells the scan")
         yield ChatRecord(
-            id=record_id(row.id, where),
+            id=id_of(row.id, where),
             scene=scene,
             dataset=source,
-            turns=read_turns(row.conversations, where),
+            turns=turns_in(row.conversations, where),
             video=row.video,
             question_type=QUESTION_TYPES.get(kind, kind) if kind else None,
         )
@@ -249,7 +248,7 @@ def spacer(path: Path | str, *, source: str | None = SR_SOURCE) -> Iterator[Ques
         dataset = dataset_in(row.path)
         scene = scan_in(row.path, str(row.video_id))
         yield QuestionRecord(
-            id=record_id(row.id if row.problem_id is None else row.problem_id, where),
+            id=id_of(row.id if row.problem_id is None else row.problem_id, where),
             scene=Path(row.path).stem if scene is None and dataset is not None else scene,
             dataset="scannet" if found == SR_SOURCE else dataset or found or "unknown",
             question_type=row.question_type or row.original_question_type or row.problem_type,

@@ -28,7 +28,6 @@ from rft3d.scenes.rooms._parts import (
     ellipsoid,
     paint,
     shade,
-    size_scale,
 )
 
 Builder = Callable[[Random, float, str, RGB], Built]
@@ -220,7 +219,8 @@ def build(label: str, rng: Random) -> Furniture:
     if label not in BUILDERS:
         raise ValueError(f"label must be one of {', '.join(BUILDERS)}, got {label!r}")
     builder, colours = BUILDERS[label]
-    word, scale = size_scale(rng)
+    scale = rng.uniform(0.87, 1.15)
+    word = "large" if scale > 1.06 else "small" if scale < 0.95 else "medium"
     colour, rgb = paint(rng, *colours)
     made = builder(rng, scale, colour, rgb)
     return Furniture(label, tuple(made.parts), colour, rgb, word, *bounds(made.parts), made.tops, made.floor)

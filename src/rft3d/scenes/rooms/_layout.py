@@ -112,10 +112,6 @@ def choose_labels(rng: Random, labels: Sequence[str], count: int) -> tuple[str, 
     return theme, chosen
 
 
-SQUARISH = (0.88, 1.14)
-"""Range of a room's length over the side of the square with its area."""
-
-
 def furnish(rng: Random, labels: Sequence[str], count: int, grow: float = 0.0) -> RoomLayout:
     """A room with up to ``count`` things (fewer when the room is full).
 
@@ -126,7 +122,7 @@ def furnish(rng: Random, labels: Sequence[str], count: int, grow: float = 0.0) -
     areas = [t.half[0] * t.half[1] for t in things]
     side = math.sqrt(5.5 + 12.0 * sum(areas)) + rng.uniform(0.0, 0.8) + grow
     side = max(3.3 + grow, side)
-    longer = rng.uniform(*SQUARISH)
+    longer = rng.uniform(0.88, 1.14)  # a room's length over the side of the square with its area
     room = RoomLayout(side * longer / 2, side / longer / 2, rng.uniform(2.45, 2.8), theme, ())
     # Walls and big things first: what stands freely or on others finds a place later.
     order = sorted(range(len(things)), key=lambda k: (_stage(things[k]), -areas[k]))

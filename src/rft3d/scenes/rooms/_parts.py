@@ -132,12 +132,6 @@ METAL: RGB = (0.62, 0.63, 0.65)
 DARK: RGB = (0.10, 0.10, 0.11)
 
 
-def size_scale(rng: Random) -> tuple[str, float]:
-    """A word and the scale that it stands for: the same for all sizes of one thing."""
-    scale = rng.uniform(0.87, 1.15)
-    return "large" if scale > 1.06 else "small" if scale < 0.95 else "medium", scale
-
-
 class Rect(NamedTuple):
     """A rectangle: centre, half sizes along its own axes, cosine and sine of its yaw (metres)."""
 
