@@ -32,7 +32,7 @@ MAX_LINE_CHARS = 4096
 MAX_LINE_DEPTH = 16
 NOWHERE = (0.0,) * 9
 """A box without size: it counts as a prediction and its IoU with anything is 0."""
-_OPEN, _CLOSE = "([{", ")]}"
+_BRACKET = re.compile(r"[()\[\]{}]")
 _LONG_RUN = re.compile(r"(?:[-+~(]\s*|not\s+|lambda\s*:?\s*){12}")
 """Operators in a row nest as deep as brackets."""
 _LABEL = re.compile(r"""["']label["']\s*:\s*(?:"([^"]{1,100})"|'([^']{1,100})')""")
@@ -173,8 +173,7 @@ def _number(value: object) -> int | float:
 
 def _depth(line: str) -> int:
     """Deepest nesting, at least: brackets in strings count too, which only makes the bound stricter."""
-    steps = ((char in _OPEN) - (char in _CLOSE) for char in line)
-    return max(accumulate(steps, initial=0))
+    return max(accumulate((1 if char in "([{" else -1 for char in _BRACKET.findall(line)), initial=0))
 
 
 def _upstream_box(value: object) -> tuple[float, ...] | None:
