@@ -5,8 +5,6 @@ from pathlib import Path
 
 import tyro
 
-from rft3d.report.live import watch
-
 
 @dataclass(frozen=True)
 class Args:
@@ -24,4 +22,6 @@ class Args:
 
 
 def main(args: Args) -> None:
+    from rft3d.report.live import watch  # so that --help needs none of it
+
     watch(args.run, once=args.once, every_s=args.every)

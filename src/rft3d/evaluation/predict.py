@@ -36,8 +36,6 @@ from rft3d.tasks import make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
 
-Advice = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class PredictConfig(Checked):
@@ -78,7 +76,7 @@ def predict(
     progress: bool = True,
     force: bool = False,
     pictures: str | Path | None = None,
-    told: Advice = lambda line: None,
+    told: Callable[[str], object] = lambda line: None,
 ) -> Path:
     """Write one prediction a sample to ``out`` and return it.
 
@@ -158,7 +156,7 @@ def _answers(
     start: int,
     config: PredictConfig,
     inside: Sequence[Path],
-    told: Advice,
+    told: Callable[[str], object],
 ) -> list[Prediction]:
     """Answers in the batch's order; the text is empty where a picture is damaged."""
     seen: dict[str, list[NDArray[np.uint8]]] = {}
