@@ -14,10 +14,10 @@ from rft3d.answers import FrameBox, render_frame_box
 from rft3d.evaluation.infer import (
     ONLY_ROOMS,
     boxes_in_frame,
+    clip_answer,
     detection_question,
     grounding_question,
     infer,
-    inference_record,
     spatial_question,
 )
 from rft3d.geometry import transform_boxes
@@ -127,7 +127,7 @@ def test_without_poses_a_box_stays_in_its_own_frame(clip: Clip) -> None:
 def test_unreadable_answers_are_a_stated_case(clip: Clip, text: str, reason: str) -> None:
     found = infer(Says(text), clip, grounding_question(clip, "the chair"))
     assert found.failure is not None and reason in found.failure.reason and found.boxes == ()
-    record = inference_record(found, clip, "m")
+    record = clip_answer(found, clip, "m").to_dict()
     assert record["failure"]["reason"] == found.failure.reason and record["boxes"] == []
     json.dumps(record, allow_nan=False)
 
@@ -135,7 +135,7 @@ def test_unreadable_answers_are_a_stated_case(clip: Clip, text: str, reason: str
 def test_unreal_boxes_and_cut_answers_are_said(clip: Clip) -> None:
     text = '[{"label": "bed", "bbox_3d": [0, 0, 2, -1, 1, 1, 0, 0, 0]}]'
     found = infer(Says(text, truncated=True), clip, detection_question(clip))
-    record = inference_record(found, clip, "m")
+    record = clip_answer(found, clip, "m").to_dict()
     assert record["boxes"][0]["valid"] is False
     assert boxes_in_frame(found, clip, 0)[0] == []
     assert record["notes"] == [
@@ -200,9 +200,9 @@ def test_an_answer_of_another_kind_is_a_failure(clip: Clip, question: str, text:
 
 def test_a_model_of_rooms_warns_about_everything_else(clip: Clip) -> None:
     found = infer(Says("2"), clip, spatial_question(clip, "How many chairs are there?"))
-    assert inference_record(found, clip, "m", only_rooms=True)["warnings"] == [ONLY_ROOMS]
-    assert inference_record(found, replace(clip, scene=make_room(0)), "m", only_rooms=True)["warnings"] == []
-    assert inference_record(found, clip, "m")["warnings"] == []
+    assert clip_answer(found, clip, "m", only_rooms=True).warnings == (ONLY_ROOMS,)
+    assert clip_answer(found, replace(clip, scene=make_room(0)), "m", only_rooms=True).warnings == ()
+    assert clip_answer(found, clip, "m").warnings == ()
 
 
 def test_a_description_of_nothing_known_and_a_box_given_twice_are_noted(clip: Clip, tmp_path: Path) -> None:
@@ -210,10 +210,10 @@ def test_a_description_of_nothing_known_and_a_box_given_twice_are_noted(clip: Cl
     sample = grounding_question(clip, "the unicorn")
     found = infer(Says(text), clip, sample)
     before = tmp_path / "answer.json"
-    record = inference_record(found, clip, "m", classes=("chair", "bed"), before=before)
+    record = clip_answer(found, clip, "m", classes=("chair", "bed"), before=before).to_dict()
     assert len(record["notes"]) == 1 and "no object that this model knows is named" in record["notes"][0]
     before.write_text(json.dumps({**record, "description": "the chair"}))
-    again = inference_record(found, clip, "m", before=before)["notes"]
-    assert again == ["'the chair' was given the very same box; one of the two is wrong"]
+    again = clip_answer(found, clip, "m", before=before).notes
+    assert again == ("'the chair' was given the very same box; one of the two is wrong",)
     before.write_text(json.dumps(record))
-    assert inference_record(found, clip, "m", before=before)["notes"] == []
+    assert clip_answer(found, clip, "m", before=before).notes == ()

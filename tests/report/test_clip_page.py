@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rft3d.evaluation.infer import detection_question, grounding_question, infer, inference_record
+from rft3d.evaluation.infer import clip_answer, detection_question, grounding_question, infer
 from rft3d.prompts import Generation
 from rft3d.report.clip_page import top_view, write_clip_report
 from rft3d.report.draw import tile
@@ -38,7 +38,7 @@ def clip() -> Clip:
 
 def write(clip: Clip, out: Path, text: str = f"[{BOX}]") -> tuple[dict[str, str], str]:
     found = infer(Says(text), clip, detection_question(clip))
-    files = write_clip_report(found, clip, inference_record(found, clip, "m@1"), out)
+    files = write_clip_report(clip_answer(found, clip, "m@1"), out)
     return files, (out / "index.html").read_text(encoding="utf-8")
 
 

@@ -7,17 +7,17 @@ import json
 import os
 import sys
 import webbrowser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 from rich.markup import escape
 
 from rft3d.cli._choices import free, say
 from rft3d.evaluation.dataset import room_config_of
-from rft3d.evaluation.infer import detection_question
+from rft3d.evaluation.infer import ClipAnswer, detection_question
 from rft3d.evaluation.tables import answer_table
 from rft3d.report.clip_page import answer_clip
 from rft3d.scenes.clips import Clip, ClipSampling, read_clip, with_fov, with_intrinsics
@@ -86,19 +86,19 @@ class Args(ClipOptions):
 
 
 def main(args: Args) -> None:
-    record = find(args if args.source else replace(args, source=f"rooms:{ROOM}"), "detect")
+    answer = find(args if args.source else replace(args, source=f"rooms:{ROOM}"), "detect")
     if not args.source:
-        open_page(record)
+        open_page(answer)
 
 
-def find(args: Args, verb: str) -> dict[str, Any]:
+def find(args: Args, verb: str) -> ClipAnswer:
     """Look, print and write the page into ``runs/VERB`` (``--out``); returns what was printed."""
     return run(args, verb, 4, args.max_new_tokens, detection_question)
 
 
 def run(
     args: ClipOptions, verb: str, frames: int, max_new_tokens: int, question: Callable[[Clip], Sample]
-) -> dict[str, Any]:
+) -> ClipAnswer:
     """Answer ``question`` about the clip; JSON or a short table on standard output, pages beside it."""
     if args.intrinsics is not None and args.fov is not None:
         raise ValueError("give --intrinsics or --fov, not both")
@@ -112,32 +112,33 @@ def run(
     sample = question(clip)  # a bad clip or question is reported before torch is loaded
     out = args.out or Path("runs") / verb / clip.name
     free(out, force=True)
-    record = answer_clip(
+    answer = answer_clip(
         args.model, args.device, clip, sample, out,
         max_new_tokens=max_new_tokens, temperature=args.temperature, seed=args.seed,
     )  # fmt: skip
-    show_record(record, args.json)
-    return record
+    show_answer(answer, args.json)
+    return answer
 
 
-def open_page(record: Mapping[str, Any]) -> None:
+def open_page(answer: ClipAnswer) -> None:
     """Show the page in a browser, where a person is looking and there is a screen."""
     screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.stdout.isatty() and screen:
-        webbrowser.open(Path(record["files"]["page"]).resolve().as_uri())
+        webbrowser.open(Path(answer.files["page"]).resolve().as_uri())
 
 
-def show_record(record: Mapping[str, Any], as_json: bool) -> None:
-    """``record`` as JSON where a program reads on or ``as_json`` asks for it, else as a short table."""
+def show_answer(answer: ClipAnswer, as_json: bool) -> None:
+    """``answer`` as JSON where a program reads on or ``as_json`` asks for it, else as a short table."""
     if as_json or not sys.stdout.isatty():
-        print(json.dumps(record, indent=2, allow_nan=False))
+        print(json.dumps(answer.to_dict(), indent=2, allow_nan=False))
         return
-    say(*(f"[bold red]warning:[/] {escape(warning)}" for warning in record["warnings"]))
-    if record["failure"] is not None:
-        say(f"[bold red]no answer:[/] {escape(record['failure']['reason'])}")
-    elif "boxes" in record:
-        say(answer_table(record))
+    found = answer.found
+    say(*(f"[bold red]warning:[/] {escape(warning)}" for warning in answer.warnings))
+    if found.failure is not None:
+        say(f"[bold red]no answer:[/] {escape(found.failure.reason)}")
+    elif found.sample.task != "spatial":
+        say(answer_table(answer.clip.name, found.boxes))
     else:
-        found = record["answer"]
-        say(f"[bold]{f'{found:g}' if isinstance(found, float) else escape(str(found))}[/]")
-    say(*(escape(f"note: {note}") for note in record["notes"]), escape(f"open {record['files']['page']}"))
+        said = found.answer
+        say(f"[bold]{f'{said:g}' if isinstance(said, float) else escape(str(said))}[/]")
+    say(*(escape(f"note: {note}") for note in answer.notes), escape(f"open {answer.files['page']}"))

@@ -17,6 +17,6 @@ class Args(detect.ModelOptions):
 
 def main(args: Args) -> None:
     shared = {field.name: getattr(args, field.name) for field in fields(detect.ModelOptions)}
-    record = detect.find(detect.Args(source=f"rooms:{args.room}", **shared), "try")
+    answer = detect.find(detect.Args(source=f"rooms:{args.room}", **shared), "try")
     if args.open:
-        detect.open_page(record)
+        detect.open_page(answer)

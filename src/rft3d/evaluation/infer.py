@@ -9,7 +9,7 @@ There is no truth, so nothing is scored. Torch is needed only by the policy, whi
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -140,50 +140,72 @@ def infer(
     return replace(found, boxes=tuple(_found(row, sample, clip) for row in rows))
 
 
-def inference_record(
+@dataclass(frozen=True, slots=True)
+class ClipAnswer:
+    """An answer about a clip and what is said beside it: by which ``model``, ``warnings``, ``notes``, and the
+    ``files`` that were written, by kind."""
+
+    found: Inference
+    clip: Clip
+    model: str
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``rft3d detect``, ``ground`` and ``ask`` print: plain JSON values only."""
+        found, clip = self.found, self.clip
+        times: Sequence[float | None] = clip.times_s or [None] * len(clip.frames)
+        record: dict[str, Any] = {
+            "task": found.sample.task,
+            "clip": clip.name,
+            "model": self.model,
+            "size": list(clip.size),
+            "sampling": clip.sampling,
+            "frames": [
+                {"frame": place, "index": index, "time_s": None if time is None else round(time, 3)}
+                for place, (index, time) in enumerate(zip(clip.indices, times, strict=True))
+            ],
+            **{key: value for key, value in found.sample.meta.items() if value},
+        }
+        if found.sample.task == "spatial":
+            record |= {"answer": found.answer, "thought": found.thought}
+        else:
+            record["convention"] = (
+                "x y z dx dy dz yaw roll pitch; metres, radians, R = Rz(yaw) Rx(roll) Ry(pitch); "
+                "camera of the named frame: x right, y down, z forward"
+            )
+            record["boxes"] = [asdict(box) for box in found.boxes]
+        failure = found.failure
+        record |= {
+            "failure": None if failure is None else {"reason": failure.reason, "excerpt": failure.excerpt},
+            "truncated": found.truncated,
+            "tokens": found.tokens,
+            "text": found.text,
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+        }
+        return {**record, "files": dict(self.files)} if self.files else record
+
+
+def clip_answer(
     found: Inference,
     clip: Clip,
     model: str,
     only_rooms: bool = False,
     classes: Sequence[str] = (),
     before: Path | None = None,
-) -> dict[str, Any]:
-    """What ``rft3d detect``, ``ground`` and ``ask`` print: plain JSON values only.
+) -> ClipAnswer:
+    """``found`` with its warnings and notes.
 
     ``only_rooms``: the model saw procedural rooms alone; about anything else it warns. ``classes``: that it was
     trained to name, where known; a description of none of them is noted. ``before``: record of an earlier answer
     in the same place; another description with the very same box is noted.
     """
-    times: Sequence[float | None] = clip.times_s or [None] * len(clip.frames)
-    record: dict[str, Any] = {
-        "task": found.sample.task,
-        "clip": clip.name,
-        "model": model,
-        "size": list(clip.size),
-        "sampling": clip.sampling,
-        "frames": [
-            {"frame": place, "index": index, "time_s": None if time is None else round(time, 3)}
-            for place, (index, time) in enumerate(zip(clip.indices, times, strict=True))
-        ],
-        **{key: value for key, value in found.sample.meta.items() if value},
-    }
-    if found.sample.task == "spatial":
-        record |= {"answer": found.answer, "thought": found.thought}
-    else:
-        record["convention"] = (
-            "x y z dx dy dz yaw roll pitch; metres, radians, R = Rz(yaw) Rx(roll) Ry(pitch); "
-            "camera of the named frame: x right, y down, z forward"
-        )
-        record["boxes"] = [asdict(box) for box in found.boxes]
-    failure, rooms = found.failure, clip.scene is not None and clip.scene.source == "rooms"
-    return record | {
-        "failure": None if failure is None else {"reason": failure.reason, "excerpt": failure.excerpt},
-        "truncated": found.truncated,
-        "tokens": found.tokens,
-        "text": found.text,
-        "warnings": [ONLY_ROOMS] if only_rooms and not rooms else [],
-        "notes": [*clip.notes, *_notes(found), *_doubts(found, clip, classes, before)],
-    }
+    elsewhere = clip.scene is None or clip.scene.source != "rooms"
+    warnings = (ONLY_ROOMS,) if only_rooms and elsewhere else ()
+    notes = (*clip.notes, *_notes(found), *_doubts(found, clip, classes, before))
+    return ClipAnswer(found, clip, model, warnings, notes)
 
 
 def boxes_in_frame(found: Inference, clip: Clip, frame: int) -> tuple[list[str], NDArray[np.float64]]:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rft3d.evaluation.benchmarks.run import find_benchmark
+from rft3d.evaluation.infer import FoundBox
 from rft3d.evaluation.leaderboard import COLUMNS, Entry, rows
 from rft3d.evaluation.results import BenchmarkResult, TaskHeadroom, TaskResult
 from rft3d.evaluation.solving.split import VERDICTS, KeyCheck, SolvedRow
@@ -38,14 +39,13 @@ def _table(
     return table
 
 
-def answer_table(record: Mapping[str, Any]) -> Table:
-    """The boxes of :func:`rft3d.evaluation.infer.inference_record`: where, how large, turned how far."""
-    title = f"{record['clip']}: {len(record['boxes'])} boxes"
+def answer_table(clip: str, boxes: Sequence[FoundBox]) -> Table:
+    """What was found in ``clip``: where, how large, turned how far."""
+    title = f"{clip}: {len(boxes)} boxes"
     table = _table(title, ["label"], ["frame", "x y z (m)", "size (m)", "yaw roll pitch"], gap=2)
-    for box in record["boxes"]:
-        values = box["bbox_3d"]
-        parts = (" ".join(f"{value:.2f}" for value in values[i : i + 3]) for i in (0, 3, 6))
-        table.add_row(escape(box["label"]), str(box["frame"]), *parts)
+    for box in boxes:
+        parts = (" ".join(f"{value:.2f}" for value in box.bbox_3d[i : i + 3]) for i in (0, 3, 6))
+        table.add_row(escape(box.label), str(box.frame), *parts)
     return table
 
 

@@ -7,6 +7,7 @@ clip has poses (then also as a video). The view from above needs no camera.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,14 @@ from numpy.typing import NDArray
 
 from rft3d.digests import model_fingerprint
 from rft3d.evaluation.dataset import room_config_of
-from rft3d.evaluation.infer import Inference, boxes_in_frame, infer, inference_record, known_boxes
+from rft3d.evaluation.infer import (
+    ClipAnswer,
+    Inference,
+    boxes_in_frame,
+    clip_answer,
+    infer,
+    known_boxes,
+)  # fmt: skip
 from rft3d.files import model_folder, write_json, write_text
 from rft3d.geometry import box_corners, invert_pose, transform_boxes
 from rft3d.report.draw import TRUE_COLOUR, draw_boxes, label_colour, save, tile
@@ -44,9 +52,8 @@ def answer_clip(
     sample: Sample,
     out: Path,
     **generation: Any,
-) -> dict[str, Any]:
-    """What ``model`` (as ``load_policy`` takes it) answers to ``sample``, written into ``out``; returns the
-    record.
+) -> ClipAnswer:
+    """What ``model`` (as ``load_policy`` takes it) answers to ``sample``, written into ``out``.
 
     Where the scene has true boxes, they are drawn too, and a note counts the found ones. ``generation``: of
     :func:`rft3d.evaluation.infer.infer`. ValueError: ``cuda`` where torch sees no GPU.
@@ -64,28 +71,24 @@ def answer_clip(
     world, options = room_config_of(model), policy.task_options.get("detection", {})
     classes = options.get("classes", ()) if world is None else world.labels or CATE20
     only_rooms = policy.backbone == "tiny"
-    record = inference_record(found, clip, fingerprint, only_rooms, classes, out / "answer.json")
+    answer = clip_answer(found, clip, fingerprint, only_rooms, classes, out / "answer.json")
     true: list[list[float]] = []
     task = make_task("detection", options=options)
     if sample.task == "detection" and (asked := known_boxes(clip, task)) is not None:
         true = [row["bbox_3d"] for row in asked.truth["boxes"]]
         both = task.score(found.text, asked).evidence_of(Comparison)
         hits = f"found {len(both.match.pairs)} of {len(both.truth)} objects"
-        record["notes"].insert(0, f"{hits} (the same label, IoU above 0.25)")
-    record["files"] = write_clip_report(found, clip, record, out, true)
-    return record
+        answer = replace(answer, notes=(f"{hits} (the same label, IoU above 0.25)", *answer.notes))
+    return replace(answer, files=write_clip_report(answer, out, true))
 
 
-def write_clip_report(
-    found: Inference, clip: Clip, record: dict[str, Any], out: str | Path, true: Boxes = ()
-) -> dict[str, str]:
+def write_clip_report(answer: ClipAnswer, out: str | Path, true: Boxes = ()) -> dict[str, str]:
     """Write pictures, ``answer.json`` and ``index.html`` (last) into ``out``, each whole; returns what was
     written, by kind.
 
-    ``record``: of :func:`rft3d.evaluation.infer.inference_record`. ``true``: ``(N, 9)`` boxes in the first frame's
-    camera, drawn in green below the found ones.
+    ``true``: ``(N, 9)`` boxes in the first frame's camera, drawn in green below the found ones.
     """
-    out = Path(out)
+    found, clip, out = answer.found, answer.clip, Path(out)
     (out / "frames").mkdir(parents=True, exist_ok=True)
     drawn, marked = _drawn(found, clip, true)
     names = [f"frames/{place:03d}.jpg" for place in range(len(drawn))]
@@ -106,7 +109,8 @@ def write_clip_report(
             if error.name != "av":
                 raise
     files = {kind: str(out / name) for kind, name in files.items()}
-    write_json(out / "answer.json", {**record, "files": files})
+    record = replace(answer, files=files).to_dict()
+    write_json(out / "answer.json", record)
     legend = {"true box": TRUE_COLOUR} if len(true) else {}
     legend |= {item.label: label_colour(item.label) for item in found.boxes}
     page = templates().get_template("clip.html.j2")
