@@ -163,7 +163,7 @@ class ClipAnswer:
             "size": list(clip.size),
             "sampling": clip.sampling,
             "frames": [
-                {"frame": place, "index": index, "time_s": None if time is None else round(time, 3)}
+                {"frame": place, "index": index, "time_s": time and round(time, 3)}
                 for place, (index, time) in enumerate(zip(clip.indices, times, strict=True))
             ],
             **{key: value for key, value in found.sample.meta.items() if value},
@@ -176,9 +176,8 @@ class ClipAnswer:
                 "camera of the named frame: x right, y down, z forward"
             )
             record["boxes"] = [asdict(box) for box in found.boxes]
-        failure = found.failure
         record |= {
-            "failure": None if failure is None else {"reason": failure.reason, "excerpt": failure.excerpt},
+            "failure": found.failure and asdict(found.failure),
             "truncated": found.truncated,
             "tokens": found.tokens,
             "text": found.text,

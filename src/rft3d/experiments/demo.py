@@ -88,7 +88,7 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
     views = {"detection": {}, "grounding": {"max_per_scene": 2}}
     rooms = few_rooms_world(
         start=model,
-        held_out_rooms=24 if quick else 240,
+        held_out_rooms=24 if quick else 320,
         views=views,
         held_out=views,
         max_new_tokens={"detection": LONGEST, "grounding": 40},
@@ -96,7 +96,7 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
         resamples=1000,
         headroom=24,
     )
-    sft_steps, steps, prompts, optim = 32, 14, 12, FAR_AND_BACK
+    sft_steps, steps, prompts, optim = 32, 18, 12, FAR_AND_BACK
     if quick:
         # the shipped world and a low rate: four steps on long lists at the usual rate only do harm
         rooms = replace(rooms, rooms=WORLDS["rooms"], train_rooms=16, resamples=200, headroom=8)

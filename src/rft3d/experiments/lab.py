@@ -77,28 +77,29 @@ class Lab:
     def model_dir(self, name: str) -> Path:
         return self.run.root / "models" / name
 
-    def prepare(self) -> None:
-        """The start, training rooms and their features, if they are not there yet."""
-        if self.run.done("rooms"):
-            return
+    def prepare(self, held_out: Sequence[str] = ()) -> None:
+        """The start, training rooms and their features, and the sets ``held_out``, if they are not there yet."""
+        if not self.run.done("rooms"):
+            self._make_rooms()
+        for where in held_out:
+            self._hold_out(where)
+
+    def _make_rooms(self) -> None:
         world = self.world
         with self.run.timed("rooms") as facts:
             if isinstance(world.start, Scratch):
                 rooms = list(self._rooms("train", world.views))
-                encoder = replace(world.start.encoder, seed=self.seed)
-                start = replace(world.start, encoder=encoder)
+                start = replace(world.start, encoder=replace(world.start.encoder, seed=self.seed))
                 policy, made = from_scratch(self.run, rooms, start, self.seed, world.views)
                 facts.update(made)
                 source: Iterator[TrainingRoom] = iter(rooms)
             else:
                 policy = load_policy(world.start, dtype=torch.float32)
-                own = self._options(policy, world.views)
-                source = self._rooms("train", own)
+                source = self._rooms("train", self._options(policy, world.views))
             policy.save(self.model_dir(FIRST))
             self._keep("train", policy, source)
             if world.watched_rooms:
-                own = self._options(policy, world.held_out)
-                self._keep("watched", policy, self._rooms("watched", own))
+                self._keep("watched", policy, self._rooms("watched", self._options(policy, world.held_out)))
 
     def _seeds(self, name: str) -> range:
         """Of the rooms in the folder ``name``."""
@@ -214,8 +215,7 @@ class Lab:
         folder = self.model_dir(arm.base or FIRST)
         return load_policy(folder) if arm.geometry else load_policy(folder, geometry="off")
 
-    def hold_out(self, where: str) -> None:
-        """Write the held-out rooms ``where``, if they are not there yet."""
+    def _hold_out(self, where: str) -> None:
         folder, world = held_out_folder(self.run.root, where), self.world
         if folder.exists():
             return
@@ -240,32 +240,27 @@ class Lab:
         folder = held_out_folder(self.run.root, STANDARD)
         files = [folder / f"{view}.samples.jsonl" for view in self.world.held_out if view in SHOWN]
         questions = {each: spread_questions(each, limit) for each in files}
+        longest = max(self.world.max_new_tokens.values())
         config = HeadroomConfig(
-            temperatures=(temperature,),
-            batch_size=32,
-            max_new_tokens=max(self.world.max_new_tokens.values()),
-            resamples=self.world.resamples,
+            temperatures=(temperature,), batch_size=32, max_new_tokens=longest, resamples=self.world.resamples
         )
         with self.run.timed("headroom"):
             model = model_fingerprint(self.model_dir(FIRST))
             found = headroom_of_files(
-                self._judged_policy(FIRST),
-                model,
-                questions,
-                config,
+                self._judged_policy(FIRST), model, questions, config, show=self.console.is_terminal,
                 tell=lambda measured: self.console.print(measured.sentence, highlight=False),
-                show=self.console.is_terminal,
-            )
+            )  # fmt: skip
         write_json(file, found)
 
-    def judge(self, arm: Arm) -> None:
-        """Predict and score ``arm`` on the held-out rooms, and elsewhere if it says so."""
-        for where, views in unjudged(self.run.root, self.world, arm).items():
-            folder = held_out_folder(self.run.root, where)
-            with self.run.timed(f"eval {arm.name}" + ("" if where == STANDARD else f" {where}")):
-                policy = self._judged_policy(arm.name)
-                for view in views:
-                    self._judge_view(policy, arm, folder, view)
+    def judge(self, arm: Arm, where: str) -> None:
+        """Predict and score ``arm`` on the held-out rooms ``where``, if that is not done yet."""
+        views = unjudged(self.run.root, self.world, arm).get(where)
+        if not views:
+            return
+        with self.run.timed(f"eval {arm.name}" + ("" if where == STANDARD else f" {where}")):
+            policy = self._judged_policy(arm.name)
+            for view in views:
+                self._judge_view(policy, arm, held_out_folder(self.run.root, where), view)
 
     def _judged_policy(self, name: str) -> Policy:
         policy = load_policy(self.model_dir(name))
@@ -283,9 +278,8 @@ class Lab:
         predict(policy, samples, answers, model=model, config=config, progress=self.console.is_terminal)
         options = self._options(self.start, self.world.held_out)[view]
         scoring = ScoreConfig(resamples=self.world.resamples, options=options)
-        write_json(
-            folder / arm.name / f"{view}.scores.json", score_files(task_of(view), samples, answers, scoring)
-        )
+        scores = score_files(task_of(view), samples, answers, scoring)
+        write_json(folder / arm.name / f"{view}.scores.json", scores)
 
 
 def settings_of(world: World, seed: int) -> dict[str, Any]:

@@ -64,10 +64,8 @@ def difference_of(roots: Mapping[int, Path], claim: Claim, view: str, metric: st
     ours = _runs(roots, claim.arm, view, claim.where)
     theirs = _runs(roots, claim.against, claim.against_view or view, claim.where)
     both = {seed: ours[seed] for seed in ours if seed in theirs}
-    gaps = []
-    for seed in both:
-        a, b = _column(ours[seed], metric), _column(theirs[seed], metric)
-        gaps.append((a[0] - b[0], a[1] - b[1]))
+    pairs = [(_column(ours[seed], metric), _column(theirs[seed], metric)) for seed in both]
+    gaps = [(a[0] - b[0], a[1] - b[1]) for a, b in pairs]
     return _found(gaps, both, metric) if both else None
 
 

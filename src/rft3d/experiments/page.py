@@ -122,9 +122,8 @@ def arms_grid(experiment: Experiment, roots: Mapping[int, Path]) -> TextTable:
     """A row for each arm: its columns' values and what it cost."""
     rows = []
     for arm in experiment.arms:
-        cost = cost_of(roots, arm.name)
         numbers = [_cell(experiment, roots, arm, *column[:2]) for column in experiment.columns]
-        rows.append((arm.title, *numbers, *_cost(cost)))
+        rows.append((arm.title, *numbers, *_cost(cost_of(roots, arm.name))))
     heads = (heading for _, _, heading in experiment.columns)
     return TextTable(("arm", *heads, "seeds", "steps", "tokens", "minutes"), tuple(rows))
 

@@ -136,12 +136,10 @@ def places(
         for experiment, arm in wanted:
             if seed not in experiment.seeds:
                 continue
-            key = (seed, experiment.world.name)
-            place = found.get(key) or WorldSeed(
-                experiment.world, seed, folder_of(out, experiment.world, seed), ()
-            )
-            arms = {each.name: each for each in (*place.arms, *experiment.chain(arm.name))}
-            found[key] = WorldSeed(place.world, seed, place.root, tuple(arms.values()))
+            world, key = experiment.world, (seed, experiment.world.name)
+            before = found[key].arms if key in found else ()
+            arms = {each.name: each for each in (*before, *experiment.chain(arm.name))}
+            found[key] = WorldSeed(world, seed, folder_of(out, world, seed), tuple(arms.values()))
     if not found:
         raise ValueError(
             f"nothing to run: no chosen experiment has a seed {', '.join(map(str, seeds or ()))}"

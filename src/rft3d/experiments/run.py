@@ -26,7 +26,7 @@ from rich.console import Console
 from rft3d import runfolder
 from rft3d.experiments.lab import Lab
 from rft3d.experiments.places import WorldSeed, places
-from rft3d.experiments.types import STANDARD, Arm, Experiment
+from rft3d.experiments.types import STANDARD, Experiment
 from rft3d.locks import only_writer
 from rft3d.process import Stopped, end_with_parent, keep_freed_memory, on_sigterm
 from rft3d.training.config import RFTConfig
@@ -119,17 +119,20 @@ def _jobs(place: WorldSeed, until: float, trackers: Sequence[str]) -> Mapping[st
     if not left:
         return {}
     name = f"{place.root}"
-    jobs = {name: Call(_do, (place, "prepare", None, until, trackers))}
+    held_out = dict.fromkeys((STANDARD, *(where for arm in place.arms for where in arm.elsewhere)))
+    jobs = {name: Call(_do, (place, until, trackers, Lab.prepare, tuple(held_out)))}
 
-    def add(what: str, arm: Arm | None, own: str, after: str) -> None:
-        jobs[own] = Call(_do, (place, what, arm, until, trackers), after if after in jobs else name)
+    def add(own: str, after: str, what: Callable[..., None], *args: Any) -> None:
+        jobs[own] = Call(_do, (place, until, trackers, what, *args), after if after in jobs else name)
 
     if place.world.headroom:
-        add("headroom", None, f"{name} headroom", name)
+        rl = (arm.stage.temperature for arm in place.arms if isinstance(arm.stage, RFTConfig))
+        add(f"{name} headroom", name, Lab.ask_headroom, next(rl, 0.5))
     # RL from the start takes longest, so it begins first: the rest has time beside it
     for arm in sorted(left, key=lambda arm: arm.base is not None or not isinstance(arm.stage, RFTConfig)):
-        add("train", arm, f"{name} {arm.name}", f"{name} {arm.base}")
-        add("judge", arm, f"{name} {arm.name} judged", f"{name} {arm.name}")
+        add(f"{name} {arm.name}", f"{name} {arm.base}", Lab.train, arm)
+        for where in (STANDARD, *arm.elsewhere):
+            add(f"{name} {arm.name} judged in {where}", f"{name} {arm.name}", Lab.judge, arm, where)
     return jobs
 
 
@@ -145,13 +148,13 @@ def _begin(threads: int) -> None:
 
 def _do(
     place: WorldSeed,
-    what: str,
-    arm: Arm | None,
     until: float,
     trackers: Sequence[str],
+    what: Callable[..., None],
+    *args: Any,
     console: Console | None = None,
 ) -> None:
-    """Run one job; skip it when the time is up, or when a job that it needs was skipped."""
+    """Run one job, a method of the place's lab; skip it when the time is up, or one that it needs was skipped."""
     if _now() > until:
         return
     if place.root not in _labs:
@@ -161,18 +164,8 @@ def _do(
         _labs[place.root] = Lab(
             place.world, place.seed, place.root, console, _stopper(until), trackers=trackers
         )
-    lab = _labs[place.root]
-    if what == "headroom":
-        rl = (each.stage for each in place.arms if isinstance(each.stage, RFTConfig))
-        lab.ask_headroom(next((stage.temperature for stage in rl), 0.5))
-        return
-    if arm is None:
-        lab.prepare()
-        for where in dict.fromkeys((STANDARD, *(name for each in place.arms for name in each.elsewhere))):
-            lab.hold_out(where)
-        return
     try:
-        lab.train(arm) if what == "train" else lab.judge(arm)
+        what(_labs[place.root], *args)
     except Stopped:
         if _now() <= until:
             raise

@@ -157,12 +157,10 @@ class Experiment:
     rank: int = 100
 
     def arm(self, name: str) -> Arm:
-        for arm in self.arms:
-            if arm.name == name:
-                return arm
-        raise ValueError(
-            f"experiment {self.name!r} has no arm {name!r}; it has {[a.name for a in self.arms]}"
-        )
+        by_name = {arm.name: arm for arm in self.arms}
+        if name not in by_name:
+            raise ValueError(f"experiment {self.name!r} has no arm {name!r}; it has {list(by_name)}")
+        return by_name[name]
 
     def chain(self, name: str) -> list[Arm]:
         """The arm and what it starts from, first one first."""
