@@ -59,7 +59,6 @@ def run_demo(
     """
     console = console or Console(stderr=True)
     experiment = scratch_experiment(quick) if from_scratch else demo_experiment(quick, model)
-    out = Path(out)
     full = scratch_experiment() if from_scratch else demo_experiment()
     with only_writer(out):
         place = WorldSeed(experiment.world, seed, out, experiment.arms)

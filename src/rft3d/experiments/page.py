@@ -111,10 +111,8 @@ def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> TextTable:
             place = "" if claim.where == STANDARD else f", {claim.where}"
             what = f"{experiment.arm(claim.arm).title} minus {experiment.arm(claim.against).title}"
             what += f" ({claim.against_view})" if claim.against_view else ""
-            rows.append(
-                (claim.text, f"{view} {metric}{place}: {what}", _signed(found), _count(found),
-                 verdict(found))
-            )  # fmt: skip
+            measure = f"{view} {metric}{place}: {what}"
+            rows.append((claim.text, measure, _signed(found), _count(found), verdict(found)))
     return TextTable(("claim", "measure", "difference", "n", "verdict"), tuple(rows))
 
 
@@ -141,9 +139,8 @@ def print_demo(experiment: Experiment, roots: Mapping[int, Path], console: Conso
     for title, (head, *rows) in tables.items():
         table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for number, heading in enumerate(head):
-            table.add_column(
-                heading.replace("minutes", "min"), justify="right" if number else "left", no_wrap=True
-            )
+            side = "right" if number else "left"
+            table.add_column(heading.replace("minutes", "min"), justify=side, no_wrap=True)
         for row in rows:
             table.add_row(*(cell.replace(" ± ", "\n±") for cell in row))
         console.print(table)

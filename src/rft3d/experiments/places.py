@@ -112,10 +112,9 @@ class WorldSeed:
 
     def left(self) -> list[Arm]:
         """The arms that are not trained yet, or not judged on all their held-out rooms."""
-        return [arm for arm in self.arms if not self.trained(arm) or unjudged(self.root, self.world, arm)]
-
-    def trained(self, arm: Arm) -> bool:
-        return (self.root / "stages" / arm.name / "done.json").is_file()
+        stages = self.root / "stages"
+        done = {arm.name: (stages / arm.name / "done.json").is_file() for arm in self.arms}
+        return [arm for arm in self.arms if not done[arm.name] or unjudged(self.root, self.world, arm)]
 
 
 def places(
