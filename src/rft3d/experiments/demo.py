@@ -95,7 +95,7 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
         resamples=1000,
         headroom=24,
     )
-    sft_steps, steps, prompts, optim = 32, 18, 12, FAR_AND_BACK
+    sft_steps, steps, prompts, optim = 32, 20, 12, FAR_AND_BACK
     if quick:
         # the shipped world and a low rate: four steps on long lists at the usual rate only do harm
         rooms = replace(rooms, rooms=WORLDS["rooms"], train_rooms=16, resamples=200, headroom=8)
