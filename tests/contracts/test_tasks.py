@@ -115,6 +115,13 @@ def test_gold_parses_back_and_earns_full_marks(name: str) -> None:
         assert score.scored and least <= score.total <= score.maximum == len(score.parts)
 
 
+@each_task
+def test_exact_gold_is_where_the_truth_is(name: str) -> None:
+    exact = VARIANTS[name].exact()
+    for sample in samples_of(name)[:6]:
+        assert_is_truth(exact.parse(exact.gold(sample), sample), sample, 6)
+
+
 def test_a_reward_that_pays_nobody_fails_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SET_REWARDS, "matched_iou", lambda both: Part("matched_iou", 0.0, "never"))
     with pytest.raises(AssertionError):

@@ -60,7 +60,7 @@ def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     else:
         scene, config = read_posed_clip(write_clip(root / "clip")), ClipConfig(frames=2)
     counts = write_dataset([scene], root / "out", tasks=clip_questions(config), with_depth=False)
-    assert set(counts) == set(ASKED) and min(counts.values()) > 0
+    assert set(counts) == set(TASKS) and min(counts[task] for task in ASKED) > 0
     return Asked(scene, root / "out")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 
 from rft3d.answers import FrameBox, LabelledBox, parse_detections, render_detections, render_frame_box
 from rft3d.evaluation.consensus import agreed_boxes, consensus
-from rft3d.evaluation.headroom import HeadroomConfig, Questioned
+from rft3d.evaluation.headroom import HeadroomConfig, Questioned, headroom_of_files, read_questions
 from rft3d.evaluation.predict import PredictConfig, predict
 from rft3d.evaluation.records import read_predictions
+from rft3d.evaluation.tables import headroom_table
 from rft3d.prompts import Generation, Prompt
 from rft3d.tasks import TASKS
+from rft3d.tasks.forkme import CountFrames
 from rft3d.tasks.samples import write_samples
 from rft3d.tasks.types import Sample
 
@@ -140,6 +143,28 @@ def test_without_a_gap_the_sentence_promises_nothing(questions: tuple[Path, list
     few = HeadroomConfig(k=3, resamples=20)
     found = Questioned(policy, TASKS["spatial"](), samples, [path.parent], few).headroom()
     assert "expect RL to gain little" in found.sentence
+
+
+def test_a_task_of_ones_own_has_headroom_without_a_consensus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its metrics without a ``/``, greedy against the best of k; a folder stands for its file too."""
+    monkeypatch.setitem(TASKS, "forkme", CountFrames)
+    asked = [spatial_sample(number) for number in range(6)]
+    samples = [replace(s, task="forkme", truth={"answer": s.truth["answer"]}, meta={}) for s in asked]
+    write_frames(tmp_path, samples)
+    write_samples(tmp_path / "samples.forkme.jsonl", samples)
+    policy, told = Noisy(), []
+    policy.task_options = {}  # type: ignore[attr-defined]
+    config = HeadroomConfig(k=3, temperatures=(0.5, 1.0), resamples=50)
+    asked_of = read_questions([tmp_path])
+    found = headroom_of_files(policy, "m", asked_of, config, told.append, show=False).tasks[0]
+    row = found.best
+    assert told and found.metrics == ("accuracy",) and found.reach == "best of k"
+    assert row.answers.keys() == {"greedy", "one sample", "best of k"}
+    assert row.answers["greedy"]["accuracy"].value == 0 and row.minus_greedy["best of k"]["accuracy"].low == 1
+    assert "forkme has no consensus" in found.sentence and "by best of 3" in found.sentence
+    assert headroom_table(found).row_count == 5
 
 
 def test_predict_writes_the_consensus(questions: tuple[Path, list[Sample]], tmp_path: Path) -> None:

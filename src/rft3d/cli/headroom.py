@@ -23,7 +23,7 @@ class Args(JsonOut):
     model: str
     """rooms or rooms-sft (shipped), or a model folder (of rft3d train or rft3d demo)"""
     samples: tuple[Path, ...]
-    """samples files, or one folder of rft3d rooms (its detection, grounding and spatial samples)"""
+    """samples files, or one folder of rft3d rooms (its samples of every task)"""
     limit: int = 0
     """at most so many questions of a file, evenly spaced over it; 0: all"""
     pictures: Path | None = None

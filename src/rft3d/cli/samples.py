@@ -16,7 +16,7 @@ from rft3d.tasks import make_task, read_samples
 class Args:
     """Ask every task about a real clip, or about scene folders that you wrote.
 
-    Writes the frames and samples.detection.jsonl, samples.grounding.jsonl, samples.spatial.jsonl;
+    Writes the frames and a file samples.<task>.jsonl a task;
     checks that the gold answers earn full marks; prints the labels for rft3d score --classes.
     Predictions in OUT/<model>/<task>.predictions.jsonl are shown by rft3d report OUT.
     """
@@ -44,7 +44,7 @@ def main(args: Args) -> None:
     print(f"{args.out}: " + ", ".join(f"{n} {task} samples" for task, n in counts.items()))
     labels: set[str] = set()
     for task in counts:
-        options = {"decimals": args.decimals} if task != "spatial" else {}
+        options = {"decimals": args.decimals} if task in ("detection", "grounding") else {}
         samples = list(read_samples(args.out / f"samples.{task}.jsonl"))
         gold = check_gold(make_task(task, options=options), samples)
         iou = "" if gold.least_iou is None else f"; least IoU {gold.least_iou:.3f}, {args.decimals} decimals"

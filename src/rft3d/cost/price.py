@@ -17,7 +17,7 @@ from rft3d.models import PUBLIC_WEIGHTS
 from rft3d.models.images import GEOMETRY_PATCH
 from rft3d.models.loading import OFF
 from rft3d.models.policy import META
-from rft3d.tasks import TASKS, read_samples
+from rft3d.tasks import make_task, read_samples
 from rft3d.training.config import Plan, RFTConfig, SFTConfig
 from rft3d.training.recipes import Recipe, apply_overrides, check_recipe, load_recipe
 
@@ -164,7 +164,7 @@ def _question(
             text = MARKUP_TOKENS + round(letters / LETTERS_PER_TOKEN)
             assumed.append(f"{task}: {text} tokens of text in a prompt (plan.question_tokens.{task})")
         if answer is None:
-            answer = max(1, round(len(TASKS[task]().gold(first)) / LETTERS_PER_TOKEN))
+            answer = max(1, round(len(make_task(task).gold(first)) / LETTERS_PER_TOKEN))
             assumed.append(f"{task}: answers of {answer} tokens (plan.answer_tokens.{task})")
     limit = stage.max_new_tokens[task] if isinstance(stage, RFTConfig) else answer
     return QuestionSize(frames, patches, text, min(answer, limit), limit)

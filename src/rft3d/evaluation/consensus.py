@@ -74,9 +74,8 @@ def agreed_boxes(answers: Sequence[Sequence[LabelledBox]]) -> list[LabelledBox]:
                 break
             found.append((float(support[best]), boxes[best]))
             alive[best] = False
-            for other in set(owner.tolist()) - {
-                int(owner[best])
-            }:  # the box of each sample that it stands for
+            # the box of each sample that it stands for
+            for other in set(owner.tolist()) - {int(owner[best])}:
                 mine = np.flatnonzero(alive & (owner == other))
                 if len(mine) and iou[best, mine].max() > 0:
                     alive[mine[iou[best, mine].argmax()]] = False

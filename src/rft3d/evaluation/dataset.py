@@ -62,7 +62,7 @@ def write_dataset(
         2
     """
     out = Path(out)
-    chosen = {name: make() for name, make in TASKS.items()} if tasks is None else tasks
+    chosen = {name: make_task(name) for name in TASKS} if tasks is None else tasks
     with only_writer(out), replacing(out) as staging:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise FileExistsError(f"{out} exists and is not an empty folder; choose another one")
@@ -171,14 +171,15 @@ def clip_questions(config: ClipConfig = ClipConfig()) -> dict[str, OnCuts]:
     """What :func:`rft3d.evaluation.write_dataset` needs as ``tasks`` to ask about clips.
 
     detection: windows of neighbouring frames that show an object. grounding: frames spread over the clip,
-    each description's best frame among them. spatial: frames spread over the clip.
+    each description's best frame among them. Every other task: frames spread over the clip.
     """
-    spatial = TASKS["spatial"](types=BOX_QUESTIONS, max_per_type=config.questions)
-    return {
-        "detection": OnCuts(TASKS["detection"](), partial(_windows, config)),
-        "grounding": OnCuts(TASKS["grounding"](), partial(_one_a_description, config)),
-        "spatial": OnCuts(spatial, lambda scene: [select_frames(scene, spread_frames(scene, config.frames))]),
-    }
+    options = {"spatial": {"types": BOX_QUESTIONS, "max_per_type": config.questions}}
+    cuts = {"detection": partial(_windows, config), "grounding": partial(_one_a_description, config)}
+
+    def spread(scene: Scene) -> list[Scene]:
+        return [select_frames(scene, spread_frames(scene, config.frames))]
+
+    return {name: OnCuts(make_task(name, None, options.get(name)), cuts.get(name, spread)) for name in TASKS}
 
 
 def _windows(config: ClipConfig, scene: Scene) -> list[Scene]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rft3d.digests import file_digest
+from rft3d.evaluation.consensus import TASKS_WITH_CONSENSUS
 from rft3d.evaluation.predict import agreed, load_frames
 from rft3d.evaluation.records import Prediction, TextPolicy
 from rft3d.evaluation.results import AtTemperature, Headroom, TaskHeadroom
@@ -24,7 +25,7 @@ from rft3d.prompts import Generation
 from rft3d.rewards.score import Score
 from rft3d.scenes.sources import picture_folders
 from rft3d.settings import Bounds, Checked, Count, Positive
-from rft3d.tasks import make_task
+from rft3d.tasks import TASKS, make_task
 from rft3d.tasks.samples import read_samples
 from rft3d.tasks.types import Sample, Task
 
@@ -33,7 +34,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "grounding": ("acc@0.25", "acc@0.5", "mean_iou"),
     "spatial": ("micro", "macro8"),
 }
-"""Metrics of each task; the first one is what the sentence is about."""
+"""Metrics of each task, else those without a ``/``; the first one is what the sentence is about."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,17 @@ class Questioned:
     def headroom(self) -> TaskHeadroom:
         """Headroom of the policy on these questions."""
         name, count = self.task.name, len(self.samples)
-        if name not in SHOWN:
-            raise ValueError(f"task {name!r} has no headroom; only {', '.join(SHOWN)} have one")
         if not count:
             raise ValueError(f"no {name} samples to measure headroom on")
         greedy = self.drawn(self.scores([texts[0] for texts in self.texts(0.0, 1)]))
         measured = tuple(self.measured(temperature, greedy) for temperature in self.config.temperatures)
-        found = TaskHeadroom(name, self.config.k, count, greedy.scenes, SHOWN[name], measured)
+        found = TaskHeadroom(name, self.config.k, count, greedy.scenes, self.metrics, measured)
         return replace(found, sentence=sentence(found))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        made = (metric for metric in self.task.metric([], []) if "/" not in metric)
+        return SHOWN.get(self.task.name) or tuple(made)
 
     def texts(self, temperature: float, per: int) -> list[Sequence[Generation]]:
         """``per`` answers to each question."""
@@ -117,21 +121,22 @@ class Questioned:
 
     def drawn(self, scores: Sequence[Score], times: int = 1) -> Resampled:
         run = ScoredRun(self.task, tuple(self.repeated(times)), tuple(scores))
-        return resample_run(run, self.config.resamples, self.config.seed, also=SHOWN[self.task.name])
+        return resample_run(run, self.config.resamples, self.config.seed, also=self.metrics)
 
     def measured(self, temperature: float, greedy: Resampled) -> AtTemperature:
         k = self.config.k
         groups = self.texts(temperature, k)
         scores = self.scores([text for group in groups for text in group], k)
         by_group = [scores[i : i + k] for i in range(0, len(scores), k)]
-        pairs = zip(self.samples, groups, strict=True)
-        central = [agreed(sample, group, self.task) for sample, group in pairs]
         drawn = {
             "one sample": self.drawn(scores, k),  # the mean over all k, with less noise
             "best of k": self.drawn([max(group, key=lambda score: score.total) for group in by_group]),
-            "consensus": self.drawn(self.scores(central)),
         }
-        gaps = {name: differences(greedy, drawn[name]) for name in ("best of k", "consensus")}
+        if self.task.name in TASKS_WITH_CONSENSUS:
+            pairs = zip(self.samples, groups, strict=True)
+            central = [agreed(sample, group, self.task) for sample, group in pairs]
+            drawn["consensus"] = self.drawn(self.scores(central))
+        gaps = {name: differences(greedy, run) for name, run in drawn.items() if name != "one sample"}
         flat = sum(len({score.total for score in group}) == 1 for group in by_group) / len(self.samples)
         answers = {name: intervals(run) for name, run in {"greedy": greedy, **drawn}.items()}
         return AtTemperature(temperature, flat, answers, gaps)
@@ -174,11 +179,11 @@ def read_questions(paths: Sequence[Path], limit: int = 0) -> dict[Path, list[Sam
     """:func:`spread_questions` of each file; a folder stands for its ``samples.<task>.jsonl``."""
     found: dict[Path, list[Sample]] = {}
     for path in paths:
-        files = [path / f"samples.{task}.jsonl" for task in SHOWN] if path.is_dir() else [path]
+        files = [path / f"samples.{task}.jsonl" for task in TASKS] if path.is_dir() else [path]
         there = [file for file in files if file.is_file() or not path.is_dir()]
         if not there:
             raise ValueError(
-                f"--samples {path}: the folder holds no samples.<task>.jsonl ({', '.join(SHOWN)})"
+                f"--samples {path}: the folder holds no samples.<task>.jsonl ({', '.join(TASKS)})"
             )
         found |= {file: spread_questions(file, limit) for file in there}
     return found
@@ -206,16 +211,19 @@ def _readable(sample: Sample, inside: Sequence[Path], told: Callable[[str], obje
 def sentence(found: TaskHeadroom) -> str:
     """What the numbers of one task mean for RL, in words."""
     metric, k, best = found.metrics[0], found.k, found.best
-    gap, luck = (best.minus_greedy[name][metric] for name in ("consensus", "best of k"))
+    gap, luck = (best.minus_greedy[name][metric] for name in (found.reach, "best of k"))
+    by = "consensus" if found.reach == "consensus" else "best"
     one = best.answers["one sample"][metric].value or 0.0
     start = (
-        f"{found.task}: {metric} is {percent(gap.a)} greedy and {percent(gap.b)} by consensus of {k} "
+        f"{found.task}: {metric} is {percent(gap.a)} greedy and {percent(gap.b)} by {by} of {k} "
         f"at temperature {best.temperature:g} ({_signed(gap)})"
     )
     rest = (
         f"one sample there has {percent(one)}; {percent(best.flat)} % of the questions pay all samples "
         f"alike and teach nothing; the best of {k} ({_signed(luck)}) counts luck too."
     )
+    if by == "best":
+        return f"{start}: {found.task} has no consensus to tell what RL can gain; {rest}"
     if gap.low is not None and gap.low > 0:
         return f"{start}: RL at this temperature can be expected to gain up to about that much; {rest}"
     return (

@@ -23,9 +23,9 @@ from rft3d.files import read_json
 from rft3d.geometry import boxes_valid, invert_pose, transform_boxes
 from rft3d.prompts import IMAGE
 from rft3d.scenes.clips import Clip
-from rft3d.tasks import TASKS
 from rft3d.tasks import detection as detection_task
 from rft3d.tasks import grounding as grounding_task
+from rft3d.tasks import make_task
 from rft3d.tasks.spatial.task import spatial_prompt
 from rft3d.tasks.types import Sample, Task
 
@@ -133,7 +133,7 @@ def infer(
     found = Inference(sample, generation.text, generation.truncated, generation.tokens, None)
     if sample.task == "spatial":
         return _read_spatial(found)
-    parsed: Any = TASKS[sample.task]().parse(generation.text, sample)
+    parsed: Any = make_task(sample.task).parse(generation.text, sample)
     if isinstance(parsed, ParseFailure):
         return replace(found, failure=parsed)
     rows = [parsed] if isinstance(parsed, FrameBox) else list(parsed)

@@ -125,8 +125,9 @@ class BenchmarkResult(TaskResult):
 
 @dataclass(frozen=True)
 class AtTemperature:
-    """Intervals of ``greedy``, ``one sample``, ``best of k`` and ``consensus`` by metric; what the last two have
-    over greedy. ``flat``: the share of questions all of whose samples are paid alike, which teach RL nothing."""
+    """Intervals of ``greedy``, ``one sample``, ``best of k`` and ``consensus`` (of tasks that have one) by metric;
+    what the last two have over greedy. ``flat``: the share of questions all of whose samples are paid alike, which
+    teach RL nothing."""
 
     temperature: float
     flat: float
@@ -150,10 +151,15 @@ class TaskHeadroom:
     ids: tuple[str, ...] = ()
 
     @property
+    def reach(self) -> str:
+        """What is held against greedy: the ``consensus``, or ``best of k`` where the task has none."""
+        return "consensus" if "consensus" in self.temperatures[0].minus_greedy else "best of k"
+
+    @property
     def best(self) -> AtTemperature:
-        """Where the consensus has most over greedy."""
-        first = self.metrics[0]
-        return max(self.temperatures, key=lambda row: row.minus_greedy["consensus"][first].difference or 0)
+        """Where :attr:`reach` has most over greedy."""
+        reach, first = self.reach, self.metrics[0]
+        return max(self.temperatures, key=lambda row: row.minus_greedy[reach][first].difference or 0)
 
 
 @dataclass(frozen=True)

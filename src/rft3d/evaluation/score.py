@@ -8,7 +8,7 @@ unless it is allowed, and then it is scored as an empty answer and stated as suc
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,7 +22,7 @@ from rft3d.evaluation.outside import Loaded, PredictionFormat, load_predictions
 from rft3d.evaluation.records import Prediction
 from rft3d.evaluation.results import Share, TaskResult, Unread
 from rft3d.evaluation.stats import Finish, Resampled, intervals, resample_pools
-from rft3d.files import excerpt, naming, read_json, source_commit
+from rft3d.files import excerpt, naming, plain, read_json, source_commit
 from rft3d.prompts import Generation
 from rft3d.rewards.score import Score
 from rft3d.tasks import make_task
@@ -140,8 +140,8 @@ def summarise(run: ScoredRun, config: ScoreConfig = ScoreConfig()) -> TaskResult
     truncated = sum(score.truncated for score in run.scores)
     return TaskResult(
         task=task.name,
-        # its config fields, as far as JSON can hold them: how answers were read and matched
-        protocol=json.loads(json.dumps(asdict(task) if is_dataclass(task) else {}, default=str)),  # pyright: ignore
+        # its config fields: how answers were read and matched
+        protocol=json.loads(json.dumps(vars(task), default=plain)),
         options=json.loads(json.dumps(config.task_options)),
         samples=count,
         scenes=len({sample.scene for sample in run.samples}),

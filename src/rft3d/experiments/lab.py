@@ -26,7 +26,7 @@ from rich.console import Console
 from rft3d import files
 from rft3d.digests import file_digest, model_fingerprint
 from rft3d.evaluation import PredictConfig, ScoreConfig, predict, score_files, write_dataset
-from rft3d.evaluation.headroom import SHOWN, HeadroomConfig, headroom_of_files, spread_questions
+from rft3d.evaluation.headroom import HeadroomConfig, headroom_of_files, spread_questions
 from rft3d.experiments.places import unjudged
 from rft3d.experiments.rooms import CHUNK, TrainingRoom, build_tasks, corrupted, from_scratch, training_rooms
 from rft3d.experiments.types import (
@@ -45,7 +45,7 @@ from rft3d.models.features import ClipFeatures, FeatureCache, Format
 from rft3d.process import track
 from rft3d.scenes import iter_rooms
 from rft3d.settings import differing
-from rft3d.tasks import Sample, read_samples, task_of, write_samples
+from rft3d.tasks import TASKS, Sample, read_samples, task_of, write_samples
 from rft3d.training.data import Corpus, tokenize
 from rft3d.training.loop import HeldOut, OnStep, Watch
 from rft3d.training.recipes import train_stage
@@ -238,7 +238,7 @@ class Lab:
         if not limit or file.is_file():
             return
         folder = held_out_folder(self.run.root, STANDARD)
-        files = [folder / f"{view}.samples.jsonl" for view in self.world.held_out if view in SHOWN]
+        files = [folder / f"{view}.samples.jsonl" for view in self.world.held_out if view in TASKS]
         questions = {each: spread_questions(each, limit) for each in files}
         longest = max(self.world.max_new_tokens.values())
         config = HeadroomConfig(

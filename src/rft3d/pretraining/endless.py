@@ -27,7 +27,7 @@ from rft3d.pretraining.hints import hints_of
 from rft3d.scenes import CATE20, WORLDS, make_room
 from rft3d.scenes.images import load_depth, load_instances, load_rgb
 from rft3d.scenes.types import Scene
-from rft3d.tasks import TASKS
+from rft3d.tasks import make_task
 from rft3d.tasks.spatial import Spatial, View
 from rft3d.tasks.types import Sample
 from rft3d.training.data import choose, item_of, shared_rows
@@ -165,7 +165,7 @@ class RoomBatches(Dataset[Batch]):
         mix = self.mix
         world = mix.world(index)
         wanted = mix.per_room[world]
-        tasks = {n: TASKS[n](**mix.options[n]) for n in self.names if wanted[n]}
+        tasks = {n: make_task(n, options=mix.options[n]) for n in self.names if wanted[n]}
         scenes: list[Scene] = []
         clips: list[DenseClip] = []
         samples: dict[str, list[Sequence[Sample]]] = {n: [] for n in tasks}

@@ -27,7 +27,7 @@ from rft3d.pretraining.endless import TASK_OPTIONS, DenseClip, RoomMix, endless,
 from rft3d.pretraining.hints import hinted
 from rft3d.scenes import CATE20, WORLDS, make_room
 from rft3d.scenes.rooms import PALETTE
-from rft3d.tasks import TASKS
+from rft3d.tasks import make_task
 from rft3d.training.config import OptimConfig, SFTConfig
 from rft3d.training.loop import Loop, Watch
 from rft3d.training.optim import require_finite
@@ -84,7 +84,7 @@ def make_tokenizer(config: WeightsConfig) -> PreTrainedTokenizerBase:
     texts: list[str] = []
     for world, count in config.tokenizer_rooms.items():
         wanted = [name for name, asked in config.mix.per_room[world].items() if asked]
-        tasks = [TASKS[name](**config.mix.options[name]) for name in wanted]
+        tasks = [make_task(name, options=config.mix.options[name]) for name in wanted]
         for seed in range(TOKENIZER_FIRST_SEED, TOKENIZER_FIRST_SEED + count):
             scene = make_room(seed, WORLDS[world])
             refs = [f"rooms:{seed}/{k}" for k in range(len(scene.frames))]

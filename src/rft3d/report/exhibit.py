@@ -30,7 +30,7 @@ from rft3d.scenes.clips import ClipSampling, read_clip, write_video
 from rft3d.scenes.images import load_rgb
 from rft3d.scenes.sources import holds_scenes, open_scenes, picture_folders
 from rft3d.scenes.types import Scene
-from rft3d.tasks import TASKS, Sample, Task
+from rft3d.tasks import Sample, Task, make_task
 
 CLOUD_POINTS = 20_000
 """A picture of a scene."""
@@ -149,7 +149,7 @@ def of_answers(
     sample: Sample, pictures: Sequence[NDArray[np.uint8]], answers: Mapping[str, tuple[Task, str]]
 ) -> Exhibit:
     """``sample`` with answers (display name -> the task that reads it, its text)."""
-    reader = next((task for task, _ in answers.values()), None) or TASKS[sample.task]()
+    reader = next((task for task, _ in answers.values()), None) or make_task(sample.task)
     question = KnownQuestion(sample, reader)
     predicted = {
         name: _drawn_boxes(question.boxes_of(task.parse(text, sample))[0])

@@ -15,7 +15,7 @@ from rft3d.report.scene_facts import SceneFacts, facts_of_pictures
 from rft3d.rewards import Comparison, Placement
 from rft3d.rewards.grounding import HIT
 from rft3d.rewards.score import logged
-from rft3d.tasks import TASKS
+from rft3d.tasks import make_task
 from rft3d.tasks.types import mean
 
 HIGHLIGHTS = 2
@@ -90,7 +90,7 @@ class TaskIndex:
     def _detail(self, index: int) -> ShownQuestion:
         task, sample, folder = self.task, self.task.samples[index], self.task.folders[index]
         runs = [each.run for each in task.answered.values()]
-        reader = runs[-1].scored.task if runs else TASKS[task.name]()
+        reader = runs[-1].scored.task if runs else make_task(task.name)
         question = KnownQuestion(sample, reader)
         frames = self.pictures.numbered(sample, folder, self.inside)
         answers = tuple(self._answer(each, index, question) for each in task.answered.values())

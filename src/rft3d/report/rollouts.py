@@ -20,7 +20,7 @@ from rft3d.report.samples import KnownQuestion, ShownAnswer, ShownQuestion
 from rft3d.report.scene_facts import room_config
 from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, read_lines, records_of
 from rft3d.scenes.sources import ROOM_REF, drawn_room
-from rft3d.tasks import TASKS
+from rft3d.tasks import TASKS, make_task
 from rft3d.tasks.samples import read_samples, sample_from_record
 from rft3d.tasks.types import Sample, Task
 
@@ -104,7 +104,7 @@ def group_view(
     found = known.find(group)
     bare = Sample(group.sample_id, group.task, group.scene_id, (), group.prompt, {})
     sample = found[0] if found else bare
-    task = TASKS[sample.task]() if found is not None and sample.task in TASKS else None
+    task = make_task(sample.task) if found is not None and sample.task in TASKS else None
     try:
         question = KnownQuestion(sample, task)
     except (KeyError, TypeError, ValueError) as error:  # a rollout's truth is as untrusted as its text

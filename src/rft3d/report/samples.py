@@ -97,9 +97,7 @@ class KnownQuestion:
         self.true: list[LabelledBox] | None = None
         self.cameras, self.problem = read_cameras(sample)
         if task is not None:
-            exact: Any = task
-            if hasattr(task, "decimals"):  # true boxes where they are, not where rounding puts them
-                exact = dataclasses.replace(exact, decimals=6)
+            exact = task.exact()
             self.true, _ = boxes_in_world(exact.parse(exact.gold(sample), sample), self.cameras)
             self.gold = task.gold(sample)
 

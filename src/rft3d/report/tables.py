@@ -102,8 +102,8 @@ def headroom_view(joined: Joined) -> list[tuple[str, list[str]]]:
 
 def _closed(run: RunFolder, task: TaskHeadroom) -> list[str]:
     metric = task.metrics[0]
-    gap = task.best.minus_greedy["consensus"][metric]
-    if not gap.difference or gap.difference <= 0 or gap.a is None:
+    gap = task.best.minus_greedy[task.reach][metric]
+    if task.reach != "consensus" or not gap.difference or gap.difference <= 0 or gap.a is None:
         return []
     chance = "" if gap.low is not None and gap.low > 0 else ", which is within chance itself"
     closed = []

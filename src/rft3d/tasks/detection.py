@@ -20,7 +20,7 @@ the text; prompts here are what the model sees.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import atan2
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -132,6 +132,9 @@ class Detection(Checked, Task):
         """The truth in upstream's layout; rounded, so its IoU is not quite 1."""
         rounding: Rounding = sample.meta.get("rounding", self.rounding)
         return render_detections(detection_truth(sample), self.decimals, rounding)
+
+    def exact(self) -> "Detection":
+        return replace(self, decimals=6)
 
     def parse(
         self, text: str, sample: Sample, mode: ParseMode | None = None

@@ -16,7 +16,7 @@ The answer's box is moved to the world by the camera of the frame that the answe
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -128,6 +128,9 @@ class Grounding(Checked, Task):
         rounding: Rounding = sample.meta.get("rounding", self.rounding)
         box = tuple(truth["bbox_3d"])
         return render_frame_box(FrameBox(truth["frame"], box), self.decimals, rounding)
+
+    def exact(self) -> "Grounding":
+        return replace(self, decimals=6)
 
     def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> FrameBox | ParseFailure:
         """Frame and box in ``text``; a frame beyond the sample's is a failure. ``mode`` None: the task's."""

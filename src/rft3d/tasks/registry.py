@@ -80,7 +80,7 @@ def as_trl(task: str | Task, part: str | None = None, **options: Any) -> TrlRewa
         ValueError: no such task, option or part.
     """
     made = make_task(task, options=options) if isinstance(task, str) else task
-    if part is not None and isinstance(task, str) and "reward" in getattr(made, "__dataclass_fields__", ()):
+    if part and isinstance(task, str) and "reward" in inspect.signature(TASKS[task]).parameters:
         made = make_task(task, options={"reward": part, **options})  # an unknown part is named here
     elif part is not None and part not in made.rewards:
         raise ValueError(f"task {made.name!r} has no reward {part!r}; it has {', '.join(made.rewards)}")

@@ -70,6 +70,10 @@ class Task(Protocol):
         """The text that earns full marks: the SFT target."""
         ...
 
+    def exact(self) -> "Task":
+        """This task with gold texts that say where things are, not where rounding puts them; by default itself."""
+        return self
+
     def parse(self, text: str, sample: Sample, mode: ParseMode | None = None) -> Any:
         """The typed answer in ``text`` or a ``ParseFailure``. Never raises on text. ``mode`` None: the task's."""
         ...
