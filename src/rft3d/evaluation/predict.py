@@ -84,7 +84,7 @@ def predict(
         policy: what answers.
         samples_path: samples file; frame paths in it are relative to its folder.
         out: predictions file to write. A complete one of the same run is kept as it is.
-        model: identity of the weights, e.g. :func:`model_fingerprint`; a resumed run must match it.
+        model: identity of the weights, e.g. :func:`rft3d.digests.model_fingerprint`; a resumed run must match it.
         config: generation settings.
         progress: show a progress bar with ETA on standard error.
         force: replace what is at ``out``.

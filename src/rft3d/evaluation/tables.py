@@ -223,8 +223,8 @@ def _entry_cell(entry: Entry, name: str) -> str:
 
 
 def solving_table(found: Mapping[str, SolvedRow], beside: bool) -> tuple[Table, list[str]]:
-    """Rows of :func:`rft3d.evaluation.solving.solve_questions`, and lines that explain the columns. ``beside``: a
-    model's own answers were given. No frame, so that it fits into 80 columns."""
+    """Rows of :func:`rft3d.evaluation.solving.blind.solve_questions`, and lines that explain the columns.
+    ``beside``: a model's own answers were given. No frame, so that it fits into 80 columns."""
     blind = not any(row.verdicts for row in found.values())
     words: Mapping[str, str] = {**VERDICTS}
     titles = dict(zip(words, ("both", "other", "reason", "label", "off", "none"), strict=True))
@@ -241,7 +241,7 @@ def solving_table(found: Mapping[str, SolvedRow], beside: bool) -> tuple[Table, 
 
 
 def key_checks(checks: Sequence[KeyCheck]) -> list[str]:
-    """What :func:`rft3d.evaluation.solving.check_official` found, a line a question type; below it each
+    """What :func:`rft3d.evaluation.solving.split.check_official` found, a line a question type; below it each
     question without an answer, and examples of what differs."""
     lines = []
     for check in checks:

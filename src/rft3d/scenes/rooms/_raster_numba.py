@@ -464,7 +464,7 @@ def draw_views(
 ):  # fmt: skip
     """Render all views of a scene: view 0 is the ceiling light, 1 the sun, the rest are frames.
 
-    Fills ``maps``, ``grid`` and the five outputs in place; layouts in ``render.py``.
+    Fills ``maps``, ``grid`` and the five outputs in place; layouts in ``_render.py``.
     """
     n = maps.shape[1]
     ignored = np.zeros(alone.shape, dtype=np.int64)
