@@ -149,11 +149,16 @@ def differences(run_a: Resampled, run_b: Resampled, level: float = 0.95) -> dict
     return found
 
 
+def percentile_interval(drawn: NDArray[np.float64], tail: float) -> list[float] | None:
+    """Ends of ``drawn`` without the share ``tail`` on either side; NaN is left out, None where nothing else is."""
+    defined = drawn[~np.isnan(drawn)]
+    return np.quantile(defined, [tail, 1.0 - tail]).tolist() if defined.size else None
+
+
 def _spread(run: Resampled, drawn: NDArray[np.float64], level: float) -> dict[str, Any]:
     """The percentile interval of ``drawn``, with what went into it."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    defined, tail = drawn[~np.isnan(drawn)], (1.0 - level) / 2.0
-    low, high = np.quantile(defined, [tail, 1.0 - tail]).tolist() if defined.size else (None, None)
+    low, high = percentile_interval(drawn, (1.0 - level) / 2.0) or (None, None)
     counts = {"scenes": run.scenes, "samples": run.samples, "resamples": len(drawn)}
     return {"low": low, "high": high, "level": level, **counts}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rft3d.evaluation import read_predictions, score_predictions
 from rft3d.evaluation.score import pools_of
-from rft3d.evaluation.stats import Resampled, resample_pools
+from rft3d.evaluation.stats import Resampled, percentile_interval, resample_pools
 from rft3d.experiments.types import STANDARD, Claim, held_out_folder
 from rft3d.files import naming, read_json
 from rft3d.tasks import Sample, make_task, read_samples, task_of
@@ -134,12 +134,10 @@ def _found(
 ) -> Found:
     run = next(iter(runs.values()))
     points = [point for point, _ in columns]
-    drawn = np.mean([values for _, values in columns], axis=0)
-    drawn = drawn[~np.isnan(drawn)]
+    ends = percentile_interval(np.mean([values for _, values in columns], axis=0), 0.025)
     low = high = mean = math.nan
-    if drawn.size and not np.isnan(points).any():
-        low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-        mean = float(np.mean(points))
+    if ends and not np.isnan(points).any():
+        (low, high), mean = ends, float(np.mean(points))
     kind, _, own = metric.partition("/")
     of_type = run.point.get(f"count/{own}") if kind == "accuracy" else None
     return Found(
