@@ -130,8 +130,12 @@ def read_titles(root: Path) -> Titles:
 
 def append_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Append one line of JSON for each of ``records``."""
-    text = "".join(json.dumps(record) + "\n" for record in records)
-    if text:
+    append_lines(path, (json.dumps(record) + "\n" for record in records))
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Append ``lines``, each with its line break; without one the file is not opened."""
+    if text := "".join(lines):
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
 

@@ -20,7 +20,7 @@ from rft3d import files
 from rft3d.files import read_json
 from rft3d.process import is_main_process
 from rft3d.rewards.score import logged
-from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, append_records, drop_after
+from rft3d.runfolder import ROLLOUTS, LoggedCompletion, LoggedGroup, append_lines, append_records, drop_after
 from rft3d.settings import differing
 from rft3d.tasks.types import Task
 from rft3d.training.config import RFTConfig
@@ -190,9 +190,7 @@ class StageWatch:
             seed = sampling_seed(self.config, step - 1)
             # the first groups of each task: prompts are drawn in random order already
             chosen = [g for mine in tasks.values() for g in mine[: self.config.rollouts_per_task]]
-            lines = [rollout_line(g, step, seed, limit) for g in chosen]
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write("".join(lines))
+            append_lines(self.path, (rollout_line(g, step, seed, limit) for g in chosen))
         found["watch_seconds"] = time.perf_counter() - began
         return found
 
