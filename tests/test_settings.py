@@ -66,8 +66,8 @@ CLASSES = (
         (MemoryConfig, {"prefill": -1}, "prefill must be at least 0"),
         (
             Recipe,
-            {"out": "o", "model": None, "samples": {}, "stages": (), "held_out_every": 0},
-            "held_out_every",
+            {"out": "o", "model": None, "samples": {}, "stages": (), "trained_dtype": "float16"},
+            "trained_dtype must be one of",
         ),
     ],
 )

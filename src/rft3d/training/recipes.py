@@ -28,7 +28,7 @@ from rft3d.models.features import FeatureCache, Format
 from rft3d.models.start import LoadConfig, load_start
 from rft3d.process import is_main_process
 from rft3d.runfolder import logged_seconds
-from rft3d.settings import Checked, Count, Natural, config_in
+from rft3d.settings import Checked, Natural, config_in
 from rft3d.tasks import TASKS, Task, make_task
 from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
 from rft3d.training.config import Plan, RFTConfig, SFTConfig
@@ -82,9 +82,7 @@ class Recipe(Checked):
     trackers: tuple[str, ...] = ()
     """Trackers beside metrics.jsonl: tensorboard, wandb, trackio ... (their packages must be installed)."""
     held_out: Mapping[str, Path] = field(default_factory=dict)
-    """Samples files that are not trained on: measured while a stage runs."""
-    held_out_every: Count = 5
-    """Steps between measurements on them."""
+    """Samples files that are not trained on: measured every 5 steps."""
     cache: CacheConfig = CacheConfig()
     trained_dtype: Literal["stored", "float32"] = "stored"
     """Number format of the trained weights (``stored``: that of ``load.dtype``). Public weights are stored in
@@ -150,7 +148,7 @@ def _run(path: Path, written: Recipe, recipe: Recipe) -> None:
     watched = None
     if judged is not None:
         own = {name: tasks[name] for name in judged.samples}
-        watched = HeldOut(_corpus(policy, own, judged, recipe.cache, run), own, {}, recipe.held_out_every)
+        watched = HeldOut(_corpus(policy, own, judged, recipe.cache, run), own, {})
     for name, stage in list(recipe.named_stages().items())[ended:]:
         config = dataclasses.replace(stage, seed=stage.seed + recipe.seed)
         held_out = watched and dataclasses.replace(watched, max_new_tokens=stage.max_new_tokens)
