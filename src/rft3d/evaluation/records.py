@@ -77,12 +77,21 @@ def with_cameras(sample: Sample, scene: Scene, frame_refs: Sequence[str]) -> Sam
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:
-    """The predictions in ``path``, in file order; ValueError names file, line and field of a bad record."""
+    """The predictions in ``path``, in file order; ValueError names file, line and field of a bad record.
+
+    Examples:
+        >>> read_predictions("gold.jsonl")[0].id
+        'rooms-0:detection:0'
+    """
     return [prediction_of(record, f"{path}:{number}") for number, record in read_jsonl(path)]
 
 
 def write_predictions(path: str | Path, predictions: Sequence[Prediction]) -> None:
-    """Write ``predictions`` as JSON lines, atomically."""
+    """Write ``predictions`` as JSON lines, atomically.
+
+    Examples:
+        >>> write_predictions("copy.jsonl", read_predictions("gold.jsonl"))
+    """
     write_text(path, "".join(map(prediction_line, predictions)))
 
 

@@ -98,7 +98,13 @@ class ScoredRun:
 def score_predictions(
     task: Task, samples: Sequence[Sample], predictions: Sequence[Prediction], allow_missing: bool = False
 ) -> ScoredRun:
-    """Score every sample once. ValueError names ids that are unknown, repeated, missing or another task's."""
+    """Score every sample once. ValueError names ids that are unknown, repeated, missing or another task's.
+
+    Examples:
+        >>> samples, answers = list(read_samples("samples.jsonl")), read_predictions("gold.jsonl")
+        >>> summarise(score_predictions(make_task("detection"), samples, answers)).metrics["f1@0.25/micro"]
+        1.0
+    """
     for sample in samples:
         if sample.task != task.name:
             raise ValueError(f"sample {sample.id!r} is of task {sample.task!r}, not {task.name!r}")

@@ -56,7 +56,12 @@ def boxes_valid(boxes: ArrayLike) -> NDArray[np.bool_]:
 
 
 def box_corners(boxes: ArrayLike) -> Array:
-    """``(N, 9)`` boxes -> ``(N, 8, 3)`` corners in the parent frame, in the order of ``CORNER_SIGNS``."""
+    """``(N, 9)`` boxes -> ``(N, 8, 3)`` corners in the parent frame, in the order of ``CORNER_SIGNS``.
+
+    Examples:
+        >>> box_corners([[0, 0, 0, 2, 4, 6, 0, 0, 0]])[0, 7]
+        array([1., 2., 3.])
+    """
     boxes = many_boxes("boxes", boxes)
     local = CORNER_SIGNS * (0.5 * boxes[:, None, 3:6])
     return local @ np.swapaxes(matrix_from_euler_zxy(boxes[:, 6:9]), -1, -2) + boxes[:, None, :3]

@@ -28,6 +28,10 @@ def invert_pose(pose: ArrayLike) -> Array:
     """Inverse of ``(..., 4, 4)`` rigid transforms: ``T_b_a = invert_pose(T_a_b)``.
 
     Uses the transpose of the rotation, so it is exact for rigid transforms only.
+
+    Examples:
+        >>> invert_pose(pose_from(np.eye(3), [0, 0, 1]))[2, 3]
+        np.float64(-1.0)
     """
     pose = trailing_shape("pose", pose, (4, 4))
     rotation_inverse = np.swapaxes(pose[..., :3, :3], -1, -2)
@@ -36,7 +40,12 @@ def invert_pose(pose: ArrayLike) -> Array:
 
 
 def transform_points(pose: ArrayLike, points: ArrayLike) -> Array:
-    """``(4, 4)`` transform of ``(..., 3)`` points: ``points_a = transform_points(T_a_b, points_b)``."""
+    """``(4, 4)`` transform of ``(..., 3)`` points: ``points_a = transform_points(T_a_b, points_b)``.
+
+    Examples:
+        >>> transform_points(pose_from(np.eye(3), [0, 0, 1]), [[1, 2, 3]])
+        array([[1., 2., 4.]])
+    """
     pose = exact_shape("pose", pose, (4, 4))
     points = trailing_shape("points", points, (3,))
     return points @ pose[:3, :3].T + pose[:3, 3]

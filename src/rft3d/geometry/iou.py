@@ -56,7 +56,12 @@ def box_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
 
 
 def box_iou_pairs(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
-    """IoU of box i in ``boxes_a`` with box i in ``boxes_b``: ``(N, 9), (N, 9) -> (N,)``, as `box_iou`."""
+    """IoU of box i in ``boxes_a`` with box i in ``boxes_b``: ``(N, 9), (N, 9) -> (N,)``, as `box_iou`.
+
+    Examples:
+        >>> box_iou_pairs([[0, 0, 0, 1, 1, 1, 0, 0, 0]], [[0.5, 0, 0, 1, 1, 1, 0, 0, 0]]).round(2)
+        array([0.33])
+    """
     from rft3d.geometry._iou_numba import iou_pairs
 
     boxes_a, boxes_b = many_boxes("boxes_a", boxes_a), many_boxes("boxes_b", boxes_b)

@@ -86,6 +86,10 @@ def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
 
     Raises ``ValueError`` when two samples share an id or a truth holds something that is not JSON
     (numpy values, NaN), naming the sample.
+
+    Examples:
+        >>> write_samples("copy.jsonl", read_samples("samples.jsonl"))
+        2
     """
 
     def lines() -> Iterator[dict[str, Any]]:

@@ -178,5 +178,9 @@ def iter_rooms(
     """The rooms of ``seeds`` in order, made by ``workers`` threads (compiled drawing runs unlocked).
 
     Holds at most ``2 * workers`` finished rooms in memory.
+
+    Examples:
+        >>> [room.id for room in iter_rooms(range(7, 9))]
+        ['rooms-7', 'rooms-8']
     """
     return in_turn(partial(make_room, config=config), seeds, workers, threads=True)
