@@ -38,9 +38,8 @@ def main(args: Args) -> None:
     free(args.out, args.force, ours=("scenes", "samples.*"))
     if not 0 <= args.decimals <= 9:
         raise ValueError(f"--decimals must be in 0..9, got {args.decimals}")
-    questions = clip_questions(args.cuts)
     scenes = open_scenes(args.source)
-    counts = write_dataset(scenes, args.out, tasks=questions, seed=args.seed)
+    counts = write_dataset(scenes, args.out, tasks=clip_questions(args.cuts), seed=args.seed)
     print(f"{args.out}: " + ", ".join(f"{n} {task} samples" for task, n in counts.items()))
     labels: set[str] = set()
     for task in counts:

@@ -35,9 +35,7 @@ def consensus(task: Task, sample: Sample, texts: Sequence[str]) -> str:
         ValueError: no text at all, or a task of another kind.
     """
     if task.name not in TASKS_WITH_CONSENSUS:
-        raise ValueError(
-            f"task {task.name!r} has no consensus; only {', '.join(TASKS_WITH_CONSENSUS)} have one"
-        )
+        raise ValueError(f"task {task.name!r} has no consensus; only {', '.join(TASKS_WITH_CONSENSUS)} have")
     if not texts:
         raise ValueError(f"sample {sample.id!r}: a consensus needs at least one text")
     read: list[tuple[str, Any]] = [(text, task.parse(text, sample)) for text in texts]

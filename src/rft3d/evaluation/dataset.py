@@ -174,17 +174,16 @@ def clip_questions(config: ClipConfig = ClipConfig()) -> dict[str, OnCuts]:
     each description's best frame among them. Every other task: frames spread over the clip.
     """
     options = {"spatial": {"types": BOX_QUESTIONS, "max_per_type": config.questions}}
-    cuts = {"detection": partial(_windows, config), "grounding": partial(_one_a_description, config)}
+
+    def windows(scene: Scene) -> list[Scene]:
+        indices = sliding_windows(scene, config.frames, config.stride, config.windows)
+        return [select_frames(scene, w, f"{scene.id}-from-{scene.frames[w[0]].name}") for w in indices]
 
     def spread(scene: Scene) -> list[Scene]:
         return [select_frames(scene, spread_frames(scene, config.frames))]
 
+    cuts = {"detection": windows, "grounding": partial(_one_a_description, config)}
     return {name: OnCuts(make_task(name, None, options.get(name)), cuts.get(name, spread)) for name in TASKS}
-
-
-def _windows(config: ClipConfig, scene: Scene) -> list[Scene]:
-    windows = sliding_windows(scene, config.frames, config.stride, config.windows)
-    return [select_frames(scene, w, f"{scene.id}-from-{scene.frames[w[0]].name}") for w in windows]
 
 
 def _one_a_description(config: ClipConfig, scene: Scene) -> list[Scene]:

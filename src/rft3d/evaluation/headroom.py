@@ -61,7 +61,7 @@ class HeadroomConfig(Checked):
         super().__post_init__()
         if not self.temperatures:
             raise ValueError(
-                "HeadroomConfig.temperatures must be some numbers, such as 0.35 0.6; there is none"
+                "HeadroomConfig.temperatures is empty; it must be some numbers, such as 0.35 0.6"
             )
 
 
@@ -92,8 +92,9 @@ class Questioned:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        made = (metric for metric in self.task.metric([], []) if "/" not in metric)
-        return SHOWN.get(self.task.name) or tuple(made)
+        return SHOWN.get(self.task.name) or tuple(
+            name for name in self.task.metric([], []) if "/" not in name
+        )
 
     def texts(self, temperature: float, per: int) -> list[Sequence[Generation]]:
         """``per`` answers to each question."""
@@ -133,8 +134,7 @@ class Questioned:
             "best of k": self.drawn([max(group, key=lambda score: score.total) for group in by_group]),
         }
         if self.task.name in TASKS_WITH_CONSENSUS:
-            pairs = zip(self.samples, groups, strict=True)
-            central = [agreed(sample, group, self.task) for sample, group in pairs]
+            central = [agreed(s, group, self.task) for s, group in zip(self.samples, groups, strict=True)]
             drawn["consensus"] = self.drawn(self.scores(central))
         gaps = {name: differences(greedy, run) for name, run in drawn.items() if name != "one sample"}
         flat = sum(len({score.total for score in group}) == 1 for group in by_group) / len(self.samples)
@@ -182,9 +182,7 @@ def read_questions(paths: Sequence[Path], limit: int = 0) -> dict[Path, list[Sam
         files = [path / f"samples.{task}.jsonl" for task in TASKS] if path.is_dir() else [path]
         there = [file for file in files if file.is_file() or not path.is_dir()]
         if not there:
-            raise ValueError(
-                f"--samples {path}: the folder holds no samples.<task>.jsonl ({', '.join(TASKS)})"
-            )
+            raise ValueError(f"--samples {path} holds no samples.<task>.jsonl ({', '.join(TASKS)})")
         found |= {file: spread_questions(file, limit) for file in there}
     return found
 
@@ -222,14 +220,14 @@ def sentence(found: TaskHeadroom) -> str:
         f"one sample there has {percent(one)}; {percent(best.flat)} % of the questions pay all samples "
         f"alike and teach nothing; the best of {k} ({_signed(luck)}) counts luck too."
     )
+    hope = "RL at this temperature can be expected to gain up to about that much"
     if by == "best":
-        return f"{start}: {found.task} has no consensus to tell what RL can gain; {rest}"
-    if gap.low is not None and gap.low > 0:
-        return f"{start}: RL at this temperature can be expected to gain up to about that much; {rest}"
-    return (
-        f"{start}: no clear gap, so expect RL to gain little here before SFT is better or the questions are "
-        f"harder; {rest}"
-    )
+        hope = f"{found.task} has no consensus to tell what RL can gain"
+    elif gap.low is None or gap.low <= 0:
+        hope = (
+            "no clear gap, so expect RL to gain little here before SFT is better or the questions are harder"
+        )
+    return f"{start}: {hope}; {rest}"
 
 
 def _signed(gap: Difference) -> str:

@@ -169,11 +169,6 @@ def detect_format(path: Path) -> Literal["rft3d", "plain", "lmms-eval", "vlmeval
     return "rft3d"
 
 
-def _house(path: Path) -> Iterator[Foreign]:
-    for p in read_predictions(path):
-        yield _own(p, f"{path}: {p.id!r}")
-
-
 def _own(p: Prediction, where: str) -> Foreign:
     return Foreign((p.id,), None, p.text, where=where, truncated=p.truncated, tokens=p.tokens)
 
@@ -296,7 +291,7 @@ def _json_value(path: Path) -> dict[str, Any] | list[Any]:
 
 
 READERS: dict[str, Callable[[Path], Iterator[Foreign]]] = {
-    "rft3d": _house,
+    "rft3d": lambda path: (_own(p, f"{path}: {p.id!r}") for p in read_predictions(path)),
     "plain": _plain,
     "lmms-eval": _lmms_eval,
     "vlmevalkit": _vlmevalkit,

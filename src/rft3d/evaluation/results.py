@@ -125,9 +125,8 @@ class BenchmarkResult(TaskResult):
 
 @dataclass(frozen=True)
 class AtTemperature:
-    """Intervals of ``greedy``, ``one sample``, ``best of k`` and ``consensus`` (of tasks that have one) by metric;
-    what the last two have over greedy. ``flat``: the share of questions all of whose samples are paid alike, which
-    teach RL nothing."""
+    """Intervals of ``greedy``, ``one sample``, ``best of k`` and maybe ``consensus`` by metric; what the last two
+    have over greedy. ``flat``: the share of questions whose samples are all paid alike, which teach RL nothing."""
 
     temperature: float
     flat: float

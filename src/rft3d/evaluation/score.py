@@ -121,7 +121,8 @@ def score_predictions(
         ("missing", [] if allow_missing else missing, "predict them, or allow missing ones as empty answers"),
     ):
         if ids:
-            raise ValueError(f"{len(ids)} prediction ids are {problem}: {_some(ids)}; {fix}")
+            some = ", ".join(map(excerpt, ids[:5])) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+            raise ValueError(f"{len(ids)} prediction ids are {problem}: {some}; {fix}")
     scores = score_texts(task, samples, by_sample(samples, predictions))
     return ScoredRun(task, tuple(samples), tuple(scores), tuple(missing))
 
@@ -243,8 +244,3 @@ def _mean_parts(scores: Sequence[Score]) -> dict[str, float]:
         for part in score.parts:
             totals.setdefault(part.name, []).append(part.value)
     return {name: sum(values) / len(values) for name, values in totals.items()}
-
-
-def _some(ids: Sequence[str]) -> str:
-    shown = ", ".join(map(excerpt, ids[:5]))
-    return shown + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")

@@ -57,11 +57,7 @@ def headroom_table(found: TaskHeadroom) -> Table:
     for number, row in enumerate(found.temperatures):
         names = {"one sample": "one sample", "best of k": f"best of {found.k}", "consensus": "consensus"}
         shown = {} if number else {"greedy": row.answers["greedy"]}
-        shown |= {
-            f"{title}, T {row.temperature:g}": row.answers[name]
-            for name, title in names.items()
-            if name in row.answers
-        }
+        shown |= {f"{names[n]}, T {row.temperature:g}": row.answers[n] for n in names if n in row.answers}
         for name, values in shown.items():
             cells = (values[metric] for metric in found.metrics)
             ends = (f"{percent(cell.value)}\n{interval_text(cell).replace(' .. ', '-')}" for cell in cells)

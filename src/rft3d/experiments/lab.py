@@ -180,7 +180,8 @@ class Lab:
         self._same_arm(self.run.stage(arm.name) / "arm.json", replace(arm, stage=stage))
         if self.run.done(arm.name):
             return
-        policy = self._policy_before(arm)
+        without = {} if arm.geometry else {"geometry": "off"}
+        policy = load_policy(self.model_dir(arm.base or FIRST), **without)
         if stage is None:
             with self.run.timed(arm.name):
                 policy.save(self.model_dir(arm.name))
@@ -210,10 +211,6 @@ class Lab:
                 f"{file}: arm {arm.name!r} was started with other settings (differs in "
                 f"{', '.join(differing(found, wanted))}); rename the arm, or delete its stage and model"
             )
-
-    def _policy_before(self, arm: Arm) -> Policy:
-        folder = self.model_dir(arm.base or FIRST)
-        return load_policy(folder) if arm.geometry else load_policy(folder, geometry="off")
 
     def _hold_out(self, where: str) -> None:
         folder, world = held_out_folder(self.run.root, where), self.world

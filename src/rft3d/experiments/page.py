@@ -93,13 +93,9 @@ def _section(experiment: Experiment, out: Path, images: Path) -> str:
     lines = [f"## {experiment.name}", "", experiment.question, ""]
     lines += [] if drawn is None else [f"![{DYNAMICS}]({images.name}/{drawn.name})", ""]
     for grid in (claims_grid(experiment, roots), arms_grid(experiment, roots)):
-        lines += [*_table(grid), ""] if grid.rows else []
+        rows = [grid.head, ("---",) * len(grid.head), *grid.rows]
+        lines += [*("| " + " | ".join(row) + " |" for row in rows), ""] if grid.rows else []
     return "\n".join(lines)
-
-
-def _table(grid: TextTable) -> list[str]:
-    rows = [grid.head, ("---",) * len(grid.head), *grid.rows]
-    return ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> TextTable:
