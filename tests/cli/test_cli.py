@@ -152,7 +152,7 @@ def test_bad_arguments_are_one_line(files: Path, capsys: pytest.CaptureFixture[s
     assert "--intrinsics 1 2: must be numbers, as FX FY CX CY (" in line
     headroom = ("headroom", "--model", "m", "--samples", "s", "--temperatures")
     assert "--temperatures a: must be numbers, as 0.35 0.6 1.0 (" in failure(capsys, *headroom, "a")
-    assert "headroom: HeadroomConfig.temperatures must be some" in failure(capsys, *headroom)
+    assert "headroom: HeadroomConfig.temperatures is empty; it must be some" in failure(capsys, *headroom)
     assert "did you mean vsi-bench?" in failure(capsys, "leaderboard", "--benchmark", "vsi")
     assert "detect: --frames: needs 1 value (" in failure(capsys, "detect", "clip.mp4", "--frames")
     assert "detect: more: one argument too many (" in failure(capsys, "detect", "clip.mp4", "more")
