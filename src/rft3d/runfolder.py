@@ -28,7 +28,7 @@ from rft3d import files
 from rft3d.typed import is_number, typed
 
 Record = TypeVar("Record")
-METRICS, ROLLOUTS, ALARMS = "metrics.jsonl", "rollouts.jsonl", "alarms.jsonl"
+METRICS, ROLLOUTS, ALARMS, DONE = "metrics.jsonl", "rollouts.jsonl", "alarms.jsonl", "done.json"
 
 SIGNALS: Mapping[str, tuple[str, float | None]] = {
     "boxes_per_truth": ("boxes per true one", 1.0),

@@ -92,9 +92,8 @@ class Questioned:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        return SHOWN.get(self.task.name) or tuple(
-            name for name in self.task.metric([], []) if "/" not in name
-        )
+        known = SHOWN.get(self.task.name)
+        return known or tuple(name for name in self.task.metric([], []) if "/" not in name)
 
     def texts(self, temperature: float, per: int) -> list[Sequence[Generation]]:
         """``per`` answers to each question."""

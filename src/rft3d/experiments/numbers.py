@@ -19,6 +19,7 @@ from rft3d.evaluation.score import pools_of
 from rft3d.evaluation.stats import Resampled, percentile_interval, resample_pools
 from rft3d.experiments.types import STANDARD, Claim, held_out_folder
 from rft3d.files import naming, read_json
+from rft3d.runfolder import DONE
 from rft3d.tasks import Sample, make_task, read_samples, task_of
 from rft3d.typed import typed
 
@@ -86,7 +87,7 @@ def verdict(found: Found | None) -> str:
 
 def cost_of(roots: Mapping[int, Path], arm: str) -> dict[str, float] | None:
     """Mean ``steps``, ``tokens`` and ``training_seconds`` of an arm's finished seeds, and how many those are."""
-    files = [root / "stages" / arm / "done.json" for root in roots.values()]
+    files = [root / "stages" / arm / DONE for root in roots.values()]
     rows = {file: read_json(file, dict) for file in files if file.is_file()}
     keys = ("steps", "tokens", "training_seconds")
     costs = [[typed(float, row.get(key, 0), f"{file}: {key}") for key in keys] for file, row in rows.items()]
@@ -140,6 +141,5 @@ def _found(
         (low, high), mean = ends, float(np.mean(points))
     kind, _, own = metric.partition("/")
     of_type = run.point.get(f"count/{own}") if kind == "accuracy" else None
-    return Found(
-        mean, low, high, tuple(points), run.scenes, run.samples if of_type is None else round(of_type)
-    )
+    count = run.samples if of_type is None else round(of_type)
+    return Found(mean, low, high, tuple(points), run.scenes, count)

@@ -16,6 +16,7 @@ from rft3d.experiments.types import (
     folder_of,
     held_out_folder,
 )  # fmt: skip
+from rft3d.runfolder import DONE
 from rft3d.settings import config_in
 from rft3d.training.config import SFTConfig
 
@@ -112,9 +113,8 @@ class WorldSeed:
 
     def left(self) -> list[Arm]:
         """The arms that are not trained yet, or not judged on all their held-out rooms."""
-        stages = self.root / "stages"
-        done = {arm.name: (stages / arm.name / "done.json").is_file() for arm in self.arms}
-        return [arm for arm in self.arms if not done[arm.name] or unjudged(self.root, self.world, arm)]
+        trained = [arm for arm in self.arms if (self.root / "stages" / arm.name / DONE).is_file()]
+        return [arm for arm in self.arms if arm not in trained or unjudged(self.root, self.world, arm)]
 
 
 def places(

@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from rft3d.files import read_json
 from rft3d.report.curves import StageMetrics, read_metrics
 from rft3d.report.embed import duration, number, one_line
-from rft3d.runfolder import METRICS, ROLLOUTS, LoggedGroup, read_lines, read_records, records_of
+from rft3d.runfolder import DONE, METRICS, ROLLOUTS, LoggedGroup, read_lines, read_records, records_of
 from rft3d.typed import is_number
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -81,7 +81,7 @@ def _stage(path: Path, times: Sequence[tuple[int, float]], now: float) -> StageS
     step = times[-1][0] if times else 0
     taken = times[-1][0] - times[0][0] if times else 0
     pace = (times[-1][1] - times[0][1]) / taken if taken > 0 else None
-    done = path.with_name("done.json").is_file()
+    done = path.with_name(DONE).is_file()
     left = None if steps is None or pace is None or done else max(0, steps - step) * pace
     quiet = max(0.0, now - path.stat().st_mtime)
     return StageState(path.parent.name, step, steps, pace, left, quiet, done, read_metrics(path))

@@ -27,7 +27,7 @@ from rft3d.models import Policy
 from rft3d.models.features import FeatureCache, Format
 from rft3d.models.start import LoadConfig, load_start
 from rft3d.process import is_main_process
-from rft3d.runfolder import logged_seconds
+from rft3d.runfolder import DONE, logged_seconds
 from rft3d.settings import Checked, Natural, config_in
 from rft3d.tasks import TASKS, Task, make_task
 from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
@@ -189,7 +189,7 @@ def _start(recipe: Recipe) -> tuple[Policy, int]:
     """The policy to go on with (of the last stage that has ended, else ``recipe.model``); how many have ended."""
     ended, model = 0, recipe.model
     for number, name in enumerate(recipe.named_stages(), 1):
-        if (recipe.out / "stages" / name / "done.json").is_file():
+        if (recipe.out / "stages" / name / DONE).is_file():
             ended, model = number, recipe.out / "models" / name
     assert model is not None
     return load_start(model, recipe.load, recipe.trained_dtype, own=ended > 0), ended

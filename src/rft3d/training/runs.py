@@ -16,7 +16,7 @@ import numpy as np
 from accelerate import Accelerator
 from rich.console import Console
 
-from rft3d import files
+from rft3d import files, runfolder
 from rft3d.files import read_json
 from rft3d.process import is_main_process
 from rft3d.rewards.score import logged
@@ -78,7 +78,7 @@ class Run:
         return path
 
     def done(self, name: str) -> bool:
-        return (self.stage(name) / "done.json").is_file()
+        return (self.stage(name) / runfolder.DONE).is_file()
 
     @contextmanager
     def timed(self, name: str) -> Iterator[dict[str, Any]]:
@@ -92,13 +92,13 @@ class Run:
         entry.update(facts)
         if entry.get("tokens") and entry["seconds"]:
             entry["tokens_per_s"] = round(entry["tokens"] / entry["seconds"])
-        write_json_on_main(self.stage(name) / "done.json", entry)
+        write_json_on_main(self.stage(name) / runfolder.DONE, entry)
         self.write_stages()
 
     def write_stages(self) -> None:
         """Write ``stages.json``, made anew from the stages' own files: stages side by side do not lose each
         other's facts."""
-        ended = sorted(self.root.glob("stages/*/done.json"), key=lambda file: file.stat().st_mtime_ns)
+        ended = sorted(self.root.glob(f"stages/*/{runfolder.DONE}"), key=lambda file: file.stat().st_mtime_ns)
         write_json_on_main(self.root / "stages.json", [read_json(f) for f in ended])
 
 
