@@ -1,46 +1,39 @@
-"""The frozen geometry prior: the shipped SFT policy with and without its branch, both trained on.
+"""The frozen geometry prior: the shipped policy with and without its branch, taught the rooms of ``new_lens``.
 
 Command::
 
     rft3d experiment run --only prior
 
 Hardware: two CPU cores, 6 GiB.
-Time: about 90 minutes an arm and seed on one core.
+Time: about 4 minutes an arm and seed on one core.
 Expected: not known beforehand; the rule that decides is in docs/results.md.
 """
 
-from __future__ import annotations
+from dataclasses import replace
 
-from rft3d.experiments import Arm, Claim, Experiment
-from rft3d.experiments.settings import COLUMNS, CREDIT, OURS, our_arm, rft, sft, world
-
-STEPS = 300
+from rft3d.experiments import Claim, Experiment
+from rft3d.experiments.settings import DETECTION, lens_arm, lens_labels, lens_ours, lens_sft, lens_world
 
 
 def config() -> Experiment:
-    f1 = (("detection", "f1@0.25"),)
-    plain = "no geometry prior"
+    f1 = (DETECTION[1][:2],)
+    without, after = "no geometry prior: SFT", {"base": "plain_sft", "elsewhere": ()}
+    labels = lens_labels()
     return Experiment(
         name="prior",
-        rank=2,
+        rank=4,
         question="Does reinforcement gain with and without a frozen geometry encoder?",
-        world=world(),
+        world=lens_world(),
         arms=(
-            our_arm(stage=rft(steps=STEPS, **CREDIT), elsewhere=("easy", "dense")),
-            Arm("plain_sft", f"SFT, {plain}", sft(steps=STEPS, seed=500), geometry=False),
-            Arm("plain_more", f"SFT → more SFT, {plain}", sft(steps=STEPS, seed=1000), "plain_sft"),
-            Arm(
-                "plain_rft",
-                f"SFT → RFT, ours, {plain}",
-                rft(steps=STEPS, **CREDIT),
-                "plain_sft",
-                options=OURS,
-            ),
+            labels,
+            replace(labels, name="plain_sft", title=without, geometry=False, elsewhere=()),
+            lens_arm("plain_more", f"{without} → more SFT", lens_sft(seed=2000), **after),
+            replace(lens_ours(), name="plain_rft", title=f"{without} → RFT", **after),
         ),
         claims=(
-            Claim("the prior helps", "rft_ours", "plain_rft", f1),
+            Claim("the prior helps", "more_sft", "plain_sft", f1),
             Claim("RL beats more SFT without it", "plain_rft", "plain_more", f1),
         ),
-        columns=COLUMNS,
+        columns=DETECTION,
         baseline="plain_more",
     )

@@ -1,34 +1,42 @@
-"""From 0 to 600 steps of RL: the held-out curves of a long run beside as long a run of more SFT.
+"""From 0 to 600 steps of RL: the held-out curve of a long run; grounding, in the rooms of ``new_lens``.
 
 Command::
 
     rft3d experiment run --only scaling
 
 Hardware: two CPU cores, 6 GiB.
-Time: about three hours an arm and seed on one core.
+Time: about 15 minutes for the long arm and seed on one core.
 Expected: not known beforehand; the rule that decides is in docs/results.md.
 """
 
-from __future__ import annotations
+from dataclasses import replace
 
-from rft3d.experiments import Arm, Claim, Experiment
-from rft3d.experiments.settings import COLUMNS, CREDIT, OURS, our_arm, rft, sft, world
+from rft3d.experiments import Claim, Experiment
+from rft3d.experiments.settings import (
+    GROUNDING,
+    lens_grounding,
+    lens_rft,
+    lens_world,
+    rft,
+    start_arm,
+)
 
 STEPS = 600
 
 
 def config() -> Experiment:
+    short = lens_grounding()
+    long = lens_rft({"grounding": 3}, steps=STEPS, optim=rft().optim)
     return Experiment(
         name="scaling",
         rank=7,
         question="How long does RL go on gaining?",
-        world=world(),
+        world=lens_world(),
         arms=(
-            our_arm(stage=rft(steps=300, **CREDIT), elsewhere=("easy", "dense")),
-            Arm("more_long", f"SFT → more SFT, {STEPS} steps", sft(steps=STEPS, seed=1000)),
-            Arm("rft_long", f"SFT → RFT, {STEPS} steps", rft(steps=STEPS, **CREDIT), options=OURS),
+            start_arm(judge=("detection", "grounding"), elsewhere=("rooms",)),
+            short,
+            replace(short, name="rft_long", title=f"SFT → RFT, {STEPS} steps of 3 prompts", stage=long),
         ),
-        claims=(Claim("600 steps beat 300", "rft_long", "rft_ours", (("detection", "f1@0.25"),)),),
-        columns=COLUMNS,
-        baseline="more_long",
+        claims=(Claim(f"{STEPS} steps beat a few", "rft_long", "ground", (GROUNDING[:2],)),),
+        columns=(GROUNDING, ("grounding", "mean_iou", "mean IoU")),
     )

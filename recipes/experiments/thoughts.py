@@ -52,7 +52,6 @@ def config() -> Experiment:
             Arm("good_rft", "SFT on good thoughts → RFT", reinforced, "good", judge=("spatial-think",)),
         ),
         claims=(
-            Claim("good thoughts beat none", "good", "direct", think, against_view="spatial"),
             Claim("good thoughts beat corrupted ones", "good", "corrupted", think),
             Claim("RL in thinking mode beats SFT on thoughts", "good_rft", "good", think),
         ),

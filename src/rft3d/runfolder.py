@@ -189,7 +189,7 @@ def records_of(kind: type[Record], lines: Sequence[bytes]) -> tuple[list[Record]
     return found, len(lines) - len(found)
 
 
-def logged_seconds(stage: Path) -> float:
-    """Seconds that the steps of a stage folder took, over all interruptions."""
-    spent = (row.get("seconds", 0.0) for row in read_records(stage / METRICS)[0])
-    return round(sum(each for each in spent if is_number(each)), 2)
+def logged_sum(stage: Path, key: str) -> float:
+    """Sum of ``key`` over the steps of a stage folder, over all interruptions."""
+    found = (row.get(key, 0.0) for row in read_records(stage / METRICS)[0])
+    return round(sum(each for each in found if is_number(each)), 2)

@@ -67,7 +67,7 @@ def test_recipes_agree_and_say_how_they_are_run(experiments: dict[str, Experimen
             assert needed in text, (name, needed)
         assert len(experiment.seeds) >= 3 and experiment.columns and experiment.claims
     assert next(iter(experiments)) == "rl_beats_sft"
-    headline = ("rl_beats_sft", "few_rooms", "few_questions")
+    headline = ("rl_beats_sft", "few_rooms", "new_lens")
     claims = [
         sum(len(c.metrics) for c in e.claims) for name, e in experiments.items() if name not in headline
     ]
@@ -188,8 +188,23 @@ def test_no_arm_takes_the_name_of_the_first_policy() -> None:
 def test_nothing_run_is_said(experiments: dict[str, Experiment], tmp_path: Path) -> None:
     page = write_results([experiments["rewards"]], tmp_path / "runs", tmp_path / "results.md")
     text = page.read_text(encoding="utf-8")
-    assert "State: 0 of 30 arms" in text and "holds** |" not in text
+    assert "holds** |" not in text
     assert "## Not yet run\n\n- `rewards`: Which reward" in text and "| not yet run" not in text
+
+
+def test_a_section_without_runs_here_stays_as_it_was_published(
+    experiments: dict[str, Experiment], tmp_path: Path
+) -> None:
+    page = tmp_path / "results.md"
+    page.write_text(
+        "# Results\n\nold\n\n## rewards\n\nOf another machine.\n\n## no recipe any more\n\nx\n", "utf-8"
+    )
+    text = write_results([experiments["rewards"]], tmp_path / "runs", page).read_text(encoding="utf-8")
+    assert "## rewards\n\nOf another machine.\n" in text and "Not yet run" not in text
+    assert "old" not in text and "no recipe" not in text and text.count("## How to read it") == 1
+    assert (
+        write_results([experiments["rewards"]], tmp_path / "runs", page).read_text(encoding="utf-8") == text
+    )
 
 
 def test_the_figure_has_the_arms_that_ran(tmp_path: Path) -> None:

@@ -31,15 +31,15 @@ DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
 HEAD = """# Results
 
 What reinforcement on the metric adds to a finished SFT policy, in procedural rooms. This page is written by
-`rft3d experiment table` from the run folders; a number that is not there was not measured. Everything again:
-`make results` (resumable); one arm: `rft3d experiment run --only EXPERIMENT/ARM`, its settings are in
-[recipes/experiments](../recipes/experiments).
+`rft3d experiment table` from the run folders, section by section; a number that is not there was not measured.
+Everything again: `make results` (resumable); one arm: `rft3d experiment run --only EXPERIMENT/ARM`, its settings
+are in [recipes/experiments](../recipes/experiments).
 """
 HOW = f"""## How to read it
 
 Values are means over seeds with a 95 % interval: bootstrap over the held-out rooms, all seeds resampled together,
 {RESAMPLES} times. A difference is paired: both arms answer the same questions about the same rooms. Tokens are
-those that passed forward and backward; minutes count sampling too.
+those that were sampled and those that passed forward and backward; minutes are of one core.
 
 {RULE}
 """
@@ -54,21 +54,28 @@ class TextTable:
 
 
 def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> Path:
-    """Write ``page`` from what is in ``out``, with the figures as SVG files in ``images`` beside it."""
+    """Write ``page`` from what is in ``out``, with the figures as SVG files in ``images`` beside it.
+
+    The section of an experiment that has not begun in ``out`` stays as it stands on ``page``: long runs are made on
+    more than one machine, and each section names the commit of its own.
+    """
     images = page.parent / "images"
-    everywhere = places(experiments, out)
-    arms = sum(len(place.arms) for place in everywhere)
-    done = arms - sum(len(place.left()) for place in everywhere)
-    state = f"{done} of {arms} arms (an arm counts once a seed) are done{_commits(experiments, out)}."
-    begun = [each for each in experiments if _begun(each, out)]
-    sections = [_section(experiment, out, images) for experiment in begun]
-    parts = [HEAD, f"State: {state}\n", *sections]
-    waiting = [f"- `{each.name}`: {each.question}" for each in experiments if each not in begun]
+    published = _sections_of(page)
+    sections = {each.name: published[each.name] for each in experiments if each.name in published}
+    sections |= {each.name: _section(each, out, images) for each in experiments if _begun(each, out)}
+    parts = [HEAD, *(sections[each.name] for each in experiments if each.name in sections)]
+    waiting = [f"- `{each.name}`: {each.question}" for each in experiments if each.name not in sections]
     if waiting:
         parts.append("\n".join(["## Not yet run", "", *waiting, ""]))
     parts.append(HOW)
     files.write_text(page, "\n".join(parts))
     return page
+
+
+def _sections_of(page: Path) -> dict[str, str]:
+    """What stands on ``page`` by heading."""
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    return {each.partition("\n")[0]: f"## {each.rstrip()}\n" for each in text.split("\n## ")[1:]}
 
 
 def _begun(experiment: Experiment, out: Path) -> bool:
@@ -81,16 +88,20 @@ def _roots(experiment: Experiment, out: Path) -> dict[int, Path]:
     return {seed: folder_of(out, experiment.world, seed) for seed in experiment.seeds}
 
 
-def _commits(experiments: Sequence[Experiment], out: Path) -> str:
-    found = [root / "env.json" for each in experiments for root in _roots(each, out).values()]
-    commits = {str(read_json(f, dict).get("commit"))[:12] for f in found if f.is_file()}
-    return f", commit {', '.join(sorted(commits))}" if commits else ""
+def _state(experiment: Experiment, out: Path) -> str:
+    """How many of its arms are done, at which commit."""
+    everywhere = places([experiment], out)
+    arms = sum(len(place.arms) for place in everywhere)
+    done = arms - sum(len(place.left()) for place in everywhere)
+    found = [root / "env.json" for root in _roots(experiment, out).values()]
+    commits = sorted({str(read_json(f, dict).get("commit"))[:12] for f in found if f.is_file()})
+    return f"{done} of {arms} arms (an arm counts once a seed) are done, commit {', '.join(commits)}."
 
 
 def _section(experiment: Experiment, out: Path, images: Path) -> str:
     roots = _roots(experiment, out)
     drawn = draw_dynamics(experiment, roots, images / f"dynamics-{experiment.name}.svg")
-    lines = [f"## {experiment.name}", "", experiment.question, ""]
+    lines = [f"## {experiment.name}", "", f"{experiment.question} {_state(experiment, out)}", ""]
     lines += [] if drawn is None else [f"![{DYNAMICS}]({images.name}/{drawn.name})", ""]
     for grid in (claims_grid(experiment, roots), arms_grid(experiment, roots)):
         rows = [grid.head, ("---",) * len(grid.head), *grid.rows]

@@ -10,7 +10,7 @@ from typing import Any
 from rft3d.runfolder import ALARMS, SIGNALS, Alarm, read_lines, read_records, records_of
 from rft3d.typed import is_number
 
-_NOT_CURVES = {"step", "time", "epoch", "seconds"}
+_NOT_CURVES = {"step", "time", "epoch", "seconds", "tokens"}
 # the order in which a reader asks; other panels follow alphabetically
 _FIRST = ("loss", "reward", "kl", "entropy", "completion_length", "parse_failure", "truncated", "clip_share")
 

@@ -42,8 +42,8 @@ def train_rft(
     config: RFTConfig,
     folder: Path,
     watch: Watch | None = None,
-) -> int:
-    """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model.
+) -> None:
+    """Train ``policy`` in place; resumes from ``folder``.
 
     With ``config.beta`` the reference of the KL term is ``policy`` as it is given, as a copy or without its
     adapters: give the stage-1 policy, also when resuming (the checkpoint is loaded afterwards). ``watch``:
@@ -65,7 +65,6 @@ def train_rft(
         engine.placement.place_frozen(reference)
     rollouts = Rollouts(policy, tasks, corpus, config, engine.ranks)
     log = StageWatch(folder, config, tasks, loop.start, watch.console)
-    tokens = 0
     with loop:
         for step in range(loop.start, loop.steps):
             began = time.perf_counter()
@@ -77,7 +76,8 @@ def train_rft(
             with loop.guarded(step, [g.item.sample.id for g in groups.trained]):
                 metrics, count = update_policy(engine, corpus, groups.trained, config, reference, step)
             written = sum(len(c.tokens) for g in groups.drawn for c in g.completions)
-            tokens += count + (written if is_main_process() else 0)
+            run = count + (written if is_main_process() else 0)
+            metrics |= engine.ranks.total({"tokens": float(run)})
             metrics |= rollout_metrics(groups.drawn) | groups.metrics()
             metrics |= loop.measure(step)
             told = [group for group in groups.drawn if not group.light]
@@ -85,7 +85,6 @@ def train_rft(
             metrics |= {"seconds": time.perf_counter() - began, "rollout_seconds": sampled - began}
             loop.end_step(step, metrics, f"reward {metrics['reward']:.3f}")
     loop.finish()
-    return round(engine.ranks.total({"tokens": tokens})["tokens"])
 
 
 def reference_copy(model: SpatialModel) -> SpatialModel:

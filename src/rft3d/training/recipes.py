@@ -27,7 +27,7 @@ from rft3d.models import Policy
 from rft3d.models.features import FeatureCache, Format
 from rft3d.models.start import LoadConfig, load_start
 from rft3d.process import is_main_process
-from rft3d.runfolder import DONE, logged_seconds
+from rft3d.runfolder import DONE, logged_sum
 from rft3d.settings import Checked, Natural, config_in
 from rft3d.tasks import TASKS, Task, make_task
 from rft3d.training.clips import Clips, check_clips, corpus_as_needed, encode_clips, read_clips
@@ -170,11 +170,12 @@ def train_stage(
     where = run.stage(name)
     with run.timed(name) as facts:
         if isinstance(config, SFTConfig):
-            facts["tokens"] = train_sft(policy, corpus, config, where, watch)
+            train_sft(policy, corpus, config, where, watch)
         else:
-            facts["tokens"] = train_rft(policy, tasks, corpus, config, where, watch)
+            train_rft(policy, tasks, corpus, config, where, watch)
         if is_main_process():  # the others would write into the same folder
-            facts |= {"steps": config.steps, "training_seconds": logged_seconds(where)}
+            facts |= {"tokens": round(logged_sum(where, "tokens")), "steps": config.steps}
+            facts["training_seconds"] = logged_sum(where, "seconds")
             policy.save(run.root / "models" / name)
 
 

@@ -60,8 +60,8 @@ def step_items(corpus: Corpus, config: SFTConfig, step: int) -> dict[str, list[I
 
 def train_sft(
     policy: Policy, corpus: Corpus, config: SFTConfig, folder: Path, watch: Watch | None = None
-) -> int:
-    """Train ``policy`` in place; resumes from ``folder``. Returns the tokens that went through the model.
+) -> None:
+    """Train ``policy`` in place; resumes from ``folder``.
 
     ``watch``: who is told about the run.
 
@@ -74,7 +74,6 @@ def train_sft(
     watch = watch or Watch()
     loop = Loop(policy, folder, watch, config)
     engine = loop.engine
-    tokens = 0
     engine.network.train()
     with loop:
         for step in range(loop.start, loop.steps):
@@ -83,12 +82,10 @@ def train_sft(
             ids = [item.sample.id for items in chosen.values() for item in items]
             with loop.guarded(step, ids):
                 metrics, count = update_on(engine, corpus, chosen, config, step)
-            tokens += count
-            metrics |= loop.measure(step)
+            metrics |= engine.ranks.total({"tokens": float(count)}) | loop.measure(step)
             metrics |= {"seconds": time.perf_counter() - began}
             loop.end_step(step, metrics, f"loss {metrics['loss']:.3f}")
     loop.finish()
-    return round(engine.ranks.total({"tokens": tokens})["tokens"])
 
 
 def _require_thoughts(corpus: Corpus, config: SFTConfig) -> None:

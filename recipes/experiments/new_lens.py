@@ -1,0 +1,53 @@
+"""A camera that the policy does not know: RFT against more SFT on 64 labelled rooms, equal data and minutes.
+
+The shipped policy knows one lens (65 degrees). Through one of 55 all its answers can be read and its boxes miss
+(``settings.lens_world``). SFT is shown the true boxes, RFT is told the metric of its own ones.
+
+Command::
+
+    rft3d experiment run --only new_lens
+
+Hardware: two CPU cores, 6 GiB.
+Time: about 4 minutes an arm and seed on one core.
+Expected: not known beforehand; the rule that decides is in docs/results.md.
+"""
+
+from rft3d.experiments import Claim, Experiment
+from rft3d.experiments.settings import (
+    DETECTION,
+    GROUNDING,
+    IN_ROOMS,
+    lens_arm,
+    lens_grounding,
+    lens_labels,
+    lens_ours,
+    lens_paper,
+    lens_sft,
+    lens_world,
+    start_arm,
+)
+
+
+def config() -> Experiment:
+    boxes = tuple(column[:2] for column in DETECTION[:2])
+    return Experiment(
+        name="new_lens",
+        rank=2,
+        question="Does reinforcement gain more than more SFT in rooms seen through a camera that is new?",
+        world=lens_world(),
+        arms=(
+            start_arm(judge=("detection", "grounding"), elsewhere=("rooms",)),
+            lens_labels(),
+            lens_paper(),
+            lens_ours(),
+            lens_arm("more_ground", "SFT → more SFT, grounding", lens_sft("grounding")),
+            lens_grounding(),
+        ),
+        claims=(
+            Claim("RL beats more SFT", "ours", "more_sft", boxes),
+            Claim("RL as published beats more SFT", "both", "more_sft", boxes),
+            Claim("RL beats more SFT on grounding", "ground", "more_ground", (GROUNDING[:2],)),
+        ),
+        columns=(*DETECTION, IN_ROOMS, GROUNDING),
+        baseline="more_sft",
+    )
