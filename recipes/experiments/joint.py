@@ -11,31 +11,20 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 """
 
 from rft3d.experiments import Claim, Experiment
-from rft3d.experiments.settings import (
-    DETECTION,
-    GROUNDING,
-    lens_arm,
-    lens_grounding,
-    lens_ours,
-    lens_rft,
-    lens_world,
-    start_arm,
-)
+from rft3d.experiments.settings import DETECTION, GROUNDING, lens_arms, lens_rft, lens_world
 
 
 def config() -> Experiment:
-    ours, ground = lens_ours(), lens_grounding()
-    asked = lens_rft({"detection": 6, "grounding": 12})
+    arms = lens_arms()
+    asked, rewards = {"detection": 6, "grounding": 12}, {"detection": "matched", "grounding": "metric_diou"}
     return Experiment(
         name="joint",
         rank=6,
         question="Does one policy for both tasks learn as much as a specialist for each?",
         world=lens_world(),
         arms=(
-            start_arm(judge=("detection", "grounding"), elsewhere=("rooms",)),
-            ours,
-            ground,
-            lens_arm("joint", "SFT → RFT, both tasks", asked, options={**ours.options, **ground.options}),
+            *(arms[name] for name in ("sft", "ours", "ground")),
+            lens_rft("joint", "both tasks", asked, rewards),
         ),
         claims=(
             Claim("one policy beats the specialist in detection", "joint", "ours", (DETECTION[1][:2],)),

@@ -13,36 +13,19 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 """
 
 from rft3d.experiments import Claim, Experiment
-from rft3d.experiments.settings import (
-    DETECTION,
-    GROUNDING,
-    IN_ROOMS,
-    lens_arm,
-    lens_grounding,
-    lens_labels,
-    lens_ours,
-    lens_paper,
-    lens_sft,
-    lens_world,
-    start_arm,
-)
+from rft3d.experiments.settings import DETECTION, GROUNDING, IN_ROOMS, lens_arms, lens_sft, lens_world
 
 
 def config() -> Experiment:
+    arms = lens_arms()
     boxes = tuple(column[:2] for column in DETECTION[:2])
+    labels = lens_sft("more_ground", "more SFT, grounding", "grounding")
     return Experiment(
         name="new_lens",
         rank=2,
         question="Does reinforcement gain more than more SFT in rooms seen through a camera that is new?",
         world=lens_world(),
-        arms=(
-            start_arm(judge=("detection", "grounding"), elsewhere=("rooms",)),
-            lens_labels(),
-            lens_paper(),
-            lens_ours(),
-            lens_arm("more_ground", "SFT → more SFT, grounding", lens_sft("grounding")),
-            lens_grounding(),
-        ),
+        arms=(*(arms[name] for name in ("sft", "more_sft", "both", "ours")), labels, arms["ground"]),
         claims=(
             Claim("RL beats more SFT", "ours", "more_sft", boxes),
             Claim("RL as published beats more SFT", "both", "more_sft", boxes),

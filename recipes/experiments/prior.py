@@ -12,23 +12,24 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 from dataclasses import replace
 
 from rft3d.experiments import Claim, Experiment
-from rft3d.experiments.settings import DETECTION, lens_arm, lens_labels, lens_ours, lens_sft, lens_world
+from rft3d.experiments.settings import DETECTION, lens_arms, lens_sft, lens_world
 
 
 def config() -> Experiment:
-    f1 = (DETECTION[1][:2],)
-    without, after = "no geometry prior: SFT", {"base": "plain_sft", "elsewhere": ()}
-    labels = lens_labels()
+    arms, f1 = lens_arms(), (DETECTION[1][:2],)
+    plain = "no geometry prior: SFT → more SFT"
+    labels, ours = (replace(arms[name], elsewhere=()) for name in ("more_sft", "ours"))
+    more = lens_sft("plain_more", "", seed=2000)
     return Experiment(
         name="prior",
         rank=4,
         question="Does reinforcement gain with and without a frozen geometry encoder?",
         world=lens_world(),
         arms=(
-            labels,
-            replace(labels, name="plain_sft", title=without, geometry=False, elsewhere=()),
-            lens_arm("plain_more", f"{without} → more SFT", lens_sft(seed=2000), **after),
-            replace(lens_ours(), name="plain_rft", title=f"{without} → RFT", **after),
+            arms["more_sft"],
+            replace(labels, name="plain_sft", title=plain, geometry=False),
+            replace(more, title=f"{plain} → more SFT", base="plain_sft"),
+            replace(ours, name="plain_rft", title=f"{plain} → RFT", base="plain_sft"),
         ),
         claims=(
             Claim("the prior helps", "more_sft", "plain_sft", f1),

@@ -10,32 +10,25 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 """
 
 from rft3d.experiments import Claim, Experiment
-from rft3d.experiments.settings import (
-    DETECTION,
-    WHOLE,
-    lens_boxes,
-    lens_ours,
-    lens_paper,
-    lens_world,
-    start_arm,
-)
+from rft3d.experiments.settings import DETECTION, WHOLE, lens_arms, lens_rft, lens_world
 
 
 def config() -> Experiment:
-    pooled = (DETECTION[1][:2],)
+    arms, asked, pooled = lens_arms(), {"detection": 6}, (DETECTION[1][:2],)
     precise = tuple(column[:2] for column in DETECTION[2:])
+    each = "matched IoU + F1, each box paid"
     return Experiment(
         name="rewards",
         rank=3,
         question="Which reward of a list of boxes teaches most, and is one advantage an answer too coarse?",
         world=lens_world(),
         arms=(
-            start_arm(judge=("detection", "grounding"), elsewhere=("rooms",)),
-            lens_boxes("iou", "format + IoU", "iou", **WHOLE),
-            lens_boxes("f1", "format + F1", "f1", **WHOLE),
-            lens_paper(),
-            lens_ours(),
-            lens_boxes("credit", "matched IoU + F1, each box paid", "matched", credit="marginal"),
+            arms["sft"],
+            lens_rft("iou", "format + IoU", asked, {"detection": "iou"}, **WHOLE),
+            lens_rft("f1", "format + F1", asked, {"detection": "f1"}, **WHOLE),
+            arms["both"],
+            arms["ours"],
+            lens_rft("credit", each, asked, {"detection": "matched"}, credit="marginal"),
         ),
         claims=(
             Claim("RL raises precision and recall alike", "both", "sft", precise),

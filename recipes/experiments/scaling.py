@@ -12,31 +12,21 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 from dataclasses import replace
 
 from rft3d.experiments import Claim, Experiment
-from rft3d.experiments.settings import (
-    GROUNDING,
-    lens_grounding,
-    lens_rft,
-    lens_world,
-    rft,
-    start_arm,
-)
+from rft3d.experiments.settings import GROUNDING, lens_arms, lens_world, rft
 
 STEPS = 600
 
 
 def config() -> Experiment:
-    short = lens_grounding()
-    long = lens_rft({"grounding": 3}, steps=STEPS, optim=rft().optim)
+    arms = lens_arms()
+    long = rft({"grounding": 3}, steps=STEPS, scale="task")
+    title = f"SFT → RFT, {STEPS} steps of 3 prompts"
     return Experiment(
         name="scaling",
         rank=7,
         question="How long does RL go on gaining?",
         world=lens_world(),
-        arms=(
-            start_arm(judge=("detection", "grounding"), elsewhere=("rooms",)),
-            short,
-            replace(short, name="rft_long", title=f"SFT → RFT, {STEPS} steps of 3 prompts", stage=long),
-        ),
+        arms=(arms["sft"], arms["ground"], replace(arms["ground"], name="rft_long", title=title, stage=long)),
         claims=(Claim(f"{STEPS} steps beat a few", "rft_long", "ground", (GROUNDING[:2],)),),
         columns=(GROUNDING, ("grounding", "mean_iou", "mean IoU")),
     )

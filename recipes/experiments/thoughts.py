@@ -27,13 +27,10 @@ def taught(name: str, title: str, view: str) -> Arm:
 
 
 def config() -> Experiment:
-    usual = world(name="thoughts", watched_rooms=0, elsewhere={})
     thinks = {"answers": "think", "decimals": 1}
-    views = {"spatial": usual.views["spatial"], "spatial-think": {**usual.views["spatial"], **thinks}}
-    held_out = {
-        "spatial": usual.held_out["spatial"],
-        "spatial-think": {**usual.held_out["spatial"], **thinks},
-    }
+    trained, asked = {"max_per_type": 2}, {"max_per_type": 1}
+    views = {"spatial": trained, "spatial-think": trained | thinks}
+    held_out = {"spatial": asked, "spatial-think": asked | thinks}
     limits = {**LIMITS, "spatial-think": THOUGHT}
     reinforced = rft({"spatial-think": 48}, steps=STEPS, max_new_tokens=limits)
     think = (("spatial-think", "micro"),)
@@ -42,7 +39,7 @@ def config() -> Experiment:
         rank=5,
         question="Does a thought help because of what it says about the room?",
         world=world(
-            name="thoughts", watched_rooms=0, elsewhere={}, views=views, held_out=held_out,
+            name="thoughts", train_rooms=2400, watched_rooms=0, elsewhere={}, views=views, held_out=held_out,
             max_new_tokens=limits,
         ),
         arms=(

@@ -43,7 +43,7 @@ def ended(folder: Path, name: str) -> int:
 def test_two_run_at_once_and_one_waits_for_another(tmp_path: Path) -> None:
     jobs = {
         "a": Call(note, ("a", "b")),  # ends only when b runs beside it
-        "after a": Call(note, ("after a",), after="a"),
+        "after a": Call(note, ("after a",), after=("a",)),
         "b": Call(note, ("b",)),
     }
     run_jobs(jobs, 2, begin, (tmp_path,))
@@ -58,7 +58,7 @@ def test_two_run_at_once_and_one_waits_for_another(tmp_path: Path) -> None:
 def test_a_failure_is_raised_and_leaves_nobody_behind(
     tmp_path: Path, broken, error: type[Exception], words: str
 ) -> None:
-    jobs = {"broken": Call(broken, ()), "never": Call(note, ("never",), after="broken")}
+    jobs = {"broken": Call(broken, ()), "never": Call(note, ("never",), after=("broken",))}
     with pytest.raises(error, match=words):
         run_jobs(jobs, 2, begin, (tmp_path,))
     assert not (tmp_path / "never").exists() and not multiprocessing.active_children()
@@ -66,7 +66,7 @@ def test_a_failure_is_raised_and_leaves_nobody_behind(
 
 def test_a_job_that_waits_for_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="orphan wait for jobs that are not there"):
-        run_jobs({"orphan": Call(note, ("orphan",), after="x")}, 1, begin, (tmp_path,))
+        run_jobs({"orphan": Call(note, ("orphan",), after=("x",))}, 1, begin, (tmp_path,))
 
 
 def test_never_more_processes_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,24 @@ def test_gradients_equal_separate_rows_in_float64(policy: Policy, clips) -> None
             torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
 
+def test_answers_of_unlike_lengths(policy: Policy, clips) -> None:
+    """Each band has its own width, and order and owners are those that were given."""
+    rows, features = rows_of(policy, clips)
+    answer = policy.answer_ids("chair 1.2 table 0.5 lamp " * 4)
+    lengths = [[3, 40, 9, 39, 1, 33], [12, 2]]
+    groups = [[Completion(tuple(answer[:n]), (0.0,) * n, False) for n in row] for row in lengths]
+    packed = pack(with_completions(rows, groups), policy.pad_id)
+    prefix = max(len(row.prefix) for row in rows)
+    bands = [(3, 40), (1, 9), (1, 3), (1, 1)]
+    assert packed.layout.bands == tuple(bands)
+    assert packed.input_ids.shape[1] == prefix + sum(n * length for n, length in bands)
+    assert packed.owner.unique_consecutive(dim=0).tolist() == [[0, i] for i in range(6)] + [[1, 0], [1, 1]]
+    naive = [
+        naive_logps(policy, r, f, c) for r, f, cs in zip(rows, features, groups, strict=True) for c in cs
+    ]
+    torch.testing.assert_close(policy.model(packed, features).logps, torch.cat(naive), atol=1e-5, rtol=0)
+
+
 def test_negative_controls_fail(setting) -> None:
     """The comparison above can fail: positions that go on, and a suffix that sees another one."""
     policy, rows, features, sampled = setting

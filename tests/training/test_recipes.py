@@ -15,6 +15,7 @@ from tests.tiny import same_weights, weights_of
 
 from rft3d.cli import main
 from rft3d.evaluation.dataset import write_dataset
+from rft3d.files import read_json
 from rft3d.models import Policy, load_policy
 from rft3d.models.fusion import SpatialQwen
 from rft3d.scenes import RoomConfig, iter_rooms
@@ -131,6 +132,8 @@ def test_a_stopped_recipe_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in ("0-sft", "1-rft"):
         whole, resumed = load_policy(here / "run/models" / name), load_policy(out / "models" / name)
         assert same_weights(weights_of(whole), weights_of(resumed))
+        whole, resumed = (read_json(run / "stages" / name / "done.json") for run in (here / "run", out))
+        assert whole["tokens"] == resumed["tokens"] > 0
 
 
 def test_saving_and_loading_keeps_every_bit(new_policy: Callable[[], Policy], tmp_path: Path) -> None:

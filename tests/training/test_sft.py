@@ -14,6 +14,7 @@ from tests.tiny import same_weights, weights_of
 
 from rft3d.models import Policy
 from rft3d.models.prefix import Row, pack
+from rft3d.runfolder import logged_sum
 from rft3d.training.config import OptimConfig, SFTConfig
 from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
@@ -73,8 +74,11 @@ def test_a_finished_run_is_not_repeated(
     new_policy: Callable[[], Policy], corpus: Corpus, tmp_path: Path, console: Console
 ) -> None:
     first, again = new_policy(), new_policy()
-    assert train_sft(first, corpus, settings(steps=2), tmp_path, Watch(console)) > 0
-    assert train_sft(again, corpus, settings(steps=2), tmp_path, Watch(console)) == 0
+    train_sft(first, corpus, settings(steps=2), tmp_path, Watch(console))
+    written = (tmp_path / "metrics.jsonl").read_bytes()
+    assert logged_sum(tmp_path, "tokens") > 0
+    train_sft(again, corpus, settings(steps=2), tmp_path, Watch(console))
+    assert (tmp_path / "metrics.jsonl").read_bytes() == written
     assert same_weights(weights_of(first), weights_of(again))
 
 
@@ -127,4 +131,5 @@ def test_empty_thoughts_are_not_trained_on(
     with pytest.raises(ValueError, match=f"{asks.sample.id}.*--answers think"):
         train_sft(new_policy(), broken, config, tmp_path, Watch(console))
     off = replace(config, per_scene={"detection": 1, "spatial": 0})
-    assert train_sft(new_policy(), broken, off, tmp_path, Watch(console)) > 0
+    train_sft(new_policy(), broken, off, tmp_path, Watch(console))
+    assert logged_sum(tmp_path, "tokens") > 0

@@ -117,7 +117,6 @@ def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> TextTable:
             found = difference_of(roots, claim, view, metric)
             place = "" if claim.where == STANDARD else f", {claim.where}"
             what = f"{experiment.arm(claim.arm).title} minus {experiment.arm(claim.against).title}"
-            what += f" ({claim.against_view})" if claim.against_view else ""
             measure = f"{view} {metric}{place}: {what}"
             rows.append((claim.text, measure, _signed(found), _count(found), verdict(found)))
     return TextTable(("claim", "measure", "difference", "n", "verdict"), tuple(rows))

@@ -66,11 +66,11 @@ def _check_judged(experiment: Experiment, claim: Claim) -> None:
     world = experiment.world
     asked = world.held_out if claim.where == STANDARD else world.elsewhere[claim.where].views
     for view, _ in claim.metrics:
-        for name, own in ((claim.arm, view), (claim.against, claim.against_view or view)):
+        for name in (claim.arm, claim.against):
             arm = experiment.arm(name)
-            if own not in arm.judge or own not in asked or claim.where not in (STANDARD, *arm.elsewhere):
+            if view not in arm.judge or view not in asked or claim.where not in (STANDARD, *arm.elsewhere):
                 raise ValueError(
-                    f"experiment {experiment.name!r}: claim {claim.text!r} is about {own!r} in {claim.where!r}, "
+                    f"experiment {experiment.name!r}: claim {claim.text!r} is about {view!r} in {claim.where!r}, "
                     f"where arm {arm.name!r} is not judged"
                 )
 

@@ -38,11 +38,11 @@ _now = time.monotonic
 
 @dataclass(frozen=True)
 class Call:
-    """``call(*args)`` in a worker, not before the job named ``after`` is done. Both must pickle."""
+    """``call(*args)`` in a worker, not before the jobs named in ``after`` are done. Both must pickle."""
 
     call: Callable[..., None]
     args: tuple[Any, ...]
-    after: str = ""
+    after: tuple[str, ...] = ()
 
 
 def run_experiments(
@@ -114,25 +114,29 @@ def work(
 
 
 def _jobs(place: WorldSeed, until: float, trackers: Sequence[str]) -> Mapping[str, Call]:
-    """The jobs of a place by name: rooms, arms, evaluations, in an order that can be followed one by one."""
+    """The jobs of a place by name: rooms, held-out rooms, arms, evaluations, in an order that can be followed."""
     left = place.left()
     if not left:
         return {}
     name = f"{place.root}"
     held_out = dict.fromkeys((STANDARD, *(where for arm in place.arms for where in arm.elsewhere)))
-    jobs = {name: Call(_do, (place, until, trackers, Lab.prepare, tuple(held_out)))}
+    jobs: dict[str, Call] = {}
 
-    def add(own: str, after: str, what: Callable[..., None], *args: Any) -> None:
-        jobs[own] = Call(_do, (place, until, trackers, what, *args), after if after in jobs else name)
+    def add(own: str, after: tuple[str, ...], what: Callable[..., None], *args: Any) -> None:
+        jobs[own] = Call(_do, (place, until, trackers, what, *args), after)
 
+    add(name, (), Lab.prepare)
+    asked = f"{name} held-out rooms"
+    add(asked, (name,), Lab.prepare, tuple(held_out))
     if place.world.headroom:
         rl = (arm.stage.temperature for arm in place.arms if isinstance(arm.stage, RFTConfig))
-        add(f"{name} headroom", name, Lab.ask_headroom, next(rl, 0.5))
+        add(f"{name} headroom", (asked,), Lab.ask_headroom, next(rl, 0.5))
     # RL from the start takes longest, so it begins first: the rest has time beside it
     for arm in sorted(left, key=lambda arm: arm.base is not None or not isinstance(arm.stage, RFTConfig)):
-        add(f"{name} {arm.name}", f"{name} {arm.base}", Lab.train, arm)
+        own, base = f"{name} {arm.name}", f"{name} {arm.base}"
+        add(own, (base if base in jobs else name,), Lab.train, arm)
         for where in (STANDARD, *arm.elsewhere):
-            add(f"{name} {arm.name} judged in {where}", f"{name} {arm.name}", Lab.judge, arm, where)
+            add(f"{own} judged in {where}", (own, asked), Lab.judge, arm, where)
     return jobs
 
 
@@ -204,7 +208,7 @@ def run_jobs(
     with on_sigterm(_stop):
         try:
             while waiting or running:
-                ready = [name for name, job in waiting.items() if not job.after or job.after in done]
+                ready = [name for name, job in waiting.items() if done.issuperset(job.after)]
                 for name in ready[: workers - len(running)]:
                     job = waiting.pop(name)
                     running[pool.submit(job.call, *job.args)] = name

@@ -39,114 +39,77 @@ COLUMNS = (*DETECTION, GROUNDING, ("spatial", "micro", "VSI micro"))
 
 
 def world(**changes: Any) -> World:
-    """Fresh rooms of the shipped model's kind; held-out ones also in the easy and the dense world."""
+    """Fresh rooms of the shipped model's kind, and what its answers need."""
     made = World(
         name="rooms",
         start=START,
         rooms=WORLDS["rooms"],
-        train_rooms=2400,
+        train_rooms=64,
         held_out_rooms=320,
-        views={"detection": {}, "grounding": {"max_per_scene": 6}, "spatial": {"max_per_type": 2}},
-        held_out={"detection": {}, "grounding": {"max_per_scene": 3}, "spatial": {"max_per_type": 1}},
-        max_new_tokens={"detection": 640, "grounding": 40, "spatial": 12},
-        elsewhere={
-            "easy": Elsewhere(WORLDS["easy"]),
-            "dense": Elsewhere(WORLDS["dense"], ("detection", "grounding")),
-        },
-        watched_rooms=64,
-    )
-    return replace(made, **changes)
-
-
-def dense_world(**changes: Any) -> World:
-    """Rooms of 20 to 40 things, where SFT's greedy answers leave most for RL (``rft3d headroom``)."""
-    made = world(
-        name="dense",
-        rooms=WORLDS["dense"],
-        train_rooms=1600,
-        views={"detection": {}, "grounding": {"max_per_scene": 6}},
-        held_out={"detection": {}, "grounding": {"max_per_scene": 2}},
-        max_new_tokens={"detection": 1200, "grounding": 40},
-        elsewhere={w: Elsewhere(WORLDS[w], ("detection", "grounding")) for w in ("rooms", "easy")},
-        watched_rooms=32,
+        views={},
+        held_out={},
+        max_new_tokens={"detection": 400, "grounding": 40, "spatial": 12},
+        elsewhere={"rooms": Elsewhere(WORLDS["rooms"], ("detection",))},
+        watched_rooms=48,
     )
     return replace(made, **changes)
 
 
 def few_rooms_world(**changes: Any) -> World:
-    """As :func:`dense_world`, detection only, but no more than 64 labelled rooms to train on, as on real scans."""
-    made = dense_world(
+    """64 labelled rooms of 20 to 40 things, where SFT's greedy answers leave most for RL (``rft3d headroom``)."""
+    made = world(
         name="few",
-        train_rooms=64,
+        rooms=WORLDS["dense"],
         views={"detection": {}},
         held_out={"detection": {}},
         max_new_tokens={"detection": LONGEST},
-        elsewhere={"rooms": Elsewhere(WORLDS["rooms"], ("detection",))},
-        watched_rooms=48,
         watch_every=10,
     )
     return replace(made, **changes)
 
 
 def lens_world() -> World:
-    """Rooms of the shipped kind through a lens of 55 degrees, 64 of them labelled; the policy only knows 65.
+    """64 labelled rooms of the shipped kind through a lens of 55 degrees; the policy only knows 65.
 
-    All can be read there, but every depth is wrong by a factor: ``rooms-sft`` falls from F1 72 to 23 and
-    from Acc@.25 68 to 28. Lists are half as long as in dense rooms, so an arm takes minutes.
+    All can be read there, but every depth is wrong by a factor: ``rooms-sft`` falls from F1 72 to 23 and from
+    Acc@.25 68 to 28. Lists are half as long as in dense rooms, so an arm takes minutes.
     """
     views = {"detection": {}, "grounding": {"max_per_scene": 6}}
     return world(
         name="lens",
         rooms=replace(WORLDS["rooms"], fov_deg=55.0),
-        train_rooms=64,
         views=views,
         held_out={**views, "grounding": {"max_per_scene": 2}},
-        max_new_tokens={"detection": 400, "grounding": 40},
-        elsewhere={"rooms": Elsewhere(WORLDS["rooms"], ("detection",))},
-        watched_rooms=48,
         watch_every=6,
     )
 
 
-def lens_rft(prompts: Mapping[str, int], **changes: Any) -> RFTConfig:
+def lens_sft(name: str, title: str, view: str = "detection", seed: int = 1000) -> Arm:
+    """More SFT in :func:`lens_world`, for as many minutes as :func:`lens_rft`."""
+    stage = sft({view: 1}, steps=LENS_STEPS, scenes_per_step=14, seed=seed)
+    return Arm(name, f"SFT → {title}", stage, judge=(view,))
+
+
+def lens_rft(
+    name: str, title: str, asked: Mapping[str, int], rewards: Mapping[str, str], **changes: Any
+) -> Arm:
     """RFT in :func:`lens_world`: one advantage an answer, in units of the task's spread."""
-    usual = {"steps": LENS_STEPS, "optim": LENS_RATE, "scale": "task"}
-    return rft(prompts, **{**usual, **changes})
+    stage = rft(asked, **{"steps": LENS_STEPS, "optim": LENS_RATE, "scale": "task", **changes})
+    options = {view: {"reward": reward} for view, reward in rewards.items()}
+    return Arm(name, f"SFT → RFT, {title}", stage, options=options, judge=tuple(asked))
 
 
-def lens_sft(view: str = "detection", **changes: Any) -> SFTConfig:
-    """As many minutes of SFT in :func:`lens_world`."""
-    return sft({view: 1}, **{"steps": LENS_STEPS, "scenes_per_step": 14, "seed": 1000, **changes})
-
-
-def lens_arm(name: str, title: str, stage: SFTConfig | RFTConfig, **changes: Any) -> Arm:
-    """An arm of :func:`lens_world`, judged on what it trains."""
-    return replace(Arm(name, title, stage, judge=tuple(stage.asked)), **changes)
-
-
-def lens_labels() -> Arm:
-    return lens_arm("more_sft", "SFT → more SFT", lens_sft(), elsewhere=("rooms",))
-
-
-def lens_boxes(name: str, title: str, reward: str, **changes: Any) -> Arm:
-    """RFT on detection, paid by ``reward``."""
-    stage = lens_rft({"detection": 6}, **changes)
-    return lens_arm(name, f"SFT → RFT, {title}", stage, options={"detection": {"reward": reward}})
-
-
-def lens_paper() -> Arm:
-    return replace(
-        lens_boxes("both", "format + IoU + F1 (the paper's)", "paper", **WHOLE), elsewhere=("rooms",)
+def lens_arms() -> dict[str, Arm]:
+    """The arms of :func:`lens_world` that more than one experiment has."""
+    boxes = {"detection": 6}
+    arms = (
+        start_arm(judge=("detection", "grounding")),
+        lens_sft("more_sft", "more SFT"),
+        lens_rft("both", "format + IoU + F1 (the paper's)", boxes, {"detection": "paper"}, **WHOLE),
+        lens_rft("ours", "matched IoU + F1", boxes, {"detection": "matched"}),
     )
-
-
-def lens_ours() -> Arm:
-    return replace(lens_boxes("ours", "matched IoU + F1", "matched"), elsewhere=("rooms",))
-
-
-def lens_grounding() -> Arm:
-    stage = lens_rft({"grounding": 12})
-    return lens_arm("ground", "SFT → RFT, grounding", stage, options={"grounding": {"reward": "metric_diou"}})
+    ground = lens_rft("ground", "grounding", {"grounding": 12}, {"grounding": "metric_diou"})
+    return {arm.name: arm for arm in (*(replace(arm, elsewhere=("rooms",)) for arm in arms), ground)}
 
 
 def few_rooms_rft(steps: int, prompts: int = 12, **changes: Any) -> RFTConfig:
@@ -213,17 +176,3 @@ WHOLE: dict[str, Any] = {"scale": "group", "credit": "none"}
 
 def start_arm(**changes: Any) -> Arm:
     return replace(Arm("sft", "SFT", None), **changes)
-
-
-def more_sft(**changes: Any) -> Arm:
-    """What RL is compared with: as long on the same rooms."""
-    return replace(Arm("more_sft", "SFT → more SFT", sft(seed=1000)), **changes)
-
-
-def paper_arm(**changes: Any) -> Arm:
-    """GRPO as published, with the paper's rewards."""
-    return replace(Arm("rft_paper", "SFT → RFT, paper", rft(), options=PAPER), **changes)
-
-
-def our_arm(**changes: Any) -> Arm:
-    return replace(Arm("rft_ours", "SFT → RFT, ours", rft(**CREDIT), options=OURS), **changes)

@@ -119,7 +119,6 @@ class Claim:
         arm, against: names of arms.
         metrics: ``(view, metric)`` pairs; each gets a row and a verdict of its own.
         where: held-out set.
-        against_view: the view of ``against`` where it is not the same: another way of asking the same.
     """
 
     text: str
@@ -127,7 +126,6 @@ class Claim:
     against: str
     metrics: tuple[tuple[str, str], ...]
     where: str = STANDARD
-    against_view: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,21 @@
 The prefix (frames and question) is computed once; every suffix attends to the prefix and, causally,
 to itself, never to another suffix. Positions restart after the prefix for each suffix. That gives the
 same log-probabilities and gradients as G separate rows ``[prefix | s_i]`` (tested), at a fraction of
-the tokens. Several groups stand in a batch: prefixes are right-padded to ``P``, suffixes to ``C``, so
-a row has ``P + G * C`` tokens.
+the tokens. Several groups stand in a batch: prefixes are right-padded to ``P``. Each row's suffixes stand
+longest first, and the n-th of all rows are padded to the longest of them; neighbours of like length share a
+width, so that they are one batch for attention.
 
 Two attention paths are registered with transformers under :data:`ATTENTION`:
 
-* packed (training): the prefix by itself, then the suffixes as a batch of queries against
+* packed (training): the prefix by itself, then each band of suffixes as a batch of queries against
   ``[prefix | own]``.
 * cached (sampling): one new token per row against the prefix keys, stored once per group, and the
   row's own keys.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, zip_longest
 from typing import Any
 
 import torch
@@ -27,16 +29,18 @@ from transformers import AttentionInterface
 from rft3d.models.kv_cache import PrefixCache
 
 ATTENTION = "rft3d_shared_prefix"
+ALIKE = 0.8
+"""A suffix shorter than this share of the longest in a band begins the next band."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are in a packed batch: ``(B, P)`` bool, False at padding; ``groups``: suffixes per row."""
+    """Where things are in a packed batch: the prefix, then the bands, each so many suffixes of one padded length.
+    ``prefix_valid``: ``(B, P)`` bool, False at padding."""
 
     prefix_len: int
-    groups: int
-    suffix_len: int
     prefix_valid: Tensor
+    bands: tuple[tuple[int, int], ...] = ()
 
 
 def shared_prefix_attention(
@@ -66,32 +70,34 @@ def shared_prefix_attention(
 
 
 def _packed(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float | None) -> Tensor:
-    """The prefix by itself, then its ``g`` suffixes of length ``c``, each against ``[prefix | own]``."""
-    p = layout.prefix_len
-    gqa = query.shape[1] != key.shape[1]
-    # Right-padding is causal-safe: real prefix tokens never see the padding behind them.
-    first = F.scaled_dot_product_attention(
-        query[:, :, :p], key[:, :, :p], value[:, :, :p], is_causal=True, scale=scaling, enable_gqa=gqa
-    )
-    query, own_key, own_value = query[:, :, p:], key[:, :, p:], value[:, :, p:]
+    """The prefix by itself, then the ``n`` suffixes of each band, each against ``[prefix | own]``."""
     batch, heads, _, dim = query.shape
-    g, c = layout.groups, layout.suffix_len
+    gqa = heads != key.shape[1]
+    # split, not slices: its backward pass writes each gradient once
+    lengths = [layout.prefix_len, *(n * c for n, c in layout.bands)]
+    queries, keys, values = (x.split(lengths, dim=2) for x in (query, key, value))
+    # Right-padding is causal-safe: real prefix tokens never see the padding behind them.
+    out = [
+        F.scaled_dot_product_attention(
+            queries[0], keys[0], values[0], is_causal=True, scale=scaling, enable_gqa=gqa
+        )
+    ]
 
-    def suffixes(x: Tensor) -> Tensor:
-        return x.reshape(batch, x.shape[1], g, c, dim).transpose(1, 2).flatten(0, 1)
+    def by_suffix(x: Tensor, n: int) -> Tensor:
+        return x.reshape(batch, x.shape[1], n, -1, dim).transpose(1, 2).flatten(0, 1)
 
-    def with_prefix(prefix: Tensor, x: Tensor) -> Tensor:
-        return torch.cat([prefix[:, None].expand(-1, g, -1, -1, -1).flatten(0, 1), suffixes(x)], dim=2)
+    def with_prefix(prefix: Tensor, x: Tensor, n: int) -> Tensor:
+        return torch.cat([prefix[:, None].expand(-1, n, -1, -1, -1).flatten(0, 1), by_suffix(x, n)], dim=2)
 
-    causal = torch.ones(c, c, dtype=torch.bool, device=query.device).tril()
-    mask = torch.cat([layout.prefix_valid[:, None].expand(-1, c, -1), causal.expand(batch, -1, -1)], dim=-1)
-    mask = mask[:, None, None].expand(-1, g, -1, -1, -1).flatten(0, 1)
-    keys, values = with_prefix(key[:, :, :p], own_key), with_prefix(value[:, :, :p], own_value)
-    rest = F.scaled_dot_product_attention(
-        suffixes(query), keys, values, attn_mask=mask, scale=scaling, enable_gqa=gqa
-    )
-    rest = rest.view(batch, g, heads, c, dim).transpose(1, 2).reshape(batch, heads, g * c, dim)
-    return torch.cat([first, rest], dim=2)
+    for (n, c), q, k, v in zip(layout.bands, queries[1:], keys[1:], values[1:], strict=True):
+        causal = torch.ones(c, lengths[0] + c, dtype=torch.bool, device=query.device).tril(lengths[0])
+        mask = causal & F.pad(layout.prefix_valid, (0, c), value=True)[:, None]
+        own = F.scaled_dot_product_attention(
+            by_suffix(q, n), with_prefix(keys[0], k, n), with_prefix(values[0], v, n),
+            attn_mask=mask.repeat_interleave(n, 0)[:, None], scale=scaling, enable_gqa=gqa,
+        )  # fmt: skip
+        out.append(own.view(batch, n, heads, c, dim).transpose(1, 2).reshape(batch, heads, n * c, dim))
+    return torch.cat(out, dim=2)
 
 
 def _cached(
@@ -168,7 +174,7 @@ class Packed:
         """Some of the rows without their suffixes, padded only to the longest of them."""
         valid = self.layout.prefix_valid[rows]
         length = int(valid.sum(-1).max())
-        cut = Layout(length, 1, 0, valid[:, :length])
+        cut = Layout(length, valid[:, :length])
         ids, positions = self.input_ids[rows, :length], self.position_ids[:, rows, :length]
         return Packed(ids, positions, cut, self.predict_at[:0], self.targets[:0], self.owner[:0])
 
@@ -183,9 +189,10 @@ def pack(rows: Sequence[Row], pad_id: int) -> Packed:
     if not rows:
         raise ValueError("pack() needs at least one row")
     p = max(len(row.prefix) for row in rows)
-    g = max(1, max(len(row.suffixes) for row in rows))
-    c = max(1, max((len(s) for row in rows for s in row.suffixes), default=1))
-    length = p + g * c
+    orders = [sorted(range(len(row.suffixes)), key=lambda i: -len(row.suffixes[i])) for row in rows]
+    bands = bands_of([len(row.suffixes[i]) for i in order] for row, order in zip(rows, orders, strict=True))
+    starts = list(accumulate((c for n, c in bands for _ in range(n)), initial=p))
+    length = starts[-1]
     ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
     positions = torch.ones((3, len(rows), length), dtype=torch.long)
     valid = torch.zeros((len(rows), p), dtype=torch.bool)
@@ -198,18 +205,29 @@ def pack(rows: Sequence[Row], pad_id: int) -> Packed:
         positions[:, b, :n] = row.positions
         valid[b, :n] = True
         start = int(row.positions.max()) + 1
+        places = dict(zip(orders[b], starts, strict=False))
         for i, (suffix, scored) in enumerate(zip(row.suffixes, row.scored, strict=True)):
             if scored > len(suffix):
                 raise ValueError(f"row {b} suffix {i}: scored={scored} tokens but it has only {len(suffix)}")
-            offset = p + i * c
-            ids[b, offset : offset + len(suffix)] = torch.as_tensor(suffix, dtype=torch.long)
-            positions[:, b, offset : offset + c] = torch.arange(start, start + c)
+            offset, end = places[i], places[i] + len(suffix)
+            ids[b, offset:end] = torch.as_tensor(suffix, dtype=torch.long)
+            positions[:, b, offset:end] = torch.arange(start, start + len(suffix))
             for k in range(len(suffix) - scored, len(suffix)):
                 at.append(b * length + (offset + k - 1 if k else n - 1))
                 targets.append(suffix[k])
                 owner.append((b, i))
     before, wanted, owners = (torch.tensor(each, dtype=torch.long) for each in (at, targets, owner))
-    return Packed(ids, positions, Layout(p, g, c, valid), before, wanted, owners.view(-1, 2))
+    return Packed(ids, positions, Layout(p, valid, bands), before, wanted, owners.view(-1, 2))
+
+
+def bands_of(lengths: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    """The bands for rows whose suffixes have ``lengths``, longest first."""
+    bands: dict[int, int] = {}
+    for nth in zip_longest(*lengths, fillvalue=0):
+        longest, width = max(1, *nth), min(bands, default=0)
+        width = width if longest >= ALIKE * width > 0 else longest
+        bands[width] = bands.get(width, 0) + 1
+    return tuple((count, width) for width, count in bands.items())
 
 
 LOGIT_BYTES = 256 * 2**20
