@@ -21,12 +21,12 @@ from rft3d.experiments import Arm, Claim, Experiment
 from rft3d.experiments.settings import (
     DETECTION,
     IN_ROOMS,
+    SFT_RATE,
     WHOLE,
     few_rooms_arm,
     few_rooms_arms,
     few_rooms_rft,
     few_rooms_world,
-    sft,
 )
 
 STEPS = 60
@@ -42,7 +42,7 @@ def half_way(arm: Arm, name: str) -> Arm:
 def config() -> Experiment:
     start, low = few_rooms_arms(STEPS)
     assert low.stage is not None
-    usual = replace(low.stage, optim=sft().optim)
+    usual = replace(low.stage, optim=SFT_RATE)
     paper = few_rooms_rft(STEPS, **WHOLE)
     ours = few_rooms_arm("rft_ours", "SFT → RFT, ours", few_rooms_rft(STEPS))
     boxes = tuple(column[:2] for column in DETECTION[:2])

@@ -16,7 +16,6 @@ from rft3d.experiments.settings import DETECTION, GROUNDING, lens_arms, lens_rft
 
 def config() -> Experiment:
     arms = lens_arms()
-    asked, rewards = {"detection": 6, "grounding": 12}, {"detection": "matched", "grounding": "metric_diou"}
     return Experiment(
         name="joint",
         rank=6,
@@ -24,7 +23,7 @@ def config() -> Experiment:
         world=lens_world(),
         arms=(
             *(arms[name] for name in ("sft", "ours", "ground")),
-            lens_rft("joint", "both tasks", asked, rewards),
+            lens_rft("joint", "both tasks", {"detection": "matched", "grounding": "metric_diou"}),
         ),
         claims=(
             Claim("one policy beats the specialist in detection", "joint", "ours", (DETECTION[1][:2],)),

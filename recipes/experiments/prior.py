@@ -19,7 +19,7 @@ def config() -> Experiment:
     arms, f1 = lens_arms(), (DETECTION[1][:2],)
     plain = "no geometry prior: SFT → more SFT"
     labels, ours = (replace(arms[name], elsewhere=()) for name in ("more_sft", "ours"))
-    more = lens_sft("plain_more", "", seed=2000)
+    more = lens_sft("plain_more", "more SFT", seed=2000)
     return Experiment(
         name="prior",
         rank=4,

@@ -14,7 +14,7 @@ from rft3d.experiments.settings import DETECTION, WHOLE, lens_arms, lens_rft, le
 
 
 def config() -> Experiment:
-    arms, asked, pooled = lens_arms(), {"detection": 6}, (DETECTION[1][:2],)
+    arms, pooled = lens_arms(), (DETECTION[1][:2],)
     precise = tuple(column[:2] for column in DETECTION[2:])
     each = "matched IoU + F1, each box paid"
     return Experiment(
@@ -24,11 +24,11 @@ def config() -> Experiment:
         world=lens_world(),
         arms=(
             arms["sft"],
-            lens_rft("iou", "format + IoU", asked, {"detection": "iou"}, **WHOLE),
-            lens_rft("f1", "format + F1", asked, {"detection": "f1"}, **WHOLE),
+            lens_rft("iou", "format + IoU", {"detection": "iou"}, **WHOLE),
+            lens_rft("f1", "format + F1", {"detection": "f1"}, **WHOLE),
             arms["both"],
             arms["ours"],
-            lens_rft("credit", each, asked, {"detection": "matched"}, credit="marginal"),
+            lens_rft("credit", each, {"detection": "matched"}, credit="marginal"),
         ),
         claims=(
             Claim("RL raises precision and recall alike", "both", "sft", precise),

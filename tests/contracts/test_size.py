@@ -10,7 +10,7 @@ SRC = Path(__file__).resolve().parents[2] / "src" / "rft3d"
 STEP = ("grpo", "rollout", "advantages", "update", "losses", "engine")
 """The files that one opens to understand a GRPO step (docs/floors.md)."""
 STEP_LINES = 1_200
-SRC_LINES = 32_919
+SRC_LINES = 32_907
 """Only ever made smaller; at most 33,170."""
 
 

@@ -219,7 +219,11 @@ def test_the_figure_has_the_arms_that_ran(tmp_path: Path) -> None:
     drawn = tmp_path / "images" / "dynamics-two.svg"
     root = ElementTree.parse(drawn).getroot()
     assert root.tag.endswith("svg") and "reward, detection" in drawn.read_text(encoding="utf-8")
-    assert "images/dynamics-two.svg" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert (
+        "images/dynamics-two.svg" in text
+        and "Which? 0 of 3 arms (an arm counts once a seed) are done.\n" in text
+    )
 
 
 @pytest.fixture

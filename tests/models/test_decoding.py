@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from rft3d.models.generate import Asked, Completion, Sampling, generate, prefill_parts
+from rft3d.models.generate import Asked, Completion, Sampling, generate
 from rft3d.models.kv_cache import PrefixCache, StaticCache
 from rft3d.models.policy import Policy
+from rft3d.models.prefix import parts_alike
 from rft3d.prompts import Prompt
 
 LONG = Prompt("<image>" * 4 + "Detect the boxes. " * 9, 4)
@@ -145,14 +146,14 @@ def test_prefilling_in_parts_changes_nothing(batch: Batch, monkeypatch: pytest.M
     whole = batch.sample(sampling)
     for at_once in (1, 2, 3):
         assert close(batch.sample(dataclasses.replace(sampling, prefill=at_once)), whole)
-    monkeypatch.setattr("rft3d.models.generate.ALIKE", 0.0)
+    monkeypatch.setattr("rft3d.models.prefix.ALIKE", 0.0)
     assert close(batch.sample(sampling), whole), "padded to the longest prompt"
 
 
 def test_parts_are_of_like_length() -> None:
-    assert prefill_parts([10, 9, 10], 8) == [[0, 1, 2]]
-    assert prefill_parts([10, 100, 90, 11], 8) == [[1, 2], [3, 0]]
-    assert prefill_parts([10, 100, 90, 11], 1) == [[1], [2], [3], [0]]
+    assert parts_alike([10, 9, 10], 8) == [[0, 1, 2]]
+    assert parts_alike([10, 100, 90, 11], 8) == [[1, 2], [3, 0]]
+    assert parts_alike([10, 100, 90, 11], 1) == [[1], [2], [3], [0]]
 
 
 def test_two_draws_of_a_prompt_need_two_keys(batch: Batch) -> None:

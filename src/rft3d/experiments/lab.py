@@ -77,14 +77,10 @@ class Lab:
     def model_dir(self, name: str) -> Path:
         return self.run.root / "models" / name
 
-    def prepare(self, held_out: Sequence[str] = ()) -> None:
-        """The start, training rooms and their features, and the sets ``held_out``, if they are not there yet."""
-        if not self.run.done("rooms"):
-            self._make_rooms()
-        for where in held_out:
-            self._hold_out(where)
-
-    def _make_rooms(self) -> None:
+    def prepare(self) -> None:
+        """The start, training rooms and their features, if they are not there yet."""
+        if self.run.done("rooms"):
+            return
         world = self.world
         with self.run.timed("rooms") as facts:
             if isinstance(world.start, Scratch):
@@ -212,22 +208,24 @@ class Lab:
                 f"{', '.join(differing(found, wanted))}); rename the arm, or delete its stage and model"
             )
 
-    def _hold_out(self, where: str) -> None:
-        folder, world = held_out_folder(self.run.root, where), self.world
-        if folder.exists():
-            return
-        options = self._options(load_policy(self.model_dir(FIRST)), world.held_out)
-        rooms, first = world.rooms, HELD_OUT
-        if where != STANDARD:
-            rooms, first = world.elsewhere[where].rooms, ELSEWHERE
-            options = {view: own for view, own in options.items() if view in world.elsewhere[where].views}
-        seeds = range(first, first + world.held_out_rooms)
-        with self.run.timed(f"held-out rooms {where}"):
-            scenes = track(self.console, f"held-out rooms: {where}", iter_rooms(seeds, rooms), len(seeds))
-            write_dataset(
-                scenes, folder, tasks=build_tasks(options), seed=0, with_depth=False,
-                file_name="{task}.samples.jsonl",
-            )  # fmt: skip
+    def hold_out(self, sets: Sequence[str]) -> None:
+        """The held-out rooms ``sets``, if they are not there yet."""
+        world = self.world
+        for where in sets:
+            if (folder := held_out_folder(self.run.root, where)).exists():
+                continue
+            options = self._options(self.start, world.held_out)
+            rooms, first = world.rooms, HELD_OUT
+            if where != STANDARD:
+                rooms, first = world.elsewhere[where].rooms, ELSEWHERE
+                options = {view: own for view, own in options.items() if view in world.elsewhere[where].views}
+            seeds = range(first, first + world.held_out_rooms)
+            with self.run.timed(f"held-out rooms {where}"):
+                scenes = track(self.console, f"held-out rooms: {where}", iter_rooms(seeds, rooms), len(seeds))
+                write_dataset(
+                    scenes, folder, tasks=build_tasks(options), seed=0, with_depth=False,
+                    file_name="{task}.samples.jsonl",
+                )  # fmt: skip
 
     def ask_headroom(self, temperature: float) -> None:
         """``headroom.json``: what RL could gain from the start at ``temperature``, if it is not there yet."""

@@ -95,7 +95,8 @@ def _state(experiment: Experiment, out: Path) -> str:
     done = arms - sum(len(place.left()) for place in everywhere)
     found = [root / "env.json" for root in _roots(experiment, out).values()]
     commits = sorted({str(read_json(f, dict).get("commit"))[:12] for f in found if f.is_file()})
-    return f"{done} of {arms} arms (an arm counts once a seed) are done, commit {', '.join(commits)}."
+    at = f", commit {', '.join(commits)}" if commits else ""
+    return f"{done} of {arms} arms (an arm counts once a seed) are done{at}."
 
 
 def _section(experiment: Experiment, out: Path, images: Path) -> str:

@@ -127,7 +127,7 @@ def _jobs(place: WorldSeed, until: float, trackers: Sequence[str]) -> Mapping[st
 
     add(name, (), Lab.prepare)
     asked = f"{name} held-out rooms"
-    add(asked, (name,), Lab.prepare, tuple(held_out))
+    add(asked, (name,), Lab.hold_out, tuple(held_out))
     if place.world.headroom:
         rl = (arm.stage.temperature for arm in place.arms if isinstance(arm.stage, RFTConfig))
         add(f"{name} headroom", (asked,), Lab.ask_headroom, next(rl, 0.5))

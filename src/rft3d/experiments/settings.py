@@ -14,11 +14,8 @@ from rft3d.tasks import task_of
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 
 START = "rooms-sft"
-LENS_STEPS = 12
 LONGEST = 1000
 """Tokens of the longest detection in dense rooms; 40 boxes have about 700."""
-LENS_RATE = OptimConfig(name="adamw", lr=5e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.05)
-"""A new lens asks for more than the rate of :func:`rft`."""
 LIMITS = {"detection": 300, "grounding": 40, "spatial": 12}
 """Longest answers in training; a detection of 15 boxes has about 250 tokens."""
 
@@ -90,10 +87,9 @@ def lens_sft(name: str, title: str, view: str = "detection", seed: int = 1000) -
     return Arm(name, f"SFT → {title}", stage, judge=(view,))
 
 
-def lens_rft(
-    name: str, title: str, asked: Mapping[str, int], rewards: Mapping[str, str], **changes: Any
-) -> Arm:
-    """RFT in :func:`lens_world`: one advantage an answer, in units of the task's spread."""
+def lens_rft(name: str, title: str, rewards: Mapping[str, str], **changes: Any) -> Arm:
+    """RFT in :func:`lens_world` on what is paid: one advantage an answer, in units of the task's spread."""
+    asked = {view: LENS_PROMPTS[view] for view in rewards}
     stage = rft(asked, **{"steps": LENS_STEPS, "optim": LENS_RATE, "scale": "task", **changes})
     options = {view: {"reward": reward} for view, reward in rewards.items()}
     return Arm(name, f"SFT → RFT, {title}", stage, options=options, judge=tuple(asked))
@@ -101,14 +97,13 @@ def lens_rft(
 
 def lens_arms() -> dict[str, Arm]:
     """The arms of :func:`lens_world` that more than one experiment has."""
-    boxes = {"detection": 6}
     arms = (
         start_arm(judge=("detection", "grounding")),
         lens_sft("more_sft", "more SFT"),
-        lens_rft("both", "format + IoU + F1 (the paper's)", boxes, {"detection": "paper"}, **WHOLE),
-        lens_rft("ours", "matched IoU + F1", boxes, {"detection": "matched"}),
+        lens_rft("both", "format + IoU + F1 (the paper's)", {"detection": "paper"}, **WHOLE),
+        lens_rft("ours", "matched IoU + F1", {"detection": "matched"}),
     )
-    ground = lens_rft("ground", "grounding", {"grounding": 12}, {"grounding": "metric_diou"})
+    ground = lens_rft("ground", "grounding", {"grounding": "metric_diou"})
     return {arm.name: arm for arm in (*(replace(arm, elsewhere=("rooms",)) for arm in arms), ground)}
 
 
@@ -136,37 +131,40 @@ def few_rooms_arms(sft_steps: int, micro_scenes: int = 0) -> tuple[Arm, Arm]:
     )
 
 
-def sft(per_scene: Mapping[str, int] | None = None, **changes: Any) -> SFTConfig:
+def sft(per_scene: Mapping[str, int], **changes: Any) -> SFTConfig:
     """One more stage of SFT, at a quarter of the peak rate."""
-    wanted = per_scene or {"detection": 1, "grounding": 6, "spatial": 8}
     weights = {"detection": 1.0, "grounding": 0.5, "spatial": 0.5}
     made = SFTConfig(
         steps=100,
         scenes_per_step=48,
-        per_scene=wanted,
-        task_weights={view: weights[task_of(view)] for view in wanted},
-        optim=OptimConfig(name="muon", lr=1.25e-3, muon_lr=0.0125),
+        per_scene=per_scene,
+        task_weights={view: weights[task_of(view)] for view in per_scene},
+        optim=SFT_RATE,
         max_new_tokens=LIMITS,
     )
     return replace(made, **changes)
 
 
-def rft(prompts: Mapping[str, int] | None = None, **changes: Any) -> RFTConfig:
+def rft(prompts: Mapping[str, int], **changes: Any) -> RFTConfig:
     """GRPO close to the greedy policy: as published, but for the temperature and the rate."""
     made = RFTConfig(
         steps=100,
-        prompts_per_step=prompts or {"detection": 24, "grounding": 24, "spatial": 24},
+        prompts_per_step=prompts,
         group_size=8,
         temperature=0.5,
         max_new_tokens=LIMITS,
-        optim=OptimConfig(name="adamw", lr=2e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.05),
+        optim=RFT_RATE,
     )
     return replace(made, **changes)
 
 
+SFT_RATE = OptimConfig(name="muon", lr=1.25e-3, muon_lr=0.0125)
+RFT_RATE = OptimConfig(name="adamw", lr=2e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.05)
 LOW_RATE = OptimConfig(name="muon", lr=1.25e-4, muon_lr=1.25e-3)
 """Of more SFT on few rooms."""
-FAR_AND_BACK = replace(rft().optim, lr=4e-4, interpolate=0.3)
+LENS_STEPS, LENS_PROMPTS, LENS_RATE = 12, {"detection": 6, "grounding": 12}, replace(RFT_RATE, lr=5e-4)
+"""Of :func:`lens_rft`: a new lens asks for more than the usual rate."""
+FAR_AND_BACK = replace(RFT_RATE, lr=4e-4, interpolate=0.3)
 """Twice the rate of :func:`rft`, most of the way taken back: what RL gains in few steps (``docs/log.md``)."""
 CREDIT: dict[str, Any] = {"scale": "task", "credit": "marginal"}
 """How our arm pays: each box on its own tokens, advantages in units of the task's spread."""

@@ -17,15 +17,13 @@ from torch import Tensor
 
 from rft3d.models.geometry import FrozenFeatures
 from rft3d.models.kv_cache import PrefixCache, StaticCache
-from rft3d.models.prefix import Packed, Row, pack
+from rft3d.models.prefix import Packed, Row, pack, parts_alike
 from rft3d.models.spatial import SpatialModel
 
 STAY = 0.75
 """Ended rows leave the batch when at most this share of its rows is left (moving rows costs a copy)."""
 STAY_STATIC = 0.5
 """The same with CUDA graphs, where a new shape is a new capture."""
-ALIKE = 0.75
-"""Prompts shorter than this share of another are not padded to its length when they are run."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ def _prefill(
 ) -> Tensor:
     """All prefixes into ``cache``, prompts of like length together; logits of their first new tokens."""
     device = packed.input_ids.device
-    parts = prefill_parts(packed.layout.prefix_valid.sum(-1).tolist(), at_once)
+    parts = parts_alike(packed.layout.prefix_valid.sum(-1).tolist(), at_once)
     logits: list[Tensor] = []
     for part in parts:
         rows = torch.tensor(part, device=device)
@@ -196,18 +194,6 @@ def _prefill(
     cache.filling = False
     order = torch.tensor([i for part in parts for i in part], device=device)
     return torch.cat(logits)[order.argsort()]
-
-
-def prefill_parts(lengths: Sequence[int], at_once: int) -> list[list[int]]:
-    """Which prompts run together: at most ``at_once``, none much shorter than its part's longest."""
-    if len(lengths) <= at_once and min(lengths) >= ALIKE * max(lengths):
-        return [list(range(len(lengths)))]
-    parts: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if not parts or len(parts[-1]) >= at_once or lengths[i] < ALIKE * lengths[parts[-1][0]]:
-            parts.append([])
-        parts[-1].append(i)
-    return parts
 
 
 class _Decoder:

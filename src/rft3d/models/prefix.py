@@ -15,7 +15,7 @@ Two attention paths are registered with transformers under :data:`ATTENTION`:
   row's own keys.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, zip_longest
 from typing import Any
@@ -29,8 +29,8 @@ from transformers import AttentionInterface
 from rft3d.models.kv_cache import PrefixCache
 
 ATTENTION = "rft3d_shared_prefix"
-ALIKE = 0.8
-"""A suffix shorter than this share of the longest in a band begins the next band."""
+ALIKE = 0.75
+"""What is shorter than this share of something else is not padded to its length."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,9 @@ def pack(rows: Sequence[Row], pad_id: int) -> Packed:
         raise ValueError("pack() needs at least one row")
     p = max(len(row.prefix) for row in rows)
     orders = [sorted(range(len(row.suffixes)), key=lambda i: -len(row.suffixes[i])) for row in rows]
-    bands = bands_of([len(row.suffixes[i]) for i in order] for row, order in zip(rows, orders, strict=True))
+    ordered = ([len(row.suffixes[i]) for i in order] for row, order in zip(rows, orders, strict=True))
+    widths = [max(1, *nth) for nth in zip_longest(*ordered, fillvalue=0)]
+    bands = tuple((len(part), widths[part[0]]) for part in parts_alike(widths, len(widths)) if part)
     starts = list(accumulate((c for n, c in bands for _ in range(n)), initial=p))
     length = starts[-1]
     ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
@@ -220,14 +222,17 @@ def pack(rows: Sequence[Row], pad_id: int) -> Packed:
     return Packed(ids, positions, Layout(p, valid, bands), before, wanted, owners.view(-1, 2))
 
 
-def bands_of(lengths: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
-    """The bands for rows whose suffixes have ``lengths``, longest first."""
-    bands: dict[int, int] = {}
-    for nth in zip_longest(*lengths, fillvalue=0):
-        longest, width = max(1, *nth), min(bands, default=0)
-        width = width if longest >= ALIKE * width > 0 else longest
-        bands[width] = bands.get(width, 0) + 1
-    return tuple((count, width) for width, count in bands.items())
+def parts_alike(lengths: Sequence[int], at_once: int) -> list[list[int]]:
+    """Which of ``lengths`` stand together, longest first: at most ``at_once``, none much shorter than its part's
+    longest."""
+    if len(lengths) <= at_once and min(lengths, default=0) >= ALIKE * max(lengths, default=0):
+        return [list(range(len(lengths)))]
+    parts: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not parts or len(parts[-1]) >= at_once or lengths[i] < ALIKE * lengths[parts[-1][0]]:
+            parts.append([])
+        parts[-1].append(i)
+    return parts
 
 
 LOGIT_BYTES = 256 * 2**20
