@@ -256,6 +256,8 @@ def test_arms_from_end_to_end(start: str, tmp_path: Path) -> None:
     shown = io.StringIO()
     print_demo(two, roots, Console(file=shown, width=100))
     assert "RFT minus more SFT" in shown.getvalue() and "3 fresh rooms" in shown.getvalue()
+    with pytest.raises(ValueError, match=r"another config \(differs in .*world.train_rooms"):
+        run_experiments([replace(two, world=replace(two.world, train_rooms=5))], out, console=QUIET)
     (root / "eval" / "more" / "detection.scores.json").unlink()  # so that there is something to do
     start_arm, more, rft = two.arms
     assert isinstance(more.stage, SFTConfig)

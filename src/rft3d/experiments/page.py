@@ -56,8 +56,7 @@ class TextTable:
 def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> Path:
     """Write ``page`` from what is in ``out``, with the figures as SVG files in ``images`` beside it.
 
-    The section of an experiment that has not begun in ``out`` stays as it stands on ``page``: long runs are made on
-    more than one machine, and each section names the commit of its own.
+    The section of an experiment that has not begun in ``out`` stays as it stands: runs are made on many machines.
     """
     images = page.parent / "images"
     published = _sections_of(page)
@@ -90,11 +89,11 @@ def _roots(experiment: Experiment, out: Path) -> dict[int, Path]:
 
 def _state(experiment: Experiment, out: Path) -> str:
     """How many of its arms are done, at which commit."""
-    everywhere = places([experiment], out)
-    arms = sum(len(place.arms) for place in everywhere)
-    done = arms - sum(len(place.left()) for place in everywhere)
-    found = [root / "env.json" for root in _roots(experiment, out).values()]
-    commits = sorted({str(read_json(f, dict).get("commit"))[:12] for f in found if f.is_file()})
+    own = places([experiment], out)
+    arms = sum(len(place.arms) for place in own)
+    done = arms - sum(len(place.left()) for place in own)
+    found = filter(Path.is_file, (place.root / "env.json" for place in own))
+    commits = sorted({str(read_json(file, dict).get("commit"))[:12] for file in found})
     at = f", commit {', '.join(commits)}" if commits else ""
     return f"{done} of {arms} arms (an arm counts once a seed) are done{at}."
 

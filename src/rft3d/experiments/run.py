@@ -24,13 +24,14 @@ import torch
 from rich.console import Console
 
 from rft3d import runfolder
-from rft3d.experiments.lab import Lab
+from rft3d.experiments.lab import Lab, settings_of
 from rft3d.experiments.places import WorldSeed, places
 from rft3d.experiments.types import STANDARD, Experiment
 from rft3d.locks import only_writer
 from rft3d.process import Stopped, end_with_parent, keep_freed_memory, on_sigterm
 from rft3d.training.config import RFTConfig
 from rft3d.training.loop import OnStep
+from rft3d.training.runs import has_config
 
 _now = time.monotonic
 """One clock for all processes of the system."""
@@ -101,6 +102,7 @@ def work(
     keep_freed_memory()
     jobs: dict[str, Call] = {}
     for place in everywhere:
+        has_config(place.root, settings_of(place.world, place.seed))  # also of what is finished
         jobs |= _jobs(place, until, trackers)
     console.print(f"{sum(len(p.left()) for p in everywhere)} arms to train or judge", highlight=False)
     workers = min(processes(at_once), len(jobs))
@@ -119,7 +121,7 @@ def _jobs(place: WorldSeed, until: float, trackers: Sequence[str]) -> Mapping[st
     if not left:
         return {}
     name = f"{place.root}"
-    held_out = dict.fromkeys((STANDARD, *(where for arm in place.arms for where in arm.elsewhere)))
+    held_out = tuple(dict.fromkeys((STANDARD, *(where for arm in place.arms for where in arm.elsewhere))))
     jobs: dict[str, Call] = {}
 
     def add(own: str, after: tuple[str, ...], what: Callable[..., None], *args: Any) -> None:
@@ -127,7 +129,7 @@ def _jobs(place: WorldSeed, until: float, trackers: Sequence[str]) -> Mapping[st
 
     add(name, (), Lab.prepare)
     asked = f"{name} held-out rooms"
-    add(asked, (name,), Lab.hold_out, tuple(held_out))
+    add(asked, (name,), Lab.hold_out, held_out)
     if place.world.headroom:
         rl = (arm.stage.temperature for arm in place.arms if isinstance(arm.stage, RFTConfig))
         add(f"{name} headroom", (asked,), Lab.ask_headroom, next(rl, 0.5))

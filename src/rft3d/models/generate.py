@@ -211,7 +211,7 @@ class _Decoder:
     ) -> None:
         groups, device = len(keys), packed.input_ids.device
         self.per, self.temperature, self.pad_id = per, sampling.temperature, pad_id
-        last = packed.position_ids.amax(0)[:, : packed.layout.prefix_len]
+        last = packed.position_ids.amax(0)[:, : packed.layout.prefix_valid.shape[1]]
         start = torch.where(packed.layout.prefix_valid, last, 0).amax(-1) + 1
         self.start = start.repeat_interleave(per)
         self.limits = torch.tensor(limits, device=device).repeat_interleave(per)

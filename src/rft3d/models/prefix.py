@@ -38,7 +38,6 @@ class Layout:
     """Where things are in a packed batch: the prefix, then the bands, each so many suffixes of one padded length.
     ``prefix_valid``: ``(B, P)`` bool, False at padding."""
 
-    prefix_len: int
     prefix_valid: Tensor
     bands: tuple[tuple[int, int], ...] = ()
 
@@ -74,7 +73,7 @@ def _packed(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: 
     batch, heads, _, dim = query.shape
     gqa = heads != key.shape[1]
     # split, not slices: its backward pass writes each gradient once
-    lengths = [layout.prefix_len, *(n * c for n, c in layout.bands)]
+    lengths = [layout.prefix_valid.shape[1], *(n * c for n, c in layout.bands)]
     queries, keys, values = (x.split(lengths, dim=2) for x in (query, key, value))
     # Right-padding is causal-safe: real prefix tokens never see the padding behind them.
     out = [
@@ -174,7 +173,7 @@ class Packed:
         """Some of the rows without their suffixes, padded only to the longest of them."""
         valid = self.layout.prefix_valid[rows]
         length = int(valid.sum(-1).max())
-        cut = Layout(length, valid[:, :length])
+        cut = Layout(valid[:, :length])
         ids, positions = self.input_ids[rows, :length], self.position_ids[:, rows, :length]
         return Packed(ids, positions, cut, self.predict_at[:0], self.targets[:0], self.owner[:0])
 
@@ -219,12 +218,11 @@ def pack(rows: Sequence[Row], pad_id: int) -> Packed:
                 targets.append(suffix[k])
                 owner.append((b, i))
     before, wanted, owners = (torch.tensor(each, dtype=torch.long) for each in (at, targets, owner))
-    return Packed(ids, positions, Layout(p, valid, bands), before, wanted, owners.view(-1, 2))
+    return Packed(ids, positions, Layout(valid, bands), before, wanted, owners.view(-1, 2))
 
 
 def parts_alike(lengths: Sequence[int], at_once: int) -> list[list[int]]:
-    """Which of ``lengths`` stand together, longest first: at most ``at_once``, none much shorter than its part's
-    longest."""
+    """Which of ``lengths`` stand together: at most ``at_once``, none much shorter than their longest."""
     if len(lengths) <= at_once and min(lengths, default=0) >= ALIKE * max(lengths, default=0):
         return [list(range(len(lengths)))]
     parts: list[list[int]] = []

@@ -204,7 +204,7 @@ class SpatialModel(_Base):
     def prefill(self, packed: Packed, features: list[FrozenFeatures], cache: PrefixCache) -> Tensor:
         """Run the prefixes once, add them to ``cache``; ``(B, vocab)`` logits of each first new token. May be
         called for one part of the groups after the other; the caller then ends the filling."""
-        p = packed.layout.prefix_len
+        p = packed.layout.prefix_valid.shape[1]
         ids, positions = packed.input_ids[:, :p], packed.position_ids[:, :, :p]
         hidden = self._hidden(ids, positions, self.fuse(features), cache=cache)
         last = packed.layout.prefix_valid.sum(-1) - 1

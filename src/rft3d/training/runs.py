@@ -48,6 +48,17 @@ def environment() -> dict[str, Any]:
     }
 
 
+def has_config(root: Path, config: Any) -> bool:
+    """Whether ``root`` is a run with ``config``; False when it has none, ValueError when it has another one."""
+    file, wanted = root / "config.json", json.loads(json.dumps(config, default=files.plain))
+    if file.is_file() and (found := read_json(file)) != wanted:
+        raise ValueError(
+            f"{file} was written with another config (differs in {', '.join(differing(found, wanted))}); "
+            "give another folder, or delete this one to start again"
+        )
+    return file.is_file()
+
+
 @dataclass
 class Run:
     """A run folder. A new one gets config and environment; an existing one must match (ValueError)."""
@@ -58,18 +69,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self.root = Path(self.root)
-        file = self.root / "config.json"
-        wanted = json.loads(json.dumps(self.config, default=files.plain))
-        if file.is_file():
-            found = read_json(file)
-            if found != wanted:
-                keys = differing(found, wanted)
-                raise ValueError(
-                    f"{file} was written with another config (differs in {', '.join(keys)}); "
-                    "give another folder, or delete this one to start again"
-                )
-        else:
-            write_json_on_main(file, wanted)
+        if not has_config(self.root, self.config):
+            write_json_on_main(self.root / "config.json", self.config)
         write_json_on_main(self.root / "env.json", environment())
 
     def stage(self, name: str) -> Path:
