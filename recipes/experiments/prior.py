@@ -12,13 +12,16 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 from dataclasses import replace
 
 from rft3d.experiments import Claim, Experiment
-from rft3d.experiments.settings import DETECTION, lens_arms, lens_sft, lens_world
+from rft3d.experiments.settings import DETECTION, PEAK_RATE, lens_arms, lens_sft, lens_world
+
+PLAIN_STEPS = 48
 
 
 def config() -> Experiment:
     arms, f1 = lens_arms(), (DETECTION[1][:2],)
     plain = "no geometry prior: SFT → more SFT"
-    labels, ours = (replace(arms[name], elsewhere=()) for name in ("more_sft", "ours"))
+    labels = lens_sft("plain_sft", "more SFT", steps=PLAIN_STEPS, optim=PEAK_RATE)
+    ours = replace(arms["ours"], elsewhere=())
     more = lens_sft("plain_more", "more SFT", seed=2000)
     return Experiment(
         name="prior",
@@ -27,7 +30,7 @@ def config() -> Experiment:
         world=lens_world(),
         arms=(
             arms["more_sft"],
-            replace(labels, name="plain_sft", title=plain, geometry=False),
+            replace(labels, title=plain, geometry=False),
             replace(more, title=f"{plain} → more SFT", base="plain_sft"),
             replace(ours, name="plain_rft", title=f"{plain} → RFT", base="plain_sft"),
         ),

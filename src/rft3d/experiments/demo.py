@@ -21,6 +21,7 @@ from rft3d.experiments.settings import (
     LONGEST,
     OURS,
     PAPER,
+    PEAK_RATE,
     START,
     few_rooms_arm,
     few_rooms_arms,
@@ -95,7 +96,7 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
         resamples=1000,
         headroom=16,
     )
-    sft_steps, steps, prompts, optim = 32, 20, 12, FAR_AND_BACK
+    sft_steps, steps, prompts, optim = 24, 22, 8, FAR_AND_BACK
     if quick:
         # the shipped world and a low rate: four steps on long lists at the usual rate only do harm
         rooms = replace(rooms, rooms=WORLDS["rooms"], train_rooms=16, resamples=200, headroom=8)
@@ -119,7 +120,7 @@ def scratch_experiment(quick: bool = False) -> Experiment:
     per_scene = {"detection": 1, "grounding": 4, "spatial": 6}
     shares = {"grounding": 0.5, "spatial": 0.5}
     taught = sft(per_scene, steps=230, scenes_per_step=16, scene_share=shares,
-                 optim=OptimConfig(name="muon", lr=5e-3, muon_lr=0.05))  # fmt: skip
+                 optim=PEAK_RATE)  # fmt: skip
     more = sft(per_scene, steps=80, scenes_per_step=16, scene_share=shares, seed=1000)
     limits = {"detection": 160, "grounding": 32, "spatial": 8}
     reinforced = rft(

@@ -54,6 +54,8 @@ from rft3d.training.runs import Run
 HELD_OUT, ELSEWHERE, WATCHED, TRAIN = 900_000, 920_000, 940_000, 100_000_000
 """First seeds of rooms. The shipped policy was trained on 10,000,000 to 99,999,999; training rooms of seed s start
 at ``TRAIN * (s + 1)``."""
+WATCHED_TIMES = 20
+"""A long arm stops for held-out answers no more often."""
 STORED: Format = "float16"
 """Number format of the training rooms' features."""
 
@@ -193,7 +195,8 @@ class Lab:
             return None
         options = self._options(self.start, world.held_out)
         views = {view: own for view, own in options.items() if view in arm.judge}
-        return HeldOut(self.watched, build_tasks(views), world.max_new_tokens, world.watch_every)
+        every = max(world.watch_every, arm.stage.steps // WATCHED_TIMES if arm.stage else 0)
+        return HeldOut(self.watched, build_tasks(views), world.max_new_tokens, every)
 
     def _same_arm(self, file: Path, arm: Arm) -> None:
         settings = asdict(arm)

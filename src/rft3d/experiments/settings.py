@@ -81,9 +81,9 @@ def lens_world() -> World:
     )
 
 
-def lens_sft(name: str, title: str, view: str = "detection", seed: int = 1000) -> Arm:
+def lens_sft(name: str, title: str, view: str = "detection", **changes: Any) -> Arm:
     """More SFT in :func:`lens_world`, for as many minutes as :func:`lens_rft`."""
-    stage = sft({view: 1}, steps=LENS_STEPS, scenes_per_step=14, seed=seed)
+    stage = sft({view: 1}, **{"steps": LENS_STEPS, "scenes_per_step": 14, "seed": 1000, **changes})
     return Arm(name, f"SFT → {title}", stage, judge=(view,))
 
 
@@ -158,7 +158,9 @@ def rft(prompts: Mapping[str, int], **changes: Any) -> RFTConfig:
     return replace(made, **changes)
 
 
-SFT_RATE = OptimConfig(name="muon", lr=1.25e-3, muon_lr=0.0125)
+PEAK_RATE = OptimConfig(name="muon", lr=5e-3, muon_lr=0.05)
+"""Of SFT that has everything to learn."""
+SFT_RATE = replace(PEAK_RATE, lr=1.25e-3, muon_lr=0.0125)
 RFT_RATE = OptimConfig(name="adamw", lr=2e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.05)
 LOW_RATE = OptimConfig(name="muon", lr=1.25e-4, muon_lr=1.25e-3)
 """Of more SFT on few rooms."""

@@ -55,7 +55,7 @@ class World:
         max_new_tokens: longest answer of a view when it is judged.
         elsewhere: other held-out rooms by name, as many as ``held_out_rooms``.
         watched_rooms: other rooms that are answered while an arm trains, for curves; 0: none.
-        watch_every: steps between those.
+        watch_every: steps between those, more in long arms (``lab.WATCHED_TIMES``).
         resamples: of the bootstrap in each arm's ``scores.json``.
         headroom: of each task so many held-out questions are used to measure, before any arm, what RL could gain
             (``headroom.json``); 0: not asked.
