@@ -21,7 +21,6 @@ from rft3d.experiments import Arm, Claim, Experiment
 from rft3d.experiments.settings import (
     DETECTION,
     IN_ROOMS,
-    SFT_RATE,
     WHOLE,
     few_rooms_arm,
     few_rooms_arms,
@@ -41,8 +40,6 @@ def half_way(arm: Arm, name: str) -> Arm:
 
 def config() -> Experiment:
     start, low = few_rooms_arms(STEPS)
-    assert low.stage is not None
-    usual = replace(low.stage, optim=SFT_RATE)
     paper = few_rooms_rft(STEPS, **WHOLE)
     ours = few_rooms_arm("rft_ours", "SFT → RFT, ours", few_rooms_rft(STEPS))
     boxes = tuple(column[:2] for column in DETECTION[:2])
@@ -58,7 +55,6 @@ def config() -> Experiment:
             few_rooms_arm("paper", "SFT → RFT, paper", paper, "paper"),
             ours,
             half_way(ours, "rft_half"),
-            few_rooms_arm("more_sft", "SFT → more SFT, ten times the rate", usual),
         ),
         claims=(
             Claim("RL beats more SFT on few rooms", "rft_ours", "more_sft_low", boxes),

@@ -28,6 +28,7 @@ from rft3d.runfolder import METRICS
 from rft3d.tasks import task_of
 
 DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
+FOLDED = '<details markdown="1"><summary>Arms and what they cost</summary>'
 HEAD = """# Results
 
 What reinforcement on the metric adds to a finished SFT policy, in procedural rooms. This page is written by
@@ -61,7 +62,8 @@ def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> P
     images = page.parent / "images"
     published = _sections_of(page)
     sections = {each.name: published[each.name] for each in experiments if each.name in published}
-    sections |= {each.name: _section(each, out, images) for each in experiments if _begun(each, out)}
+    begun = (each for each in experiments if _begun(each, out))
+    sections |= {each.name: _section(each, out, images, each is experiments[0]) for each in begun}
     parts = [HEAD, *(sections[each.name] for each in experiments if each.name in sections)]
     waiting = [f"- `{each.name}`: {each.question}" for each in experiments if each.name not in sections]
     if waiting:
@@ -98,15 +100,29 @@ def _state(experiment: Experiment, out: Path) -> str:
     return f"{done} of {arms} arms (an arm counts once a seed) are done{at}."
 
 
-def _section(experiment: Experiment, out: Path, images: Path) -> str:
+def _section(experiment: Experiment, out: Path, images: Path, first: bool) -> str:
+    """Claims, and what they rest on folded: the page is read for its first figure and its claims."""
     roots = _roots(experiment, out)
     drawn = draw_dynamics(experiment, roots, images / f"dynamics-{experiment.name}.svg")
+    claims, arms = (_markdown(grid(experiment, roots)) for grid in (claims_grid, arms_grid))
+    figure = [] if drawn is None else [f"![{DYNAMICS}]({images.name}/{drawn.name})", ""]
     lines = [f"## {experiment.name}", "", f"{experiment.question} {_state(experiment, out)}", ""]
-    lines += [] if drawn is None else [f"![{DYNAMICS}]({images.name}/{drawn.name})", ""]
-    for grid in (claims_grid(experiment, roots), arms_grid(experiment, roots)):
-        rows = [grid.head, ("---",) * len(grid.head), *grid.rows]
-        lines += [*("| " + " | ".join(row) + " |" for row in rows), ""] if grid.rows else []
+    lines += [
+        *(figure if first else []),
+        *claims,
+        FOLDED,
+        "",
+        *arms,
+        *([] if first else figure),
+        "</details>",
+        "",
+    ]
     return "\n".join(lines)
+
+
+def _markdown(grid: TextTable) -> list[str]:
+    rows = [grid.head, ("---",) * len(grid.head), *grid.rows]
+    return [*("| " + " | ".join(row) + " |" for row in rows), ""] if grid.rows else []
 
 
 def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> TextTable:

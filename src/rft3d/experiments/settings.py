@@ -81,9 +81,9 @@ def lens_world() -> World:
     )
 
 
-def lens_sft(name: str, title: str, view: str = "detection", **changes: Any) -> Arm:
+def lens_sft(name: str, title: str, view: str = "detection") -> Arm:
     """More SFT in :func:`lens_world`, for as many minutes as :func:`lens_rft`."""
-    stage = sft({view: 1}, **{"steps": LENS_STEPS, "scenes_per_step": 14, "seed": 1000, **changes})
+    stage = sft({view: 1}, steps=LENS_STEPS, scenes_per_step=14, seed=1000)
     return Arm(name, f"SFT → {title}", stage, judge=(view,))
 
 
