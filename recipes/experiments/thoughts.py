@@ -19,14 +19,14 @@ from rft3d.experiments import Arm, Claim, Experiment
 from rft3d.experiments.settings import LIMITS, PEAK_RATE, rft, sft, world
 
 TYPES = ("object_counting", "object_size_estimation")
-STEPS = 40
+STEPS = 80
 THOUGHT = 160
 """Longest answers with a thought, in tokens."""
 
 
 def taught(name: str, title: str, view: str) -> Arm:
     """SFT on answers of a new form: the peak rate again."""
-    stage = sft({view: 4}, steps=STEPS, scenes_per_step=24, seed=700, optim=PEAK_RATE)
+    stage = sft({view: 4}, steps=STEPS, scenes_per_step=6, seed=700, optim=PEAK_RATE)
     return Arm(name, title, stage, judge=("spatial" if view == "spatial" else "spatial-think",))
 
 
@@ -35,7 +35,7 @@ def config() -> Experiment:
     views = {"spatial": asked, "spatial-think": {**asked, "answers": "think", "decimals": 1}}
     held_out = {view: {**own, "max_per_type": 1} for view, own in views.items()}
     limits = {**LIMITS, "spatial-think": THOUGHT}
-    reinforced = rft({"spatial-think": 24}, steps=STEPS, max_new_tokens=limits)
+    reinforced = rft({"spatial-think": 12}, steps=STEPS // 2, max_new_tokens=limits)
     think = (("spatial-think", "micro"),)
     return Experiment(
         name="thoughts",
