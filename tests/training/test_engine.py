@@ -18,7 +18,7 @@ from rft3d.training.data import Corpus
 from rft3d.training.engine import Engine
 from rft3d.training.grpo import reference_copy, train_rft
 from rft3d.training.loop import Watch
-from rft3d.training.optim import build_optimizers, lr_scale, trainable_parameters
+from rft3d.training.optim import Muon, build_optimizers, lr_scale, trainable_parameters
 from rft3d.training.runs import Tracking
 from rft3d.training.sft import train_sft
 
@@ -54,6 +54,28 @@ def test_every_trainable_parameter_has_one_optimizer(new_policy: Callable[[], Po
     if name == "muon":
         vocabulary = model.lm_head.weight
         assert all(p is not vocabulary for g in optimizers[1].param_groups for p in g["params"])
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (40, 16), (16, 40)])
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_muon_is_torchs_but_for_rounding(shape: tuple[int, int], nesterov: bool) -> None:
+    torch.manual_seed(0)
+    begin, gradients = torch.randn(shape), torch.randn(4, *shape)
+    settings = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3, "nesterov": nesterov}
+    ends = []
+    for kind in (torch.optim.Muon, Muon):
+        weight = torch.nn.Parameter(begin.clone())
+        idle = torch.nn.Parameter(begin.clone())  # without a gradient
+        optimizer = kind([weight, idle], adjust_lr_fn="original", **settings)
+        for gradient in gradients:
+            weight.grad = gradient.clone()
+            optimizer.step()
+        assert torch.equal(idle, begin)
+        ends.append((weight.detach(), optimizer.state[weight]["momentum_buffer"]))
+    (theirs, kept), (ours, own) = ends
+    assert torch.equal(kept, own)
+    moved = (theirs - begin).norm()
+    assert 0 < (ours - theirs).norm() < 0.02 * moved, "bfloat16 rounds; anything else is another formula"
 
 
 def test_trainable_names_are_language_model_and_merger(new_policy: Callable[[], Policy]) -> None:

@@ -2,11 +2,49 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from rft3d.training.config import OptimConfig
+
+
+class Muon(torch.optim.Muon):
+    """``torch.optim.Muon`` whose CPU parameters are orthogonalised in float32.
+
+    torch does it in bfloat16, which a CPU without such units multiplies 20 to 30 times more slowly: two thirds of a
+    training step of the shipped model. Elsewhere the step is torch's own.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if params and params[0].device.type != "cpu":
+                super().step()
+                break
+            for p in params:
+                kept = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p.grad))
+                kept.lerp_(p.grad, 1 - group["momentum"])
+                update = p.grad.lerp(kept, group["momentum"]) if group["nesterov"] else kept
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                scale = math.sqrt(max(1, p.shape[0] / p.shape[1]))  # adjust_lr_fn="original"
+                p.sub_(_orthogonal(update, group), alpha=group["lr"] * scale)
+        return loss
+
+
+def _orthogonal(matrix: torch.Tensor, group: Mapping[str, Any]) -> torch.Tensor:
+    """The nearest half-orthogonal matrix, nearly: Newton-Schulz steps (https://kellerjordan.github.io/posts/muon)."""
+    a, b, c = group["ns_coefficients"]
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix).float()
+    x = x / x.norm().clamp(min=group["eps"])
+    for _ in range(group["ns_steps"]):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -40,7 +78,7 @@ def optimizers_of(
     optimizers: list[torch.optim.Optimizer] = [adamw]
     if chosen:
         mine, decay = list(chosen.values()), config.weight_decay
-        muon = torch.optim.Muon(
+        muon = Muon(
             mine, lr=config.muon_lr, momentum=config.momentum, weight_decay=decay, adjust_lr_fn="original"
         )
         optimizers.append(muon)
