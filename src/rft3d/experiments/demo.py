@@ -96,7 +96,7 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
         resamples=1000,
         headroom=16,
     )
-    sft_steps, steps, prompts, optim = 24, 22, 8, FAR_AND_BACK
+    sft_steps, steps, prompts, optim = 44, 22, 8, FAR_AND_BACK
     if quick:
         # the shipped world and a low rate: four steps on long lists at the usual rate only do harm
         rooms = replace(rooms, rooms=WORLDS["rooms"], train_rooms=16, resamples=200, headroom=8)

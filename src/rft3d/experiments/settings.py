@@ -83,7 +83,7 @@ def lens_world() -> World:
 
 def lens_sft(name: str, title: str, view: str = "detection") -> Arm:
     """More SFT in :func:`lens_world`, for as many minutes as :func:`lens_rft`."""
-    stage = sft({view: 1}, steps=LENS_STEPS, scenes_per_step=14, seed=1000)
+    stage = sft({view: 1}, steps=LENS_SFT_STEPS[view], scenes_per_step=14, seed=1000)
     return Arm(name, f"SFT → {title}", stage, judge=(view,))
 
 
@@ -166,6 +166,7 @@ LOW_RATE = OptimConfig(name="muon", lr=1.25e-4, muon_lr=1.25e-3)
 """Of more SFT on few rooms."""
 LENS_STEPS, LENS_PROMPTS, LENS_RATE = 12, {"detection": 6, "grounding": 12}, replace(RFT_RATE, lr=5e-4)
 """Of :func:`lens_rft`: a new lens asks for more than the usual rate."""
+LENS_SFT_STEPS = {"detection": 40, "grounding": 30}
 FAR_AND_BACK = replace(RFT_RATE, lr=4e-4, interpolate=0.3)
 """Twice the rate of :func:`rft`, most of the way taken back: what RL gains in few steps (``docs/log.md``)."""
 CREDIT: dict[str, Any] = {"scale": "task", "credit": "marginal"}
