@@ -84,8 +84,8 @@ def test_shared_arms_run_once_and_bases_come_first(
         assert len(set(names)) == len(names)
         for at, arm in enumerate(place.arms):
             assert arm.base is None or arm.base in names[:at]
-    [only] = places(every, tmp_path, seeds=[1], only=["prior/plain_rft"])
-    assert only.seed == 1 and [arm.name for arm in only.arms] == ["plain_sft", "plain_rft"]
+    [only] = places(every, tmp_path, seeds=[1], only=["thoughts/good_rft"])
+    assert only.seed == 1 and [arm.name for arm in only.arms] == ["good", "good_rft"]
     with pytest.raises(ValueError, match=r"called 'rewards/f2'; there are few_rooms, "):
         places(every, tmp_path, only=["rewards/f1", "rewards/f2"])
     with pytest.raises(ValueError, match="no chosen experiment has a seed 7"):

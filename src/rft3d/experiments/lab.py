@@ -84,12 +84,11 @@ class Lab:
         if self.run.done("rooms"):
             return
         world = self.world
-        with self.run.timed("rooms") as facts:
+        with self.run.timed("rooms"):
             if isinstance(world.start, Scratch):
                 rooms = list(self._rooms("train", world.views))
                 start = replace(world.start, encoder=replace(world.start.encoder, seed=self.seed))
-                policy, made = from_scratch(self.run, rooms, start, self.seed, world.views)
-                facts.update(made)
+                policy = from_scratch(self.run, rooms, start, self.seed, world.views)
                 source: Iterator[TrainingRoom] = iter(rooms)
             else:
                 policy = load_policy(world.start, dtype=torch.float32)

@@ -62,8 +62,8 @@ def value_of(
 
 def difference_of(roots: Mapping[int, Path], claim: Claim, view: str, metric: str) -> Found | None:
     """Arm minus the one it is compared with, over the seeds that both have."""
-    ours = _runs(roots, claim.arm, view, claim.where)
-    theirs = _runs(roots, claim.against, view, claim.where)
+    ours = _runs(roots, claim.arm, view, STANDARD)
+    theirs = _runs(roots, claim.against, view, STANDARD)
     both = {seed: ours[seed] for seed in ours if seed in theirs}
     pairs = [(_column(ours[seed], metric), _column(theirs[seed], metric)) for seed in both]
     gaps = [(a[0] - b[0], a[1] - b[1]) for a, b in pairs]

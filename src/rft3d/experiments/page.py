@@ -131,10 +131,10 @@ def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> TextTable:
     for claim in experiment.claims:
         for view, metric in claim.metrics:
             found = difference_of(roots, claim, view, metric)
-            place = "" if claim.where == STANDARD else f", {claim.where}"
             what = f"{experiment.arm(claim.arm).title} minus {experiment.arm(claim.against).title}"
-            measure = f"{view} {metric}{place}: {what}"
-            rows.append((claim.text, measure, _signed(found), _count(found), verdict(found)))
+            rows.append(
+                (claim.text, f"{view} {metric}: {what}", _signed(found), _count(found), verdict(found))
+            )
     return TextTable(("claim", "measure", "difference", "n", "verdict"), tuple(rows))
 
 

@@ -3,12 +3,12 @@ to do: every run folder with its arms, and how far each is. Costs no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from rft3d.experiments.types import (
     STANDARD,
     Arm,
-    Claim,
     Elsewhere,
     Experiment,
     World,
@@ -59,20 +59,11 @@ def check(experiments: Sequence[Experiment]) -> None:
                 raise ValueError(f"{where}: arm {arm.name!r} asks for what the world has not: {missing}")
             experiment.chain(arm.name)
         for claim in experiment.claims:
-            _check_judged(experiment, claim)
-
-
-def _check_judged(experiment: Experiment, claim: Claim) -> None:
-    world = experiment.world
-    asked = world.held_out if claim.where == STANDARD else world.elsewhere[claim.where].views
-    for view, _ in claim.metrics:
-        for name in (claim.arm, claim.against):
-            arm = experiment.arm(name)
-            if view not in arm.judge or view not in asked or claim.where not in (STANDARD, *arm.elsewhere):
-                raise ValueError(
-                    f"experiment {experiment.name!r}: claim {claim.text!r} is about {view!r} in {claim.where!r}, "
-                    f"where arm {arm.name!r} is not judged"
-                )
+            for arm, (view, _) in product((claim.arm, claim.against), claim.metrics):
+                if view not in experiment.arm(arm).judge:
+                    raise ValueError(
+                        f"{where}: claim {claim.text!r} is about {view!r}, arm {arm!r} is not judged on it"
+                    )
 
 
 def quickened(experiment: Experiment) -> Experiment:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from random import Random
-from typing import Any
 
 from torch.utils.data import Dataset
 
@@ -83,9 +82,9 @@ def _corrupted(sample: Sample, by_type: Mapping[str, Sequence[Sample]], seed: in
 
 def from_scratch(
     run: Run, rooms: Sequence[TrainingRoom], scratch: Scratch, seed: int, options: Options
-) -> tuple[Policy, Mapping[str, Any]]:
+) -> Policy:
     """A policy from nothing but rooms: its tokenizer from their texts, its encoders trained on them and frozen, its
-    language model untrained; and facts for ``stages.json``."""
+    language model untrained."""
     tasks = build_tasks(options)
     asked = [(view, each) for room in rooms for view, group in room.samples.items() for each in group]
     tokenizer = rooms_tokenizer(text for v, each in asked for text in (each.prompt, tasks[v].gold(each)))
@@ -96,13 +95,5 @@ def from_scratch(
         for step in count(start):
             yield stacked([rooms[i].clip for _, i in draw(how.seed, step, how.clips_per_step, len(rooms))])
 
-    last = pretrain_encoders(policy, drawn, CATE20, how, run.stage("encoders"), run.console)
-    model = policy.model
-    parts = {
-        "vision tower": model.model.visual,
-        "geometry encoder": model.geometry_encoder,
-        "geometry merger": model.geometry_merger,
-        "language model": model.model.language_model,
-    }
-    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
-    return policy, {"last": last, "vocabulary": len(tokenizer), "parameters": counts}
+    pretrain_encoders(policy, drawn, CATE20, how, run.stage("encoders"), run.console)
+    return policy

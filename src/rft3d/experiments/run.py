@@ -26,7 +26,7 @@ from rich.console import Console
 from rft3d import runfolder
 from rft3d.experiments.lab import Lab, settings_of
 from rft3d.experiments.places import WorldSeed, places
-from rft3d.experiments.types import STANDARD, Arm, Experiment
+from rft3d.experiments.types import STANDARD, Experiment
 from rft3d.locks import only_writer
 from rft3d.process import Stopped, end_with_parent, keep_freed_memory, on_sigterm
 from rft3d.training.config import RFTConfig
@@ -133,15 +133,12 @@ def _jobs(place: WorldSeed, until: float, trackers: Sequence[str]) -> Mapping[st
     if place.world.headroom:
         rl = (arm.stage.temperature for arm in place.arms if isinstance(arm.stage, RFTConfig))
         add(f"{name} headroom", (asked,), Lab.ask_headroom, next(rl, 0.5))
+    # RL from the start takes longest, so it begins first; what only has to be judged fills the gaps
     bases = {arm.base for arm in left}
-
-    def turn(arm: Arm) -> int:
-        """RL from the start takes longest, so it begins first; what only has to be judged fills the gaps."""
-        if arm.base is None and isinstance(arm.stage, RFTConfig):
-            return 0
-        return 2 if arm.stage is None and arm.name not in bases else 1
-
-    for arm in sorted(left, key=turn):
+    idle = [arm for arm in left if arm.stage is None and arm.name not in bases]
+    for arm in sorted(
+        left, key=lambda arm: (arm in idle, bool(arm.base) or not isinstance(arm.stage, RFTConfig))
+    ):
         own, base = f"{name} {arm.name}", f"{name} {arm.base}"
         add(own, (base if base in jobs else name,), Lab.train, arm)
         for where in (STANDARD, *arm.elsewhere):

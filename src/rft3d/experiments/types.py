@@ -118,14 +118,12 @@ class Claim:
         text: the claim in words.
         arm, against: names of arms.
         metrics: ``(view, metric)`` pairs; each gets a row and a verdict of its own.
-        where: held-out set.
     """
 
     text: str
     arm: str
     against: str
     metrics: tuple[tuple[str, str], ...]
-    where: str = STANDARD
 
 
 @dataclass(frozen=True)

@@ -134,11 +134,11 @@ def dense_losses(
 
 def pretrain_encoders(
     policy: Policy, clips: Clips, labels: Sequence[str], config: EncoderConfig, folder: Path, console: Console
-) -> dict[str, float]:
+) -> None:
     """Train both encoders in place on ``clips``, align them with the text embeddings, freeze them.
 
     ``labels``: the class names that the clips' class shares go over. A stopped training goes on from its last
-    state in ``folder`` (``config.save_every``). Returns the last 20 losses' means.
+    state in ``folder`` (``config.save_every``).
     """
     model = policy.model
     with torch.random.fork_rng(devices=[]):
@@ -155,7 +155,6 @@ def pretrain_encoders(
     parameters = sorted(named.values(), key=lambda p: id(p) in muon)
     state = _State(folder / "state.pt", trained, optimizers)
     log = MetricsLog(folder / "metrics.jsonl", state.step, config.steps)
-    recent: list[dict[str, float]] = []
     batches = clips(state.step)
     with progress(console, "encoders", config.steps, state.step) as advance:
         for step in range(state.step, config.steps):
@@ -169,7 +168,6 @@ def pretrain_encoders(
             require_finite(step, {"loss": float(loss.detach()), "grad_norm": float(norm)})
             step_all(optimizers, lr_scale(config.optim, step, config.steps))
             values = {k: float(v.detach()) for k, v in losses.items()}
-            recent = [*recent[-19:], values]
             seconds = time.perf_counter() - began
             log.write(step + 1, {"loss": float(loss.detach()), **values, "seconds": seconds})
             if config.save_every and (step + 1) % config.save_every == 0:
@@ -182,7 +180,6 @@ def pretrain_encoders(
         images, _ = _tensors(policy, batch, range(batch.rgb.shape[1]))
         match_scales(policy, policy.model.encode(images))
         name_classes(policy, heads.classes.weight, labels)
-    return {k: float(np.mean([r[k] for r in recent])) for k in recent[-1]} if recent else {}
 
 
 class _State:

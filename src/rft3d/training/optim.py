@@ -19,13 +19,11 @@ class Muon(torch.optim.Muon):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        if any(p.device.type != "cpu" for group in self.param_groups for p in group["params"]):
+            return super().step(closure)
         loss = None if closure is None else torch.enable_grad()(closure)()
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            if params and params[0].device.type != "cpu":
-                super().step()
-                break
-            for p in params:
+            for p in (p for p in group["params"] if p.grad is not None):
                 kept = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p.grad))
                 kept.lerp_(p.grad, 1 - group["momentum"])
                 update = p.grad.lerp(kept, group["momentum"]) if group["nesterov"] else kept
