@@ -109,8 +109,23 @@ def test_contradictions_are_named() -> None:
     with pytest.raises(ValueError, match=r"asks for what the world has not: \['captioning', 'dense'\]"):
         check([replace(two, arms=(replace(start, judge=("captioning",), elsewhere=("dense",)), more, rft))])
     unjudged = replace(two.claims[0], metrics=(("spatial", "micro"),))
-    with pytest.raises(ValueError, match=r"about 'spatial' in 'eval', where arm 'rft' is not judged"):
+    with pytest.raises(ValueError, match=r"is about 'spatial', arm 'rft' is not judged on it"):
         check([replace(two, claims=(unjudged,))])
+
+
+def test_reinforcement_begins_first_and_judging_only_comes_last(tmp_path: Path) -> None:
+    two = small()
+    start, more, rft = two.arms
+    for arms, order in (
+        ((start, more, replace(rft, base=None)), ["rft", "more", "first"]),
+        ((start, more, rft), ["more", "rft", "first"]),
+        ((start, replace(more, base="first"), rft), ["first", "more", "rft"]),
+    ):
+        [place] = places([replace(two, arms=arms)], tmp_path)
+        jobs = running._jobs(place, float("inf"), ())
+        assert [name.split()[-1] for name in jobs if name.split()[-1] in ("first", "more", "rft")] == order
+        for name, at in {name: n for n, name in enumerate(jobs)}.items():
+            assert all(list(jobs).index(needed) < at for needed in jobs[name].after)
 
 
 def test_published_grpo_has_no_credit_and_ours_has(experiments: dict[str, Experiment]) -> None:
