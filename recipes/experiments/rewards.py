@@ -19,7 +19,7 @@ def config() -> Experiment:
     each = "matched IoU + F1, each box paid"
     return Experiment(
         name="rewards",
-        rank=3,
+        rank=4,
         question="Which reward of a list of boxes teaches most, and is one advantage an answer too coarse?",
         world=lens_world(),
         arms=(

@@ -81,9 +81,9 @@ def lens_world() -> World:
     )
 
 
-def lens_sft(name: str, title: str, view: str = "detection") -> Arm:
-    """More SFT in :func:`lens_world`, for as many minutes as :func:`lens_rft`."""
-    stage = sft({view: 1}, steps=LENS_SFT_STEPS[view], scenes_per_step=14, seed=1000)
+def lens_sft(name: str, title: str, view: str = "detection", **changes: Any) -> Arm:
+    """More SFT in :func:`lens_world`, for as many steps as :func:`lens_rft`."""
+    stage = sft({view: 1}, **{"steps": LENS_STEPS, "scenes_per_step": 14, "seed": 1000, **changes})
     return Arm(name, f"SFT → {title}", stage, judge=(view,))
 
 
@@ -107,6 +107,26 @@ def lens_arms() -> dict[str, Arm]:
     return {arm.name: arm for arm in (*(replace(arm, elsewhere=("rooms",)) for arm in arms), ground)}
 
 
+def eight_rooms_world(**changes: Any) -> World:
+    """As :func:`lens_world`, with eight labelled rooms: the demo's."""
+    views = {"detection": {}}
+    made = replace(lens_world(), name="eight", train_rooms=8, watched_rooms=0, views=views, held_out=views)
+    return replace(made, **changes)
+
+
+def eight_rooms_arms() -> tuple[Arm, Arm, Arm]:
+    """The start, more SFT and RFT in :func:`eight_rooms_world`, of as many minutes.
+
+    More SFT at the better of two rates: at four times the rate it falls within 60 steps (``docs/log.md``).
+    """
+    low = replace(SFT_RATE, lr=3e-4, muon_lr=3e-3)
+    return (
+        start_arm(judge=("detection",)),
+        lens_sft("more_sft", "more SFT", steps=160, scenes_per_step=8, optim=low),
+        lens_rft("rft", "each box paid", {"detection": "matched"}, steps=32, credit="marginal"),
+    )
+
+
 def few_rooms_rft(steps: int, prompts: int = 12, **changes: Any) -> RFTConfig:
     """RFT in :func:`few_rooms_world`; a box is paid for what it adds."""
     made = rft({"detection": prompts}, steps=steps, max_new_tokens={"detection": LONGEST}, micro_groups=2)
@@ -119,12 +139,12 @@ def few_rooms_arm(name: str, title: str, stage: SFTConfig | RFTConfig, reward: s
     return Arm(name, title, stage, options=options, judge=("detection",), elsewhere=("rooms",))
 
 
-def few_rooms_arms(sft_steps: int, micro_scenes: int = 0) -> tuple[Arm, Arm]:
+def few_rooms_arms(sft_steps: int) -> tuple[Arm, Arm]:
     """The start and more SFT in :func:`few_rooms_world`.
 
     More SFT goes on at a fortieth of the peak rate: at a quarter it forgets within a step (``docs/log.md``).
     """
-    more = sft({"detection": 1}, steps=sft_steps, scenes_per_step=32, seed=1000, micro_scenes=micro_scenes)
+    more = sft({"detection": 1}, steps=sft_steps, scenes_per_step=32, seed=1000)
     return (
         start_arm(judge=("detection",), elsewhere=("rooms",)),
         few_rooms_arm("more_sft_low", "SFT → more SFT", replace(more, optim=LOW_RATE)),
@@ -166,9 +186,6 @@ LOW_RATE = OptimConfig(name="muon", lr=1.25e-4, muon_lr=1.25e-3)
 """Of more SFT on few rooms."""
 LENS_STEPS, LENS_PROMPTS, LENS_RATE = 12, {"detection": 6, "grounding": 12}, replace(RFT_RATE, lr=5e-4)
 """Of :func:`lens_rft`: a new lens asks for more than the usual rate."""
-LENS_SFT_STEPS = {"detection": 40, "grounding": 30}
-FAR_AND_BACK = replace(RFT_RATE, lr=4e-4, interpolate=0.3)
-"""Twice the rate of :func:`rft`, most of the way taken back: what RL gains in few steps (``docs/log.md``)."""
 CREDIT: dict[str, Any] = {"scale": "task", "credit": "marginal"}
 """How our arm pays: each box on its own tokens, advantages in units of the task's spread."""
 WHOLE: dict[str, Any] = {"scale": "group", "credit": "none"}
