@@ -52,7 +52,7 @@ pytestmark = [
 ]
 
 TASKS = ("detection", "grounding")
-MODELS = ("sft", "more_sft_low", "rft")
+MODELS = ("sft", "more_sft", "rft")
 FIRST, LAST = MODELS[0], MODELS[-1]
 CELLS = """[...document.querySelector('#results table').tBodies[0].rows].map(r =>
   [...r.cells].map(c => [...c.children].map(part => part.innerText)))"""

@@ -16,7 +16,6 @@ from rft3d.experiments.settings import (
     COLUMNS,
     CREDIT,
     DETECTION,
-    LOW_RATE,
     OURS,
     PAPER,
     PEAK_RATE,
@@ -82,17 +81,16 @@ def demo_experiment(quick: bool = False, model: str = START) -> Experiment:
     Eight labelled rooms through a lens that it does not know: it has far to go, and little to learn by heart.
     ``quick``: a few steps at a low rate in rooms of the kind that it knows, where it finds most boxes.
     """
-    rooms = eight_rooms_world(start=model, resamples=1000, headroom=16)
-    arms = eight_rooms_arms()
+    rooms, arms = replace(eight_rooms_world(), start=model, resamples=1000, headroom=16), eight_rooms_arms()
     if quick:
-        shown = {"held_out_rooms": 24, "resamples": 200, "headroom": 8}
-        rooms = replace(rooms, name="quick", rooms=WORLDS["rooms"], train_rooms=16, elsewhere={}, **shown)
-        start, more, rl = arms
+        views = {"detection": {}, "grounding": {"max_per_scene": 1}}
+        rooms = replace(rooms, name="quick", rooms=WORLDS["rooms"], train_rooms=16, held_out_rooms=24)
+        rooms = replace(rooms, views=views, held_out=views, resamples=200, headroom=8)
+        start, more, rl = (replace(arm, judge=tuple(views)) for arm in arms)
         assert isinstance(more.stage, SFTConfig) and isinstance(rl.stage, RFTConfig)
         low = OptimConfig(lr=3e-5, weight_decay=0.0)
-        more = replace(more, stage=replace(more.stage, steps=4, optim=LOW_RATE))
         rl = replace(rl, stage=replace(rl.stage, steps=4, prompts_per_step={"detection": 8}, optim=low))
-        arms = (start, more, rl)
+        arms = (start, replace(more, stage=replace(more.stage, steps=4)), rl)
     return Experiment(
         name="demo",
         question="What does RFT add to an SFT policy, beside as many minutes of more SFT on the same rooms?",
@@ -108,8 +106,7 @@ def scratch_experiment(quick: bool = False) -> Experiment:
     """The whole story, small: encoders, SFT, then more SFT and RFT with two rewards."""
     per_scene = {"detection": 1, "grounding": 4, "spatial": 6}
     shares = {"grounding": 0.5, "spatial": 0.5}
-    taught = sft(per_scene, steps=230, scenes_per_step=16, scene_share=shares,
-                 optim=PEAK_RATE)  # fmt: skip
+    taught = sft(per_scene, steps=230, scenes_per_step=16, scene_share=shares, optim=PEAK_RATE)
     more = sft(per_scene, steps=80, scenes_per_step=16, scene_share=shares, seed=1000)
     limits = {"detection": 160, "grounding": 32, "spatial": 8}
     reinforced = rft(

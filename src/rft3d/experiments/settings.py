@@ -14,8 +14,6 @@ from rft3d.tasks import task_of
 from rft3d.training.config import OptimConfig, RFTConfig, SFTConfig
 
 START = "rooms-sft"
-LONGEST = 1000
-"""Tokens of the longest detection in dense rooms; 40 boxes have about 700."""
 LIMITS = {"detection": 300, "grounding": 40, "spatial": 12}
 """Longest answers in training; a detection of 15 boxes has about 250 tokens."""
 
@@ -48,19 +46,6 @@ def world(**changes: Any) -> World:
         max_new_tokens={"detection": 400, "grounding": 40, "spatial": 12},
         elsewhere={"rooms": Elsewhere(WORLDS["rooms"], ("detection",))},
         watched_rooms=48,
-    )
-    return replace(made, **changes)
-
-
-def few_rooms_world(**changes: Any) -> World:
-    """64 labelled rooms of 20 to 40 things, where SFT's greedy answers leave most for RL (``rft3d headroom``)."""
-    made = world(
-        name="few",
-        rooms=WORLDS["dense"],
-        views={"detection": {}},
-        held_out={"detection": {}},
-        max_new_tokens={"detection": LONGEST},
-        watch_every=10,
     )
     return replace(made, **changes)
 
@@ -107,11 +92,10 @@ def lens_arms() -> dict[str, Arm]:
     return {arm.name: arm for arm in (*(replace(arm, elsewhere=("rooms",)) for arm in arms), ground)}
 
 
-def eight_rooms_world(**changes: Any) -> World:
+def eight_rooms_world() -> World:
     """As :func:`lens_world`, with eight labelled rooms: the demo's."""
     views = {"detection": {}}
-    made = replace(lens_world(), name="eight", train_rooms=8, watched_rooms=0, views=views, held_out=views)
-    return replace(made, **changes)
+    return replace(lens_world(), name="eight", train_rooms=8, watched_rooms=0, views=views, held_out=views)
 
 
 def eight_rooms_arms() -> tuple[Arm, Arm, Arm]:
@@ -124,30 +108,6 @@ def eight_rooms_arms() -> tuple[Arm, Arm, Arm]:
         start_arm(judge=("detection",)),
         lens_sft("more_sft", "more SFT", steps=160, scenes_per_step=8, optim=low),
         lens_rft("rft", "each box paid", {"detection": "matched"}, steps=32, credit="marginal"),
-    )
-
-
-def few_rooms_rft(steps: int, prompts: int = 12, **changes: Any) -> RFTConfig:
-    """RFT in :func:`few_rooms_world`; a box is paid for what it adds."""
-    made = rft({"detection": prompts}, steps=steps, max_new_tokens={"detection": LONGEST}, micro_groups=2)
-    return replace(made, **{**CREDIT, **changes})
-
-
-def few_rooms_arm(name: str, title: str, stage: SFTConfig | RFTConfig, reward: str = "matched") -> Arm:
-    """An arm that is trained and judged in :func:`few_rooms_world`."""
-    options = {"detection": {"reward": reward}} if isinstance(stage, RFTConfig) else {}
-    return Arm(name, title, stage, options=options, judge=("detection",), elsewhere=("rooms",))
-
-
-def few_rooms_arms(sft_steps: int) -> tuple[Arm, Arm]:
-    """The start and more SFT in :func:`few_rooms_world`.
-
-    More SFT goes on at a fortieth of the peak rate: at a quarter it forgets within a step (``docs/log.md``).
-    """
-    more = sft({"detection": 1}, steps=sft_steps, scenes_per_step=32, seed=1000)
-    return (
-        start_arm(judge=("detection",), elsewhere=("rooms",)),
-        few_rooms_arm("more_sft_low", "SFT → more SFT", replace(more, optim=LOW_RATE)),
     )
 
 
@@ -182,8 +142,6 @@ PEAK_RATE = OptimConfig(name="muon", lr=5e-3, muon_lr=0.05)
 """Of SFT that has everything to learn."""
 SFT_RATE = replace(PEAK_RATE, lr=1.25e-3, muon_lr=0.0125)
 RFT_RATE = OptimConfig(name="adamw", lr=2e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.05)
-LOW_RATE = OptimConfig(name="muon", lr=1.25e-4, muon_lr=1.25e-3)
-"""Of more SFT on few rooms."""
 LENS_STEPS, LENS_PROMPTS, LENS_RATE = 12, {"detection": 6, "grounding": 12}, replace(RFT_RATE, lr=5e-4)
 """Of :func:`lens_rft`: a new lens asks for more than the usual rate."""
 CREDIT: dict[str, Any] = {"scale": "task", "credit": "marginal"}
