@@ -223,9 +223,7 @@ def sentence(found: TaskHeadroom) -> str:
     if by == "best":
         hope = f"{found.task} has no consensus to tell what RL can gain"
     elif gap.low is None or gap.low <= 0:
-        hope = (
-            "no clear gap, so expect RL to gain little here before SFT is better or the questions are harder"
-        )
+        hope = "no clear gap, so expect RL to gain little by sharpening; an error that all samples share is not seen"
     return f"{start}: {hope}; {rest}"
 
 
