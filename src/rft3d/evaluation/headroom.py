@@ -223,7 +223,7 @@ def sentence(found: TaskHeadroom) -> str:
     if by == "best":
         hope = f"{found.task} has no consensus to tell what RL can gain"
     elif gap.low is None or gap.low <= 0:
-        hope = "no clear gap, so expect RL to gain little by sharpening; an error that all samples share is not seen"
+        hope = "no clear gap, so expect RL to gain little by sharpening; errors that all samples share are not seen"
     return f"{start}: {hope}; {rest}"
 
 
