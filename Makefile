@@ -20,7 +20,7 @@ TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZER
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: .venv/.stamp  ## headroom, then more SFT and RFT side by side from the shipped policy; table, picture, report: DEMOMIN minutes
+demo: .venv/.stamp  ## headroom, then more SFT and RFT side by side from the shipped policy; table, picture, report: about 10 minutes
 	$(BIN)/rft3d demo --out $(OUT)
 
 demo-quick: .venv/.stamp  ## the same with a few steps, in at most 3 minutes
