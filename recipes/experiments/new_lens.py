@@ -1,4 +1,4 @@
-"""A camera that the policy does not know: RFT against more SFT on 64 labelled rooms, equal data and minutes.
+"""A camera that the policy does not know: RFT against more SFT on 64 labelled rooms, equal data and steps.
 
 The shipped policy knows one lens (65 degrees). Through one of 55 all its answers can be read and its boxes miss
 (``settings.lens_world``). SFT is shown the true boxes, RFT is told the metric of its own ones.
