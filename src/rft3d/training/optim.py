@@ -11,7 +11,7 @@ from rft3d.training.config import OptimConfig
 
 
 class Muon(torch.optim.Muon):
-    """``torch.optim.Muon`` whose CPU parameters are orthogonalised in float32.
+    """``torch.optim.Muon`` (``adjust_lr_fn="original"``) whose CPU parameters are orthogonalised in float32.
 
     torch does it in bfloat16, which a CPU without such units multiplies 20 to 30 times more slowly: two thirds of a
     training step of the shipped model. Elsewhere the step is torch's own.
