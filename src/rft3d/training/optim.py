@@ -24,7 +24,9 @@ class Muon(torch.optim.Muon):
         loss = None if closure is None else torch.enable_grad()(closure)()
         for group in self.param_groups:
             for p in (p for p in group["params"] if p.grad is not None):
-                kept = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p.grad))
+                if not self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p.grad)
+                kept = self.state[p]["momentum_buffer"]
                 kept.lerp_(p.grad, 1 - group["momentum"])
                 update = p.grad.lerp(kept, group["momentum"]) if group["nesterov"] else kept
                 p.mul_(1 - group["lr"] * group["weight_decay"])
