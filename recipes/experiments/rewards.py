@@ -14,7 +14,9 @@ from typing import Any
 from rft3d.experiments import Arm, Claim, Experiment
 from rft3d.experiments.settings import DETECTION, WHOLE, lens_arms, lens_rft, lens_world
 
-LEAVE_ONE_OUT: dict[str, Any] = {"scale": "none", "loss": "dr_grpo", "baseline": "leave_one_out"}
+LEAVE_ONE_OUT: dict[str, Any] = {
+    "scale": "none", "loss": "dr_grpo", "baseline": "leave_one_out", "temperature": 1.0,
+}  # fmt: skip
 
 
 def each_paid(name: str, title: str, reward: str = "matched", **changes: Any) -> Arm:
@@ -41,8 +43,7 @@ def config() -> Experiment:
             each_paid("graded", "F1 at IoU 0.25, 0.5, 0.75, each box paid", "graded"),
             each_paid("hungarian", "-(FN + 0.3 FP), each box paid", "hungarian"),
             each_paid("greedy", f"{each}, groups that beat greedy", beats_greedy=0.02),
-            each_paid("loo", f"{each}, leave-one-out, Dr. GRPO", **LEAVE_ONE_OUT),
-            each_paid("warm", f"{each}, temperature 1", temperature=1.0),
+            each_paid("loo", f"{each}, leave-one-out, Dr. GRPO, temperature 1", **LEAVE_ONE_OUT),
         ),
         claims=(
             Claim("RL raises precision and recall alike", "both", "sft", precise),
