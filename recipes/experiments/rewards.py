@@ -9,19 +9,8 @@ Time: about 4 minutes an arm and seed on one core.
 Expected: not known beforehand; the rule that decides is in docs/results.md.
 """
 
-from typing import Any
-
-from rft3d.experiments import Arm, Claim, Experiment
+from rft3d.experiments import Claim, Experiment
 from rft3d.experiments.settings import DETECTION, WHOLE, lens_arms, lens_rft, lens_world
-
-LEAVE_ONE_OUT: dict[str, Any] = {
-    "scale": "none", "loss": "dr_grpo", "baseline": "leave_one_out", "temperature": 1.0,
-}  # fmt: skip
-
-
-def each_paid(name: str, title: str, reward: str = "matched", **changes: Any) -> Arm:
-    """RFT that pays each box for what it adds, on its own tokens."""
-    return lens_rft(name, title, {"detection": reward}, credit="marginal", **changes)
 
 
 def config() -> Experiment:
@@ -39,11 +28,7 @@ def config() -> Experiment:
             lens_rft("f1", "format + F1", {"detection": "f1"}, **WHOLE),
             arms["both"],
             arms["ours"],
-            each_paid("credit", each),
-            each_paid("graded", "F1 at IoU 0.25, 0.5, 0.75, each box paid", "graded"),
-            each_paid("hungarian", "-(FN + 0.3 FP), each box paid", "hungarian"),
-            each_paid("greedy", f"{each}, groups that beat greedy", beats_greedy=0.02),
-            each_paid("loo", f"{each}, leave-one-out, Dr. GRPO, temperature 1", **LEAVE_ONE_OUT),
+            lens_rft("credit", each, {"detection": "matched"}, credit="marginal"),
         ),
         claims=(
             Claim("RL raises precision and recall alike", "both", "sft", precise),
