@@ -18,7 +18,7 @@ def config() -> Experiment:
     arms = lens_arms()
     return Experiment(
         name="joint",
-        rank=6,
+        rank=8,
         question="Does one policy for both tasks learn as much as a specialist for each?",
         world=lens_world(),
         arms=(
@@ -26,8 +26,8 @@ def config() -> Experiment:
             lens_rft("joint", "both tasks", {"detection": "matched", "grounding": "metric_diou"}),
         ),
         claims=(
-            Claim("one policy beats the specialist in detection", "joint", "ours", (DETECTION[1][:2],)),
-            Claim("one policy beats the specialist in grounding", "joint", "ground", (GROUNDING[:2],)),
+            Claim("one policy beats two specialists", "joint", "ours", (DETECTION[1][:2],)),
+            Claim("one policy beats two specialists", "joint", "ground", (GROUNDING[:2],)),
         ),
         columns=(*DETECTION, GROUNDING),
     )

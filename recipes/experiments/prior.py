@@ -20,7 +20,7 @@ def config() -> Experiment:
     plain = replace(labels, name="plain_sft", title="SFT → more SFT, no prior", geometry=False, elsewhere=())
     return Experiment(
         name="prior",
-        rank=4,
+        rank=5,
         question="What does the frozen geometry encoder add where labelled rooms are few?",
         world=lens_world(),
         arms=(labels, plain),

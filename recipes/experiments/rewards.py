@@ -19,7 +19,7 @@ def config() -> Experiment:
     each = "matched IoU + F1, each box paid"
     return Experiment(
         name="rewards",
-        rank=4,
+        rank=6,
         question="Which reward of a list of boxes teaches most, and is one advantage an answer too coarse?",
         world=lens_world(),
         arms=(
@@ -32,8 +32,8 @@ def config() -> Experiment:
         ),
         claims=(
             Claim("RL raises precision and recall alike", "both", "sft", precise),
-            Claim("both beat IoU", "both", "iou", pooled),
-            Claim("both beat F1", "both", "f1", pooled),
+            Claim("IoU + F1 beats IoU alone, F1 alone", "both", "iou", pooled),
+            Claim("IoU + F1 beats IoU alone, F1 alone", "both", "f1", pooled),
             Claim("credit per box helps", "credit", "ours", pooled),
         ),
         columns=DETECTION,

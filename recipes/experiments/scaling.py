@@ -23,7 +23,7 @@ def config() -> Experiment:
     title = f"SFT → RFT, {STEPS} steps of 3 prompts"
     return Experiment(
         name="scaling",
-        rank=7,
+        rank=9,
         question="How long does RL go on gaining?",
         world=lens_world(),
         arms=(arms["sft"], arms["ground"], replace(arms["ground"], name="rft_long", title=title, stage=long)),

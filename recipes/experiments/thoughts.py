@@ -39,7 +39,7 @@ def config() -> Experiment:
     think = (("spatial-think", "micro"),)
     return Experiment(
         name="thoughts",
-        rank=5,
+        rank=7,
         question="Does a thought help because of what it says about the room?",
         world=world(
             name="thoughts", train_rooms=480, watched_rooms=0, elsewhere={}, views=views, held_out=held_out,

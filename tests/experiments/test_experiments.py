@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from rft3d.experiments import Arm, Claim, Experiment, World, load_experiments, r
 from rft3d.experiments import run as running
 from rft3d.experiments.lab import Lab
 from rft3d.experiments.numbers import Found, difference_of, value_of, verdict
-from rft3d.experiments.page import arms_grid, claims_grid, print_demo
+from rft3d.experiments.page import arms_grid, differences, print_demo
 from rft3d.experiments.places import check, places, quickened
 from rft3d.experiments.rooms import corrupted
 from rft3d.experiments.types import folder_of
@@ -65,8 +66,8 @@ def test_recipes_agree_and_say_how_they_are_run(experiments: dict[str, Experimen
         for needed in (f"rft3d experiment run --only {name}", "Hardware:", "Time:", "Expected:"):
             assert needed in text, (name, needed)
         assert len(experiment.seeds) >= 3 and experiment.columns and experiment.claims
-    headline = ("few_rooms", "new_lens", "eight_rooms")
-    assert tuple(experiments)[:3] == headline
+    headline = ("few_rooms", "few_questions", "new_lens", "eight_rooms")
+    assert tuple(experiments)[:4] == headline
     claims = [
         sum(len(c.metrics) for c in e.claims) for name, e in experiments.items() if name not in headline
     ]
@@ -211,12 +212,13 @@ def test_a_section_without_runs_here_stays_as_it_was_published(
     experiments: dict[str, Experiment], tmp_path: Path
 ) -> None:
     page = tmp_path / "results.md"
-    page.write_text(
-        "# Results\n\nBefore.\n\n## rewards\n\nOf another machine.\n\n## no recipe any more\n\nx\n", "utf-8"
-    )
+    row = "| [a claim](#rewards) | published |\n"
+    parts = ("# Results", "Before.", f"| claim | x |\n{row}", "## rewards\n\nOf another machine.")
+    page.write_text("\n\n".join((*parts, "## no recipe any more\n\nx\n")), "utf-8")
     text = write_results([experiments["rewards"]], tmp_path / "runs", page).read_text(encoding="utf-8")
     assert "## rewards\n\nOf another machine.\n" in text and "Not yet run" not in text
     assert "Before." not in text and "no recipe" not in text and text.count("## How to read it") == 1
+    assert text.count(f"\n\n| claim | difference: verdict |\n| --- | --- |\n{row}\n") == 1
     assert (
         write_results([experiments["rewards"]], tmp_path / "runs", page).read_text(encoding="utf-8") == text
     )
@@ -265,9 +267,12 @@ def test_arms_from_end_to_end(start: str, tmp_path: Path) -> None:
     done = json.loads((root / "stages" / "more" / "done.json").read_text())
     assert done["steps"] == 2 and done["tokens"] > 0 and done["training_seconds"] > 0
     roots = {0: root}
-    assert [row[0] for row in arms_grid(two, roots).rows] == ["the start", "more SFT", "RFT"]
-    [row] = claims_grid(two, roots).rows
-    assert row[1] == "detection f1@0.25: RFT minus more SFT" and row[4] == "undecided (1 of 3 seeds)"
+    assert [row[0] for row in arms_grid(two, roots)] == ["arm", "the start", "more SFT", "RFT"]
+    [(what, _, said)] = differences(two, roots, two.claims[0])
+    assert what == "F1" and said == "undecided (1 of 3 seeds)"
+    text = write_results([two], out, tmp_path / "page.md").read_text(encoding="utf-8")
+    row = r"\| \[RFT helps\]\(#two\) \| F1 \S+ \[\S+, \S+\]: undecided \(1 of 3 seeds\) \|"
+    assert re.search(row, text) and text.count("undecided (1 of 3") == 1
     shown = io.StringIO()
     print_demo(two, roots, Console(file=shown, width=100))
     assert "RFT minus more SFT" in shown.getvalue() and "3 fresh rooms" in shown.getvalue()

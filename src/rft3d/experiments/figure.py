@@ -47,11 +47,11 @@ def draw_dynamics(experiment: Experiment, roots: Mapping[int, Path], file: Path)
 
 def _svg(curves: Mapping[str, Mapping[str, Line]], panels: Sequence[tuple[str, str]]) -> bytes:
     figure_class, rc_context = _matplotlib()
-    columns = min(3, len(panels))
+    columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     with rc_context({"svg.hashsalt": "rft3d", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3}):
         shown: dict[str, Any] = {}  # a line of each arm
-        figure = figure_class(figsize=(3.2 * columns, 2.3 * rows + 0.5), layout="constrained")
+        figure = figure_class(figsize=(2.6 * columns, 2.1 * rows + 0.5), layout="constrained")
         for number, (key, label) in enumerate(panels, 1):
             axes = figure.add_subplot(rows, columns, number)
             axes.set_title(label)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rft3d.evaluation import read_predictions, score_predictions
 from rft3d.evaluation.score import pools_of
 from rft3d.evaluation.stats import Resampled, percentile_interval, resample_pools
-from rft3d.experiments.types import STANDARD, Claim, held_out_folder
+from rft3d.experiments.types import Claim, held_out_folder, rooms_and_view
 from rft3d.files import naming, read_json
 from rft3d.runfolder import DONE
 from rft3d.tasks import Sample, make_task, read_samples, task_of
@@ -52,18 +52,15 @@ class Found:
     samples: int
 
 
-def value_of(
-    roots: Mapping[int, Path], arm: str, view: str, metric: str, where: str = STANDARD
-) -> Found | None:
+def value_of(roots: Mapping[int, Path], arm: str, view: str, metric: str) -> Found | None:
     """``metric`` of an arm over the seeds that are there (``roots``: run folder by seed); None without one."""
-    runs = _runs(roots, arm, view, where)
+    runs = _runs(roots, arm, view)
     return _found([_column(run, metric) for run in runs.values()], runs, metric) if runs else None
 
 
 def difference_of(roots: Mapping[int, Path], claim: Claim, view: str, metric: str) -> Found | None:
     """Arm minus the one it is compared with, over the seeds that both have."""
-    ours = _runs(roots, claim.arm, view, STANDARD)
-    theirs = _runs(roots, claim.against, view, STANDARD)
+    ours, theirs = _runs(roots, claim.arm, view), _runs(roots, claim.against, view)
     both = {seed: ours[seed] for seed in ours if seed in theirs}
     pairs = [(_column(ours[seed], metric), _column(theirs[seed], metric)) for seed in both]
     gaps = [(a[0] - b[0], a[1] - b[1]) for a, b in pairs]
@@ -95,13 +92,11 @@ def cost_of(roots: Mapping[int, Path], arm: str) -> dict[str, float] | None:
     return {**means, "seeds": len(rows)} if rows else None
 
 
-def _runs(roots: Mapping[int, Path], arm: str, view: str, where: str) -> dict[int, Resampled]:
+def _runs(roots: Mapping[int, Path], arm: str, view: str) -> dict[int, Resampled]:
+    where, view = rooms_and_view(view)
     folders = {seed: held_out_folder(root, where) for seed, root in roots.items()}
-    return {
-        seed: _resampled(folder, arm, view)
-        for seed, folder in folders.items()
-        if (folder / arm / f"{view}.scores.json").is_file()
-    }
+    done = {seed: each for seed, each in folders.items() if (each / arm / f"{view}.scores.json").is_file()}
+    return {seed: _resampled(folder, arm, view) for seed, folder in done.items()}
 
 
 @lru_cache(maxsize=1024)

@@ -1,8 +1,7 @@
-"""``docs/results.md`` from the run folders: the figure, then claims and arms of every experiment."""
+"""``docs/results.md`` from the run folders: a figure and all claims; what they rest on is folded."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -12,6 +11,7 @@ from rich.table import Table
 from rft3d import files
 from rft3d.experiments.figure import draw_dynamics
 from rft3d.experiments.numbers import (
+    MARGIN,
     NOT_RUN,
     RESAMPLES,
     RULE,
@@ -22,71 +22,71 @@ from rft3d.experiments.numbers import (
     verdict,
 )
 from rft3d.experiments.places import places
-from rft3d.experiments.types import STANDARD, Arm, Experiment, folder_of
+from rft3d.experiments.types import STANDARD, Arm, Claim, Experiment, folder_of, rooms_and_view
 from rft3d.files import read_json
 from rft3d.runfolder import METRICS
 from rft3d.tasks import task_of
 
 DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
-FOLDED = '<details markdown="1"><summary>Arms and what they cost</summary>'
-HEAD = """# Results
-
-What reinforcement on the metric adds to a finished SFT policy, in procedural rooms. This page is written by
-`rft3d experiment table` from the run folders, section by section; a number that is not there was not measured.
-Everything again: `make results` (resumable); one arm: `rft3d experiment run --only EXPERIMENT/ARM`, its settings
-are in [recipes/experiments](../recipes/experiments).
+HEAD = f"""\
+What reinforcement on the metric (RFT) adds to a finished SFT policy in procedural rooms. Below: paired differences
+in points, mean of the seeds [95 % interval over fresh rooms] (range of the seeds). *Holds*: the interval is above
+0; *does not hold*: it is below {MARGIN:g} point ([the rule](#how-to-read-it)).
 """
-HOW = f"""## How to read it
+FOLDED = "Every arm: values, costs, curves; how to read them; how to run it again"
+HOW = f"""\
+## How to read it
 
 Values are means over seeds with a 95 % interval: bootstrap over the held-out rooms, all seeds resampled together,
 {RESAMPLES} times. A difference is paired: both arms answer the same questions about the same rooms. Tokens are
 those that were sampled and those that passed forward and backward; minutes are of one core.
 
 {RULE}
+
+`rft3d experiment table` writes this page from the run folders; a number that is not there was not measured.
+Everything again: `make results` (resumable); one arm: `rft3d experiment run --only EXPERIMENT/ARM`, its settings
+are in [recipes/experiments](../recipes/experiments).
 """
 
-
-@dataclass(frozen=True)
-class TextTable:
-    """A table's cells, as text."""
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+Rows = list[tuple[str, ...]]
+"""A table as text, the head first."""
 
 
 def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> Path:
     """Write ``page`` from what is in ``out``, with the figures as SVG files in ``images`` beside it.
 
-    The section of an experiment that has not begun in ``out`` stays as it stands: runs are made on many machines.
+    What stands there about an experiment that has not begun in ``out`` stays: runs are made on many machines.
     """
-    images = page.parent / "images"
-    published = _sections_of(page)
-    sections = {each.name: published[each.name] for each in experiments if each.name in published}
-    begun = (each for each in experiments if _begun(each, out))
-    sections |= {each.name: _section(each, out, images, each is experiments[0]) for each in begun}
-    parts = [HEAD, *(sections[each.name] for each in experiments if each.name in sections)]
+    before = page.read_text(encoding="utf-8") if page.is_file() else ""
+    sections = {each.partition("\n")[0]: f"## {each.rstrip()}\n" for each in before.split("\n## ")[1:]}
+    claims: list[str] = []
+    for each in experiments:
+        rows = [line for line in before.splitlines() if f"](#{each.name}) |" in line]
+        roots = {seed: folder_of(out, each.world, seed) for seed in each.seeds}
+        logs = (root / "stages" / arm.name / METRICS for root in roots.values() for arm in each.arms)
+        if any(map(Path.is_file, logs)):  # an arm that trains has taken a step
+            sections[each.name] = _section(each, out, roots, page.parent / "images")
+            rows = _claims(each, roots)
+        claims += rows
+    folded = [sections[each.name] for each in experiments if each.name in sections]
+    drawn = [line for line in folded[0].splitlines() if line.startswith("![")] if folded else []
+    lines = ["# Results", "", *(f"{figure}\n" for figure in drawn), HEAD]
+    lines += [*_markdown([("claim", "difference: verdict")]), *claims, ""] if claims else []
     waiting = [f"- `{each.name}`: {each.question}" for each in experiments if each.name not in sections]
-    if waiting:
-        parts.append("\n".join(["## Not yet run", "", *waiting, ""]))
-    parts.append(HOW)
-    files.write_text(page, "\n".join(parts))
+    lines += ["## Not yet run", "", *waiting, ""] if waiting else []
+    opened = f'<details markdown="1"><summary>{FOLDED}</summary>'
+    files.write_text(page, "\n".join([*lines, opened, "", *folded, HOW, "</details>", ""]))
     return page
 
 
-def _sections_of(page: Path) -> dict[str, str]:
-    """What stands on ``page`` by heading."""
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    return {each.partition("\n")[0]: f"## {each.rstrip()}\n" for each in text.split("\n## ")[1:]}
-
-
-def _begun(experiment: Experiment, out: Path) -> bool:
-    """Whether any arm that trains has taken a step."""
-    roots = _roots(experiment, out).values()
-    return any((root / "stages" / arm.name / METRICS).is_file() for root in roots for arm in experiment.arms)
-
-
-def _roots(experiment: Experiment, out: Path) -> dict[int, Path]:
-    return {seed: folder_of(out, experiment.world, seed) for seed in experiment.seeds}
+def _claims(experiment: Experiment, roots: Mapping[int, Path]) -> list[str]:
+    """A row for each claim, which leads to the experiment's section; claims with the same words share one."""
+    rows: dict[str, list[str]] = {}
+    for claim in experiment.claims:
+        found = differences(experiment, roots, claim)
+        said = (f"{what} {': '.join(dict.fromkeys(rest))}" for what, *rest in found)  # not yet run, once
+        rows.setdefault(claim.text, []).extend(said)
+    return [_line((f"[{text}](#{experiment.name})", "<br>".join(said))) for text, said in rows.items()]
 
 
 def _state(experiment: Experiment, out: Path) -> str:
@@ -100,63 +100,51 @@ def _state(experiment: Experiment, out: Path) -> str:
     return f"{done} of {arms} arms (an arm counts once a seed) are done{at}."
 
 
-def _section(experiment: Experiment, out: Path, images: Path, first: bool) -> str:
-    """Claims, and what they rest on folded: the page is read for its first figure and its claims."""
-    roots = _roots(experiment, out)
+def _section(experiment: Experiment, out: Path, roots: Mapping[int, Path], images: Path) -> str:
     drawn = draw_dynamics(experiment, roots, images / f"dynamics-{experiment.name}.svg")
-    claims, arms = (_markdown(grid(experiment, roots)) for grid in (claims_grid, arms_grid))
-    figure = [] if drawn is None else [f"![{DYNAMICS}]({images.name}/{drawn.name})", ""]
     lines = [f"## {experiment.name}", "", f"{experiment.question} {_state(experiment, out)}", ""]
-    lines += [
-        *(figure if first else []),
-        *claims,
-        FOLDED,
-        "",
-        *arms,
-        *([] if first else figure),
-        "</details>",
-        "",
-    ]
-    return "\n".join(lines)
+    lines += [] if drawn is None else [f"![{DYNAMICS}]({images.name}/{drawn.name})", ""]
+    return "\n".join([*lines, *_markdown(arms_grid(experiment, roots)), ""])
 
 
-def _markdown(grid: TextTable) -> list[str]:
-    rows = [grid.head, ("---",) * len(grid.head), *grid.rows]
-    return [*("| " + " | ".join(row) + " |" for row in rows), ""] if grid.rows else []
+def _markdown(table: Rows) -> list[str]:
+    return list(map(_line, (table[0], ("---",) * len(table[0]), *table[1:])))
 
 
-def claims_grid(experiment: Experiment, roots: Mapping[int, Path]) -> TextTable:
-    """A row for each metric of each claim: the paired difference and the verdict."""
+def _line(row: Sequence[str]) -> str:
+    return "| " + " | ".join(row) + " |"
+
+
+def differences(experiment: Experiment, roots: Mapping[int, Path], claim: Claim) -> Rows:
+    """A row for each metric of ``claim``: its heading, the paired difference, the verdict; no head."""
+    headings = {(task_of(view), metric): heading for view, metric, heading in experiment.columns}
     rows = []
-    for claim in experiment.claims:
-        for view, metric in claim.metrics:
-            found = difference_of(roots, claim, view, metric)
-            what = f"{experiment.arm(claim.arm).title} minus {experiment.arm(claim.against).title}"
-            rows.append(
-                (claim.text, f"{view} {metric}: {what}", _signed(found), _count(found), verdict(found))
-            )
-    return TextTable(("claim", "measure", "difference", "n", "verdict"), tuple(rows))
+    for view, metric in claim.metrics:
+        found = difference_of(roots, claim, view, metric)
+        what = headings.get((task_of(view), metric), f"{view} {metric}")
+        rows.append((what, _signed(found), verdict(found)))
+    return rows
 
 
-def arms_grid(experiment: Experiment, roots: Mapping[int, Path]) -> TextTable:
+def arms_grid(experiment: Experiment, roots: Mapping[int, Path]) -> Rows:
     """A row for each arm: its columns' values and what it cost."""
-    rows = []
+    heads = (heading for _, _, heading in experiment.columns)
+    rows: Rows = [("arm", *heads, "seeds", "steps", "tokens", "minutes")]
     for arm in experiment.arms:
         numbers = [_cell(experiment, roots, arm, *column[:2]) for column in experiment.columns]
         rows.append((arm.title, *numbers, *_cost(cost_of(roots, arm.name))))
-    heads = (heading for _, _, heading in experiment.columns)
-    return TextTable(("arm", *heads, "seeds", "steps", "tokens", "minutes"), tuple(rows))
+    return rows
 
 
 def print_demo(experiment: Experiment, roots: Mapping[int, Path], console: Console) -> None:
     """The arms' values and the claims' differences, narrow enough for a terminal."""
-    arms, claims = arms_grid(experiment, roots), claims_grid(experiment, roots)
-    shown = [n for n, heading in enumerate(arms.head) if heading not in ("seeds", "steps", "tokens")]
+    arms = arms_grid(experiment, roots)
+    shown = [n for n, heading in enumerate(arms[0]) if heading not in ("seeds", "steps", "tokens")]
     title = f"{experiment.world.held_out_rooms} fresh rooms, % ± half the 95 % interval"
-    tables = {title: [[row[n] for n in shown] for row in (arms.head, *arms.rows)]}
-    if claims.rows:
-        pair = claims.rows[0][1].partition(": ")[2]
-        rows = [[row[1].partition(": ")[0], row[2]] for row in claims.rows]
+    tables = {title: [[row[n] for n in shown] for row in arms]}
+    for claim in experiment.claims:
+        pair = f"{experiment.arm(claim.arm).title} minus {experiment.arm(claim.against).title}"
+        rows = ([what, by] for what, by, _ in differences(experiment, roots, claim))
         tables[f"{pair}: points [95 % interval]"] = [["measure", "difference"], *rows]
     for title, (head, *rows) in tables.items():
         table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -176,11 +164,11 @@ def _cost(cost: Mapping[str, float] | None) -> tuple[str, ...]:
 
 
 def _cell(experiment: Experiment, roots: Mapping[int, Path], arm: Arm, view: str, metric: str) -> str:
-    where, _, own = view.rpartition("@")  # dense@detection: the view in the rooms called dense
+    where, own = rooms_and_view(view)
     views = [judged for judged in arm.judge if task_of(judged) == own] if own not in arm.judge else [own]
-    if not views or (where and where not in arm.elsewhere):
+    if not views or where not in (STANDARD, *arm.elsewhere):
         return ""
-    found = value_of(roots, arm.name, views[0], metric, where or STANDARD)
+    found = value_of(roots, arm.name, view.replace(own, views[0]), metric)
     if found is None or math.isnan(found.mean):
         return NOT_RUN if found is None else "no value"
     return f"{found.mean:.1f} ± {(found.high - found.low) / 2:.1f}"
@@ -190,9 +178,5 @@ def _signed(found: Found | None) -> str:
     if found is None or math.isnan(found.mean):
         return NOT_RUN if found is None else "no value"
     seeds = found.by_seed
-    spread = f"; seeds {min(seeds):+.1f} .. {max(seeds):+.1f}" if len(seeds) > 1 else ""
+    spread = f" ({min(seeds):+.1f} .. {max(seeds):+.1f})" if len(seeds) > 1 else ""
     return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]{spread}"
-
-
-def _count(found: Found | None) -> str:
-    return f"{found.samples} questions, {found.scenes} rooms x {len(found.by_seed)} seeds" if found else ""

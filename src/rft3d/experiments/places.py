@@ -15,6 +15,7 @@ from rft3d.experiments.types import (
     derived_options,
     folder_of,
     held_out_folder,
+    rooms_and_view,
 )  # fmt: skip
 from rft3d.runfolder import DONE
 from rft3d.settings import config_in
@@ -60,7 +61,9 @@ def check(experiments: Sequence[Experiment]) -> None:
             experiment.chain(arm.name)
         for claim in experiment.claims:
             for arm, (view, _) in product((claim.arm, claim.against), claim.metrics):
-                if view not in experiment.arm(arm).judge:
+                rooms, own = rooms_and_view(view)
+                judged = experiment.arm(arm)
+                if own not in judged.judge or rooms not in (STANDARD, *judged.elsewhere):
                     raise ValueError(
                         f"{where}: claim {claim.text!r} is about {view!r}, arm {arm!r} is not judged on it"
                     )

@@ -29,8 +29,10 @@ DETECTION = (
 )
 IN_ROOMS = ("rooms@detection", "f1@0.25", "F1, rooms")
 """A column: detection in the shipped world, where another one is trained in."""
+IN_EASY = ("easy@detection", "f1@0.25", "F1, easy")
 GROUNDING = ("grounding", "acc@0.25", "Acc.25")
-COLUMNS = (*DETECTION, GROUNDING, ("spatial", "micro", "VSI micro"))
+SPATIAL = ("spatial", "micro", "VSI micro")
+COLUMNS = (*DETECTION, GROUNDING, SPATIAL)
 
 
 def world(**changes: Any) -> World:
@@ -44,7 +46,7 @@ def world(**changes: Any) -> World:
         views={},
         held_out={},
         max_new_tokens={"detection": 400, "grounding": 40, "spatial": 12},
-        elsewhere={"rooms": Elsewhere(WORLDS["rooms"], ("detection",))},
+        elsewhere={name: Elsewhere(WORLDS[name], ("detection",)) for name in ("rooms", "easy")},
         watched_rooms=48,
     )
     return replace(made, **changes)
@@ -141,6 +143,8 @@ def rft(prompts: Mapping[str, int], **changes: Any) -> RFTConfig:
 PEAK_RATE = OptimConfig(name="muon", lr=5e-3, muon_lr=0.05)
 """Of SFT that has everything to learn."""
 SFT_RATE = replace(PEAK_RATE, lr=1.25e-3, muon_lr=0.0125)
+LOW_RATE = OptimConfig(name="muon", lr=1.25e-4, muon_lr=1.25e-3)
+"""Of more SFT in rooms that it has seen the like of: at a quarter of the peak rate it forgets within a step."""
 RFT_RATE = OptimConfig(name="adamw", lr=2e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.05)
 LENS_STEPS, LENS_PROMPTS, LENS_RATE = 12, {"detection": 6, "grounding": 12}, replace(RFT_RATE, lr=5e-4)
 """Of :func:`lens_rft`: a new lens asks for more than the usual rate."""

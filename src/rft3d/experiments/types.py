@@ -169,6 +169,12 @@ def folder_of(out: Path, world: World, seed: int) -> Path:
     return out / world.name / f"seed{seed}"
 
 
+def rooms_and_view(view: str) -> tuple[str, str]:
+    """The held-out set and the view of ``rooms@view``, or of a view in the standard rooms."""
+    where, _, own = view.rpartition("@")
+    return where or STANDARD, own
+
+
 def held_out_folder(root: Path, where: str) -> Path:
     """The folder of a held-out set in a run folder."""
     return root / STANDARD if where == STANDARD else root / "ood" / where
