@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
+from safetensors.torch import load_file
 from tests.tiny import make_policy
 
 from rft3d.evaluation.records import Prediction, write_predictions
@@ -199,6 +201,8 @@ def test_no_arm_takes_the_name_of_the_first_policy() -> None:
     """An arm of that name wrote over the policy that others were loading."""
     with pytest.raises(ValueError, match="an arm cannot be called 'start'"):
         Arm("start", "the start", None)
+    with pytest.raises(ValueError, match="arm 'half' goes back, so it needs a base and no stage of its own"):
+        Arm("half", "half way back", None, back=0.5)
 
 
 def test_nothing_run_is_said(experiments: dict[str, Experiment], tmp_path: Path) -> None:
@@ -260,9 +264,9 @@ def test_arms_from_end_to_end(start: str, tmp_path: Path) -> None:
     root = folder_of(out, two.world, 0)
     assert not (root / "stages").exists()  # no time at all: nothing was begun
     assert run_experiments([two], out, console=QUIET)
-    weights = root / "models" / "rft" / "model.safetensors"
-    made = weights.stat().st_mtime_ns
-    assert run_experiments([two], out, console=QUIET) and weights.stat().st_mtime_ns == made
+    file = root / "models" / "rft" / "model.safetensors"
+    made = file.stat().st_mtime_ns
+    assert run_experiments([two], out, console=QUIET) and file.stat().st_mtime_ns == made
     assert read_titles(root).titles == {"first": "the start", "more": "more SFT", "rft": "RFT"}
     done = json.loads((root / "stages" / "more" / "done.json").read_text())
     assert done["steps"] == 2 and done["tokens"] > 0 and done["training_seconds"] > 0
@@ -273,6 +277,15 @@ def test_arms_from_end_to_end(start: str, tmp_path: Path) -> None:
     text = write_results([two], out, tmp_path / "page.md").read_text(encoding="utf-8")
     row = r"\| \[RFT helps\]\(#two\) \| F1 \S+ \[\S+, \S+\]: undecided \(1 of 3 seeds\) \|"
     assert re.search(row, text) and text.count("undecided (1 of 3") == 1
+    half = replace(two.arms[2], name="half", stage=None, base="rft", back=0.5)
+    assert run_experiments([replace(two, arms=(*two.arms, half))], out, console=QUIET)
+    weights = [load_file(root / "models" / name / "model.safetensors") for name in ("start", "rft", "half")]
+    assert all(
+        torch.equal(a.lerp(b, 0.5), back) for a, b, back in zip(*map(dict.values, weights), strict=True)
+    )
+    assert any(
+        not torch.equal(a, back) for a, back in zip(weights[0].values(), weights[2].values(), strict=True)
+    )
     shown = io.StringIO()
     print_demo(two, roots, Console(file=shown, width=100))
     assert "RFT minus more SFT" in shown.getvalue() and "3 fresh rooms" in shown.getvalue()

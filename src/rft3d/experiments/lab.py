@@ -180,7 +180,10 @@ class Lab:
         without = {} if arm.geometry else {"geometry": "off"}
         policy = load_policy(self.model_dir(arm.base or FIRST), **without)
         if stage is None:
-            with self.run.timed(arm.name):
+            with self.run.timed(arm.name), torch.no_grad():
+                start = load_policy(self.model_dir(FIRST), **without).model.parameters()
+                for weight, first in zip(policy.model.parameters(), start, strict=True):
+                    weight.copy_(first.lerp(weight, 1 - arm.back))
                 policy.save(self.model_dir(arm.name))
             return
         given = derived_options(self._options(self.start, self.world.views))

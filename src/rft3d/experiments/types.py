@@ -83,8 +83,9 @@ class Arm:
     Attributes:
         name: unique in its world and not ``start``; ``models/<name>`` holds the result.
         title: for tables and the report.
-        stage: what is done; its ``seed`` is added to the run's. None: nothing, the start is judged as it is.
+        stage: what is done; its ``seed`` is added to the run's. None: nothing.
         base: the arm to start from; None: the world's start.
+        back: share of the way from the base's weights back to the world's start; 0.5: half way (WiSE-FT).
         geometry: False: without the geometry branch (the paper's ablation). Only where ``base`` is None;
             others inherit it.
         options: options of a view that differ while this arm trains (rewards).
@@ -96,6 +97,7 @@ class Arm:
     title: str
     stage: SFTConfig | RFTConfig | None
     base: str | None = None
+    back: float = 0.0
     geometry: bool = True
     options: Options = field(default_factory=dict)
     judge: tuple[str, ...] = ("detection", "grounding", "spatial")
@@ -104,6 +106,8 @@ class Arm:
     def __post_init__(self) -> None:
         if self.name == FIRST:
             raise ValueError(f"an arm cannot be called {FIRST!r}: models/{FIRST} is the world's first policy")
+        if self.back and (self.stage or not self.base):
+            raise ValueError(f"arm {self.name!r} goes back, so it needs a base and no stage of its own")
 
     def views(self) -> list[str]:
         """The views that it trains on."""
