@@ -216,7 +216,7 @@ def test_a_section_without_runs_here_stays_as_it_was_published(
     experiments: dict[str, Experiment], tmp_path: Path
 ) -> None:
     page = tmp_path / "results.md"
-    row = "| [a claim](#rewards) | published |\n"
+    row = "| [a claim](#rewards), n 3 | published |\n"
     parts = ("# Results", "Before.", f"| claim | x |\n{row}", "## rewards\n\nOf another machine.")
     page.write_text("\n\n".join((*parts, "## no recipe any more\n\nx\n")), "utf-8")
     text = write_results([experiments["rewards"]], tmp_path / "runs", page).read_text(encoding="utf-8")
@@ -272,10 +272,10 @@ def test_arms_from_end_to_end(start: str, tmp_path: Path) -> None:
     assert done["steps"] == 2 and done["tokens"] > 0 and done["training_seconds"] > 0
     roots = {0: root}
     assert [row[0] for row in arms_grid(two, roots)] == ["arm", "the start", "more SFT", "RFT"]
-    [(what, _, said)] = differences(two, roots, two.claims[0])
-    assert what == "F1" and said == "undecided (1 of 3 seeds)"
+    [(what, _, said, n)] = differences(two, roots, two.claims[0])
+    assert (what, said, n) == ("F1", "undecided (1 of 3 seeds)", "3")
     text = write_results([two], out, tmp_path / "page.md").read_text(encoding="utf-8")
-    row = r"\| \[RFT helps\]\(#two\) \| F1 \S+ \[\S+, \S+\]: undecided \(1 of 3 seeds\) \|"
+    row = r"\| \[RFT helps\]\(#two\), n 3 \| F1 \S+ \[\S+, \S+\]: undecided \(1 of 3 seeds\) \|"
     assert re.search(row, text) and text.count("undecided (1 of 3") == 1
     half = replace(two.arms[2], name="half", stage=None, base="rft", back=0.5)
     assert run_experiments([replace(two, arms=(*two.arms, half))], out, console=QUIET)

@@ -30,10 +30,12 @@ from rft3d.tasks import task_of
 DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
 HEAD = f"""\
 What reinforcement on the metric (RFT) adds to a finished SFT policy in procedural rooms. Below: paired differences
-in points, mean of the seeds [95 % interval over fresh rooms] (range of the seeds). *Holds*: the interval is above
-0; *does not hold*: it is below {MARGIN:g} point ([the rule](#how-to-read-it)).
+in points, mean of the seeds [95 % interval over fresh rooms] (range of the seeds), n questions. *Holds*: the
+interval is above 0; *does not hold*: it is below {MARGIN:g} point ([the rule](#how-to-read-it)).
 """
-FOLDED = "Every arm: values, costs, curves; how to read them; how to run it again"
+FOLDED = (
+    '<details markdown="1"><summary>Every arm: values, costs, curves; how to read and repeat them</summary>'
+)
 HOW = f"""\
 ## How to read it
 
@@ -48,8 +50,7 @@ Everything again: `make results` (resumable); one arm: `rft3d experiment run --o
 are in [recipes/experiments](../recipes/experiments).
 """
 
-Rows = list[tuple[str, ...]]
-"""A table as text, the head first."""
+Rows = list[tuple[str, ...]]  # of a table, the head first
 
 
 def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> Path:
@@ -61,7 +62,7 @@ def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> P
     sections = {each.partition("\n")[0]: f"## {each.rstrip()}\n" for each in before.split("\n## ")[1:]}
     claims: list[str] = []
     for each in experiments:
-        rows = [line for line in before.splitlines() if f"](#{each.name}) |" in line]
+        rows = [line for line in before.splitlines() if f"](#{each.name}), n " in line]
         roots = {seed: folder_of(out, each.world, seed) for seed in each.seeds}
         logs = (root / "stages" / arm.name / METRICS for root in roots.values() for arm in each.arms)
         if any(map(Path.is_file, logs)):  # an arm that trains has taken a step
@@ -74,19 +75,21 @@ def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> P
     lines += [*_markdown([("claim", "difference: verdict")]), *claims, ""] if claims else []
     waiting = [f"- `{each.name}`: {each.question}" for each in experiments if each.name not in sections]
     lines += ["## Not yet run", "", *waiting, ""] if waiting else []
-    opened = f'<details markdown="1"><summary>{FOLDED}</summary>'
-    files.write_text(page, "\n".join([*lines, opened, "", *folded, HOW, "</details>", ""]))
+    files.write_text(page, "\n".join([*lines, FOLDED, "", *folded, HOW, "</details>", ""]))
     return page
 
 
 def _claims(experiment: Experiment, roots: Mapping[int, Path]) -> list[str]:
     """A row for each claim, which leads to the experiment's section; claims with the same words share one."""
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, Rows] = {}
     for claim in experiment.claims:
-        found = differences(experiment, roots, claim)
-        said = (f"{what} {': '.join(dict.fromkeys(rest))}" for what, *rest in found)  # not yet run, once
-        rows.setdefault(claim.text, []).extend(said)
-    return [_line((f"[{text}](#{experiment.name})", "<br>".join(said))) for text, said in rows.items()]
+        rows.setdefault(claim.text, []).extend(differences(experiment, roots, claim))
+    lines = []
+    for text, found in rows.items():
+        counts = ", ".join(dict.fromkeys(row[3] for row in found if row[3]))
+        said = (f"{what} {': '.join(dict.fromkeys((by, decided)))}" for what, by, decided, _ in found)
+        lines.append(_line((f"[{text}](#{experiment.name}), n {counts or 0}", "<br>".join(said))))
+    return lines
 
 
 def _state(experiment: Experiment, out: Path) -> str:
@@ -116,13 +119,13 @@ def _line(row: Sequence[str]) -> str:
 
 
 def differences(experiment: Experiment, roots: Mapping[int, Path], claim: Claim) -> Rows:
-    """A row for each metric of ``claim``: its heading, the paired difference, the verdict; no head."""
+    """A row for each metric of ``claim``: heading, paired difference, verdict, number of questions; no head."""
     headings = {(task_of(view), metric): heading for view, metric, heading in experiment.columns}
     rows = []
     for view, metric in claim.metrics:
         found = difference_of(roots, claim, view, metric)
         what = headings.get((task_of(view), metric), f"{view} {metric}")
-        rows.append((what, _signed(found), verdict(found)))
+        rows.append((what, _signed(found), verdict(found), f"{found.samples}" if found else ""))
     return rows
 
 
@@ -144,7 +147,7 @@ def print_demo(experiment: Experiment, roots: Mapping[int, Path], console: Conso
     tables = {title: [[row[n] for n in shown] for row in arms]}
     for claim in experiment.claims:
         pair = f"{experiment.arm(claim.arm).title} minus {experiment.arm(claim.against).title}"
-        rows = ([what, by] for what, by, _ in differences(experiment, roots, claim))
+        rows = ([what, by] for what, by, *_ in differences(experiment, roots, claim))
         tables[f"{pair}: points [95 % interval]"] = [["measure", "difference"], *rows]
     for title, (head, *rows) in tables.items():
         table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
