@@ -33,9 +33,7 @@ What reinforcement on the metric (RFT) adds to a finished SFT policy in procedur
 in points, mean of the seeds [95 % interval over fresh rooms] (range of the seeds), n questions. *Holds*: the
 interval is above 0; *does not hold*: it is below {MARGIN:g} point ([the rule](#how-to-read-it)).
 """
-FOLDED = (
-    '<details markdown="1"><summary>Every arm: values, costs, curves; how to read and repeat them</summary>'
-)
+FOLDED = '<details markdown="1"><summary>Every arm: values, costs, curves; how to repeat them</summary>'
 HOW = f"""\
 ## How to read it
 
