@@ -24,8 +24,8 @@ def config() -> Experiment:
         world=eight_rooms_world(),
         arms=(*eight_rooms_arms(), early),
         claims=(
-            Claim("8 rooms, new lens: RL beats as many minutes of more SFT", "rft", "more_sft", pooled),
-            Claim("the same, SFT stopped early", "rft", "early", pooled),
+            Claim("8 rooms: RL beats as many minutes of SFT", "rft", "more_sft", pooled),
+            Claim("8 rooms: RL beats SFT stopped early", "rft", "early", pooled),
         ),
         columns=DETECTION,
         baseline="more_sft",

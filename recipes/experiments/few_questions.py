@@ -57,12 +57,8 @@ def config() -> Experiment:
             reinforced("spatial_rft", "spatial", 1.0),
         ),
         claims=(
-            Claim(
-                "64 dense rooms, grounding: RL beats more SFT", "ground_rft", "ground_sft", (GROUNDING[:2],)
-            ),
-            Claim(
-                "64 dense rooms, questions: RL beats more SFT", "spatial_rft", "spatial_sft", (SPATIAL[:2],)
-            ),
+            Claim("dense, grounding: RL beats more SFT", "ground_rft", "ground_sft", (GROUNDING[:2],)),
+            Claim("dense, questions: RL beats more SFT", "spatial_rft", "spatial_sft", (SPATIAL[:2],)),
         ),
         columns=(GROUNDING, SPATIAL),
         baseline="ground_sft",

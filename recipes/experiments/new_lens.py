@@ -34,9 +34,9 @@ def config() -> Experiment:
         world=lens_world(),
         arms=(*(arms[name] for name in ("sft", "more_sft", "both", "ours")), labels, arms["ground"]),
         claims=(
-            Claim("64 rooms, new lens: RL beats more SFT", "ours", "more_sft", pooled),
-            Claim("the same, RL as published", "both", "more_sft", pooled),
-            Claim("the same, grounding", "ground", "more_ground", (GROUNDING[:2],)),
+            Claim("new lens: RL beats more SFT", "ours", "more_sft", pooled),
+            Claim("new lens: as published", "both", "more_sft", pooled),
+            Claim("new lens, grounding: RL beats more SFT", "ground", "more_ground", (GROUNDING[:2],)),
         ),
         columns=(*DETECTION, IN_ROOMS, GROUNDING),
         baseline="more_sft",

@@ -53,7 +53,7 @@ def config() -> Experiment:
         ),
         claims=(
             Claim("good thoughts beat corrupted ones", "good", "corrupted", think),
-            Claim("RL in thinking mode beats SFT on thoughts", "good_rft", "good", think),
+            Claim("RL in thinking mode beats SFT", "good_rft", "good", think),
         ),
         columns=(("spatial", "micro", "VSI micro"), ("spatial", "accuracy/object_counting", "counting"),
                  ("spatial", "accuracy/object_size_estimation", "sizes")),

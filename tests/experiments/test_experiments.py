@@ -19,7 +19,7 @@ from rft3d.experiments import Arm, Claim, Experiment, World, load_experiments, r
 from rft3d.experiments import run as running
 from rft3d.experiments.lab import Lab
 from rft3d.experiments.numbers import Found, difference_of, value_of, verdict
-from rft3d.experiments.page import arms_grid, differences, print_demo
+from rft3d.experiments.page import arms_grid, print_demo, rows_of
 from rft3d.experiments.places import check, places, quickened
 from rft3d.experiments.rooms import corrupted
 from rft3d.experiments.types import folder_of
@@ -272,7 +272,7 @@ def test_arms_from_end_to_end(start: str, tmp_path: Path) -> None:
     assert done["steps"] == 2 and done["tokens"] > 0 and done["training_seconds"] > 0
     roots = {0: root}
     assert [row[0] for row in arms_grid(two, roots)] == ["arm", "the start", "more SFT", "RFT"]
-    [(what, _, said, n)] = differences(two, roots, two.claims[0])
+    [(what, _, said, n)] = rows_of(two, roots, two.claims[0])
     assert (what, said, n) == ("F1", "undecided (1 of 3 seeds)", "3")
     text = write_results([two], out, tmp_path / "page.md").read_text(encoding="utf-8")
     row = r"\| \[RFT helps\]\(#two\), n 3 \| F1 \S+ \[\S+, \S+\]: undecided \(1 of 3 seeds\) \|"

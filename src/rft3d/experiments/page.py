@@ -30,8 +30,8 @@ from rft3d.tasks import task_of
 DYNAMICS = "Rewards and held-out metrics over the steps, mean over seeds"
 HEAD = f"""\
 What reinforcement on the metric (RFT) adds to a finished SFT policy in procedural rooms. Below: paired differences
-in points, mean of the seeds [95 % interval over fresh rooms] (range of the seeds), n questions. *Holds*: the
-interval is above 0; *does not hold*: it is below {MARGIN:g} point ([the rule](#how-to-read-it)).
+in points, mean of the seeds [95 % interval over fresh rooms] (range of the seeds); n questions. *Holds*: all of it
+above 0; *does not hold*: below {MARGIN:g} point ([rule](#how-to-read-it)).
 """
 FOLDED = '<details markdown="1"><summary>Every arm: values, costs, curves; how to repeat them</summary>'
 HOW = f"""\
@@ -81,7 +81,7 @@ def _claims(experiment: Experiment, roots: Mapping[int, Path]) -> list[str]:
     """A row for each claim, which leads to the experiment's section; claims with the same words share one."""
     rows: dict[str, Rows] = {}
     for claim in experiment.claims:
-        rows.setdefault(claim.text, []).extend(differences(experiment, roots, claim))
+        rows.setdefault(claim.text, []).extend(rows_of(experiment, roots, claim))
     lines = []
     for text, found in rows.items():
         counts = ", ".join(dict.fromkeys(row[3] for row in found if row[3]))
@@ -116,7 +116,7 @@ def _line(row: Sequence[str]) -> str:
     return "| " + " | ".join(row) + " |"
 
 
-def differences(experiment: Experiment, roots: Mapping[int, Path], claim: Claim) -> Rows:
+def rows_of(experiment: Experiment, roots: Mapping[int, Path], claim: Claim) -> Rows:
     """A row for each metric of ``claim``: heading, paired difference, verdict, number of questions; no head."""
     headings = {(task_of(view), metric): heading for view, metric, heading in experiment.columns}
     rows = []
@@ -145,7 +145,7 @@ def print_demo(experiment: Experiment, roots: Mapping[int, Path], console: Conso
     tables = {title: [[row[n] for n in shown] for row in arms]}
     for claim in experiment.claims:
         pair = f"{experiment.arm(claim.arm).title} minus {experiment.arm(claim.against).title}"
-        rows = ([what, by] for what, by, *_ in differences(experiment, roots, claim))
+        rows = ([what, by] for what, by, *_ in rows_of(experiment, roots, claim))
         tables[f"{pair}: points [95 % interval]"] = [["measure", "difference"], *rows]
     for title, (head, *rows) in tables.items():
         table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
