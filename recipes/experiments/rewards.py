@@ -9,14 +9,20 @@ Time: about 4 minutes an arm and seed on one core.
 Expected: not known beforehand; the rule that decides is in docs/results.md.
 """
 
+from typing import Any
+
 from rft3d.experiments import Claim, Experiment
 from rft3d.experiments.settings import DETECTION, WHOLE, lens_arms, lens_rft, lens_world
+
+LEAVE_ONE_OUT: dict[str, Any] = {
+    "scale": "none", "loss": "dr_grpo", "baseline": "leave_one_out", "temperature": 1.0,
+}  # fmt: skip
 
 
 def config() -> Experiment:
     arms, pooled = lens_arms(), (DETECTION[1][:2],)
     precise = tuple(column[:2] for column in DETECTION[2:])
-    each = "matched IoU + F1, each box paid"
+    each, others = "matched IoU + F1, each box paid", "leave-one-out, Dr. GRPO, temperature 1"
     return Experiment(
         name="rewards",
         rank=6,
@@ -29,6 +35,12 @@ def config() -> Experiment:
             arms["both"],
             arms["ours"],
             lens_rft("credit", each, {"detection": "matched"}, credit="marginal"),
+            lens_rft(
+                "hungarian", "-(FN + 0.3 FP), each box paid", {"detection": "hungarian"}, credit="marginal"
+            ),
+            lens_rft(
+                "loo", f"{each}, {others}", {"detection": "matched"}, credit="marginal", **LEAVE_ONE_OUT
+            ),
         ),
         claims=(
             Claim("RL raises precision and recall alike", "both", "sft", precise),
