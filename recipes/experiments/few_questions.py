@@ -13,16 +13,7 @@ Expected: little; by consensus ``rft3d headroom`` sees Acc@.25 +0.5 [-4.7, +5.2]
 """
 
 from rft3d.experiments import Arm, Claim, Experiment
-from rft3d.experiments.settings import (
-    GROUNDING,
-    LOW_RATE,
-    OURS,
-    SPATIAL,
-    rft,
-    sft,
-    start_arm,
-    world,
-)
+from rft3d.experiments.settings import GROUNDING, LOW_RATE, OURS, SPATIAL, rft, sft, start_arm, world
 from rft3d.scenes import WORLDS
 
 STEPS = 60

@@ -13,14 +13,7 @@ Expected: not known beforehand; the rule that decides is in docs/results.md.
 """
 
 from rft3d.experiments import Claim, Experiment
-from rft3d.experiments.settings import (
-    DETECTION,
-    GROUNDING,
-    IN_ROOMS,
-    lens_arms,
-    lens_sft,
-    lens_world,
-)
+from rft3d.experiments.settings import DETECTION, GROUNDING, IN_ROOMS, lens_arms, lens_sft, lens_world
 
 
 def config() -> Experiment:

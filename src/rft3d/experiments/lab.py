@@ -181,9 +181,10 @@ class Lab:
         policy = load_policy(self.model_dir(arm.base or FIRST), **without)
         if stage is None:
             with self.run.timed(arm.name), torch.no_grad():
-                start = load_policy(self.model_dir(FIRST), **without).model.parameters()
-                for weight, first in zip(policy.model.parameters(), start, strict=True):
-                    weight.copy_(first.lerp(weight, 1 - arm.back))
+                if arm.back:
+                    start = dict(self.start.model.named_parameters())
+                    for name, weight in policy.model.named_parameters():
+                        weight.copy_(start[name].lerp(weight, 1 - arm.back))
                 policy.save(self.model_dir(arm.name))
             return
         given = derived_options(self._options(self.start, self.world.views))

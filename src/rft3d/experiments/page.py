@@ -48,7 +48,7 @@ Everything again: `make results` (resumable); one arm: `rft3d experiment run --o
 are in [recipes/experiments](../recipes/experiments).
 """
 
-Rows = list[tuple[str, ...]]  # of a table, the head first
+Rows = list[tuple[str, ...]]  # of a table
 
 
 def write_results(experiments: Sequence[Experiment], out: Path, page: Path) -> Path:
@@ -128,7 +128,7 @@ def rows_of(experiment: Experiment, roots: Mapping[int, Path], claim: Claim) -> 
 
 
 def arms_grid(experiment: Experiment, roots: Mapping[int, Path]) -> Rows:
-    """A row for each arm: its columns' values and what it cost."""
+    """The head, then a row for each arm: its columns' values and what it cost."""
     heads = (heading for _, _, heading in experiment.columns)
     rows: Rows = [("arm", *heads, "seeds", "steps", "tokens", "minutes")]
     for arm in experiment.arms:

@@ -60,12 +60,11 @@ def check(experiments: Sequence[Experiment]) -> None:
                 raise ValueError(f"{where}: arm {arm.name!r} asks for what the world has not: {missing}")
             experiment.chain(arm.name)
         for claim in experiment.claims:
-            for arm, (view, _) in product((claim.arm, claim.against), claim.metrics):
+            for arm, (view, _) in product(map(experiment.arm, (claim.arm, claim.against)), claim.metrics):
                 rooms, own = rooms_and_view(view)
-                judged = experiment.arm(arm)
-                if own not in judged.judge or rooms not in (STANDARD, *judged.elsewhere):
+                if own not in arm.judge or rooms not in (STANDARD, *arm.elsewhere):
                     raise ValueError(
-                        f"{where}: claim {claim.text!r} is about {view!r}, arm {arm!r} is not judged on it"
+                        f"{where}: claim {claim.text!r} is about {view!r}, arm {arm.name!r} is not judged on it"
                     )
 
 

@@ -143,7 +143,7 @@ def rft(prompts: Mapping[str, int], **changes: Any) -> RFTConfig:
 PEAK_RATE = OptimConfig(name="muon", lr=5e-3, muon_lr=0.05)
 """Of SFT that has everything to learn."""
 SFT_RATE = replace(PEAK_RATE, lr=1.25e-3, muon_lr=0.0125)
-LOW_RATE = OptimConfig(name="muon", lr=1.25e-4, muon_lr=1.25e-3)
+LOW_RATE = replace(PEAK_RATE, lr=1.25e-4, muon_lr=1.25e-3)
 """Of more SFT in rooms that it has seen the like of: at a quarter of the peak rate it forgets within a step."""
 RFT_RATE = OptimConfig(name="adamw", lr=2e-4, weight_decay=0.0, schedule="linear", final=0.1, warmup=0.05)
 LENS_STEPS, LENS_PROMPTS, LENS_RATE = 12, {"detection": 6, "grounding": 12}, replace(RFT_RATE, lr=5e-4)
